@@ -1,0 +1,107 @@
+/* Open alerts: what, since when, who was told; acknowledge and snooze as the server offers them. */
+import { $, fill, h, icon, toast } from './dom.js';
+import { call } from './api.js';
+import { hm, now } from './clock.js';
+import { want } from './feed.js';
+import { store } from './store.js';
+
+const KIND = {
+  urgent_low: ['urgent', 's-urgent'],
+  low: ['low', 's-low'],
+  predicted_low: ['info', 's-low'],
+  high: ['high', 's-high'],
+  stale: ['info', 's-stale'],
+  no_long_acting: ['info', 'i-long'],
+  system: ['info', 'i-warn'],
+};
+const MOST_URGENT = 5;
+const told = new Set();
+
+/* Runs a write and says plainly what became of it. */
+async function act(button, work, done) {
+  button.disabled = true;
+  try {
+    await work();
+    toast(done);
+    await want('now', 'alerts');
+  } catch (e) {
+    toast(e.passing ? 'Not sent: no answer from iv3. Try again.' : e.message);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+const acknowledge = (a) => (ev) =>
+  act(
+    ev.currentTarget,
+    () => call('POST', `/v1/alerts/${encodeURIComponent(a.id)}/ack`, { body: {} }),
+    'Acknowledged. Everyone can see it.',
+  );
+const snooze = (a, minutes) => (ev) =>
+  act(ev.currentTarget, () => call('POST', '/v1/snoozes', { body: { kind: a.kind, minutes } }), `Snoozed for ${minutes} min.`);
+
+function status(a, t) {
+  if (a.snoozed_until_ms && a.snoozed_until_ms > t) return `Snoozed until ${hm(a.snoozed_until_ms)}.`;
+  if (a.acknowledged_ms) return `Acknowledged${a.acknowledged_by ? ` by ${a.acknowledged_by}` : ''} at ${hm(a.acknowledged_ms)}.`;
+  return '';
+}
+
+function card(a) {
+  const t = now(),
+    [look, ic] = KIND[a.kind] ?? ['info', 'i-warn'],
+    says = status(a, t),
+    quiet = says !== '';
+  const snoozed = a.snoozed_until_ms && a.snoozed_until_ms > t,
+    choices = snoozed ? [] : (a.snooze_choices_min ?? []);
+  const kind = quiet ? 'acked' : a.kind === 'stale' && a.priority >= MOST_URGENT ? 'urgent' : look;
+  return h(
+    'section',
+    { class: 'alert', data: { kind }, 'aria-label': `Alert: ${a.title}` },
+    h(
+      'div',
+      {},
+      h('h2', {}, icon(ic), a.title),
+      a.text && h('p', {}, a.text),
+      (a.told || says) && h('p', { class: 'told' }, [says, a.told].filter(Boolean).join(' ')),
+    ),
+    (!a.acknowledged_ms || choices.length > 0) &&
+      h(
+        'div',
+        { class: 'buttons' },
+        !a.acknowledged_ms &&
+          h(
+            'div',
+            { class: 'acts' },
+            h(
+              'button',
+              { class: 'btn primary', type: 'button', data: { k: `ack ${a.id}` }, onclick: acknowledge(a) },
+              icon('i-check'),
+              'Acknowledge',
+            ),
+          ),
+        choices.length > 0 &&
+          h(
+            'div',
+            { class: 'acts', role: 'group', 'aria-label': 'Snooze' },
+            h('span', { class: 'lab' }, 'Snooze'),
+            choices.map((m) =>
+              h('button', { class: 'btn', type: 'button', data: { k: `snooze ${a.id} ${m}` }, onclick: snooze(a, m) }, `${m} min`),
+            ),
+          ),
+      ),
+  );
+}
+
+export function alertCards() {
+  const list = store.now?.alerts ?? [],
+    t = now();
+  fill(
+    $('#open-alerts'),
+    list.map((a) => [a, status(a, t)]),
+    () => list.map(card),
+  );
+  $('#open-alerts').hidden = list.length === 0;
+  const fresh = list.filter((a) => !a.acknowledged_ms && !told.has(a.id));
+  for (const a of fresh) told.add(a.id);
+  if (fresh.length) $('#shout').textContent = fresh.map((a) => `${a.title}. ${a.text ?? ''}`).join(' ');
+}

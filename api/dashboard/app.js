@@ -1,0 +1,121 @@
+/* Wires the page together: what changed in the store is drawn, what a person does is handed on. */
+import { alertCards } from './alert.js';
+import { alertList } from './alerts.js';
+import { bars } from './bars.js';
+import { chart, getSpan, setSpan, wireChart } from './chart.js';
+import { now, speed, zoneNote } from './clock.js';
+import { context } from './context.js';
+import { $, fill, h, icon, keep, recall } from './dom.js';
+import { entryList, onEdit } from './entries.js';
+import { start, tryNow, whenLive } from './feed.js';
+import { sheetOpen, wireSheet } from './frame.js';
+import { health } from './health.js';
+import { forget, hero } from './hero.js';
+import { loginForm } from './login.js';
+import { flush, startQueue, unsent } from './queue.js';
+import { openSheet } from './sheet.js';
+import { listen, store } from './store.js';
+import { mmol, setUnit } from './units.js';
+
+const FINE = 'Not a medical device. Never dose from this page. Keep the Dexcom app’s own alarms on.';
+
+function signedOut() {
+  const el = $('#signed-out'),
+    out = store.live === 'out';
+  el.hidden = !out;
+  fill(el, out, () => (out ? [h('h2', {}, 'Signed out: paste an access token'), loginForm(tryNow)] : []));
+}
+function draw() {
+  bars();
+  hero();
+  signedOut();
+  alertCards();
+  context();
+  entryList();
+  alertList();
+  health();
+  unsent();
+  chart();
+  $('#person').textContent = store.now?.name || store.now?.person || 'iv3';
+  $('#fine').textContent = [FINE, store.now && zoneNote(now())].filter(Boolean).join(' ');
+  for (const r of document.querySelectorAll('#unit input')) r.checked = (r.value === 'mmol') === mmol();
+  document.documentElement.dataset.live = store.live;
+}
+
+/* ---- switches ---- */
+let theme = recall('theme', '');
+const media = matchMedia('(prefers-color-scheme: dark)');
+const dark = () => (theme ? theme === 'dark' : media.matches);
+function applyTheme() {
+  const bedside = document.body.classList.contains('bedside');
+  if (bedside || theme) document.documentElement.dataset.theme = bedside ? 'dark' : theme;
+  else delete document.documentElement.dataset.theme;
+  $('meta[name="theme-color"]').content = dark() || bedside ? '#090c10' : '#f3f5f7';
+  chart();
+}
+let lock = null;
+async function wakeLock(on) {
+  try {
+    if (on) lock = await navigator.wakeLock?.request('screen');
+    else {
+      await lock?.release();
+      lock = null;
+    }
+  } catch {
+    /* the screen may sleep; nothing else changes */
+  }
+}
+function bedside() {
+  const on = document.body.classList.toggle('bedside'),
+    button = $('#bedside');
+  button.setAttribute('aria-label', on ? 'Leave bedside view' : 'Bedside view');
+  button.replaceChildren(icon(on ? 'i-x' : 'i-moon'));
+  applyTheme();
+  wakeLock(on);
+}
+function wire() {
+  for (const r of document.querySelectorAll('#unit input'))
+    r.addEventListener('change', () => {
+      setUnit(r.value);
+      forget();
+      draw();
+    });
+  for (const r of document.querySelectorAll('#span input')) {
+    r.checked = r.value === String(getSpan());
+    r.addEventListener('change', () => setSpan(r.value));
+  }
+  $('#theme').addEventListener('click', () => {
+    theme = dark() ? 'light' : 'dark';
+    keep('theme', theme);
+    applyTheme();
+  });
+  media.addEventListener('change', applyTheme);
+  $('#bedside').addEventListener('click', bedside);
+  document.addEventListener('visibilitychange', () => {
+    if (document.visibilityState === 'visible' && document.body.classList.contains('bedside')) wakeLock(true);
+  });
+  for (const b of document.querySelectorAll('[data-open]')) b.addEventListener('click', () => openSheet());
+  document.addEventListener('keydown', (e) => {
+    if (e.key === 'Escape' && document.body.classList.contains('bedside') && !sheetOpen()) bedside();
+    if (e.key !== 'l' || e.ctrlKey || e.metaKey || e.altKey || sheetOpen() || /INPUT|TEXTAREA/.test(e.target.tagName)) return;
+    e.preventDefault();
+    openSheet();
+  });
+}
+
+/* Ages never stand still: every 15 s of the server's clock, and each second while a countdown is shown. */
+function tick() {
+  draw();
+  setTimeout(tick, store.live === 'lost' ? 1_000 : Math.max(1_000, Math.min(15_000, 15_000 / speed())));
+}
+
+wireSheet();
+wireChart();
+wire();
+onEdit(openSheet);
+listen(draw);
+whenLive(flush);
+applyTheme();
+tick();
+startQueue();
+start();

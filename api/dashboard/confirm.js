@@ -1,0 +1,43 @@
+/* The question before a dose that looks like a mistake: the fact, by whom, how long ago; the safe answer first and focused. */
+import { h, icon } from './dom.js';
+import { hm } from './clock.js';
+import { showSheet, sheetHead } from './frame.js';
+import { amount } from './units.js';
+import { ICON, long, roleOf } from './words.js';
+
+/* `facts` are the server's; `back` is the safe way out, `yes` sends the same entry again, confirmed. */
+export function confirmView({ facts, body, back, yes }) {
+  const earlier = facts.reason === 'double_long' || facts.reason === 'recent_rapid';
+  const role = roleOf({ kind: 'insulin', insulin: facts.insulin ?? body.insulin });
+  const fact = [
+    [facts.insulin ?? body.insulin, `${amount(facts.units ?? body.units)} U`].filter(Boolean).join(' '),
+    facts.time_ms != null && `at ${hm(facts.time_ms)}`,
+  ]
+    .filter(Boolean)
+    .join(' ');
+  const by = [facts.by && `logged by ${facts.by}`, facts.minutes_ago != null && `${long(facts.minutes_ago * 60_000)} ago`]
+    .filter(Boolean)
+    .join(', ');
+  const safe = h('button', { class: 'btn primary big', type: 'button', onclick: back }, earlier ? 'Do not log' : 'Change the amount');
+  showSheet(
+    h(
+      'div',
+      { class: 'sheet-in confirm' },
+      sheetHead(facts.title || 'Check this entry'),
+      h('p', { class: 'big-line' }, facts.line),
+      h('div', { class: `fact c-${role}` }, icon(ICON[role]), h('b', {}, fact), earlier && by && h('span', {}, by)),
+      h(
+        'p',
+        { class: 'muted' },
+        earlier ? 'If this is the same injection, do not log it again. A second entry counts both.' : 'Nothing is logged until you answer.',
+      ),
+      safe,
+      h(
+        'button',
+        { class: 'btn quiet', type: 'button', onclick: yes },
+        earlier ? `Log a second dose, ${amount(body.units)} U` : `Log ${amount(body.units)} U`,
+      ),
+    ),
+    safe,
+  );
+}

@@ -1,0 +1,111 @@
+"""Entries: doses, carbs, notes; what a correction, a deletion or its undoing does to one.
+
+A change is applied if and only if its revision is the current one plus 1; anything else is a conflict, which changes nothing and is kept to be
+shown. Every change carries the whole new content, so a fold needs only the current revision.
+"""
+
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from schemas.envelope import Event
+from schemas.facts import (
+    ENTRY_FACTS,
+    CarbsEaten,
+    DeviceStarted,
+    Entry,
+    EntryCorrected,
+    EntryDeleted,
+    EntryRestored,
+    ExerciseDone,
+    FingerstickTaken,
+    InsulinTaken,
+    NoteWritten,
+)
+from schemas.model import Fact, ms
+
+KINDS: dict[str, str] = {
+    InsulinTaken.TYPE: "insulin",
+    CarbsEaten.TYPE: "carbs",
+    FingerstickTaken.TYPE: "fingerstick",
+    ExerciseDone.TYPE: "exercise",
+    NoteWritten.TYPE: "note",
+    DeviceStarted.TYPE: "device",
+}
+TYPES = {kind: name for name, kind in KINDS.items()}
+
+
+class EntryVersion(NamedTuple):
+    """An entry as one revision has it. A deleted one keeps the content it had."""
+
+    id: str
+    person: str
+    kind: str
+    time_ms: int
+    revision: int
+    deleted: bool
+    data: Fact
+    recorded_ms: int
+    actor: str | None
+
+
+class Conflict(NamedTuple):
+    """A change that came too late: it was made from another revision than the current one, or of an entry nobody knows."""
+
+    entry_id: str
+    revision: int
+    current: int
+
+
+def is_entry_event(event: Event) -> bool:
+    """Whether the event makes or changes an entry."""
+    return isinstance(event.data, EntryCorrected | EntryDeleted | EntryRestored) or event.type in ENTRY_FACTS
+
+
+def entry_id_of(event: Event) -> str:
+    """The entry that the event makes or changes."""
+    data = event.data
+    return data.entry_id if isinstance(data, EntryCorrected | EntryDeleted | EntryRestored) else event.id
+
+
+def evolve_entry(current: EntryVersion | None, event: Event) -> EntryVersion | Conflict | None:
+    """What the event makes of the entry: its next version, a Conflict, or None where it changes nothing (a repeat)."""
+    data = event.data
+    if isinstance(data, EntryDeleted):
+        if current is None or data.revision != current.revision + 1 or current.deleted:
+            return _not_applied(current, data.entry_id, data.revision)
+        return current._replace(revision=data.revision, deleted=True, recorded_ms=event.recorded_ms, actor=event.actor)
+    if isinstance(data, EntryCorrected | EntryRestored):
+        if current is None or data.revision != current.revision + 1:
+            return _not_applied(current, data.entry_id, data.revision)
+        fact = content_of(data.entry)
+        return current._replace(
+            kind=KINDS[data.entry.type], time_ms=ms(data.entry.time), revision=data.revision, deleted=False, data=fact,
+            recorded_ms=event.recorded_ms, actor=event.actor,
+        )  # fmt: skip
+    if current is not None or event.type not in KINDS:
+        return None
+    return EntryVersion(
+        event.id, event.subject, KINDS[event.type], event.time_ms, 1, False, data, event.recorded_ms, event.actor
+    )
+
+
+def _not_applied(current: EntryVersion | None, entry_id: str, revision: int) -> Conflict:
+    return Conflict(entry_id, revision, current.revision if current else 0)
+
+
+def content_of(entry: Entry) -> Fact:
+    """The fact a correction carries. Raises ValueError naming the field that does not fit."""
+    fact = ENTRY_FACTS.get(entry.type)
+    if fact is None:
+        raise ValueError(f"{entry.type} is no kind of entry")
+    try:
+        return fact.model_validate(entry.data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def data_of(version: EntryVersion) -> dict[str, Any]:
+    """The content as JSON has it, unset fields left out."""
+    return version.data.model_dump(mode="json", exclude_none=True)

@@ -1,0 +1,144 @@
+"""Readings: which of several counts. The one rule that projector, forecaster and alerter share.
+
+People wear one sensor and may upload it twice (Share and xDrip, two phones). Both stay in the log; one line is shown. A reading is hidden if a
+higher-ranked source has one within `window_s`; a fold that sees them as they come takes the first and drops the later one.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from schemas.envelope import Event
+from schemas.facts import GlucoseRead
+
+CADENCE_S = 300.0  # until a person's own is known
+STALE_S = 900.0  # older than this is not "now"
+FIRST_RANK = ("dexcom-share",)  # then everything else, by name
+
+
+class Reading(NamedTuple):
+    """One reading, as every fold carries it."""
+
+    time_ms: int
+    glucose_mgdl: float
+    trend: str | None
+    source: str
+    id: str
+
+
+def reading_of(event: Event) -> Reading | None:
+    """The reading an event holds, None for any other fact."""
+    data = event.data
+    if not isinstance(data, GlucoseRead):
+        return None
+    return Reading(event.time_ms, data.glucose_mgdl, data.trend, event.source, event.id)
+
+
+def window_s(cadence_s: float) -> float:
+    """Two readings this near are one: half the cadence, at most 150 s."""
+    return min(150.0, cadence_s / 2)
+
+
+def rank(source: str, primary: Sequence[str] = FIRST_RANK) -> tuple[int, str]:
+    """Smaller goes before larger."""
+    return (primary.index(source) if source in primary else len(primary), source)
+
+
+def canonical_readings(
+    readings: Sequence[Reading], *, primary: Sequence[str] = FIRST_RANK, cadence_s: float = CADENCE_S
+) -> list[Reading]:
+    """The one line that is shown, oldest first. `readings` are in time order, revised values already replaced."""
+    sources = {reading.source for reading in readings}
+    if len(sources) < 2:
+        return list(readings)
+    near_ms = window_s(cadence_s) * 1000
+    shown: list[Reading] = []
+    for source in sorted(sources, key=lambda name: rank(name, primary)):
+        mine = [reading for reading in readings if reading.source == source]
+        shown = _merge(shown, mine, near_ms)
+    return shown
+
+
+def _merge(shown: list[Reading], more: list[Reading], near_ms: float) -> list[Reading]:
+    """Add those of `more` that have nothing of `shown` near them. Both are in time order."""
+    merged, i = list(shown), 0
+    for reading in more:
+        while i < len(shown) and shown[i].time_ms < reading.time_ms - near_ms:
+            i += 1
+        if i < len(shown) and abs(shown[i].time_ms - reading.time_ms) <= near_ms:
+            continue
+        merged.append(reading)
+    merged.sort(key=lambda r: r.time_ms)
+    return merged
+
+
+@dataclass(slots=True)
+class Line:
+    """One person's canonical line as a fold sees it come: the first of near ones counts, repeats and late ones are told apart.
+
+    Remembers two hours, the longest anything derived from it looks back.
+    """
+
+    recent: list[Reading] = field(default_factory=list)
+    cadence_s: float = CADENCE_S
+
+    KEEP_MS = 7_200_000
+
+    def admit(self, reading: Reading) -> bool:
+        """Whether the reading is new on the line. A revised value of the same source and second replaces the old one and counts."""
+        near_ms = window_s(self.cadence_s) * 1000
+        for n, other in enumerate(self.recent):
+            if other.id == reading.id:
+                return False
+            if other.source == reading.source and other.time_ms // 1000 == reading.time_ms // 1000:
+                self.recent[n] = reading
+                return True
+            if other.source != reading.source and abs(other.time_ms - reading.time_ms) <= near_ms:
+                return False
+        if self.recent and reading.time_ms < self.recent[-1].time_ms - self.KEEP_MS:
+            return False  # so late that nothing here can tell whether it is new; nothing here depends on it either
+        self.recent.append(reading)
+        self.recent.sort(key=lambda r: r.time_ms)
+        newest = self.recent[-1].time_ms
+        while self.recent[0].time_ms < newest - self.KEEP_MS:
+            self.recent.pop(0)
+        self._learn_cadence()
+        return True
+
+    def _learn_cadence(self) -> None:
+        """The median step of the last readings, between one minute and fifteen."""
+        steps = sorted(b.time_ms - a.time_ms for a, b in zip(self.recent[-8:], self.recent[-7:], strict=False))
+        if len(steps) >= 3:
+            self.cadence_s = min(900.0, max(60.0, round(steps[len(steps) // 2] / 60_000) * 60.0))
+
+    @property
+    def newest(self) -> Reading | None:
+        """The newest by time."""
+        return self.recent[-1] if self.recent else None
+
+    def before(self, reading: Reading) -> Reading | None:
+        """The one just before it in time."""
+        earlier = [other for other in self.recent if other.time_ms < reading.time_ms]
+        return earlier[-1] if earlier else None
+
+
+class Gap(NamedTuple):
+    """A hole in the readings; `to_ms` None while it is open."""
+
+    from_ms: int
+    to_ms: int | None
+
+
+def gaps(times_ms: Iterable[int], now_ms: int | None, *, longer_than_s: float = STALE_S) -> list[Gap]:
+    """Holes between readings longer than `longer_than_s`; with `now_ms` also the one that is still open."""
+    found: list[Gap] = []
+    last: int | None = None
+    for time_ms in times_ms:
+        if last is not None and time_ms - last > longer_than_s * 1000:
+            found.append(Gap(last, time_ms))
+        last = time_ms
+    if last is not None and now_ms is not None and now_ms - last > longer_than_s * 1000:
+        found.append(Gap(last, None))
+    return found
+
+

@@ -1,0 +1,97 @@
+"""Alerts: what the alerter decided, and what became of each attempt to tell somebody."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.model import Fact, Moment, Name, Said
+
+AlertKind = Literal["urgent_low", "low", "predicted_low", "high", "stale", "no_long_acting", "system"]
+URGENCY: dict[AlertKind, int] = {
+    # Order in which the notifier sends and a page shows: a smaller number goes first.
+    "urgent_low": 0,
+    "low": 2,
+    "predicted_low": 3,
+    "stale": 4,
+    "system": 5,
+    "high": 6,
+    "no_long_acting": 7,
+}
+STALE_AFTER_LOW_URGENCY = 1
+
+# Where in the input a decision was taken: (journal offset, 0 reading or fact | 1 forecast | 2 tick). Ordered; one decision per place.
+Place = tuple[int, int]
+
+
+class Evidence(Said):
+    """What a message can say, fixed at the moment of the decision; ages are worked out when it is sent."""
+
+    glucose_mgdl: float | None = None
+    delta_mgdl: float | None = None
+    trend: str | None = None
+    reading_time: Moment | None = None
+    chance: float | None = None
+    lowest_mgdl: float | None = None
+    insulin: str | None = None
+    last_logged: Moment | None = None
+    reason: Annotated[str, Field(max_length=300)] = ""
+
+
+class AlertEvent(Said):
+    """One step in the life of an episode: open -> escalated (step n) -> acknowledged -> resolved or expired.
+
+    `step` counts the times it is meant to ring, from 1; `priority` is ntfy's (5 rings through, 1 is silent).
+    """
+
+    change: Literal["opened", "escalated", "acknowledged", "resolved", "expired"]
+    episode: Name
+    kind: AlertKind
+    step: Annotated[int, Field(ge=0)]
+    priority: Annotated[int, Field(ge=1, le=5)]
+    urgency: Annotated[int, Field(ge=0, le=9)]
+    at: Moment
+    evidence: Evidence
+    by: str = ""
+    quiet: bool = False  # another episode takes over: clear what is shown, say nothing
+
+
+class AlertsDecided(Fact):
+    """Everything one input led to, in one record, so that it is there whole or not at all."""
+
+    TYPE = "iv3.alerts-decided.v1"
+    pos: Place
+    events: Annotated[tuple[AlertEvent, ...], Field(min_length=1, max_length=50)]
+
+
+class DeliveryAttempted(Fact):
+    """A message is about to be sent. Written before the send: whoever finds it without an outcome must ask before sending again."""
+
+    TYPE = "iv3.delivery-attempted.v1"
+    episode: Name
+    step: int
+    target: Name
+    sequence_id: Name
+
+
+class Delivered(Fact):
+    """The target accepted the message."""
+
+    TYPE = "iv3.delivered.v1"
+    episode: Name
+    step: int
+    target: Name
+    sequence_id: Name
+
+
+class Undeliverable(Fact):
+    """The target refused the message for good, or nothing was heard of it for too long."""
+
+    TYPE = "iv3.undeliverable.v1"
+    episode: Name
+    step: int
+    target: Name
+    sequence_id: Name
+    reason: Annotated[str, Field(max_length=300)]
+
+
+ALERT_FACTS: tuple[type[Fact], ...] = (AlertsDecided, DeliveryAttempted, Delivered, Undeliverable)

@@ -1,0 +1,46 @@
+"""Bookkeeping: what iv3 writes for itself, so that a role finds its place again."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.model import Fact, Moment, Name
+
+
+class SnapshotTaken(Fact):
+    """The state of one person's fold, exactly as it was before journal offset `offset` of its partition was folded.
+
+    Used only if log id, role and both versions match the running code; otherwise the fold starts from nothing.
+    `person` is None for the floor: below `offset` every person of the partition is covered by a snapshot.
+    """
+
+    TYPE = "iv3.snapshot.v1"
+    role: Name
+    person: Name | None
+    log_id: Name
+    offset: Annotated[int, Field(ge=0)]
+    version: Name
+    state: str = ""
+
+
+class PartitionEvaluated(Fact):
+    """Every alarm of the partition that was due up to `through` has been decided."""
+
+    TYPE = "iv3.partition-evaluated.v1"
+    partition: Annotated[int, Field(ge=0)]
+    through: Moment
+
+
+class RecordDeadLettered(Fact):
+    """A record that can never be handled: where it is, which role gave it up, why. Its bytes stay where they are."""
+
+    TYPE = "iv3.dead-letter.v1"
+    role: Name
+    topic: Name
+    partition: Annotated[int, Field(ge=0)]
+    offset: Annotated[int, Field(ge=0)]
+    reason: Annotated[str, Field(max_length=1000)]
+    retried: bool = False
+
+
+BOOKKEEPING_FACTS: tuple[type[Fact], ...] = (SnapshotTaken, PartitionEvaluated, RecordDeadLettered)

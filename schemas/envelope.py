@@ -1,0 +1,138 @@
+"""The envelope: CloudEvents 1.0 structured JSON, one model per event type, decoded in one pass.
+
+`encode` is strict: it refuses what the model does not know. `decode` forgives one thing: a field that a newer release added to the same
+version, which it drops. It tells three failures apart, because each is answered differently: `Garbage` can never be read (dead letter), `NewerVersion` was
+written by a newer release (the role pauses and says "upgrade this worker"), and nothing else is raised.
+"""
+
+from functools import cache
+from typing import Annotated, Any, Literal
+
+import pydantic_core
+from pydantic import Discriminator, Field, SerializeAsAny, TypeAdapter, ValidationError, create_model
+
+from schemas.alerts import ALERT_FACTS
+from schemas.bookkeeping import BOOKKEEPING_FACTS
+from schemas.facts import JOURNAL_FACTS
+from schemas.forecasts import FORECAST_FACTS
+from schemas.model import Fact, Moment, Name, Said, ms
+from schemas.upcasters import UPCASTERS
+
+SYSTEM = "_system"  # the subject of facts that belong to nobody: tokens, the archive's state
+
+EVENT_FACTS: dict[str, type[Fact]] = {
+    fact.TYPE: fact for fact in (*JOURNAL_FACTS, *FORECAST_FACTS, *ALERT_FACTS, *BOOKKEEPING_FACTS)
+}
+NEWEST: dict[str, int] = {}
+for _type in EVENT_FACTS:
+    _stem, _, _version = _type.rpartition(".v")
+    NEWEST[_stem] = max(int(_version), NEWEST.get(_stem, 0))
+
+
+class Garbage(ValueError):
+    """The bytes are no event of ours and never will be."""
+
+
+class NewerVersion(ValueError):
+    """The event is of a type or version that only a newer release knows."""
+
+
+class Event(Said):
+    """One event. `time` is when it happened, `recordedtime` when iv3 accepted it, `subject` the person.
+
+    `actor` is who wrote it, as people know them ("Mum's phone"); `requestkey` finds an event again by the Idempotency-Key
+    of its request (a hash of person, token and key).
+    """
+
+    specversion: Literal["1.0"] = "1.0"
+    id: Name
+    source: Name
+    type: str
+    subject: Name
+    time: Moment
+    recordedtime: Moment
+    actor: Name | None = None
+    requestkey: Name | None = None
+    data: SerializeAsAny[Fact]
+
+    @property
+    def time_ms(self) -> int:
+        """When it happened, epoch milliseconds."""
+        return ms(self.time)
+
+    @property
+    def recorded_ms(self) -> int:
+        """When iv3 accepted it, epoch milliseconds."""
+        return ms(self.recordedtime)
+
+
+def _model_of(fact: type[Fact]) -> type[Event]:
+    return create_model(
+        f"{fact.__name__}Event",
+        __base__=Event,
+        __doc__=fact.__doc__,
+        type=(Literal[fact.TYPE], fact.TYPE),
+        data=(fact, ...),
+    )
+
+
+EVENT_MODELS: dict[str, type[Event]] = {name: _model_of(fact) for name, fact in EVENT_FACTS.items()}
+
+
+@cache
+def _adapter() -> TypeAdapter[Event]:
+    union: Any = None
+    for model in EVENT_MODELS.values():
+        union = model if union is None else union | model
+    return TypeAdapter(Annotated[union, Discriminator("type"), Field()])
+
+
+def make(data: Fact, **attributes: Any) -> Event:  # noqa: ANN401 - attributes are checked by the model
+    """An event around `data`. Raises pydantic's ValidationError naming the field that does not fit."""
+    return EVENT_MODELS[data.TYPE](type=data.TYPE, data=data, **attributes)
+
+
+def encode(event: Event) -> bytes:
+    """The event as UTF-8 JSON, optional attributes left out where unset."""
+    return pydantic_core.to_json(event, exclude_none=True, by_alias=True)
+
+
+def decode(value: bytes | None) -> Event:
+    """The event in `value`. Raises Garbage or NewerVersion."""
+    if value is None:
+        message = "the record has no value"
+        raise Garbage(message)
+    try:
+        return _adapter().validate_json(value, extra="ignore")
+    except ValidationError as error:
+        return _second_look(value, error)
+
+
+def _second_look(value: bytes, error: ValidationError) -> Event:
+    """Old versions go through the upcasters; what is left is garbage or newer than this release."""
+    try:
+        raw = pydantic_core.from_json(value)
+        stem, _, version = str(raw["type"]).rpartition(".v")
+        number = int(version)
+    except (ValueError, KeyError, TypeError):
+        message = f"not an event: {_first(error)}"
+        raise Garbage(message) from error
+    if stem.startswith("iv3.") and number > NEWEST.get(stem, 0):
+        message = f"{raw['type']} was written by a newer release: upgrade this worker"
+        raise NewerVersion(message) from error
+    if (stem, number) in UPCASTERS:
+        while (stem, number) in UPCASTERS:
+            raw = UPCASTERS[stem, number](raw)
+            number += 1
+        try:
+            return _adapter().validate_json(pydantic_core.to_json(raw), extra="ignore")
+        except ValidationError as again:
+            message = f"an old event that no longer fits: {_first(again)}"
+            raise Garbage(message) from again
+    message = f"not an event: {_first(error)}"
+    raise Garbage(message) from error
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}"[:300]

@@ -1,0 +1,60 @@
+"""The two bases of everything that is said: `Said` for values, `Fact` for the data of an event."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+
+
+class Said(BaseModel):
+    """A frozen value. Strict, and unknown fields are refused when it is written."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Fact(Said):
+    """The data of an event. `TYPE` is its CloudEvents type, `iv3.<name>.v<N>`, and names exactly one class."""
+
+    TYPE: ClassVar[str]
+
+
+def _to_utc_ms(moment: datetime) -> datetime:
+    """Aware, in UTC, whole milliseconds: the finest grain iv3 keeps."""
+    if moment.tzinfo is None:
+        message = "needs a time zone, such as the Z of 2026-01-31T07:05:00Z"
+        raise ValueError(message)
+    moment = moment.astimezone(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Moment = Annotated[datetime, AfterValidator(_to_utc_ms), PlainSerializer(_iso, return_type=str, when_used="json")]
+Name = Annotated[str, Field(min_length=1, max_length=80)]
+Text = Annotated[str, Field(max_length=2000)]  # a note; longer text belongs in a document
+Mgdl = Annotated[float, Field(ge=39, le=600)]  # 39 is LOW, 401 HIGH; 600 is the most any meter shows
+InsulinUnits = Annotated[float, Field(gt=0, le=300)]  # pens deliver up to 160 at once; above 300 is a mistake
+Grams = Annotated[float, Field(gt=0, le=500)]
+
+
+def ms(moment: datetime) -> int:
+    """Epoch milliseconds of an aware moment."""
+    return round(moment.timestamp() * 1000)
+
+
+def at_ms(time_ms: int) -> datetime:
+    """The moment (UTC) of epoch milliseconds, exactly."""
+    return datetime.fromtimestamp(time_ms // 1000, UTC).replace(microsecond=time_ms % 1000 * 1000)
+
+
+def hundredths(value: float) -> float:
+    """Doses and carbs are kept to 0.01; finer is noise from binary fractions."""
+    if round(value, 2) != value:
+        message = "has more than two decimals"
+        raise ValueError(message)
+    return value
+
+
+Jsonable = dict[str, Any]

@@ -1,0 +1,182 @@
+"""`consume`: the one body that every agent has. Decode nothing, decide nothing: handle, and acknowledge last.
+
+A failing record gets one of three answers. *Retry*: an outage, tried again with backoff for ever (an attempt counts as progress). *Record*: it
+can never be handled, so its address goes to the dead letters and the rest flows on. *Stop*: a bug; the role alone is rebuilt and replays, and
+the third stop at one record makes it a dead letter. A record of a newer release is none of these: the role waits before it, not ready,
+until it is upgraded. `consume` never raises into Faust, whose own crash handling would acknowledge what failed.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from schemas.envelope import Garbage, NewerVersion
+from streams.errors import Permanent, Transient
+from streams.ports import Position, Record
+
+logger = logging.getLogger("iv3.consume")
+
+FIRST_DELAY_S = 0.05
+LONGEST_DELAY_S = 5.0  # an outage that ends is noticed within this
+LONGEST_ASKED_DELAY_S = 60.0  # however long the other side asks to be left alone
+MOST_STOPS = 3
+
+Handle = Callable[[Record], Awaitable[None]]
+
+
+class Stopped(Exception):  # noqa: N818 - it is no error
+    """The App stops; nothing more will be delivered."""
+
+
+@dataclass
+class Progress:
+    """What a role did, for /metrics, /readyz and the watchdog."""
+
+    next_offset: dict[tuple[str, int], int] = field(default_factory=dict)
+    handled: int = 0
+    retries: int = 0
+    dead_letters: int = 0
+    restarts: int = 0
+    moved_at: float = 0.0  # loop time of the last ack or retry
+    paused: str = ""  # why the role waits for an upgrade
+    failing: str = ""  # the last reason for a retry, until something is handled
+
+
+class Consumer(Protocol):
+    """What `consume` needs of a role."""
+
+    name: str
+    batch: int
+    progress: Progress
+    skip: set[Position]
+    stops: dict[Position, int]
+    failed: "asyncio.Future[BaseException]"
+
+    async def handle(self, record: Record) -> None:
+        """Handle one record; returning means it may be acknowledged."""
+        ...
+
+    async def handle_batch(self, records: Sequence[Record]) -> None:
+        """Handle several at once, all or nothing."""
+        ...
+
+    async def give_up(self, record: Record, reason: str) -> None:
+        """Write the record's address to the dead letters."""
+        ...
+
+    def moved(self) -> None:
+        """Something was acknowledged."""
+        ...
+
+
+def as_record(message: Any) -> Record:  # noqa: ANN401 - Faust's own type
+    """The record in a Faust message."""
+    return Record(
+        message.topic,
+        message.partition,
+        message.offset,
+        round(message.timestamp * 1000),
+        message.key,
+        message.value,
+        tuple(message.headers or ()),
+    )
+
+
+async def consume(role: Consumer, stream: Any) -> None:  # noqa: ANN401 - Faust's own type
+    """Feed the role every record of the stream, one by one or in batches of what is already there, and acknowledge what it handled."""
+    events: AsyncIterator[Any] = stream.noack().events().__aiter__()
+    waiting = stream.channel.queue
+    while True:
+        try:
+            batch = [await events.__anext__()]
+            while len(batch) < role.batch and not waiting.empty():
+                batch.append(await events.__anext__())
+        except StopAsyncIteration:
+            return
+        records = [as_record(event.message) for event in batch]
+        if len(records) == 1 or not await _together(role, records):
+            for record in records:
+                await attempt(role, record, _alone(role))
+        for event, record in zip(batch, records, strict=True):
+            role.progress.next_offset[record.topic, record.partition] = record.offset + 1
+            role.progress.handled += 1
+            event.ack()
+        role.progress.moved_at = asyncio.get_running_loop().time()
+        role.moved()
+
+
+def _alone(role: Consumer) -> Handle:
+    if not role.batch:
+        return role.handle
+
+    async def alone(record: Record) -> None:
+        await role.handle_batch([record])
+
+    return alone
+
+
+async def _together(role: Consumer, records: Sequence[Record]) -> bool:
+    """Whether the whole batch was handled at once. If not, each record is tried alone, so that only the guilty one pays."""
+    with suppress(Exception):
+        await role.handle_batch([r for r in records if Position(r.topic, r.partition, r.offset) not in role.skip])
+        return True
+    return False
+
+
+async def attempt(role: Consumer, record: Record, handle: Handle) -> None:
+    """Handle one record by the three answers. Returns when it may be acknowledged."""
+    at = Position(record.topic, record.partition, record.offset)
+    if at in role.skip:
+        return
+    delay = FIRST_DELAY_S
+    while True:
+        try:
+            await handle(record)
+        except Transient as error:
+            role.progress.retries += 1
+            role.progress.failing = str(error)
+            role.progress.moved_at = asyncio.get_running_loop().time()
+            logger.warning("%s waits at %s: %s", role.name, at, error)
+            await asyncio.sleep(min(error.retry_after_s or delay, LONGEST_ASKED_DELAY_S))
+            delay = min(delay * 2, LONGEST_DELAY_S)
+        except NewerVersion as error:
+            await _pause(role, at, str(error))
+        except (Garbage, Permanent) as error:
+            await give_up_for_sure(role, record, str(error))
+            return
+        except Exception as error:
+            role.stops[at] = role.stops.get(at, 0) + 1
+            logger.exception("%s failed at %s (stop %d of %d)", role.name, at, role.stops[at], MOST_STOPS)
+            if role.stops[at] >= MOST_STOPS:
+                await give_up_for_sure(role, record, f"{type(error).__name__}: {error}")
+                return
+            if not role.failed.done():
+                role.failed.set_result(error)
+            await asyncio.Event().wait()  # un-acknowledged, until the supervisor cancels this
+        else:
+            role.progress.failing = ""
+            return
+
+
+async def _pause(role: Consumer, at: Position, why: str) -> None:
+    role.progress.paused = f"{why} (at {at.topic}/{at.partition}/{at.offset})"
+    logger.error("%s is paused: %s", role.name, role.progress.paused)
+    await asyncio.Event().wait()
+
+
+async def give_up_for_sure(role: Consumer, record: Record, reason: str) -> None:
+    """The dead letter must be durable before the record is acknowledged."""
+    delay = FIRST_DELAY_S
+    while True:
+        try:
+            await role.give_up(record, reason)
+            return
+        except Transient as error:
+            role.progress.retries += 1
+            role.progress.moved_at = asyncio.get_running_loop().time()
+            logger.warning("%s cannot write a dead letter yet: %s", role.name, error)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, LONGEST_DELAY_S)

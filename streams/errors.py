@@ -1,0 +1,87 @@
+"""Errors of the moving floor: whose fault, and what next.
+
+    StreamError
+    |- Transient              an outage: try the same again after a while
+    |  |- Refused             the log wrote nothing
+    |  |  `- DiskReserve      the disk is nearly full: only readings, source states and alert events are taken
+    |  |- Unknown             the log may or may not have written: try again with the same ids
+    |  |- SeriesUnavailable   the series cannot be reached
+    |  |- SourceUnreachable   the glucose source did not answer, or asked to be left alone for a while
+    |  |- NotifierUnreachable the notifier did not answer, or asked to be left alone for a while
+    |  `- ArchiveUnavailable  the archive cannot be reached
+    |- Permanent              this record can never be handled: dead letter
+    |- SourceRefused          the source refuses the account: no retry before its policy allows one
+    |- NotifierRefused        the notifier refuses the account, the topic or the message: stop and say so loudly
+    |- ArchiveDamaged         an object of the archive is missing, cut, swapped or flipped
+    `- Misconfigured          a setting is wrong; the sentence names it
+
+Any other exception is a bug: the role that raised it is rebuilt and replays.
+"""
+
+
+class StreamError(Exception):
+    """Anything this floor raises on purpose."""
+
+
+class Transient(StreamError):
+    """An outage. `retry_after_s` is set where the other side named a time."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Refused(Transient):
+    """The log wrote nothing."""
+
+
+class DiskReserve(Refused):
+    """The disk is nearly full; what is left is kept for readings and alarms."""
+
+
+class Unknown(Transient):
+    """The log may or may not have written; only the same ids may be tried again."""
+
+
+class SeriesUnavailable(Transient):
+    """The series cannot be reached."""
+
+
+class SourceUnreachable(Transient):
+    """The glucose source did not give an answer that can be used."""
+
+
+class NotifierUnreachable(Transient):
+    """The notifier did not give an answer that can be used; the message may have been delivered."""
+
+
+class ArchiveUnavailable(Transient):
+    """The archive cannot be reached."""
+
+
+class Permanent(StreamError):
+    """This record can never be handled."""
+
+
+class SourceRefused(StreamError):
+    """The source refuses the account. `kind`: rejected, locked_out or misconfigured."""
+
+    def __init__(self, message: str, *, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class NotifierRefused(StreamError):
+    """The notifier refuses for good. `code` is ntfy's five-digit code where it gave one."""
+
+    def __init__(self, message: str, *, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ArchiveDamaged(StreamError):
+    """An object of the archive is not what its manifest says; the sentence names it."""
+
+
+class Misconfigured(StreamError):
+    """A setting is wrong; the sentence names it and says what to do."""

@@ -1,0 +1,213 @@
+"""Ports: what the roles need from the world, as Protocols. Every adapter of a port sits the same exam in `tests/contract`."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from schemas.envelope import Event
+
+
+class Clock(Protocol):
+    """The time of facts, decisions, poll schedule and repeats. Timeouts and backoff use the loop's own clock instead."""
+
+    @property
+    def speed(self) -> float:
+        """Seconds of this clock per real second."""
+        ...
+
+    def now_ms(self) -> int:
+        """Epoch milliseconds, UTC."""
+        ...
+
+
+class Position(NamedTuple):
+    """Where a record lies in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Record(NamedTuple):
+    """One record of the log, bytes as they were appended. `timestamp_ms` is when the log took it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+Partition = tuple[str, int]  # (topic, partition)
+
+
+class Log(Protocol):
+    """The durable log: partitioned topics, dense offsets, one order per key."""
+
+    @property
+    def log_id(self) -> str:
+        """Made when the log was made; every restore and copy has another, so that an old offset is never taken for a new one."""
+        ...
+
+    @property
+    def heads(self) -> Mapping[Partition, int]:
+        """The next offset of every partition that has records, as far as this process knows; kept up to date."""
+        ...
+
+    async def append(
+        self, topic: str, key: str, values: Sequence[bytes], *, partition: int | None = None
+    ) -> list[Position]:
+        """Append all values to the key's partition, in order; return when they are on disk. All or nothing.
+
+        Raises Refused (nothing was written) or Unknown (it may have been: retry the same ids).
+        """
+        ...
+
+    async def read(
+        self, topic: str, partition: int, start: int, to: int | None = None, limit: int = 1000
+    ) -> list[Record]:
+        """At most `limit` records of [start, to), in order; fewer only at the end."""
+        ...
+
+    async def fold(
+        self, topic: str, partition: int, start: int, to: int, step: Callable[[Record], object]
+    ) -> int:
+        """Call `step` with every record of [start, to) and return the next offset. Quick: never through Faust."""
+        ...
+
+    def subscribe(self, wake: Callable[[frozenset[str]], None]) -> Callable[[], None]:
+        """Call `wake` in the running loop with the names of topics that grew; return what ends the subscription."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was accepted, then let go of the files."""
+        ...
+
+
+async def append_events(log: Log, topic: str, events: Iterable[Event]) -> list[Position]:
+    """Append events of one subject. Raises as `Log.append`, ValueError if subjects differ."""
+    from schemas.envelope import encode  # noqa: PLC0415 - ports stay importable where only the shapes are needed
+
+    events = list(events)
+    subjects = {event.subject for event in events}
+    if len(subjects) != 1:
+        message = f"events of one append must share a subject, not {sorted(subjects)}"
+        raise ValueError(message)
+    return await log.append(topic, subjects.pop(), [encode(event) for event in events])
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReading:
+    """One reading as a source gave it."""
+
+    time_ms: int
+    glucose_mgdl: float
+    trend: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One answer of a glucose source: readings oldest first, sensor codes (1-38, not glucose) with their times, what could not be read.
+
+    `server_time_ms` is the source's own clock (HTTP Date), None where it gave none.
+    """
+
+    readings: tuple[SourceReading, ...]
+    sensor_codes: tuple[tuple[int, int], ...] = ()
+    rejected: tuple[str, ...] = ()
+    server_time_ms: int | None = None
+
+
+class GlucoseSource(Protocol):
+    """Where readings come from."""
+
+    @property
+    def name(self) -> str:
+        """The envelope's `source` of its readings."""
+        ...
+
+    @property
+    def account(self) -> str:
+        """A stable, non-secret name of the account (a hash), part of each reading's identity."""
+        ...
+
+    async def latest(self, minutes: int, max_count: int, *, may_log_in: bool) -> Fetched:
+        """The readings of the last `minutes`.
+
+        With `may_log_in` False only a cached session is used. Raises SourceRefused (the account is refused; back off as
+        `processors.polling` says) or SourceUnreachable (anything else; `retry_after_s` where it was named).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One notification. `sequence_id` names it: publishing the same id again replaces it on the phone."""
+
+    sequence_id: str
+    title: str
+    body: str
+    priority: int
+    tags: tuple[str, ...] = ()
+    click: str | None = None
+    actions: tuple[Mapping[str, object], ...] = field(default=())
+    delay_s: int | None = None
+
+
+class Notifier(Protocol):
+    """What tells a person."""
+
+    @property
+    def target(self) -> str:
+        """A stable, non-secret name of the addressee."""
+        ...
+
+    async def probe(self) -> bool:
+        """Whether the server knows sequence ids (ntfy 2.16 or newer); nothing that needs them may be armed otherwise."""
+        ...
+
+    async def send(self, message: Message) -> None:
+        """Deliver. Raises NotifierRefused (for good) or NotifierUnreachable (it may have been delivered)."""
+        ...
+
+    async def was_sent(self, sequence_id: str, *, within_s: int) -> bool | None:
+        """Whether the server holds a message of this id; None where it will not say. Raises NotifierUnreachable."""
+        ...
+
+    async def clear(self, sequence_id: str) -> None:
+        """Take a shown notification off the phones; does nothing where the server cannot. Raises as `send`."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class Archive(Protocol):
+    """Objects by key, put once."""
+
+    async def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Store durably; False (and nothing changed) if the key exists. Raises ArchiveUnavailable."""
+        ...
+
+    async def replace(self, key: str, data: bytes) -> None:
+        """Store durably, replacing atomically; only the `head` objects are ever replaced. Raises ArchiveUnavailable."""
+        ...
+
+    async def get(self, key: str) -> bytes | None:
+        """The object, or None. Raises ArchiveUnavailable."""
+        ...
+
+    async def list(self, prefix: str) -> list[str]:
+        """Keys that begin with `prefix`, sorted. Raises ArchiveUnavailable."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove the object if it is there. Raises ArchiveUnavailable."""
+        ...

@@ -1,0 +1,246 @@
+"""A role: one Faust App (one consumer group) that supervises itself, so that a stuck or broken one cannot hold up another.
+
+Every start builds a fresh App, attached to no Faust worker. On assignment, before anything is delivered, the role folds what it needs to know
+(`fold`) and says where to start. Then its agent body, `consume`, hands it records, beside whatever `work` does in the background. A crash of the
+App, a failing handler or an ended background task stops this App alone; after a pause it is built again.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from faust.types import TP
+
+from schemas.bookkeeping import RecordDeadLettered
+from schemas.envelope import Event, decode, make
+from schemas.identity import derived_id
+from streams.consume import Progress, consume
+from streams.errors import Permanent
+from streams.ports import Clock, Log, Partition, Position, Record, append_events
+from streams.topics import DEAD_LETTERS, partition_of
+
+logger = logging.getLogger("iv3.role")
+
+STOP_DEADLINE_S = 4.0  # longer than an App ever took to stop (0.3 s); past it the process is in an unknown state
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+_CALM_S = 30.0
+
+MakeApp = Callable[[str], Any]
+
+
+class Role:
+    """What every role shares. A subclass names its topics and says what handling means."""
+
+    name: ClassVar[str]
+    topics: ClassVar[tuple[str, ...]]
+    batch: ClassVar[int] = 0  # 0: one by one; otherwise the most records handled at once
+
+    def __init__(self, log: Log, clock: Clock, make_app: MakeApp) -> None:
+        self.log = log
+        self.clock = clock
+        self._make_app = make_app
+        self.progress = Progress()
+        self.state = "new"
+        self.skip: set[Position] = set()
+        self.stops: dict[Position, int] = {}
+        self.failed: asyncio.Future[BaseException]
+        self.app: Any = None
+        self._ready: asyncio.Event
+        self._moved: asyncio.Event
+
+    # -- what a role writes ------------------------------------------------------------------------
+
+    async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
+        """Learn what is needed before the first record; return start offsets that differ from the committed ones."""
+        return {}
+
+    async def handle(self, record: Record) -> None:
+        """Handle one record; returning means it may be acknowledged."""
+        raise NotImplementedError
+
+    async def handle_batch(self, records: Sequence[Record]) -> None:
+        """Handle several at once, all or nothing."""
+        raise NotImplementedError
+
+    async def work(self) -> None:
+        """Background work, begun after the fold and cancelled before the App stops."""
+        await asyncio.Event().wait()
+
+    async def closed(self) -> None:
+        """After every stop of the App."""
+
+    # -- what it may use ---------------------------------------------------------------------------
+
+    def event_of(self, record: Record) -> Event:
+        """The event in a record. Raises Garbage or NewerVersion, which `consume` knows how to answer."""
+        event = decode(record.value)
+        if record.key != event.subject.encode():
+            raise Permanent(f"the record's key {record.key!r} is not its subject {event.subject!r}")
+        return event
+
+    async def silently(
+        self, topic: str, partition: int, start: int, to: int, step: Callable[[Record], object]
+    ) -> int:
+        """Fold [start, to) without Faust, leaving out what this role gave up."""
+
+        def unless_given_up(record: Record) -> None:
+            if Position(record.topic, record.partition, record.offset) not in self.skip:
+                step(record)
+
+        return await self.log.fold(topic, partition, start, to, unless_given_up)
+
+    async def give_up(self, record: Record, reason: str) -> None:
+        """Write the record's address to the dead letters; from then on every fold of this role leaves it out."""
+        now = datetime.fromtimestamp(self.clock.now_ms() / 1000, UTC)
+        letter = RecordDeadLettered(
+            role=self.name, topic=record.topic, partition=record.partition, offset=record.offset, reason=reason[:1000]
+        )
+        at = Position(record.topic, record.partition, record.offset)
+        event = make(
+            letter, id=derived_id("dead", self.name, self.log.log_id, *at), source=f"iv3/{self.name}", subject=self.name,
+            time=now, recordedtime=now,
+        )  # fmt: skip
+        await append_events(self.log, DEAD_LETTERS, [event])
+        self.skip.add(at)
+        self.progress.dead_letters += 1
+        logger.error("%s gave up %s: %s", self.name, at, reason)
+
+    def moved(self) -> None:
+        """Something was acknowledged."""
+        self._moved.set()
+
+    async def reached(self, heads: Mapping[Partition, int], within_s: float) -> bool:
+        """Whether every partition was handled up to these heads before the time was over."""
+
+        def there() -> bool:
+            return all(self.progress.next_offset.get(partition, 0) >= head for partition, head in heads.items())
+
+        try:
+            async with asyncio.timeout(within_s):
+                while not there():
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def lag(self) -> int:
+        """Records this role has yet to handle."""
+        done = self.progress.next_offset
+        return sum(max(0, head - done.get(tp, 0)) for tp, head in dict(self.log.heads).items() if tp[0] in self.topics)
+
+    # -- one App -----------------------------------------------------------------------------------
+
+    def _build(self) -> Any:  # noqa: ANN401 - Faust is untyped
+        app = self._make_app(self.name)
+        self.app = app
+        self.failed = asyncio.get_running_loop().create_future()
+        self._ready, self._moved = asyncio.Event(), asyncio.Event()
+        app.start_offsets = {}
+        # One agent over all topics: one order, one record at a time.
+        channel = app.topic(*self.topics, key_serializer="raw", value_serializer="raw")
+
+        # Awaited by Faust before it seeks and before the flow resumes, with no timeout. (`perform_seek` runs under one and dies silently.)
+        @app.on_rebalance_complete.connect
+        async def assigned(app: Any, **_: Any) -> None:  # noqa: ANN401
+            await self._assigned(app)
+
+        async def body(stream: Any) -> None:  # noqa: ANN401
+            await consume(self, stream)
+
+        app.agent(channel, name=f"iv3.{self.name}")(body)
+        return app
+
+    async def _assigned(self, app: Any) -> None:  # noqa: ANN401
+        self.state = "folding"
+        partitions = app.consumer.assignment()
+        from_group = await app.consumer.seek_to_committed()
+        committed: dict[Partition, int] = {(tp.topic, tp.partition): int(from_group.get(tp, 0)) for tp in partitions}
+        self.skip = await self._given_up()
+        start = {**committed, **await self.fold(committed)}
+        app.start_offsets = {TP(topic, partition): offset for (topic, partition), offset in start.items()}
+        self.progress.next_offset = dict(start)
+        self.progress.moved_at = asyncio.get_running_loop().time()
+        self.state = "running"
+        self._ready.set()
+
+    async def _given_up(self) -> set[Position]:
+        given_up: set[Position] = set()
+
+        def step(record: Record) -> None:
+            letter = decode(record.value).data
+            if isinstance(letter, RecordDeadLettered) and letter.role == self.name:
+                given_up.add(Position(letter.topic, letter.partition, letter.offset))
+
+        partition = partition_of(self.name)
+        await self.log.fold(DEAD_LETTERS, partition, 0, self.log.heads.get((DEAD_LETTERS, partition), 0), step)
+        return given_up
+
+    # -- supervision -------------------------------------------------------------------------------
+
+    async def supervise(self, stopping: asyncio.Event) -> None:
+        """Run the role until `stopping`, building it again whenever it fails."""
+        pause = _FIRST_PAUSE_S
+        loop = asyncio.get_running_loop()
+        while not stopping.is_set():
+            began, before = loop.time(), dict(self.progress.next_offset)
+            why = await self._one_life(stopping)
+            if stopping.is_set():
+                break
+            self.progress.restarts += 1
+            logger.error("%s: %s; starting this role again", self.name, why)
+            moved = self.progress.next_offset != before or loop.time() - began > _CALM_S
+            pause = _FIRST_PAUSE_S if moved else min(pause * 2, _LONGEST_PAUSE_S)
+            try:
+                await asyncio.wait_for(stopping.wait(), pause)
+            except TimeoutError:
+                continue
+        self.state = "stopped"
+
+    async def _one_life(self, stopping: asyncio.Event) -> str:
+        self.state = "starting"
+        app = self._build()
+        # `start` returns only after the fold, and on a standby only when it takes over.
+        starting = asyncio.ensure_future(app.start())
+        crashed = asyncio.ensure_future(app._crashed.wait())  # noqa: SLF001 - pinned by tests/contract
+        stop = asyncio.ensure_future(stopping.wait())
+        working = asyncio.ensure_future(self._work_when_ready())
+        try:
+            while True:
+                watched: set[asyncio.Future[Any]] = {crashed, stop, self.failed, working}
+                if not starting.done():
+                    watched.add(starting)
+                done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+                if done - {starting} or (starting.done() and starting.exception() is not None):
+                    return self._why(app, done)
+        finally:
+            self.state = "stopping"
+            await self._end(app, [working, starting, crashed, stop])
+
+    async def _work_when_ready(self) -> None:
+        await self._ready.wait()
+        await self.work()
+
+    def _why(self, app: Any, done: set["asyncio.Future[Any]"]) -> str:  # noqa: ANN401
+        reasons = [repr(f.exception() or f.result()) for f in done if not f.cancelled()]
+        return f"crashed: {app.crash_reason!r}" if app.crash_reason else ", ".join(reasons)
+
+    async def _end(self, app: Any, tasks: Sequence["asyncio.Future[Any]"]) -> None:  # noqa: ANN401
+        working, *others = tasks
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        try:
+            await asyncio.wait_for(app.stop(), STOP_DEADLINE_S)
+        except Exception as error:  # noqa: BLE001 - an App that will not stop leaves the process in an unknown state
+            logger.critical("%s: the App did not stop (%r); ending the process", self.name, error)
+            os._exit(71)
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self.closed()
+
+

@@ -1,0 +1,167 @@
+"""The one agent body, on real Faust Apps and the SQLite log: nothing is skipped, whatever fails."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytest
+
+from streams.clock import SystemClock
+from streams.errors import Permanent, Transient
+from streams.logs.sqlite import SqliteLog
+from streams.ports import Record
+from streams.role import Role
+from streams.topics import JOURNAL, partition_of
+from tests.running import app_maker, caught_up, running, until
+
+P = partition_of("me")
+
+
+class Collector(Role):
+    """Remembers what it was given; fails where a test says so."""
+
+    name = "collector"
+    topics = (JOURNAL,)
+
+    def __init__(self, log: SqliteLog, make_app: Callable[[str], Any]) -> None:
+        super().__init__(log, SystemClock(), make_app)
+        self.seen: list[int] = []
+        self.bad: dict[int, list[BaseException]] = {}
+
+    async def handle(self, record: Record) -> None:
+        if self.bad.get(record.offset):
+            raise self.bad[record.offset].pop()
+        self.seen.append(record.offset)
+
+
+class BatchCollector(Collector):
+    batch: ClassVar[int] = 50
+
+    async def handle_batch(self, records: Any) -> None:
+        for record in records:
+            if self.bad.get(record.offset):
+                raise self.bad[record.offset].pop()
+        self.seen += [record.offset for record in records]
+
+
+@pytest.fixture(params=[Collector, BatchCollector])
+def role(request: Any, log: SqliteLog) -> Collector:
+    made: Collector = request.param(log, app_maker(log))
+    return made
+
+
+async def feed(log: SqliteLog, count: int) -> None:
+    await log.append(JOURNAL, "me", [b"{}"] * count)
+
+
+async def test_every_record_is_handled_once_in_order_and_committed(log: SqliteLog, role: Collector) -> None:
+    async with running(role):
+        for _ in range(3):
+            await feed(log, 100)
+        await caught_up([role])
+        assert role.seen == list(range(300))
+        await until(lambda: log.committed("collector").get((JOURNAL, P)) == 300)
+
+
+async def test_an_outage_is_waited_out_and_nothing_is_skipped(log: SqliteLog, role: Collector) -> None:
+    role.bad[5] = [Transient("down"), Transient("still down"), Transient("down")]
+    async with running(role):
+        await feed(log, 20)
+        await caught_up([role])
+    assert role.seen == list(range(20))
+    assert role.progress.retries > 0
+    assert role.progress.restarts == 0
+
+
+async def test_a_record_that_can_never_be_handled_goes_to_the_dead_letters_and_stays_there(
+    log: SqliteLog, role: Collector
+) -> None:
+    role.bad[5] = [Permanent("garbage")] * 3
+    async with running(role):
+        await feed(log, 20)
+        await caught_up([role])
+    assert role.seen == [n for n in range(20) if n != 5]
+    assert role.progress.dead_letters == 1
+    again = type(role)(log, app_maker(log))
+    async with running(again):
+        assert [at.offset for at in again.skip] == [5]
+
+
+async def test_a_bug_rebuilds_the_role_and_the_record_comes_again(log: SqliteLog, role: Collector) -> None:
+    role.bad[7] = [RuntimeError("bug")] * (3 if role.batch else 2)
+    async with running(role):
+        await feed(log, 20)
+        await until(lambda: role.progress.restarts > 0)
+        await until(lambda: set(role.seen) == set(range(20)))
+    assert role.progress.dead_letters == 0
+
+
+async def test_the_third_stop_at_one_record_makes_it_a_dead_letter(log: SqliteLog, role: Collector) -> None:
+    role.bad[7] = [RuntimeError("bug")] * 100
+    async with running(role):
+        await feed(log, 20)
+        await until(lambda: role.progress.dead_letters == 1, 20)
+        await caught_up([role])
+    assert set(role.seen) == set(range(20)) - {7}
+
+
+async def test_a_crash_inside_faust_is_survived(log: SqliteLog, role: Collector) -> None:
+    async with running(role):
+        await feed(log, 50)
+        await caught_up([role])
+        await role.app.consumer.crash(RuntimeError("the consumer died"))
+        await until(lambda: role.progress.restarts == 1)
+        await feed(log, 50)
+        await until(lambda: set(role.seen) == set(range(100)))
+
+
+async def test_a_stop_between_handling_and_acknowledging_redelivers(log: SqliteLog) -> None:
+    role = Collector(log, app_maker(log))
+    hold = asyncio.Event()
+    entered = asyncio.Event()
+
+    async def stuck(record: Record) -> None:
+        role.seen.append(record.offset)
+        if record.offset == 3:
+            entered.set()
+            await hold.wait()
+
+    role.handle = stuck  # type: ignore[method-assign]
+    async with running(role):
+        await feed(log, 10)
+        await entered.wait()
+    assert log.committed("collector").get((JOURNAL, P), 0) == 3
+    again = Collector(log, app_maker(log))
+    async with running(again):
+        await caught_up([again])
+    assert again.seen == list(range(3, 10))
+
+
+async def test_a_jump_ahead_is_never_delivered(log: SqliteLog) -> None:
+    """The guard: a batch that begins at offset n + 5 is fetched again from n."""
+    role = Collector(log, app_maker(log))
+    async with running(role):
+        await feed(log, 10)
+        await caught_up([role])
+        consumer = role.app.consumer
+        for tp in list(consumer._at):
+            if tp.partition == P:
+                consumer._at[tp] = 15
+        await feed(log, 20)
+        await caught_up([role])
+    assert role.seen == list(range(30))
+
+
+async def test_a_record_from_a_newer_release_pauses_the_role_before_it(log: SqliteLog) -> None:
+    role = Collector(log, app_maker(log))
+
+    async def decode_it(record: Record) -> None:
+        role.event_of(record)
+
+    role.handle = decode_it  # type: ignore[method-assign]
+    async with running(role):
+        await log.append(JOURNAL, "me", [b'{"type":"iv3.reading.v99"}'])
+        await until(lambda: "upgrade this worker" in role.progress.paused)
+        assert role.lag() == 1
+    assert role.progress.dead_letters == 0
+    assert log.committed("collector").get((JOURNAL, P), 0) == 0

@@ -1,0 +1,42 @@
+"""Run roles inside a test: real Faust Apps on the SQLite log, stopped when the block ends."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from streams.app import make_app
+from streams.logs.sqlite import SqliteLog
+from streams.role import Role
+from streams.transport.sqlite import LOGS
+
+
+def app_maker(log: SqliteLog, name: str = "test") -> Callable[[str], Any]:
+    """Makes Apps on this log."""
+    LOGS[name] = log
+    return lambda group: make_app(group, f"iv3sqlite://{name}", data_folder=str(log.path.parent), broker_commit_interval=0.05)
+
+
+@asynccontextmanager
+async def running(*roles: Role) -> AsyncIterator[asyncio.Event]:
+    """Supervise the roles for the length of the block; yields the event that stops them."""
+    stopping = asyncio.Event()
+    tasks = [asyncio.ensure_future(role.supervise(stopping)) for role in roles]
+    try:
+        await until(lambda: all(role.state == "running" for role in roles))
+        yield stopping
+    finally:
+        stopping.set()
+        await asyncio.gather(*tasks)
+
+
+async def until(true: Callable[[], bool], within_s: float = 10.0) -> None:
+    """Wait until it is true; fail the test if it never is."""
+    async with asyncio.timeout(within_s):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+async def caught_up(roles: Sequence[Role], within_s: float = 20.0) -> None:
+    """Wait until the roles have handled all there is."""
+    await until(lambda: all(role.state == "running" and role.lag() == 0 for role in roles), within_s)

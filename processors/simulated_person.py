@@ -1,10 +1,10 @@
 """A simulated person on pens, for the demo and for tests: no patient, no medical model, but days that look like days.
 
-Glucose is one compartment, fed by meals and a liver that balances the long-acting insulin, lowered by rapid insulin and its own
-effect, pushed back by counter-regulation below 65 and by the kidneys above 190 mg/dL; both inputs pass two compartments on their
-way (the shape of Hovorka's and Dalla Man's models, with round numbers). The person eats three meals, misjudges them, boluses early
-or late or not at all, corrects highs, drinks juice when low. All chance is a hash of seed and moment, so the same seed lives the
-same life, and a longer simulation begins with the shorter one.
+Glucose is one compartment, fed by meals and a liver that balances the long-acting insulin, lowered by rapid insulin and
+its own effect, pushed back by counter-regulation below 65 and by the kidneys above 190 mg/dL; both inputs pass two
+compartments on their way (the shape of Hovorka's and Dalla Man's models, with round numbers). The person eats three
+meals, misjudges them, boluses early or late or not at all, corrects highs, drinks juice when low. All chance is a hash
+of seed and moment, so the same seed lives the same life, and a longer simulation begins with the shorter one.
 """
 
 import math
@@ -20,20 +20,25 @@ _STEP_MS: Final = 300_000
 _STEP_MIN = 5.0
 _DAY_MIN = 1440
 
-_SENSITIVITY = 42.0  # mg/dL by which one unit lowers glucose
+_SENSITIVITY = 50.0  # mg/dL by which one unit lowers glucose
 _RATIO = 10.0  # g of carbohydrate one unit covers
+_BELIEVED_RATIO = 11.2  # what the person reckons with; most err on the side of too little insulin
 _RISE = _SENSITIVITY / _RATIO  # mg/dL per g
-_RAPID_TAU_MIN = 52.0  # two in a row: peak at 52 min, 90 % over after 3.5 h
-_MEAL_TAU_MIN = 34.0
+_RAPID_TAU_MIN = 40.0  # two in a row: peak at 40 min, 90 % over after 2.6 h
+_MEAL_TAU_MIN = 25.0
 _JUICE_TAU_MIN = 9.0
-_TARGET = 115.0
-_SETPOINT = 118.0  # where liver and long-acting insulin balance on a day like all days
-_PULL = 0.0032  # per min, towards the set point: glucose's effect on its own uptake
+_TARGET = 130.0
+_SETPOINT = 125.0  # where liver and long-acting insulin balance on a day like all days
+_PULL = 0.0045  # per min, towards the set point: glucose's effect on its own uptake
 _LONG_UNITS = 18.0
+_STAGED_MIN = 50  # an ordered low: half an hour down, 20 min there
 
 
 class SimulatedEvent(NamedTuple):
-    """Something that happened: epoch ms; mg/dL for glucose, units for rapid and long, grams for carbs; insulin or meal by name."""
+    """Something that happened at an epoch millisecond.
+
+    `value` is mg/dL for glucose, units for rapid and long, grams for carbs; `name` is that of the insulin or meal.
+    """
 
     time_ms: int
     kind: Kind
@@ -88,9 +93,9 @@ def simulate(
 ) -> list[SimulatedEvent]:
     """The life of person `seed` in [start_ms, end_ms), in order of time.
 
-    A later end adds events and changes none. `utc_offset_min` is the person's local time, for meals and nights. From `low_at_ms` on
-    the person goes urgently low within about 40 min, stays there for a quarter of an hour, drinks juice and recovers; nothing
-    before that moment changes.
+    A later end adds events and changes none. `utc_offset_min` is the person's local time, for meals and nights. From
+    `low_at_ms` on the person goes urgently low within about 40 min, stays there for a quarter of an hour, drinks juice
+    and recovers; nothing before that moment changes.
     """
     life = _Life(seed, utc_offset_min, low_at_ms)
     events: list[SimulatedEvent] = []
@@ -129,14 +134,12 @@ class _Life:
         body.sensor_noise = 0.75 * body.sensor_noise + 1.5 * _bell(self._seed, 3, now_ms)
         return float(min(400, max(40, round(body.interstitial + body.sensor_noise))))
 
-    def _eat_and_inject(
-        self, now_ms: int, day: int, minute: int, sensed: float, events: list[SimulatedEvent]
-    ) -> None:
+    def _eat_and_inject(self, now_ms: int, day: int, minute: int, sensed: float, events: list[SimulatedEvent]) -> None:
         for plan in self._plans(day):
             if minute <= plan.at < minute + _STEP_MIN:
                 events.append(SimulatedEvent(self._moment(now_ms, 4), "carbs", plan.grams, plan.name))
-            if plan.bolus_at is not None and minute <= plan.bolus_at < minute + _STEP_MIN:
-                units = plan.estimated / _RATIO + (sensed - _TARGET) / _SENSITIVITY
+            if plan.bolus_at is not None and minute <= plan.bolus_at < minute + _STEP_MIN and sensed >= 75:
+                units = plan.estimated / _BELIEVED_RATIO + (sensed - _TARGET) / _SENSITIVITY
                 self._inject(now_ms, units - 0.5 * self._body.insulin_on_board, events)
         bedtime = 1290 + int(40 * _chance(self._seed, 5, day))  # 21:30 to 22:10
         if minute <= bedtime < minute + _STEP_MIN:
@@ -157,8 +160,11 @@ class _Life:
         if habits.low_since_ms is None:
             habits.low_since_ms = now_ms
         # Some lows are noticed at once, some late; at night an alarm has to wake somebody first.
-        unnoticed_min = (10.0 if asleep else 0.0) + 22.0 * _chance(self._seed, 8, habits.low_since_ms) ** 2
-        if self._low_is_staged(now_ms) or now_ms - habits.low_since_ms < unnoticed_min * 60_000:
+        unnoticed_min = (10.0 if asleep else 0.0) + 26.0 * _chance(self._seed, 8, habits.low_since_ms) ** 2
+        since_order_ms = now_ms - self._low_at_ms if self._low_at_ms is not None else -1
+        if 0 <= since_order_ms < 2 * _STAGED_MIN * 60_000:
+            unnoticed_min = 0.0 if since_order_ms >= _STAGED_MIN * 60_000 else math.inf
+        if now_ms - habits.low_since_ms < unnoticed_min * 60_000:
             return
         if now_ms - habits.last_juice_ms >= 20 * 60_000:
             habits.last_juice_ms = now_ms
@@ -193,17 +199,18 @@ class _Life:
         body.rapid_1, body.rapid_2, insulin = _pass(body.rapid_1, body.rapid_2, _RAPID_TAU_MIN)
         body.meal_1, body.meal_2, meal = _pass(body.meal_1, body.meal_2, _MEAL_TAU_MIN)
         body.juice_1, body.juice_2, juice = _pass(body.juice_1, body.juice_2, _JUICE_TAU_MIN)
-        body.drift = 0.96 * body.drift + 0.055 * _bell(self._seed, 12, now_ms)
+        unrest = 0.17 if 390 <= minute < 1380 else 0.09
+        body.drift = 0.9 * body.drift + unrest * _bell(self._seed, 12, now_ms)
         sensitivity, pull = self._sensitivity(day, minute), _PULL * _STEP_MIN
         change = _RISE * (meal + juice) - _SENSITIVITY * sensitivity * insulin
         change += pull * (self._balance(day, minute) - body.glucose) + body.drift * _STEP_MIN
-        change += 0.012 * _STEP_MIN * max(0.0, 65.0 - body.glucose)  # glucagon and adrenaline
+        change += 0.018 * _STEP_MIN * max(0.0, 65.0 - body.glucose)  # glucagon and adrenaline
         change -= 0.006 * _STEP_MIN * max(0.0, body.glucose - 190.0)  # the kidneys
         body.glucose = min(390.0, max(38.0, body.glucose + change))
-        if self._low_is_staged(now_ms):
-            self._stage_the_low(now_ms)
-        else:
+        if (staged_min := self._staged_min(now_ms)) is None:
             self._low_from = body.glucose
+        else:
+            self._stage_the_low(staged_min)
         body.interstitial += (body.glucose - body.interstitial) * (1 - math.exp(-_STEP_MIN / 7.0))
 
     def _sensitivity(self, day: int, minute: int) -> float:
@@ -217,19 +224,21 @@ class _Life:
         dawn = 26.0 * math.exp(-(((minute - 400) / 110.0) ** 2))
         return _SETPOINT + 14.0 * _bell(self._seed, 15, day) + dawn
 
-    def _low_is_staged(self, now_ms: int) -> bool:
-        return self._low_at_ms is not None and 0 <= now_ms - self._low_at_ms < _STAGED_MIN * 60_000
+    def _staged_min(self, now_ms: int) -> float | None:
+        """Minutes since the ordered low began, None outside of it."""
+        if self._low_at_ms is None or not 0 <= now_ms - self._low_at_ms < _STAGED_MIN * 60_000:
+            return None
+        return (now_ms - self._low_at_ms) / 60_000
 
-    def _stage_the_low(self, now_ms: int) -> None:
-        """Down to 46 mg/dL in 35 min, whatever the body was up to; 15 min there."""
-        assert self._low_at_ms is not None  # noqa: S101 - for the type checker
-        done = min(1.0, ((now_ms - self._low_at_ms) / 60_000 + _STEP_MIN) / 35.0)
+    def _stage_the_low(self, staged_min: float) -> None:
+        """Down to 43 mg/dL in under half an hour, whatever the body was up to; a while there."""
+        done = min(1.0, (staged_min + _STEP_MIN) / 26.0)
         ease = 0.5 - 0.5 * math.cos(math.pi * done)
         body = self._body
-        body.glucose = self._low_from + (46.0 - self._low_from) * ease
+        body.glucose = self._low_from + (43.0 - self._low_from) * ease
         if done >= 1.0:
-            body.rapid_1 = body.rapid_2 = 0.0  # so that juice is enough afterwards
-            body.drift = 0.0
+            body.rapid_1 = body.rapid_2 = body.drift = 0.0  # so that juice is enough afterwards
+            body.interstitial = min(body.interstitial, 50.0)  # the sensor lags, but the alarm was asked for now
 
     def _plans(self, day: int) -> tuple[_Plan, ...]:
         plans = self._habits.plans.get(day)
@@ -256,9 +265,6 @@ class _Life:
         return now_ms + 5_000 + int(290_000 * _chance(self._seed, 22, what, now_ms))
 
 
-_STAGED_MIN = 50
-
-
 class _Meal(NamedTuple):
     name: str
     at: int
@@ -270,9 +276,9 @@ class _Meal(NamedTuple):
 
 _MEALS: Final = (
     _Meal("breakfast", 450, 35, 42.0, 0.95, 0.04),
-    _Meal("lunch", 755, 45, 58.0, 1.0, 0.05),
+    _Meal("lunch", 755, 45, 58.0, 1.0, 0.08),
     _Meal("snack", 960, 50, 18.0, 0.5, 0.5),
-    _Meal("dinner", 1125, 45, 66.0, 1.0, 0.05),
+    _Meal("dinner", 1125, 45, 66.0, 1.0, 0.07),
 )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from schemas.model import Fact, Moment, Name, Said
+from schemas.units import Unit
 
 AlertKind = Literal["urgent_low", "low", "predicted_low", "high", "stale", "no_long_acting", "system"]
 URGENCY: dict[AlertKind, int] = {
@@ -19,8 +20,9 @@ URGENCY: dict[AlertKind, int] = {
 }
 STALE_AFTER_LOW_URGENCY = 1
 
-# Where in the input a decision was taken: (journal offset, 0 reading or fact | 1 forecast | 2 tick). Ordered; one decision per place.
-Place = tuple[int, int]
+# Where in the input a decision was taken: (journal offset, 0 before | 1 from its forecast on, time of the tick in ms or 0). Places are
+# ordered, and nothing is decided twice at one: a redelivered input lies at or before what was already decided.
+Place = tuple[int, int, int]
 
 
 class Evidence(Said):
@@ -35,12 +37,15 @@ class Evidence(Said):
     insulin: str | None = None
     last_logged: Moment | None = None
     reason: Annotated[str, Field(max_length=300)] = ""
+    name: str = ""
+    unit: Unit = "mmol/L"
+    zone: str | None = None
 
 
 class AlertEvent(Said):
     """One step in the life of an episode: open -> escalated (step n) -> acknowledged -> resolved or expired.
 
-    `step` counts the times it is meant to ring, from 1; `priority` is ntfy's (5 rings through, 1 is silent).
+    `step` counts the times it is meant to ring, from 1 (0 is the all-clear); `priority` is ntfy's (5 rings through, 1 is silent).
     """
 
     change: Literal["opened", "escalated", "acknowledged", "resolved", "expired"]
@@ -94,4 +99,11 @@ class Undeliverable(Fact):
     reason: Annotated[str, Field(max_length=300)]
 
 
-ALERT_FACTS: tuple[type[Fact], ...] = (AlertsDecided, DeliveryAttempted, Delivered, Undeliverable)
+class TargetAdded(Fact):
+    """A target is told from here on. Written to every partition: what was decided before it never rings there."""
+
+    TYPE = "iv3.target-added.v1"
+    target: Name
+
+
+ALERT_FACTS: tuple[type[Fact], ...] = (AlertsDecided, DeliveryAttempted, Delivered, Undeliverable, TargetAdded)

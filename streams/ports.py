@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from schemas.envelope import Event
+from processors.entries import EntryVersion
+from processors.projection import Change
+from processors.readings import Reading
+from schemas.envelope import Event, encode
 
 
 class Clock(Protocol):
@@ -88,8 +91,6 @@ class Log(Protocol):
 
 async def append_events(log: Log, topic: str, events: Iterable[Event]) -> list[Position]:
     """Append events of one subject. Raises as `Log.append`, ValueError if subjects differ."""
-    from schemas.envelope import encode  # noqa: PLC0415 - ports stay importable where only the shapes are needed
-
     events = list(events)
     subjects = {event.subject for event in events}
     if len(subjects) != 1:
@@ -186,6 +187,76 @@ class Notifier(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+class ForecastRow(NamedTuple):
+    """One forecast as the Series holds it."""
+
+    reading_time_ms: int
+    based_on: str
+    body: bytes  # the event's data, JSON
+
+
+class AlertRow(NamedTuple):
+    """One row of the alert history."""
+
+    at_ms: int
+    key: str
+    body: bytes  # JSON
+
+
+class DigestRow(NamedTuple):
+    """Content of one person, UTC day and kind: how many rows, and the SHA-256 of their canonical form."""
+
+    person: str
+    day: str
+    kind: str
+    count: int
+    sha256: str
+
+
+class Series(Protocol):
+    """Points over time. Derived from the log and rebuilt from it at will."""
+
+    async def position(self) -> Mapping[Partition, int]:
+        """The next offset of each partition that is not yet in. Empty for a fresh one or another log's."""
+        ...
+
+    async def entries_by_id(self, ids: Iterable[str]) -> dict[str, EntryVersion]:
+        """The entries it holds, deleted ones too."""
+        ...
+
+    async def apply(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
+        """Make the changes visible together with the position, or neither. Applying again changes nothing. Raises SeriesUnavailable."""
+        ...
+
+    async def readings(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[Reading]:
+        """Canonical readings of [from_ms, to_ms), oldest first. Raises SeriesUnavailable."""
+        ...
+
+    async def newest_readings(self, person: str, count: int, before_ms: int) -> list[Reading]:
+        """The newest canonical readings before a moment, oldest first. Raises SeriesUnavailable."""
+        ...
+
+    async def entries(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EntryVersion]:
+        """Entries of [from_ms, to_ms), oldest first, deleted ones too. Raises SeriesUnavailable."""
+        ...
+
+    async def forecasts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[ForecastRow]:
+        """Forecasts by the time of their reading, oldest first. Raises SeriesUnavailable."""
+        ...
+
+    async def alerts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[AlertRow]:
+        """Rows of the alert history, oldest first. Raises SeriesUnavailable."""
+        ...
+
+    async def digest(self) -> list[DigestRow]:
+        """One row per person, UTC day and kind (readings, entries, forecasts, alerts), in that order."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of files and connections."""
         ...
 
 

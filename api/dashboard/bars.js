@@ -71,12 +71,13 @@ export function bars() {
   fill($('#bars-server'), server, () =>
     server.map(({ kind, text }) => {
       const [cls, ic] = LOOK[kind] ?? ['warn', 'i-warn'],
-        [head, rest] = split(text);
+        [head, rest] = split(text),
+        headline = cls === 'off' && rest ? head.replace(/\.$/, '') : head;
       return h(
         'div',
         { class: `bar ${cls}`, role: cls === 'off' ? 'alert' : null },
         ic && icon(ic),
-        h('div', { class: cls === 'demo' ? '' : 'bar-text' }, h('b', {}, head), rest && (cls === 'off' ? h('br') : ' '), rest),
+        h('div', { class: cls === 'demo' ? '' : 'bar-text' }, h('b', {}, headline), rest && (cls === 'off' ? h('br') : ' '), rest),
       );
     }),
   );

@@ -224,7 +224,7 @@ function readout(it) {
     const last = view.at(-1),
       f = Boolean(scene?.forecast),
       holes = scene ? scene.gaps.some((x) => ended(x) > scene.from) : false;
-    fill(el, ['legend', view.length > 0, f, holes], () =>
+    fill(el, ['legend', view.length > 0, !store.now, f, holes], () =>
       view.length
         ? [
             h('span', { class: 'key k-dot' }, 'reading'),
@@ -259,7 +259,8 @@ function summary() {
     lo = by((a, b) => a.glucose_mgdl < b.glucose_mgdl),
     hi = by((a, b) => a.glucose_mgdl > b.glucose_mgdl);
   const holes = scene.gaps.filter((x) => ended(x) > scene.from).length;
-  el.textContent = `${view.length} readings, lowest ${gr(lo)} at ${hm(lo.time_ms)}, highest ${gr(hi)} at ${hm(hi.time_ms)}, ${holes} gap${holes === 1 ? '' : 's'}.`;
+  const ends = `lowest ${gr(lo)} at ${hm(lo.time_ms)}, highest ${gr(hi)} at ${hm(hi.time_ms)}`;
+  el.textContent = `${view.length} readings, ${ends}, ${holes} gap${holes === 1 ? '' : 's'}.`;
   if ($('#table-box').open) table();
 }
 function table() {

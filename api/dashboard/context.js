@@ -20,7 +20,7 @@ const cap = (name, value, sub, o = {}) =>
   );
 
 /* Whole percents of the five consensus tiers that add up to 100. */
-export function tiers(readings, from) {
+function tiers(readings, from) {
   const n = [0, 0, 0, 0, 0];
   let count = 0;
   for (const { time_ms, glucose_mgdl: v } of readings)
@@ -52,50 +52,36 @@ function longActing(t) {
     if (late) return cap('Long-acting', late.title, 'It may have been given and not logged.', { ...o, extra: hatched() });
     return cap('Long-acting', '–', store.loaded.has('entries') ? 'none logged in the last 48 h' : 'not loaded yet', o);
   }
+  const who = e.by ? ` by ${e.by}` : '';
   const since = t - e.time_ms,
     spec = insulin(e.insulin);
   if (late) {
-    const badge = h('span', { class: 'due', data: { d: 'late' } }, icon('i-warn'), 'past its window');
+    const badge = h('span', { class: 'due', data: { d: 'late' } }, icon('i-warn'), 'not logged');
     return cap(
       'Long-acting',
       late.title,
-      `Last logged: ${e.insulin} ${amount(e.units)} U at ${hm(e.time_ms)} by ${e.by}. It may have been given and not logged.`,
+      `Last logged: ${e.insulin} ${amount(e.units)} U at ${hm(e.time_ms)}${who}. It may have been given and not logged.`,
       { ...o, badge, extra: hatched() },
     );
   }
   const due = dueAt(spec, e.time_ms),
-    left = due ? due.ms - t : null,
-    open = due != null && left <= due.window;
+    open = due != null && due <= t,
+    whole = due ? due - e.time_ms : (spec?.duration_min ?? 0) * MIN;
   const badge =
-    due &&
-    h(
-      'span',
-      { class: 'due', data: { d: open ? 'now' : 'ok' } },
-      open ? [icon('s-range'), `window ${hm(due.ms - due.window)}–${hm(due.ms + due.window)}`] : `next around ${hm(due.ms)}`,
-    );
-  const whole = due ? due.ms - e.time_ms : (spec?.duration_min ?? 0) * MIN;
+    due && h('span', { class: 'due', data: { d: open ? 'now' : 'ok' } }, open ? [icon('s-range'), `expected ${hm(due)}`] : `next around ${hm(due)}`);
   const bar = whole > 0 && h('div', { class: 'cover', 'aria-hidden': 'true' }, h('i'));
   if (bar) bar.firstChild.style.width = `${Math.max(2, Math.min(100, 100 * (1 - since / whole)))}%`;
   const acts = !due && whole ? `; acts for up to ${hours(whole)}` : open ? '; the next dose is not logged yet' : '';
   return cap(
     'Long-acting',
     [`${e.insulin} ${amount(e.units)}`, h('small', {}, ' U'), h('small', {}, `  logged ${ago(since)}`)],
-    `at ${hm(e.time_ms)} by ${e.by}${acts}`,
+    `at ${hm(e.time_ms)}${who}${acts}`,
     { ...o, badge, extra: bar },
   );
 }
 
-/* The usual time comes from the person's settings (`due`, `window_min`); without one the page names none. */
-function dueAt(spec, last) {
-  const m = /^(\d{1,2}):(\d{2})$/.exec(spec?.due ?? '');
-  if (!m) return null;
-  const at = (Number(m[1]) * 60 + Number(m[2])) * MIN,
-    goal = last + DAY;
-  const near = [midnight(goal) - DAY, midnight(goal), midnight(goal) + DAY]
-    .map((x) => x + at)
-    .sort((a, b) => Math.abs(a - goal) - Math.abs(b - goal))[0];
-  return { ms: near, window: (spec.window_min ?? 120) * MIN };
-}
+/* The next one is expected as long after the last as the profile says (`every_h`); where it says nothing, the page names no time. */
+const dueAt = (spec, last) => (spec?.every_h ? last + spec.every_h * HOUR : null);
 
 function inRange(t) {
   const ti = tiers(store.readings, midnight(t)),

@@ -3,7 +3,7 @@ import { $, fill, h, icon, toast } from './dom.js';
 import { all, call } from './api.js';
 import { DAY, hm, midnight, now } from './clock.js';
 import { want } from './feed.js';
-import { changed, store } from './store.js';
+import { changed, insulins, store } from './store.js';
 import { amount, unitText } from './units.js';
 import { ICON, label, labelText, roleOf } from './words.js';
 
@@ -112,6 +112,17 @@ function row(e, zero) {
   );
 }
 
+/* An insulin that iv3 was not told about is summed apart: it may be rapid or not. */
+function totals(today) {
+  const sum = (role, field) => today.filter((e) => roleOf(e) === role).reduce((s, e) => s + (e[field] ?? 0), 0);
+  const rapid = sum('rapid', 'units'),
+    other = sum('other', 'units');
+  const known = insulins().some((x) => x.action === 'rapid') || rapid > 0;
+  return [known && `rapid ${amount(rapid)} U`, other > 0 && `insulin ${amount(other)} U`, `carbs ${amount(sum('carbs', 'grams'))} g`]
+    .filter(Boolean)
+    .join(', ');
+}
+
 export function entryList() {
   const zero = midnight(now());
   const waiting = store.queue.map((q) => ({
@@ -127,10 +138,10 @@ export function entryList() {
   }));
   const list = [...store.entries, ...waiting].sort((a, b) => b.time_ms - a.time_ms),
     n = list.filter((e) => e.time_ms >= zero || e.pending).length;
-  const rows = list.slice(0, Math.max(n, 5)).filter((e) => e.time_ms > zero - DAY || e.pending); // today, and enough of yesterday to see the last long-acting dose
-  const today = rows.filter((e) => !e.deleted && e.time_ms >= zero),
-    sum = (role, field) => amount(today.filter((e) => roleOf(e) === role).reduce((s, e) => s + (e[field] ?? 0), 0));
-  $('#ent-sum').textContent = today.length ? `rapid ${sum('rapid', 'units')} U, carbs ${sum('carbs', 'grams')} g` : '';
+  // today, and enough of yesterday to see the last long-acting dose
+  const rows = list.filter((e, i) => e.pending || (i < Math.max(n, 5) && e.time_ms > zero - DAY));
+  const today = rows.filter((e) => !e.deleted && e.time_ms >= zero);
+  $('#ent-sum').textContent = today.length ? totals(today) : '';
   fill(
     $('#entries'),
     [rows, zero, unitText(), store.loaded.has('entries'), rows.map((e) => past.get(e.id)?.text), store.now?.insulins],

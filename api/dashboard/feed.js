@@ -55,7 +55,7 @@ function fail() {
 }
 
 /* Opens the stream; nothing on the page counts as live until `hello` and a fresh /v1/now have both come. */
-export function connect() {
+function connect() {
   hangUp();
   store.retryAt = null;
   if (store.live === 'live') setLive('waking');
@@ -90,7 +90,7 @@ export function connect() {
   stream.onerror = async () => {
     if (mine !== generation) return;
     fail(); // at once: a broken stream vouches for nothing
-    if (tries < 3) await refreshNow(); // an EventSource cannot tell 401 from a dead server, this can
+    await refreshNow(); // an EventSource cannot tell 401 from a dead server, this can
   };
 }
 
@@ -130,7 +130,7 @@ function hole(x) {
 async function readings(full) {
   const t = now(),
     to = Math.ceil(t + HOUR),
-    q = (from) => ({ from: Math.floor(from), to, limit: 1000 });
+    q = (from) => ({ from: Math.floor(from), to });
   const gaps = (await all('/v1/gaps', { from: Math.floor(t - DAY), to })).map(hole);
   const key = JSON.stringify(gaps.filter((x) => x.to_ms != null).map((x) => [x.from_ms, x.to_ms]));
   const last = store.readings.at(-2)?.time_ms ?? 0; // the newest may only have come with /v1/now
@@ -143,10 +143,10 @@ async function readings(full) {
   gapsKey = key;
 }
 const entries = async () => {
-  store.entries = await all('/v1/entries', { from: Math.floor(now() - 2 * DAY), to: Math.ceil(now() + HOUR), limit: 1000, deleted: 1 });
+  store.entries = await all('/v1/entries', { from: Math.floor(now() - 2 * DAY), to: Math.ceil(now() + HOUR), deleted: 1 });
 };
 const alerts = async () => {
-  store.alerts = await all('/v1/alerts', { from: Math.floor(now() - DAY), to: Math.ceil(now() + HOUR), limit: 200 });
+  store.alerts = await all('/v1/alerts', { from: Math.floor(now() - DAY), to: Math.ceil(now() + HOUR) });
 };
 
 /* Asks for parts to be fetched; calls that come while a fetch runs are put together into the next one. */
@@ -223,5 +223,6 @@ export function start() {
 }
 export function tryNow() {
   tries = 0;
+  if (store.live === 'out') setLive('waking');
   connect();
 }

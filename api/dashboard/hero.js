@@ -87,7 +87,10 @@ function view() {
   }
   const off = !isLive(),
     f = usableForecast();
-  const sub = r.delta_mgdl == null ? ['no trend: gap before this'] : [h('b', {}, delta(r.delta_mgdl)), tr ? ` ${tr.word}` : ''];
+  const beyond = isLowWord(r.glucose_mgdl) || isHighWord(r.glucose_mgdl); // a change to or from a word is no number
+  const arrow = r.delta_mgdl == null ? null : tr;
+  const change = beyond ? [tr?.word ?? 'no trend'] : [h('b', {}, delta(r.delta_mgdl ?? 0)), tr ? ` ${tr.word}` : ''];
+  const sub = r.delta_mgdl == null ? ['no trend: gap before this'] : change;
   const foot = off
     ? ['No forecast while the page is not live.']
     : f
@@ -98,16 +101,16 @@ function view() {
     ic: off ? 's-lost' : ic,
     tag: off ? `Not live, was ${word.toLowerCase()}` : word,
     value: val,
-    cls: isLowWord(r.glucose_mgdl) || isHighWord(r.glucose_mgdl) ? ' word' : val.length > 3 ? ' wide' : '',
-    arrow: r.delta_mgdl == null ? null : tr,
+    cls: beyond ? ' word' : val.length > 3 ? ' wide' : '',
+    arrow,
     sub,
     age: age(old),
     foot,
     src,
     unit: unitText(),
-    title: `${demo}${off ? '? ' : ''}${val} ${tr && r.delta_mgdl != null ? tr.glyph : ''} ${name} · iv3`,
+    title: `${demo}${off ? '? ' : ''}${val} ${arrow?.glyph ?? ''} ${name} · iv3`,
     say: [
-      `${off ? 'Not live. ' : ''}${word}. ${val} ${unitText()}, ${tr ? tr.word : 'no trend'}, ${age(old)}.`,
+      `${off ? 'Not live. ' : ''}${word}. ${val} ${unitText()}, ${arrow?.word ?? 'no trend'}, ${age(old)}.`,
       `${off} ${r.time_ms} ${unitText()}`,
     ],
   };

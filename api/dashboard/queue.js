@@ -42,9 +42,12 @@ export async function log(key, body) {
     await look();
   }
 }
+/* Answers whether the entry was still here, and not already with the server. */
 export async function discard(key) {
+  const here = (await outbox.list()).some((q) => q.key === key);
   await outbox.remove(key);
   await look();
+  return here;
 }
 
 async function sendOne(item) {

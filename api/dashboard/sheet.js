@@ -278,8 +278,12 @@ class Sheet {
       name = labelText(body),
       at = hm(Date.parse(body.time));
     closeSheet();
-    if (kept) toast(lasting ? `Kept on this device: ${name}` : `Kept while this page is open: ${name}`, () => discard(key));
+    if (kept) toast(lasting ? `Kept on this device: ${name}` : `Kept while this page is open: ${name}`, () => this.drop(key));
     else toast(`Logged ${name} at ${at}`, id == null ? null : () => takeBack(id));
+  }
+
+  async drop(key) {
+    if (!(await discard(key))) toast('It was saved meanwhile. Use Edit to remove it.');
   }
 
   async change(body) {
@@ -353,9 +357,8 @@ class Sheet {
       const fresh = await call('GET', `/v1/entries/${encodeURIComponent(this.edit.id)}`);
       this.edit = fresh;
       want('entries');
-      this.fail(
-        `Not saved: changed by somebody else meanwhile. It is now ${fresh.deleted ? 'removed' : `${labelText(fresh)} at ${hm(fresh.time_ms)}`}${fresh.by ? ` (${fresh.by})` : ''}. Save again to replace that.`,
-      );
+      const what = fresh.deleted ? 'removed' : `${labelText(fresh)} at ${hm(fresh.time_ms)}`;
+      this.fail(`Not saved: changed by somebody else meanwhile. It is now ${what}${fresh.by ? ` (${fresh.by})` : ''}. Save again to replace that.`);
     } catch {
       this.fail(e.message);
     }

@@ -2,7 +2,7 @@
 import { keep, recall } from './dom.js';
 import { store } from './store.js';
 
-export const FACTOR = 18.01559;
+const FACTOR = 18.01559;
 const LIMITS = { urgent_low_mgdl: 55, low_mgdl: 70, high_mgdl: 180, very_high_mgdl: 250 };
 let override = recall('unit', null);
 

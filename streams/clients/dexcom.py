@@ -20,7 +20,6 @@ from processors.dexcom import (
     Parsed,
     Region,
     Verdict,
-    http_time_ms,
     judge,
     parse_readings,
     parse_uuid,
@@ -233,8 +232,7 @@ class DexcomShare:
 
 
 def _judged(reply: Reply) -> Verdict:
-    server_time_ms = http_time_ms(reply.headers.get("Date"))
-    return judge(reply.status, reply.body, reply.headers.get("Retry-After"), server_time_ms=server_time_ms)
+    return judge(reply.status, reply.body, reply.headers.get("Retry-After"), server_time_ms=reply.server_time_ms)
 
 
 def _raise(verdict: Verdict) -> NoReturn:
@@ -254,5 +252,5 @@ def _fetched(reply: Reply) -> Fetched:
         readings=tuple(SourceReading(*reading) for reading in parsed.readings),
         sensor_codes=parsed.sensor_codes,
         rejected=parsed.rejected,
-        server_time_ms=http_time_ms(reply.headers.get("Date")),
+        server_time_ms=reply.server_time_ms,
     )

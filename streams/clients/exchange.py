@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import aiohttp
 
+from processors.dexcom import http_time_ms
+
 TIMEOUT_S = 10.0  # Share answers within 2 s on a bad day; ntfy within milliseconds
 
 
@@ -23,6 +25,11 @@ class Reply(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    @property
+    def server_time_ms(self) -> int | None:
+        """The server's own clock (HTTP Date), epoch milliseconds to the second; None where it gave none."""
+        return http_time_ms(self.headers.get("Date"))
 
 
 class Exchange:

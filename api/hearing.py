@@ -1,0 +1,76 @@
+"""What every handler is given: the ports, the catalog, the clock, and what the pages say about the running system."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from streams.catalog import Catalog
+from streams.ports import Clock, Log, Series
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A truth about the whole page, which nothing can dismiss."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One line of the system list."""
+
+    key: str
+    ok: bool
+    value: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether this process can do its work, and if not, why."""
+
+    ready: bool
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SeedSettings:
+    """What the seed's routes need of its configuration."""
+
+    username: str = ""
+    password_sha256: str = ""
+    config: Mapping[str, object] = field(default_factory=dict)
+    low_mgdl: float = 100
+    high_mgdl: float = 180
+
+
+@dataclass
+class Hearing:
+    """Made by the assembly; `person` is whom this process serves when a request names nobody."""
+
+    log: Log
+    series: Series
+    catalog: Catalog
+    clock: Clock
+    person: str
+    demo: bool = False
+    secure: bool = False  # TLS: cookies are marked so
+    simulated: bool = False
+    source_name: str = "Dexcom"
+    bars: Callable[[], list[Bar]] = list
+    health: Callable[[], list[Health]] = list
+    readiness: Callable[[], Readiness] = lambda: Readiness(True)
+    metrics: Callable[[], str] = str
+    login_codes: dict[str, int] = field(default_factory=dict)  # code -> uses left
+    seed: SeedSettings = field(default_factory=SeedSettings)
+    origins: frozenset[str] = frozenset()  # other sites whose pages may ask (CORS)
+
+
+HEARING = web.AppKey("hearing", Hearing)
+
+
+def hearing(request: web.Request) -> Hearing:
+    """What the application was built with."""
+    return request.config_dict[HEARING]

@@ -1,0 +1,163 @@
+"""Pages: the dashboard, the sign-in and the API's documentation, from files in this package. No folder is served: only names known at start."""
+
+import gzip
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import Field, ValidationError
+
+from api.auth import COOKIE, SECURE_COOKIE, hash_of
+from api.hearing import Hearing, hearing
+from api.openapi import ROLE
+from api.problems import ProblemError
+from api.tokens import issue
+from api.values import Asked
+from streams.ports import append_events
+from streams.topics import JOURNAL
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; manifest-src 'self'"
+)
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+    ".json": "application/json",
+}
+_COOKIE_S = 90 * 86_400
+_PACK_FROM = 1_000  # bytes; smaller files do not gain
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    body: bytes
+    packed: bytes | None
+    kind: str
+    etag: str
+
+
+class LoginPosted(Asked):
+    """A token, pasted."""
+
+    token: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def _load(folder: Traversable, prefix: str = "") -> dict[str, _File]:
+    files: dict[str, _File] = {}
+    for item in folder.iterdir():
+        if item.is_dir():
+            files |= _load(item, f"{prefix}{item.name}/")
+            continue
+        kind = _TYPES.get("." + item.name.rpartition(".")[2])
+        if kind is None:
+            continue
+        body = item.read_bytes()
+        packed = gzip.compress(body, 9, mtime=0) if len(body) > _PACK_FROM and "woff2" not in kind else None
+        files[prefix + item.name] = _File(body, packed, kind, f'"{hashlib.sha256(body).hexdigest()[:20]}"')
+    return files
+
+
+def _serve(request: web.Request, file: _File) -> web.Response:
+    headers = {"ETag": file.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+    if request.headers.get("If-None-Match") == file.etag:
+        return web.Response(status=304, headers=headers)
+    headers["Content-Type"] = file.kind
+    if file.packed is not None and "gzip" in request.headers.get("Accept-Encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        return web.Response(body=file.packed, headers=headers)
+    return web.Response(body=file.body, headers=headers)
+
+
+def add_page_routes(app: web.Application, document: dict[str, object]) -> None:
+    """The dashboard at `/`, its files, the sign-in, and the API's document."""
+    files = _load(resources.files("api") / "dashboard")
+
+    async def index(request: web.Request) -> web.Response:
+        return _serve(request, files["index.html"])
+
+    async def static(request: web.Request) -> web.Response:
+        file = files.get(request.match_info["name"])
+        if file is None:
+            raise web.HTTPNotFound
+        return _serve(request, file)
+
+    async def login_page(request: web.Request) -> web.StreamResponse:
+        code = request.query.get("code")
+        return await _by_code(request, code) if code else _serve(request, files["login.html"])
+
+    async def openapi(request: web.Request) -> web.Response:
+        del request
+        return web.json_response(document)
+
+    async def docs(request: web.Request) -> web.Response:
+        return _serve(request, files["docs.html"])
+
+    for method, path, handler in (
+        ("GET", "/", index),
+        ("GET", "/static/{name:.+}", static),
+        ("GET", "/login", login_page),
+        ("POST", "/login", _login),
+        ("POST", "/logout", _logout),
+        ("GET", "/openapi.json", openapi),
+        *((("GET", "/docs", docs),) if "docs.html" in files else ()),
+    ):
+        app.router.add_route(method, path, _public(handler))
+
+
+def _public(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        return await handler(request)
+
+    setattr(serve, ROLE, "public")
+    return serve
+
+
+def _set_cookie(response: web.Response | web.HTTPFound, where: Hearing, token: str) -> None:
+    name = SECURE_COOKIE if where.secure else COOKIE
+    response.set_cookie(name, token, max_age=_COOKIE_S, path="/", secure=where.secure, httponly=True, samesite="Strict")
+
+
+async def _by_code(request: web.Request, code: str) -> web.StreamResponse:
+    """The link that `iv3 up` prints: its code makes an owner's token for this browser."""
+    where = hearing(request)
+    left = where.login_codes.get(code, 0)
+    if left <= 0:
+        raise ProblemError(403, "This sign-in link was used already or belongs to an earlier start. Make a new one with `iv3 token new`.")
+    where.login_codes[code] = left - 1
+    token, event = issue("owner", "this browser", where.clock.now_ms())
+    await append_events(where.log, JOURNAL, [event])
+    await where.catalog.caught_up()
+    # Strict cookies are not sent along a redirect that another site began, and a click on a terminal's link is none: a page of our own leads on.
+    response = web.Response(text='<!doctype html><meta http-equiv="refresh" content="0;url=/"><a href="/">iv3</a>', content_type="text/html")
+    _set_cookie(response, where, token)
+    return response
+
+
+async def _login(request: web.Request) -> web.Response:
+    """A pasted token becomes a cookie that no script can read."""
+    where = hearing(request)
+    try:
+        body = LoginPosted.model_validate_json(await request.read())
+    except ValidationError:
+        raise ProblemError(422, "a token is needed", field="token") from None
+    await where.catalog.caught_up()
+    if where.catalog.store.token_by_hash(hash_of(body.token.strip())) is None:
+        raise ProblemError(401, "The token is unknown or revoked.")
+    response = web.Response(status=204)
+    _set_cookie(response, where, body.token.strip())
+    return response
+
+
+async def _logout(request: web.Request) -> web.Response:
+    where = hearing(request)
+    response = web.Response(status=204)
+    response.del_cookie(SECURE_COOKIE if where.secure else COOKIE, path="/")
+    return response

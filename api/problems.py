@@ -1,0 +1,130 @@
+"""Every error is an RFC 9457 problem document: what happened, which field, what to do."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import pydantic_core
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from streams.errors import DiskReserve, SeriesUnavailable, Transient
+
+logger = logging.getLogger("iv3.api")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+DEADLINE_S = 10.0  # for anything but a stream: a body that drips in is cut off
+
+
+class FieldError(BaseModel):
+    """One field that does not fit."""
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details. `code` is set where a client must tell two problems of one status apart."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str | None = None
+    instance: str | None = None
+    code: str | None = None
+    errors: list[FieldError] | None = None
+    facts: dict[str, Any] | None = None
+
+
+class ProblemError(Exception):
+    """Raise it in a handler to answer with a problem document."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        field: str | None = None,
+        code: str | None = None,
+        facts: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.field, self.code = status, detail, field, code
+        self.facts = dict(facts) if facts else None
+        self.headers = dict(headers or {})
+
+
+def answer(
+    status: int,
+    detail: str | None,
+    *,
+    request: web.Request,
+    errors: Sequence[FieldError] = (),
+    code: str | None = None,
+    facts: dict[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    """A problem document as a response."""
+    problem = Problem(
+        title=HTTPStatus(status).phrase, status=status, detail=detail, instance=request.path, code=code,
+        errors=list(errors) or None, facts=facts,
+    )  # fmt: skip
+    body = pydantic_core.to_json(problem, exclude_none=True)
+    return web.Response(body=body, status=status, headers=headers, content_type="application/problem+json")
+
+
+def field_errors(error: ValidationError, where: str = "") -> list[FieldError]:
+    """Which fields do not fit, and why, without repeating what was sent."""
+    found = []
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        place = [str(part) for part in item["loc"] if not (isinstance(part, str) and part.endswith("Posted"))]
+        message = str(item["msg"]).removeprefix("Value error, ")
+        found.append(FieldError(field=".".join(place) or where or "body", message=message))
+    return found
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every failure with a problem document; nothing of the inside of iv3 shows in it."""
+    try:
+        if request.path.endswith("/stream"):
+            return await handler(request)
+        async with asyncio.timeout(DEADLINE_S):
+            return await handler(request)
+    except ProblemError as e:
+        errors = [FieldError(field=e.field, message=e.detail)] if e.field else []
+        return answer(e.status, e.detail, request=request, errors=errors, code=e.code, facts=e.facts, headers=e.headers)
+    except web.HTTPException as e:
+        if e.status < 400:
+            raise
+        kept = {k: v for k, v in e.headers.items() if k in ("Allow", "WWW-Authenticate", "Retry-After")}
+        return answer(e.status, _sentence(e), request=request, headers=kept)
+    except DiskReserve as e:
+        return answer(507, f"Nothing was saved: {e}", request=request, headers={"Retry-After": "60"})
+    except SeriesUnavailable as e:
+        return answer(503, f"{e}. Readings are safe in the log; try again.", request=request, headers={"Retry-After": "5"})
+    except Transient as e:
+        detail = f"It is not known whether this was saved: {e}. Send it again with the same key."
+        return answer(503, detail, request=request, headers={"Retry-After": "1"})
+    except TimeoutError:
+        return answer(408, f"The request was not complete within {DEADLINE_S:.0f} s.", request=request)
+    except (ConnectionResetError, asyncio.CancelledError):
+        raise
+    except Exception:
+        logger.exception("%s %s failed", request.method, request.path)
+        return answer(500, "Something in iv3 failed; its log says what.", request=request)
+
+
+def _sentence(error: web.HTTPException) -> str:
+    match error.status:
+        case 404:
+            return "There is nothing at this address."
+        case 405:
+            return "This address does not take that method."
+        case 413:
+            return "The body is too large."
+        case _:
+            return error.text or error.reason

@@ -1,0 +1,102 @@
+"""`GET /v1/stream`: server-sent events. `hello` at once, `change` when something new can be read, `ping` in between."""
+
+import asyncio
+import json
+from contextlib import suppress
+
+from aiohttp import ClientConnectionResetError, web
+
+from api.hearing import Hearing, hearing
+from api.openapi import Routes
+from api.problems import ProblemError
+from streams.ports import Partition
+from streams.topics import ALERTS, FORECASTS, JOURNAL
+
+routes = Routes()
+
+PING_S = 10.0
+MOST_STREAMS = 200  # sockets; a family has ten
+_SETTLE_S = 2.0  # a change is announced once the Series has it, or after this long all the same
+_WORDS = {FORECASTS: "forecasts", ALERTS: "alerts"}
+OPEN: web.AppKey[set[asyncio.Event]] = web.AppKey("open-streams", set)
+
+
+@routes.route("GET", "/v1/stream", role="reader", tags=("stream",))
+async def get_stream(request: web.Request) -> web.StreamResponse:
+    """Server-sent events: `hello`, `change`, `ping`. Fetch what you show when its name is in `changed`."""
+    where = hearing(request)
+    if len(request.app[OPEN]) >= MOST_STREAMS:
+        raise ProblemError(503, "Too many pages are open at once.", headers={"Retry-After": "30"})
+    response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    response.content_type = "text/event-stream"
+    await response.prepare(request)
+    gone = asyncio.Event()
+    request.app[OPEN].add(gone)
+    changed: set[str] = set()
+    woken = asyncio.Event()
+
+    def catalog_changed(words: frozenset[str]) -> None:
+        changed.update(words)
+        woken.set()
+
+    def log_grew(topics: frozenset[str]) -> None:
+        changed.update(_WORDS[topic] for topic in topics if topic in _WORDS)
+        woken.set()
+
+    ends = [where.catalog.subscribe(catalog_changed), where.log.subscribe(log_grew)]
+    try:
+        with suppress(ClientConnectionResetError, ConnectionResetError):
+            await _send(response, where, "hello", {})
+            await _run(response, where, changed, woken, gone)
+    finally:
+        for end in ends:
+            end()
+        request.app[OPEN].discard(gone)
+    return response
+
+
+async def _run(
+    response: web.StreamResponse, where: Hearing, changed: set[str], woken: asyncio.Event, gone: asyncio.Event
+) -> None:
+    while not gone.is_set():
+        if not await _woken(woken, gone):
+            await _send(response, where, "ping", {})
+            continue
+        woken.clear()
+        if changed & {"readings", "forecasts", "entries"}:
+            await _settled(where)
+        words, _ = sorted(changed), changed.clear()
+        if words:
+            await _send(response, where, "change", {"changed": words})
+
+
+async def _woken(woken: asyncio.Event, gone: asyncio.Event) -> bool:
+    """Whether something changed before it is time for a ping; a stop counts as a change."""
+    waits = [asyncio.ensure_future(woken.wait()), asyncio.ensure_future(gone.wait())]
+    done, _ = await asyncio.wait(waits, timeout=PING_S, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    return bool(done)
+
+
+async def _settled(where: Hearing) -> None:
+    """Wait until the Series has what the log has now."""
+    goal: dict[Partition, int] = {p: h for p, h in dict(where.log.heads).items() if p[0] in (JOURNAL, FORECASTS) and h}
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_SETTLE_S):
+            while True:
+                seen = await where.series.position()
+                if all(seen.get(partition, 0) >= head for partition, head in goal.items()):
+                    return
+                await asyncio.sleep(0.02)
+
+
+async def _send(response: web.StreamResponse, where: Hearing, name: str, data: dict[str, object]) -> None:
+    text = json.dumps({"time_ms": where.clock.now_ms(), **data})
+    await response.write(f"event: {name}\ndata: {text}\n\n".encode())
+
+
+async def close_streams(app: web.Application) -> None:
+    """End every open stream, so that a stop does not wait for them."""
+    for gone in list(app[OPEN]):
+        gone.set()

@@ -1,0 +1,245 @@
+"""Decide: what must be said because of one input. Pure: it changes nothing; `Episodes.evolve` follows when the decision was read back.
+
+A decision is one record with the place of its input. At or before the place up to which a person is decided it is always empty, so that a
+redelivered journal, met by decisions that are already ahead of it, can never open an episode a second time.
+"""
+
+from processors.alerting.episodes import NOWHERE, Episode, Episodes
+from processors.alerting.rules import (
+    FRESH_MS,
+    Condition,
+    Runtime,
+    evidence_of,
+    glucose_condition,
+    long_acting_condition,
+    predicted_low_condition,
+    stale_condition,
+)
+from processors.alerting.watch import Watch
+from schemas.alerts import URGENCY, AlertEvent, AlertKind, AlertsDecided, Evidence, Place
+from schemas.identity import episode_id
+from schemas.model import at_ms, ms
+
+_MIN = 60_000
+# Minutes until an alarm nobody answered rings again, by step; the last one repeats. Urgent low as Dexcom's: every 5 min.
+REPEATS_MIN: dict[AlertKind, tuple[int, ...]] = {
+    "urgent_low": (5, 10, 10),
+    "low": (15,),
+    "high": (60,),
+    "stale": (60,),
+    "no_long_acting": (60,),
+    "system": (60,),
+}
+AGAIN_AFTER_ACK_MIN: dict[AlertKind, int] = {"urgent_low": 30, "low": 30, "high": 120, "stale": 60, "no_long_acting": 120}
+RECHECK_AFTER_TREATED_MIN = 15
+PREDICTED_LOW_LASTS_MS = 60 * _MIN
+PREDICTED_LOW_PAUSE_MS = 20 * _MIN
+LATE_FORECASTS = 3
+LOWS: tuple[AlertKind, ...] = ("urgent_low", "low")
+_CLEAR_READINGS = 2
+_CLEAR_FRESH_MS = 10 * _MIN
+
+
+def decide(watch: Watch, episodes: Episodes, place: Place, now_ms: int, runtime: Runtime) -> AlertsDecided | None:
+    """What follows from the input at `place`, or None. `watch` has already taken the input in; `episodes` is as read back."""
+    if place <= episodes.through.get(watch.person, NOWHERE):
+        return None
+    mine = episodes.of(watch.person)
+    if place[2]:
+        events = _at_tick(watch, mine, now_ms, runtime)
+    elif place[1]:
+        events = _at_forecast(watch, mine, episodes, now_ms)
+    else:
+        events = _answers(watch, mine, now_ms)
+        events += _closings(watch, mine, now_ms)
+        events += _openings([glucose_condition(watch, now_ms)], mine, watch, now_ms)
+        events += _long_acting(watch, mine, now_ms, opening=False)
+    return AlertsDecided(pos=place, events=tuple(events)) if events else None
+
+
+def _at_tick(watch: Watch, mine: dict[str, Episode], now_ms: int, runtime: Runtime) -> list[AlertEvent]:
+    events = _expiries(mine, now_ms)
+    stale = stale_condition(watch, now_ms, runtime, low_open="low" in mine or "urgent_low" in mine)
+    events += _openings([stale], mine, watch, now_ms)
+    events += _long_acting(watch, mine, now_ms, opening=True)
+    events += _system(watch, mine, now_ms, runtime)
+    left = {kind: episode for kind, episode in mine.items() if kind not in {event.kind for event in events}}
+    return events + _repeats(watch, left, now_ms, stale)
+
+
+def _at_forecast(watch: Watch, mine: dict[str, Episode], episodes: Episodes, now_ms: int) -> list[AlertEvent]:
+    """Open a predicted low, or end one that is foreseen no longer; after its end it stays quiet for a while instead of flickering."""
+    condition = predicted_low_condition(watch, now_ms)
+    episode, newest = mine.get("predicted_low"), watch.line.newest
+    if episode is not None:
+        if condition is None and newest is not None and newest.glucose_mgdl >= watch.profile.limits.low_mgdl + 10:
+            return [_event("resolved", episode, None, now_ms, evidence=evidence_of(watch))]
+        return []
+    if now_ms - episodes.closed.get((watch.person, "predicted_low"), -PREDICTED_LOW_PAUSE_MS) < PREDICTED_LOW_PAUSE_MS:
+        return []
+    return _openings([condition], mine, watch, now_ms)
+
+
+def _system(watch: Watch, mine: dict[str, Episode], now_ms: int, runtime: Runtime) -> list[AlertEvent]:
+    """Something of iv3 itself does not work as it should; the sentence says what."""
+    episode = mine.get("system")
+    reason = runtime.trouble or ("forecasts are late" if watch.late_forecasts >= LATE_FORECASTS else "")
+    if reason:
+        condition = Condition("system", f"{reason}/{now_ms}", 4, URGENCY["system"], evidence_of(watch, reason=reason))
+        return _openings([condition], mine, watch, now_ms)
+    return [_event("resolved", episode, None, now_ms)] if episode is not None else []
+
+
+def _event(
+    change: str, episode: Episode | None, condition: Condition | None, now_ms: int, **more: object
+) -> AlertEvent:
+    of = episode or condition
+    if of is None:
+        raise ValueError("an alert event needs an episode or a condition")
+    fields: dict[str, object] = {
+        "change": change,
+        "kind": of.kind,
+        "priority": of.priority,
+        "urgency": of.urgency,
+        "evidence": of.evidence,
+        "at": at_ms(now_ms),
+    }
+    if episode is not None:
+        fields |= {"episode": episode.id, "step": episode.step}
+    return AlertEvent.model_validate(fields | more)
+
+
+def _openings(
+    conditions: list[Condition | None], mine: dict[str, Episode], watch: Watch, now_ms: int
+) -> list[AlertEvent]:
+    events: list[AlertEvent] = []
+    for condition in conditions:
+        if condition is None or condition.kind in mine or _covered(condition, mine):
+            continue
+        if watch.snoozes.get(condition.kind, 0) > now_ms:
+            continue
+        name = episode_id(watch.person, condition.kind, condition.cause)
+        events += _taken_over(condition, mine, now_ms)
+        events.append(_event("opened", None, condition, now_ms, episode=name, step=1))
+    return events
+
+
+def _covered(condition: Condition, mine: dict[str, Episode]) -> bool:
+    """A milder alarm of the same thing says nothing while a worse one is open."""
+    if condition.kind == "low":
+        return "urgent_low" in mine
+    if condition.kind == "predicted_low":
+        return "urgent_low" in mine or "low" in mine
+    return False
+
+
+def _taken_over(condition: Condition, mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
+    """A worse alarm of the same thing ends the milder one without a word."""
+    milder: dict[str, tuple[str, ...]] = {"urgent_low": ("low", "predicted_low"), "low": ("predicted_low",)}
+    return [
+        _event("resolved", mine[kind], None, now_ms, quiet=True)
+        for kind in milder.get(condition.kind, ())
+        if kind in mine
+    ]
+
+
+def _closings(watch: Watch, mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
+    """What a new reading ends. Missing data never ends a low: two readings of 80 or more do, the newest at most 10 min old."""
+    newest = watch.line.newest
+    if newest is None:
+        return []
+    events = []
+    fresh_enough = now_ms - newest.time_ms <= _CLEAR_FRESH_MS
+    for kind, episode in mine.items():
+        over = False
+        if kind in LOWS:
+            over = watch.clear_run >= _CLEAR_READINGS and fresh_enough
+        elif kind == "high":
+            over = newest.glucose_mgdl < watch.profile.limits.high_alarm_mgdl - 10
+        elif kind == "stale":
+            lost = episode.evidence.reading_time
+            over = now_ms - newest.time_ms <= FRESH_MS and (lost is None or newest.time_ms > ms(lost))
+        if over:
+            events.append(_event("resolved", episode, None, now_ms, evidence=evidence_of(watch)))
+    return events
+
+
+def _long_acting(watch: Watch, mine: dict[str, Episode], now_ms: int, *, opening: bool) -> list[AlertEvent]:
+    condition = long_acting_condition(watch, now_ms)
+    episode = mine.get("no_long_acting")
+    if episode is not None and condition is None:
+        doses = watch.doses("long")
+        more = {"insulin": doses[-1][2], "last_logged": at_ms(doses[-1][0])} if doses else {}
+        evidence = evidence_of(watch, **more)
+        return [_event("resolved", episode, None, now_ms, evidence=evidence)]
+    return _openings([condition], mine, watch, now_ms) if opening else []
+
+
+def _answers(watch: Watch, mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
+    """Acknowledgements that were not yet taken note of."""
+    events = []
+    for episode in mine.values():
+        answer = watch.acknowledged.get(episode.id)
+        if answer is not None and episode.acknowledged_ms is None and answer[0] >= episode.rang_ms:
+            events.append(_event("acknowledged", episode, None, now_ms, by=answer[1]))
+    return events
+
+
+def _expiries(mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
+    """A predicted low that did not come is over after an hour. Nothing else ends by itself."""
+    episode = mine.get("predicted_low")
+    if episode is not None and now_ms - episode.opened_ms >= PREDICTED_LOW_LASTS_MS:
+        return [_event("expired", episode, None, now_ms)]
+    return []
+
+
+def _repeats(
+    watch: Watch, mine: dict[str, Episode], now_ms: int, stale: Condition | None
+) -> list[AlertEvent]:
+    events = []
+    for kind, episode in mine.items():
+        worse = kind == "stale" and stale is not None and stale.priority > episode.priority
+        if not worse and not _due_again(watch, episode, now_ms):
+            continue
+        if watch.snoozes.get(kind, 0) > now_ms:
+            continue
+        priority = stale.priority if worse and stale else min(5, episode.priority + (kind == "low"))
+        urgency = stale.urgency if worse and stale else episode.urgency
+        evidence = _evidence_now(watch, episode, stale)
+        events.append(
+            _event("escalated", episode, None, now_ms, step=episode.step + 1, priority=priority, urgency=urgency, evidence=evidence)
+        )
+    return events
+
+
+def _evidence_now(watch: Watch, episode: Episode, stale: Condition | None) -> Evidence:
+    if episode.kind == "stale" and stale is not None:
+        return stale.evidence
+    if episode.kind in ("no_long_acting", "system"):
+        return episode.evidence
+    return evidence_of(watch)
+
+
+def _due_again(watch: Watch, episode: Episode, now_ms: int) -> bool:
+    if episode.kind == "predicted_low":
+        return False
+    if episode.acknowledged_ms is not None:
+        treated = watch.acknowledged.get(episode.id, (0, "", False))[2]
+        minutes = RECHECK_AFTER_TREATED_MIN if treated else AGAIN_AFTER_ACK_MIN.get(episode.kind, 60)
+        return _still(watch, episode) and now_ms - episode.acknowledged_ms >= minutes * _MIN
+    waits = REPEATS_MIN[episode.kind]
+    wait = waits[min(episode.step, len(waits)) - 1]
+    return now_ms - episode.rang_ms >= wait * _MIN
+
+
+def _still(watch: Watch, episode: Episode) -> bool:
+    """Whether what was acknowledged is still so. Without data it is."""
+    newest = watch.line.newest
+    if newest is None:
+        return True
+    limits = watch.profile.limits
+    if episode.kind == "urgent_low":
+        return newest.glucose_mgdl <= limits.urgent_low_mgdl
+    if episode.kind == "low":
+        return newest.glucose_mgdl < limits.low_mgdl
+    return True

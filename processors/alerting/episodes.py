@@ -1,0 +1,79 @@
+"""Episodes: the fold of what was decided, read back from the log. The same code runs in the alerter, the notifier and the checks."""
+
+from dataclasses import dataclass, field
+
+from schemas.alerts import AlertEvent, AlertKind, AlertsDecided, Evidence, Place
+from schemas.model import ms
+
+
+NOWHERE: Place = (-1, 0, 0)
+
+
+@dataclass(slots=True)
+class Episode:
+    """One episode as far as it was decided."""
+
+    id: str
+    person: str
+    kind: AlertKind
+    opened_ms: int
+    step: int
+    rang_ms: int
+    priority: int
+    urgency: int
+    evidence: Evidence
+    acknowledged_ms: int | None = None
+    acknowledged_by: str = ""
+    closed_ms: int | None = None
+
+
+@dataclass
+class Episodes:
+    """Everybody's episodes of one partition.
+
+    `through` is the place of the input up to which a person is decided: what is at or before it decides nothing again, however often it
+    is redelivered. An episode that opens while one of its kind is open is a no-op, as a net.
+    """
+
+    open: dict[tuple[str, str], Episode] = field(default_factory=dict)
+    through: dict[str, Place] = field(default_factory=dict)
+    closed: dict[tuple[str, str], int] = field(default_factory=dict)
+    no_ops: int = 0
+
+    def evolve(self, person: str, decided: AlertsDecided) -> list[AlertEvent]:
+        """Take a decision in; the events that took effect."""
+        if decided.pos <= self.through.get(person, NOWHERE):
+            self.no_ops += 1
+            return []
+        self.through[person] = decided.pos
+        return [event for event in decided.events if self._apply(person, event)]
+
+    def _apply(self, person: str, event: AlertEvent) -> bool:
+        key = (person, event.kind)
+        episode = self.open.get(key)
+        if event.change == "opened":
+            if episode is not None:
+                self.no_ops += 1
+                return False
+            at = ms(event.at)
+            self.open[key] = Episode(
+                event.episode, person, event.kind, at, event.step, at, event.priority, event.urgency, event.evidence
+            )
+            return True
+        if episode is None or episode.id != event.episode:
+            self.no_ops += 1
+            return False
+        if event.change == "escalated":
+            episode.step, episode.rang_ms, episode.priority = event.step, ms(event.at), event.priority
+            episode.evidence, episode.urgency = event.evidence, event.urgency
+            episode.acknowledged_ms = None
+        elif event.change == "acknowledged":
+            episode.acknowledged_ms, episode.acknowledged_by = ms(event.at), event.by
+        else:
+            del self.open[key]
+            self.closed[key] = ms(event.at)
+        return True
+
+    def of(self, person: str) -> dict[str, Episode]:
+        """A person's open episodes by kind."""
+        return {kind: episode for (who, kind), episode in self.open.items() if who == person}

@@ -1,0 +1,183 @@
+"""Rules: which conditions hold for a person now. Each has its precedent in docs/reference/alerts.md.
+
+A condition says that an episode should be open; whether it opens, rings again or ends is `decide`'s matter.
+"""
+
+from dataclasses import dataclass
+
+from processors.activity import carbs_left
+from processors.alerting.watch import Watch
+from processors.predictors.registry import LIVE, PREDICTORS
+from processors.predictors.protocol import Prediction
+from processors.readings import STALE_S, Reading
+from schemas.alerts import STALE_AFTER_LOW_URGENCY, URGENCY, AlertKind, Evidence
+from schemas.forecasts import ForecastMade
+from schemas.model import at_ms
+
+_MIN = 60_000
+FRESH_MS = int(STALE_S * 1000)  # a reading older than this opens nothing
+HIGH_FOR_MS = 60 * _MIN
+MEAL_GRACE_MS = 150 * _MIN
+VERY_HIGH_BREAKS_GRACE_MGDL = 300.0
+CARBS_HELP_MS = 30 * _MIN
+BOLUS_NEAR_MS = 20 * _MIN
+UPLOADERS_TURN_MS = 10 * _MIN  # after a start, an uploader gets this long to bring what it kept
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that should be said. `cause` names the episode: the same cause always opens the same one."""
+
+    kind: AlertKind
+    cause: str
+    priority: int
+    urgency: int
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What the rules must know of the running system: when it began to evaluate, and whether the source has answered since."""
+
+    started_ms: int
+    has_source: bool = True
+    trouble: str = ""  # what of iv3 itself does not work, in words
+
+
+def evidence_of(watch: Watch, **more: object) -> Evidence:
+    """What can be said of the newest reading."""
+    newest = watch.line.newest
+    person = {"name": watch.profile.name, "unit": watch.profile.unit, "zone": watch.profile.zone}
+    if newest is None:
+        return Evidence.model_validate(person | more)
+    before = watch.line.before(newest)
+    near = before is not None and newest.time_ms - before.time_ms <= 11 * _MIN
+    return Evidence.model_validate({
+        "glucose_mgdl": newest.glucose_mgdl,
+        "delta_mgdl": newest.glucose_mgdl - before.glucose_mgdl if before is not None and near else None,
+        "trend": newest.trend,
+        "reading_time": at_ms(newest.time_ms),
+        **person,
+        **more,
+    })  # fmt: skip
+
+
+def glucose_condition(watch: Watch, now_ms: int) -> Condition | None:
+    """Urgent low, low or persistent high, from the newest reading. LOW (39) is an urgent low, HIGH (401) a high."""
+    newest = watch.line.newest
+    if newest is None or now_ms - newest.time_ms > FRESH_MS:
+        return None
+    limits = watch.profile.limits
+    if newest.glucose_mgdl <= limits.urgent_low_mgdl:
+        return Condition("urgent_low", newest.id, 5, URGENCY["urgent_low"], evidence_of(watch))
+    if newest.glucose_mgdl < limits.low_mgdl:
+        return Condition("low", newest.id, 4, URGENCY["low"], evidence_of(watch))
+    if _persistently_high(watch, newest):
+        return Condition("high", newest.id, 3, URGENCY["high"], evidence_of(watch))
+    return None
+
+
+def _persistently_high(watch: Watch, newest: Reading) -> bool:
+    """Above the limit for an hour; after carbs with a bolus it waits 2.5 h, unless it is very high."""
+    if watch.high_since_ms is None or newest.time_ms - watch.high_since_ms < HIGH_FOR_MS:
+        return False
+    if newest.glucose_mgdl >= VERY_HIGH_BREAKS_GRACE_MGDL:
+        return True
+    rapid = [time for time, _, _ in watch.doses("rapid")]
+    for time, _ in watch.meals():
+        if 0 <= newest.time_ms - time <= MEAL_GRACE_MS and any(abs(time - dose) <= BOLUS_NEAR_MS for dose in rapid):
+            return False
+    return True
+
+
+def predicted_low_condition(watch: Watch, now_ms: int) -> Condition | None:
+    """The live predictor's own rule. The forecast must rest on the newest reading, at most 1.5 cadences old."""
+    newest, forecast = watch.line.newest, watch.forecast
+    if newest is None or forecast is None or forecast.based_on != newest.id:
+        return None
+    if now_ms - newest.time_ms > 1.5 * watch.line.cadence_s * 1000:
+        return None
+    limits = watch.profile.limits
+    if newest.glucose_mgdl < limits.low_mgdl or not _calls(newest, forecast, limits.predicted_low_mgdl):
+        return None
+    if _treated_already(watch, newest, forecast):
+        return None
+    return Condition(
+        "predicted_low", newest.id, 4, URGENCY["predicted_low"], evidence_of(watch, chance=forecast.p_low)
+    )
+
+
+def _calls(newest: Reading, forecast: ForecastMade, limit_mgdl: float) -> bool:
+    make = PREDICTORS.get(forecast.predictor, PREDICTORS[LIVE])
+    return make().alert_low(newest, Prediction(forecast.mean_mgdl), limit_mgdl)
+
+
+def _treated_already(watch: Watch, newest: Reading, forecast: ForecastMade) -> bool:
+    """Carbs on the way, with no rapid dose near them, hold a predicted low back; never when it is likelier than not."""
+    if forecast.p_low > 0.5:
+        return False
+    rapid = [time for time, _, _ in watch.doses("rapid")]
+    for time, _ in watch.meals():
+        recent = 0 <= newest.time_ms - time <= CARBS_HELP_MS and carbs_left((newest.time_ms - time) / _MIN, "fast") > 0
+        if recent and not any(abs(time - dose) <= BOLUS_NEAR_MS for dose in rapid):
+            return True
+    return False
+
+
+def stale_condition(watch: Watch, now_ms: int, runtime: Runtime, *, low_open: bool) -> Condition | None:
+    """No reading for too long, and why. Never before the source has answered or failed once since the start.
+
+    Lost while low (last below 80, a chance of a low of a quarter, or a low that is open): at 2 cadences and a minute, ringing through.
+    Otherwise at the larger of 15 min and 3 cadences, ringing through at twice that.
+    """
+    if runtime.has_source and watch.source_recorded_ms < runtime.started_ms:
+        return None
+    if not runtime.has_source and now_ms - runtime.started_ms < UPLOADERS_TURN_MS:
+        return None
+    newest = watch.line.newest
+    since = newest.time_ms if newest is not None else watch.source_since_ms
+    if not since or now_ms < watch.warm_up_until_ms:
+        return None
+    age_s = (now_ms - max(since, watch.warm_up_until_ms)) / 1000
+    cadence = watch.line.cadence_s
+    reason = stale_reason(watch)
+    cause = newest.id if newest is not None else f"no reading since {since}"
+    chance = watch.forecast.p_low if watch.forecast and newest and watch.forecast.based_on == newest.id else 0.0
+    was_low = newest is not None and (newest.glucose_mgdl < 80 or chance >= 0.25)
+    if (was_low or low_open) and age_s > 2 * cadence + 60:
+        evidence = evidence_of(watch, reason=reason)
+        return Condition("stale", cause, 5, STALE_AFTER_LOW_URGENCY, evidence)
+    warn_s = max(STALE_S, 3 * cadence)
+    if age_s <= warn_s:
+        return None
+    priority = 5 if age_s > 2 * warn_s else 4
+    return Condition("stale", cause, priority, URGENCY["stale"], evidence_of(watch, reason=reason))
+
+
+def stale_reason(watch: Watch) -> str:
+    """Why there is nothing, as far as iv3 knows."""
+    source = watch.source
+    if source is None:
+        newest = watch.line.newest
+        return f"nothing uploaded by {newest.source}" if newest else "nothing was ever uploaded"
+    said = f": {source.reason}" if source.reason else ""
+    match source.state:
+        case "refused":
+            return f"Dexcom refuses the log-in{said}"
+        case "unreachable":
+            return f"Dexcom does not answer{said}"
+        case _:
+            return f"Dexcom: no data{said}"
+
+
+def long_acting_condition(watch: Watch, now_ms: int) -> Condition | None:
+    """No long-acting dose logged for longer than the profile allows. Without any on record there is nothing to go by."""
+    hours = watch.profile.no_long_acting_h
+    doses = watch.doses("long")
+    if not hours or not doses:
+        return None
+    time, _, insulin = doses[-1]
+    if now_ms - time <= hours * 3_600_000:
+        return None
+    evidence = evidence_of(watch, insulin=insulin, last_logged=at_ms(time))
+    return Condition("no_long_acting", f"{insulin}/{time}", 3, URGENCY["no_long_acting"], evidence)

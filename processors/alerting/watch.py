@@ -1,0 +1,183 @@
+"""What the alerter knows of one person from the journal and the forecasts: a fold, kept small enough to snapshot."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from processors.entries import EntryVersion, entry_id_of, evolve_entry, is_entry_event
+from processors.profiles import DEFAULT, action_of
+from processors.readings import Line, Reading, reading_of
+from schemas.envelope import Event, decode, encode, make
+from schemas.facts import (
+    AlertAcknowledged,
+    AlertsSnoozed,
+    CarbsEaten,
+    DeviceStarted,
+    InsulinTaken,
+    ProfileChanged,
+    SourceStateChanged,
+)
+from schemas.forecasts import ForecastMade
+from schemas.model import at_ms, ms
+
+VERSION = "1"
+
+_KEEP_ENTRIES_MS = 8 * 86_400_000  # a week's longest schedule, and a day
+_ALL_CLEAR_MGDL = 80.0
+
+
+@dataclass
+class Watch:
+    """State of one person. `offset` is the next journal offset to fold."""
+
+    person: str
+    offset: int = 0
+    line: Line = field(default_factory=Line)
+    newest_offset: int = -1
+    clear_run: int = 0  # readings in a row at 80 or more
+    high_since_ms: int | None = None
+    profile: ProfileChanged = DEFAULT
+    source: SourceStateChanged | None = None
+    source_recorded_ms: int = 0
+    source_since_ms: int = 0
+    warm_up_until_ms: int = 0
+    entries: dict[str, EntryVersion] = field(default_factory=dict)
+    snoozes: dict[str, int] = field(default_factory=dict)
+    acknowledged: dict[str, tuple[int, str, bool]] = field(default_factory=dict)
+    forecast: ForecastMade | None = None
+    late_forecasts: int = 0  # in a row, based on a reading that was no longer the newest
+
+    def take(self, event: Event, offset: int) -> bool:
+        """Fold a journal event in; whether it was a new newest reading."""
+        self.offset = offset + 1
+        reading = reading_of(event)
+        if reading is not None:
+            return self._read(reading, offset)
+        if is_entry_event(event):
+            self._entry(event)
+            return False
+        match event.data:
+            case ProfileChanged() as profile:
+                self.profile = profile
+            case SourceStateChanged() as source:
+                if self.source is None or self.source.state != source.state:
+                    self.source_since_ms = event.time_ms
+                self.source, self.source_recorded_ms = source, event.recorded_ms
+            case AlertsSnoozed(kind=kind, until=until):
+                self.snoozes[kind] = ms(until)
+            case AlertAcknowledged(episode=episode, treated=treated):
+                self.acknowledged[episode] = (event.time_ms, event.actor or "", treated)
+            case _:
+                pass
+        return False
+
+    def _read(self, reading: Reading, offset: int) -> bool:
+        if not self.line.admit(reading) or self.line.newest != reading:
+            return False
+        self.newest_offset = offset
+        self.clear_run = self.clear_run + 1 if reading.glucose_mgdl >= _ALL_CLEAR_MGDL else 0
+        if reading.glucose_mgdl < self.profile.limits.high_alarm_mgdl:
+            self.high_since_ms = None
+        elif self.high_since_ms is None:
+            self.high_since_ms = reading.time_ms
+        return True
+
+    def _entry(self, event: Event) -> None:
+        after = evolve_entry(self.entries.get(entry_id_of(event)), event)
+        if not isinstance(after, EntryVersion):
+            return
+        self.entries[after.id] = after
+        if isinstance(after.data, DeviceStarted) and after.data.device == "sensor":
+            minutes = after.data.warm_up_minutes if after.data.warm_up_minutes is not None else 120
+            self.warm_up_until_ms = max(self.warm_up_until_ms, after.time_ms + minutes * 60_000)
+        oldest = event.recorded_ms - _KEEP_ENTRIES_MS
+        for old in [entry for entry in self.entries.values() if entry.time_ms < oldest]:
+            del self.entries[old.id]
+
+    def foresee(self, forecast: ForecastMade) -> bool:
+        """Take a forecast; whether it is based on the newest reading and so counts."""
+        if forecast.pos != self.newest_offset:
+            self.late_forecasts += 1
+            return False
+        self.forecast, self.late_forecasts = forecast, 0
+        return True
+
+    @property
+    def foreseen(self) -> int:
+        """1 once the forecast of the newest reading is known, else 0: the second part of a place."""
+        return int(self.forecast is not None and self.forecast.pos == self.newest_offset)
+
+    # -- what rules ask ----------------------------------------------------------------------------
+
+    def doses(self, action: str) -> list[tuple[int, float, str]]:
+        """(time, units, insulin) of logged doses of that action, oldest first."""
+        found = []
+        for entry in self.entries.values():
+            data = entry.data
+            if entry.deleted or not isinstance(data, InsulinTaken):
+                continue
+            known = action_of(data.insulin, self.profile.insulins) or data.action
+            if known == action:
+                found.append((entry.time_ms, data.units, data.insulin))
+        return sorted(found)
+
+    def meals(self) -> list[tuple[int, float]]:
+        """(time, grams) of logged carbs, oldest first."""
+        return sorted(
+            (entry.time_ms, entry.data.grams)
+            for entry in self.entries.values()
+            if not entry.deleted and isinstance(entry.data, CarbsEaten)
+        )
+
+    # -- snapshots ---------------------------------------------------------------------------------
+
+    def dump(self) -> str:
+        """The state as text."""
+        return json.dumps({
+            "person": self.person,
+            "line": self.line.recent,
+            "cadence": self.line.cadence_s,
+            "newest_offset": self.newest_offset,
+            "clear_run": self.clear_run,
+            "high_since_ms": self.high_since_ms,
+            "profile": self.profile.model_dump(mode="json"),
+            "source": self.source.model_dump(mode="json") if self.source else None,
+            "source_times": [self.source_recorded_ms, self.source_since_ms],
+            "warm_up_until_ms": self.warm_up_until_ms,
+            "entries": [encode(_as_event(entry)).decode() for entry in self.entries.values()],
+            "revisions": {entry.id: [entry.revision, entry.deleted] for entry in self.entries.values()},
+            "snoozes": self.snoozes,
+            "acknowledged": self.acknowledged,
+            "forecast": self.forecast.model_dump(mode="json") if self.forecast else None,
+        })  # fmt: skip
+
+    @classmethod
+    def load(cls, state: str, offset: int) -> "Watch":
+        """The state a snapshot holds."""
+        raw: dict[str, Any] = json.loads(state)
+        watch = cls(raw["person"], offset, Line([Reading._make(row) for row in raw["line"]], raw["cadence"]))
+        watch.newest_offset, watch.clear_run = raw["newest_offset"], raw["clear_run"]
+        watch.high_since_ms, watch.warm_up_until_ms = raw["high_since_ms"], raw["warm_up_until_ms"]
+        watch.profile = ProfileChanged.model_validate_json(json.dumps(raw["profile"]))
+        if raw["source"]:
+            watch.source = SourceStateChanged.model_validate_json(json.dumps(raw["source"]))
+        watch.source_recorded_ms, watch.source_since_ms = raw["source_times"]
+        for text in raw["entries"]:
+            entry = evolve_entry(None, decode(text.encode()))
+            if isinstance(entry, EntryVersion):
+                revision, deleted = raw["revisions"][entry.id]
+                watch.entries[entry.id] = entry._replace(revision=revision, deleted=deleted)
+        watch.snoozes = raw["snoozes"]
+        watch.acknowledged = {episode: (row[0], row[1], row[2]) for episode, row in raw["acknowledged"].items()}
+        if raw["forecast"]:
+            watch.forecast = ForecastMade.model_validate_json(json.dumps(raw["forecast"]))
+        return watch
+
+
+def _as_event(entry: EntryVersion) -> Event:
+    return make(
+        entry.data, id=entry.id, source="iv3/alerter", subject=entry.person, time=at_ms(entry.time_ms),
+        recordedtime=at_ms(entry.recorded_ms), actor=entry.actor,
+    )  # fmt: skip
+
+

@@ -1,0 +1,106 @@
+"""Forecasting: one person's journal folded into the live prediction and its shadows. The same log gives the same state, bit for bit."""
+
+import json
+from dataclasses import dataclass, field
+
+from processors.predictors.protocol import Marks, Prediction, Predictor
+from processors.predictors.registry import LIVE, PREDICTORS
+from processors.readings import Line, Reading, reading_of
+from schemas.envelope import Event
+from schemas.facts import ProfileChanged
+from schemas.forecasts import ForecastMade, ForecastWithheld
+from schemas.model import at_ms
+
+VERSION = "1"  # of the fold and of every predictor's state; a change refolds from the beginning
+
+_Z50, _Z80 = 0.6744897501960817, 1.2815515655446004
+LOWEST_GLUCOSE_MGDL = 40.0  # LOW and HIGH say where glucose is, not how it moves
+HIGHEST_GLUCOSE_MGDL = 400.0
+
+Said = ForecastMade | ForecastWithheld
+
+
+def _predictors() -> dict[str, Predictor]:
+    return {name: make() for name, make in PREDICTORS.items()}
+
+
+@dataclass
+class Outlook:
+    """What is known of one person, and how far the journal has been folded (`offset` is the next one)."""
+
+    offset: int = 0
+    line: Line = field(default_factory=Line)
+    predictors: dict[str, Predictor] = field(default_factory=_predictors)
+    marks: Marks = field(default_factory=Marks)
+
+    def take(self, event: Event, offset: int) -> Said | None:
+        """Fold one event in; what it makes us say, if it is the newest reading of the canonical line."""
+        self.offset = offset + 1
+        if isinstance(event.data, ProfileChanged):
+            limits = event.data.limits
+            self.marks = Marks(limits.low_mgdl, limits.urgent_low_mgdl, limits.high_mgdl)
+            return None
+        reading = reading_of(event)
+        if reading is None or not self.line.admit(reading):
+            return None
+        if self.line.newest != reading:
+            return None  # late: it fills a gap behind us
+        return self._say(reading, offset)
+
+    def _say(self, reading: Reading, offset: int) -> Said:
+        predictions = {name: predictor.read(reading) for name, predictor in self.predictors.items()}
+        live = predictions.pop(LIVE)
+        if not LOWEST_GLUCOSE_MGDL <= reading.glucose_mgdl <= HIGHEST_GLUCOSE_MGDL:
+            return _withheld(reading, offset, "the sensor says LOW or HIGH instead of a value")
+        if live is None:
+            first = self.line.before(reading) is None
+            return _withheld(reading, offset, "too few readings" if first else "a gap just before this reading")
+        shadows = {name: _rounded(said.mean_mgdl) for name, said in predictions.items() if said is not None}
+        return _made(reading, offset, live, self.marks, shadows)
+
+    def dump(self) -> str:
+        """The state as text; `load(dump())` is the same state."""
+        return json.dumps({
+            "line": self.line.recent,
+            "cadence": self.line.cadence_s,
+            "marks": self.marks,
+            "predictors": {name: predictor.dump() for name, predictor in self.predictors.items()},
+        })  # fmt: skip
+
+    @classmethod
+    def load(cls, state: str, offset: int) -> "Outlook":
+        """The state a snapshot holds."""
+        raw = json.loads(state)
+        outlook = cls(offset, Line([Reading._make(row) for row in raw["line"]], raw["cadence"]), marks=Marks(*raw["marks"]))
+        for name, numbers in raw["predictors"].items():
+            outlook.predictors[name].load(numbers)
+        return outlook
+
+
+def _rounded(curve: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(round(value, 1) for value in curve)
+
+
+def _withheld(reading: Reading, offset: int, reason: str) -> ForecastWithheld:
+    return ForecastWithheld(based_on=reading.id, pos=offset, reading_time=at_ms(reading.time_ms), reason=reason)
+
+
+def _made(
+    reading: Reading, offset: int, live: Prediction, marks: Marks, shadows: dict[str, tuple[float, ...]]
+) -> ForecastMade:
+    return ForecastMade(
+        based_on=reading.id,
+        pos=offset,
+        reading_time=at_ms(reading.time_ms),
+        glucose_mgdl=reading.glucose_mgdl,
+        predictor=LIVE,
+        mean_mgdl=_rounded(live.mean_mgdl),
+        p10_mgdl=_rounded(live.quantile(-_Z80)),
+        p25_mgdl=_rounded(live.quantile(-_Z50)),
+        p75_mgdl=_rounded(live.quantile(_Z50)),
+        p90_mgdl=_rounded(live.quantile(_Z80)),
+        p_low=round(live.chance_below(marks.low), 4),
+        p_urgent=round(live.chance_below(marks.urgent), 4),
+        p_high=round(live.chance_above(marks.high), 4),
+        shadows=shadows,
+    )

@@ -1,0 +1,171 @@
+"""The alerter: decides once. Journal and forecasts come by Faust; its own alerts it follows with `Log.read`.
+
+Per partition, under one lock shared with the ticks: follow the alerts to the head, decide, append, read back, unlock. A decision is one record.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from processors.alerting.decide import decide
+from processors.alerting.episodes import Episodes
+from processors.alerting.rules import Runtime
+from processors.alerting.watch import VERSION, Watch
+from schemas.alerts import AlertsDecided, Place
+from schemas.bookkeeping import PartitionEvaluated
+from schemas.envelope import decode, encode, make
+from schemas.forecasts import ForecastMade
+from schemas.identity import decision_id, derived_id, digest
+from schemas.model import at_ms
+from streams.errors import Transient
+from streams.ports import Clock, Log, Partition, Record, append_events
+from streams.role import MakeApp, Role
+from streams.snapshots import Snapshots
+from streams.topics import ALERTS, FORECASTS, HEARTBEATS, JOURNAL
+
+logger = logging.getLogger("iv3.alerter")
+
+TICK_S = 10.0  # of the role's clock; alarms that time alone calls for are at most this late
+_SHORTEST_TICK_S = 0.2  # real seconds, however fast the clock
+_CATCH_UP_S = 2.0
+BEHIND_S = 120.0
+_HEARTBEAT_MS = 60_000
+
+
+class Alerter(Role):
+    """Journal, forecasts and ticks in; decisions out."""
+
+    name = "alerter"
+    topics = (JOURNAL, FORECASTS)
+
+    def __init__(self, log: Log, clock: Clock, make_app: MakeApp, *, has_source: bool) -> None:
+        super().__init__(log, clock, make_app)
+        self._has_source = has_source
+        self._started_ms = clock.now_ms()
+        self._snapshots = Snapshots(log, clock, self.name, VERSION)
+        self.people: dict[str, Watch] = {}
+        self.episodes: dict[int, Episodes] = {}
+        self._alerts_at: dict[int, int] = {}
+        self._locks: dict[int, asyncio.Lock] = {}
+        self._where: dict[str, int] = {}
+        self.ticks = self.skipped_ticks = self.skipped_forecasts = 0
+        self.evaluated_ms = 0
+        self._behind_since: float | None = None
+        self._heartbeat_ms = 0
+
+    async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
+        """Fold the own alerts to the head, and the journal silently to the committed offset."""
+        self.people, self._where = {}, {}
+        for (topic, partition), offset in committed.items():
+            if topic != JOURNAL:
+                continue
+            self.episodes[partition], self._alerts_at[partition] = Episodes(), 0
+            self._locks[partition] = asyncio.Lock()
+            await self._follow(partition)
+            floor, states = await self._snapshots.load(partition)
+            for person, (state, at) in states.items():
+                self.people[person], self._where[person] = Watch.load(state, at), partition
+            await self.silently(topic, partition, min(floor, offset), offset, self._quietly)
+        return {}
+
+    def _quietly(self, record: Record) -> None:
+        event = self.event_of(record)
+        watch = self._watch(event.subject, record.partition)
+        if record.offset >= watch.offset:
+            watch.take(event, record.offset)
+
+    def _watch(self, person: str, partition: int) -> Watch:
+        self._where[person] = partition
+        return self.people.setdefault(person, Watch(person))
+
+    async def _follow(self, partition: int) -> None:
+        """Evolve from what is in the log, and from nothing else."""
+
+        def step(record: Record) -> None:
+            event = decode(record.value)
+            if isinstance(event.data, AlertsDecided):
+                self.episodes[partition].evolve(event.subject, event.data)
+
+        head = self.log.heads.get((ALERTS, partition), 0)
+        self._alerts_at[partition] = await self.silently(ALERTS, partition, self._alerts_at[partition], head, step)
+
+    async def handle(self, record: Record) -> None:
+        """Take the record in, then decide."""
+        event = self.event_of(record)
+        async with self._locks[record.partition]:
+            watch = self._watch(event.subject, record.partition)
+            if record.topic == JOURNAL:
+                if record.offset >= watch.offset:
+                    watch.take(event, record.offset)
+                place: Place = (record.offset, 0, 0)
+            else:
+                if not isinstance(event.data, ForecastMade):
+                    return
+                if not watch.foresee(event.data):
+                    self.skipped_forecasts += 1
+                    return
+                place = (event.data.pos, 1, 0)
+            await self._decide(watch, record.partition, place)
+        if record.topic == JOURNAL:
+            await self._snapshots.changed(record.partition, event.subject, self.people, record.offset + 1)
+
+    async def _decide(self, watch: Watch, partition: int, place: Place, trouble: str = "") -> None:
+        await self._follow(partition)
+        now_ms = self.clock.now_ms()
+        runtime = Runtime(self._started_ms, self._has_source, trouble)
+        decided = decide(watch, self.episodes[partition], place, now_ms, runtime)
+        if decided is None:
+            return
+        body = decided.model_dump_json()
+        event = make(
+            decided, id=decision_id(watch.person, place[0], place[1], digest(body.encode())), source=f"iv3/{self.name}",
+            subject=watch.person, time=at_ms(now_ms), recordedtime=at_ms(now_ms),
+        )  # fmt: skip
+        await append_events(self.log, ALERTS, [event])
+        await self._follow(partition)
+
+    # -- ticks -------------------------------------------------------------------------------------
+
+    async def work(self) -> None:
+        """Evaluate what time alone calls for."""
+        while True:
+            await asyncio.sleep(max(_SHORTEST_TICK_S, TICK_S / self.clock.speed))
+            try:
+                await self._tick()
+            except Transient as error:
+                self.skipped_ticks += 1
+                logger.warning("a tick was skipped: %s", error)
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        moment = self.clock.now_ms()
+        heads = {partition: head for partition, head in dict(self.log.heads).items() if partition[0] in self.topics}
+        trouble = ""
+        if not await self.reached(heads, _CATCH_UP_S):
+            self.skipped_ticks += 1
+            self._behind_since = self._behind_since or loop.time()
+            if loop.time() - self._behind_since < BEHIND_S:
+                return
+            trouble = "alarms are running late: readings wait to be evaluated"
+        else:
+            self._behind_since = None
+        for person, partition in list(self._where.items()):
+            watch = self.people[person]
+            async with self._locks[partition]:
+                await self._decide(watch, partition, (watch.newest_offset, watch.foreseen, moment), trouble)
+        self.ticks += 1
+        if not trouble:
+            self.evaluated_ms = moment
+            await self._heartbeat(moment)
+
+    async def _heartbeat(self, moment: int) -> None:
+        if moment - self._heartbeat_ms < _HEARTBEAT_MS * max(1.0, self.clock.speed):
+            return
+        self._heartbeat_ms = moment
+        for partition in self._locks:
+            event = make(
+                PartitionEvaluated(partition=partition, through=at_ms(moment)),
+                id=derived_id("heartbeat", partition, moment), source=f"iv3/{self.name}", subject=str(partition),
+                time=at_ms(moment), recordedtime=at_ms(moment),
+            )  # fmt: skip
+            await self.log.append(HEARTBEATS, str(partition), [encode(event)], partition=partition)

@@ -1,0 +1,138 @@
+"""The catalog: what is true now. Every API process follows all partitions of journal and alerts by itself, in no group, and keeps what it
+learned in a SQLite file of its own, so that a restart goes on from where it was.
+
+It knows entries by id with their history, the profile, tokens, episodes, snoozes, how the source answers, and the newest readings.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from processors.readings import Line, Reading, reading_of
+from schemas.envelope import Event, Garbage, NewerVersion, decode
+from streams.catalog_store import CatalogStore
+from streams.ports import Log, Partition, Record
+from streams.topics import ALERTS, JOURNAL
+
+logger = logging.getLogger("iv3.catalog")
+
+FOLLOWED = (JOURNAL, ALERTS)
+_SAVE_EVERY = 1_000  # records per transaction while it catches up
+
+
+class Catalog:
+    """Follows the log; `store` answers questions about what it has seen."""
+
+    def __init__(self, log: Log, path: Path) -> None:
+        self._log = log
+        self.store = CatalogStore(path, log.log_id)
+        self._position: dict[Partition, int] = self.store.positions()
+        self._lines: dict[str, Line] = {
+            person: Line([Reading._make(row) for row in rows]) for person, rows in self.store.lines().items()
+        }
+        self._grew = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._listeners: list[Callable[[frozenset[str]], None]] = []
+        self.paused = ""
+        self._goal = dict(log.heads)  # the heads seen at start: until they are reached nothing is answered
+
+    # -- what is asked -----------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        """Whether the heads seen at start have been reached."""
+        return not self.paused and self._has(self._goal)
+
+    def newest_reading(self, person: str) -> tuple[Reading | None, Reading | None]:
+        """The newest canonical reading, and the one before it."""
+        line = self._lines.get(person)
+        newest = line.newest if line else None
+        return newest, (line.before(newest) if line and newest else None)
+
+    def behind(self) -> int:
+        """Records it has yet to see."""
+        return sum(max(0, h - self._position.get(p, 0)) for p, h in dict(self._log.heads).items() if p[0] in FOLLOWED)
+
+    async def caught_up(self, within_s: float = 1.0) -> bool:
+        """Whether everything that is in the log now has been seen before the time was over."""
+        goal = dict(self._log.heads)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not self._has(goal):
+                    self._moved.clear()
+                    await self._moved.wait()
+        return self._has(goal)
+
+    def _has(self, goal: dict[Partition, int]) -> bool:
+        return all(self._position.get(p, 0) >= head for p, head in goal.items() if p[0] in FOLLOWED)
+
+    def subscribe(self, listener: Callable[[frozenset[str]], None]) -> Callable[[], None]:
+        """Call `listener` with what changed (readings, entries, alerts, source, profile, tokens); return what ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    # -- following ---------------------------------------------------------------------------------
+
+    async def follow(self, stopping: asyncio.Event) -> None:
+        """Follow the log until `stopping`."""
+        end = self._log.subscribe(lambda _: self._grew.set())
+        stop = asyncio.ensure_future(stopping.wait())
+        try:
+            while not stopping.is_set():
+                self._grew.clear()
+                await self.catch_up()
+                grew = asyncio.ensure_future(self._grew.wait())
+                await asyncio.wait({grew, stop}, return_when=asyncio.FIRST_COMPLETED)
+                grew.cancel()
+        finally:
+            end()
+            stop.cancel()
+            self.store.close()
+
+    async def catch_up(self) -> None:
+        """See everything that is in the log now."""
+        for (topic, partition), head in dict(self._log.heads).items():
+            if topic not in FOLLOWED:
+                continue
+            while not self.paused and (start := self._position.get((topic, partition), 0)) < head:
+                records = await self._log.read(topic, partition, start, head, _SAVE_EVERY)
+                if not records:
+                    break
+                self._see(topic, partition, records)
+                await asyncio.sleep(0)
+
+    def _see(self, topic: str, partition: int, records: list[Record]) -> None:
+        changed: set[str] = set()
+        touched: set[str] = set()
+        seen = records[-1].offset + 1
+        with self.store.transaction():
+            for record in records:
+                try:
+                    event = decode(record.value)
+                except NewerVersion as error:
+                    self.paused, seen = f"{error}", record.offset
+                    logger.error("the catalog is paused: %s", error)  # noqa: TRY400 - the sentence says it all
+                    break
+                except Garbage as error:
+                    logger.warning("the catalog leaves out %s/%s/%s: %s", topic, partition, record.offset, error)
+                    continue
+                changed.add(self._one(event, record, touched))
+            for person in touched:
+                self.store.save_line(person, self._lines[person].recent)
+            self.store.save_position(topic, partition, seen)
+        self._position[topic, partition] = seen
+        self._moved.set()
+        changed.discard("")
+        if changed:
+            for listener in list(self._listeners):
+                listener(frozenset(changed))
+
+    def _one(self, event: Event, record: Record, touched: set[str]) -> str:
+        reading = reading_of(event)
+        if reading is None:
+            return self.store.evolve(event, record.partition, record.offset)
+        if self._lines.setdefault(event.subject, Line()).admit(reading):
+            touched.add(event.subject)
+        return "readings"

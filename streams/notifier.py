@@ -1,0 +1,233 @@
+"""The notifier: nobody is told twice, nobody is forgotten, and no target holds up another.
+
+Handling a record is only folding. One scheduler per target sends, urgent first: `DeliveryAttempted` is durable before each send, the outcome after it;
+an attempt without an outcome is asked about at the server before it is sent again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from processors.alerting import words
+from processors.alerting.outbox import ALL_CLEAR, Due, Outbox, Step
+from schemas.alerts import Delivered, DeliveryAttempted, TargetAdded, Undeliverable
+from schemas.envelope import encode, make
+from schemas.identity import derived_id
+from schemas.model import Fact, at_ms
+from streams.errors import NotifierRefused, NotifierUnreachable, StreamError, Transient
+from streams.ports import Clock, Log, Message, Notifier, Partition, Record, append_events
+from streams.role import MakeApp, Role
+from streams.topics import ALERTS
+
+logger = logging.getLogger("iv3.notifier")
+
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 30.0
+REFUSED_RETRY_S = 300.0  # 30 wrong tries lock a token out at ntfy; one in five minutes never does
+LOUD_AFTER_S = 120.0  # an urgent message that is due for longer is trouble that must be seen
+_ASK_BACK_S = 12 * 3600
+_EARLIER_PRIORITY = 3  # what is over by the time it can be sent does not ring through
+
+
+@dataclass
+class TargetState:
+    """How one target does, for pages and metrics."""
+
+    refused: str = ""
+    failing: str = ""
+    failing_since_ms: int | None = None
+    sent: int = 0
+    accepted_ms: int | None = None
+    can_replace: bool | None = None
+
+
+class AlarmNotifier(Role):
+    """Alerts in, messages out."""
+
+    name = "notifier"
+    topics = (ALERTS,)
+
+    def __init__(
+        self, log: Log, clock: Clock, make_app: MakeApp, targets: Sequence[Notifier], *, label: str = "", click: str | None = None
+    ) -> None:
+        super().__init__(log, clock, make_app)
+        self._targets = {target.target: target for target in targets}
+        self._label, self._click = label, click
+        self.outboxes: dict[int, Outbox] = {}
+        self.states = {name: TargetState() for name in self._targets}
+        self._wake: dict[str, asyncio.Event] = {}
+
+    # -- folding -----------------------------------------------------------------------------------
+
+    async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
+        """Fold all alerts to the head; a target that is new is told of nothing that was decided before."""
+        self._wake = {name: asyncio.Event() for name in self._targets}
+        start: dict[Partition, int] = {}
+        for topic, partition in committed:
+            self.outboxes[partition] = Outbox(tuple(self._targets))
+            head = self.log.heads.get((topic, partition), 0)
+            start[topic, partition] = await self.silently(topic, partition, 0, head, self._fold_one)
+        return start
+
+    def _fold_one(self, record: Record) -> None:
+        for step in self.outboxes[record.partition].evolve(self.event_of(record)):
+            self._wake[step.target].set()
+
+    async def handle(self, record: Record) -> None:
+        """Fold it in; the scheduler does the rest."""
+        self._fold_one(record)
+
+    def waiting(self) -> list[tuple[Step, Due]]:
+        """Every message that is due."""
+        return [item for outbox in self.outboxes.values() for item in outbox.due.items()]
+
+    # -- sending -----------------------------------------------------------------------------------
+
+    async def work(self) -> None:
+        """One scheduler per target."""
+        await self._arm()
+        async with asyncio.TaskGroup() as group:
+            for name, target in self._targets.items():
+                group.create_task(self._schedule(name, target))
+            group.create_task(asyncio.Event().wait())
+
+    async def _arm(self) -> None:
+        """Write down, once and in every partition, from where on a target is told."""
+        now = at_ms(self.clock.now_ms())
+        for partition, outbox in self.outboxes.items():
+            for name in self._targets:
+                if name in outbox.armed:
+                    continue
+                event = make(
+                    TargetAdded(target=name), id=derived_id("target", name, partition), source=f"iv3/{self.name}",
+                    subject=name, time=now, recordedtime=now,
+                )  # fmt: skip
+                await self._surely(lambda e=event, p=partition: self.log.append(ALERTS, e.subject, [encode(e)], partition=p))
+                outbox.armed.add(name)
+
+    async def _surely(self, write: "object") -> None:
+        delay = FIRST_RETRY_S
+        while True:
+            try:
+                await write()  # type: ignore[operator] # a callable that makes the write anew each time
+                return
+            except Transient as error:
+                logger.warning("the log does not take what the notifier writes: %s", error)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, LONGEST_RETRY_S)
+
+    async def _schedule(self, name: str, target: Notifier) -> None:
+        state = self.states[name]
+        delay = FIRST_RETRY_S
+        while True:
+            todo = [(step, due) for step, due in self.waiting() if step.target == name]
+            if not todo:
+                self._wake[name].clear()
+                await self._wake[name].wait()
+                continue
+            step, due = min(todo, key=lambda item: item[1].order)
+            try:
+                await self._deliver(target, step, due)
+            except NotifierUnreachable as error:
+                self._note_failure(state, str(error))
+                self._in_doubt(step)
+                await asyncio.sleep(error.retry_after_s or delay)
+                delay = min(delay * 2, LONGEST_RETRY_S)
+            except NotifierRefused as error:
+                await self._refused(state, step, due, error)
+            else:
+                state.refused = state.failing = ""
+                state.failing_since_ms = None
+                state.sent += 1
+                state.accepted_ms = self.clock.now_ms()
+                delay = FIRST_RETRY_S
+                await self._tidy(target, step)
+
+    def _note_failure(self, state: TargetState, why: str) -> None:
+        if not state.failing:
+            state.failing_since_ms = self.clock.now_ms()
+            logger.warning("a message cannot be sent yet: %s", why)
+        state.failing = why
+
+    def _in_doubt(self, step: Step) -> None:
+        """The server may have taken it all the same: ask before it is sent again."""
+        for outbox in self.outboxes.values():
+            if step in outbox.due:
+                outbox.attempted.add(step)
+
+    async def _deliver(self, target: Notifier, step: Step, due: Due) -> None:
+        outbox = next(box for box in self.outboxes.values() if step in box.due)
+        if step in outbox.attempted and await target.was_sent(step.sequence_id, within_s=_ASK_BACK_S):
+            await self._write(due, Delivered(**_names(step)), step)
+        else:
+            await self._write(due, DeliveryAttempted(**_names(step)), step)
+            outbox.attempted.add(step)
+            await target.send(self.message(step, due))
+            await self._write(due, Delivered(**_names(step)), step)
+        outbox._settle(step, "delivered")  # noqa: SLF001 - the read-back will say the same a moment later
+        outbox.shown.setdefault((step.episode, step.target), set()).add(step.step)
+
+    async def _refused(self, state: TargetState, step: Step, due: Due, error: NotifierRefused) -> None:
+        """Say loudly that it did not go out. What the message itself is refused for concerns that message only."""
+        logger.error("an alarm could not be delivered: %s", error)
+        await self._write(due, Undeliverable(**_names(step), reason=str(error)[:300]), step)
+        for outbox in self.outboxes.values():
+            outbox._settle(step, "undeliverable")  # noqa: SLF001 - as above
+        self._note_failure(state, str(error))
+        if error.code is None or error.code // 100 in (401, 403, 429) or error.code in (401, 403):
+            state.refused = str(error)
+            await asyncio.sleep(REFUSED_RETRY_S / max(1.0, self.clock.speed))
+
+    async def _tidy(self, target: Notifier, step: Step) -> None:
+        """Clear the predecessor only once its successor was accepted."""
+        for outbox in self.outboxes.values():
+            shown = outbox.shown.get((step.episode, step.target), set())
+            for old in sorted(shown - {step.step}):
+                try:
+                    await target.clear(Step(step.episode, old, step.target).sequence_id)
+                except StreamError as error:
+                    logger.info("an old notification stays on the phone: %s", error)
+                shown.discard(old)
+            if step.step == ALL_CLEAR:
+                outbox.shown.pop((step.episode, step.target), None)
+
+    async def _write(self, due: Due, data: Fact, step: Step) -> None:
+        now_ms = self.clock.now_ms()
+        kind = type(data).__name__
+        event = make(
+            data, id=derived_id(kind, *step, now_ms if kind == "DeliveryAttempted" else 0), source=f"iv3/{self.name}",
+            subject=due.person, time=at_ms(now_ms), recordedtime=at_ms(now_ms),
+        )  # fmt: skip
+        await self._surely(lambda: append_events(self.log, ALERTS, [event]))
+
+    def message(self, step: Step, due: Due) -> Message:
+        """The message as it reads now."""
+        event, now_ms = due.event, self.clock.now_ms()
+        if step.step == ALL_CLEAR:
+            title, body, priority = words.clear_title(event), words.clear_body(event, due.opened_ms, now_ms), 2
+            tags: tuple[str, ...] = ("white_check_mark",)
+        else:
+            title, body, priority = words.title(event), words.body(event, now_ms), event.priority
+            tags = words.TAGS[event.kind]
+            if due.closed:
+                title, priority = f"Earlier: {title}", min(priority, _EARLIER_PRIORITY)
+        return Message(step.sequence_id, f"{self._label}{title}", body, priority, tags, self._click)
+
+    # -- what pages ask ----------------------------------------------------------------------------
+
+    def trouble(self) -> str:
+        """Why alarms are not getting out, or an empty string."""
+        now_ms = self.clock.now_ms()
+        for state in self.states.values():
+            if state.refused:
+                return state.refused
+            since = state.failing_since_ms
+            if since is not None and now_ms - since > LOUD_AFTER_S * 1000 and self.waiting():
+                return state.failing
+        return ""
+
+
+def _names(step: Step) -> dict[str, object]:
+    return {"episode": step.episode, "step": step.step, "target": step.target, "sequence_id": step.sequence_id}
+
+

@@ -1,0 +1,196 @@
+"""The poller: asks the glucose source, appends what the journal does not have, and how the source answers.
+
+The journal is its memory: on assignment it reads which ids of the last day are there, when a log-in is allowed again, and the newest reading. So a
+restart neither doubles a reading nor locks an account.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from processors import polling
+from processors.readings import reading_of
+from schemas.envelope import Event, encode, make
+from schemas.facts import GlucoseRead, SourceState, SourceStateChanged
+from schemas.identity import derived_id, reading_id
+from schemas.model import at_ms, ms
+from streams.errors import SourceRefused, SourceUnreachable, Transient
+from streams.ports import Clock, Fetched, GlucoseSource, Log, Partition, Record
+from streams.role import MakeApp, Role
+from streams.topics import JOURNAL, partition_of
+
+logger = logging.getLogger("iv3.poller")
+
+_REMEMBER_MS = 26 * 3_600_000  # a source gives 24 h; two more for clocks that disagree
+_SKEW_S = 60.0
+_LEAST_WAIT_S = 0.02  # real seconds, however fast the clock
+
+
+@dataclass
+class Account:
+    """One person's source, and what the journal says of it."""
+
+    person: str
+    source: GlucoseSource
+    known: dict[str, int] = field(default_factory=dict)  # reading id -> time_ms
+    newest_ms: int | None = None
+    state: SourceStateChanged | None = None
+    login: polling.LoginPolicy = field(default_factory=polling.LoginPolicy)
+    misses: int = 0
+    polls: int = 0
+
+
+class Poller(Role):
+    """Each person's source has exactly one poller: the member that holds the person's partition."""
+
+    name = "poller"
+    topics = (JOURNAL,)
+
+    def __init__(self, log: Log, clock: Clock, make_app: MakeApp, sources: Mapping[str, GlucoseSource]) -> None:
+        super().__init__(log, clock, make_app)
+        self._sources = dict(sources)
+        self.accounts: dict[str, Account] = {}
+
+    async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
+        """Read what the journal knows of the accounts of these partitions, and start at its head."""
+        self.accounts = {
+            person: Account(person, source)
+            for person, source in self._sources.items()
+            if (JOURNAL, partition_of(person)) in committed
+        }
+        start: dict[Partition, int] = {}
+        for topic, partition in committed:
+            head = self.log.heads.get((topic, partition), 0)
+            start[topic, partition] = await self.silently(topic, partition, 0, head, self._remember)
+        return start
+
+    async def handle(self, record: Record) -> None:
+        """Keep up with the journal."""
+        self._remember(record)
+
+    def _remember(self, record: Record) -> None:
+        value = record.value or b""
+        if b'"type":"iv3.reading.' not in value and b'"type":"iv3.source-state.' not in value:
+            return
+        event = self.event_of(record)
+        account = self.accounts.get(event.subject)
+        if account is None or event.source != account.source.name:
+            return
+        reading = reading_of(event)
+        if reading is not None:
+            account.known[reading.id] = reading.time_ms
+            account.newest_ms = max(account.newest_ms or 0, reading.time_ms)
+            if len(account.known) > 2 * 24 * 60:  # twice a day at one a minute
+                oldest = account.newest_ms - _REMEMBER_MS
+                account.known = {i: t for i, t in account.known.items() if t >= oldest}
+        elif isinstance(event.data, SourceStateChanged):
+            account.state = event.data
+            before = event.data.no_login_before
+            account.login = polling.LoginPolicy(event.data.refusals, ms(before) if before else 0)
+
+    async def work(self) -> None:
+        """One loop per account."""
+        async with asyncio.TaskGroup() as group:
+            for account in self.accounts.values():
+                group.create_task(self._watch(account))
+            group.create_task(asyncio.Event().wait())
+
+    async def _watch(self, account: Account) -> None:
+        while True:
+            try:
+                await self._poll(account)
+            except Transient as error:
+                logger.warning("the log does not take readings: %s", error)
+                await asyncio.sleep(1.0)
+                continue
+            now = self.clock.now_ms()
+            due = polling.next_poll_at_ms(account.newest_ms, now, account.misses, _jitter(account, now))
+            await asyncio.sleep(max(_LEAST_WAIT_S, (due - self.clock.now_ms()) / 1000 / self.clock.speed))
+
+    async def _poll(self, account: Account) -> None:
+        """Ask once; append new readings, then how the source answered if that is news (always at the first time)."""
+        now = self.clock.now_ms()
+        minutes, count = polling.window(account.newest_ms, now)
+        account.polls += 1
+        try:
+            fetched = await account.source.latest(minutes, count, may_log_in=now >= account.login.no_login_before_ms)
+        except SourceRefused as error:
+            login = account.login.after_refusal(error.kind, now)
+            account.misses += 1
+            await self._say(account, "refused", str(error), login)
+            return
+        except SourceUnreachable as error:
+            account.misses += 1
+            if error.retry_after_s:
+                await asyncio.sleep(min(error.retry_after_s, 600) / self.clock.speed)
+            if now < account.login.no_login_before_ms and account.state is not None and account.state.state == "refused":
+                return  # still waiting for the next allowed log-in; that is why, and it is known
+            await self._say(account, "unreachable", str(error), account.login)
+            return
+        fresh = await self._append(account, fetched)
+        account.misses = 0 if fresh else account.misses + 1
+        state, reason = self._judge(account, fetched)
+        await self._say(account, state, reason, account.login.after_success(), fetched.server_time_ms)
+
+    async def _append(self, account: Account, fetched: Fetched) -> int:
+        now = at_ms(self.clock.now_ms())
+        events: list[Event] = []
+        for reading in fetched.readings:
+            name = reading_id(account.source.name, account.source.account, reading.time_ms, reading.glucose_mgdl, reading.trend)
+            if name in account.known:
+                continue
+            data = GlucoseRead.model_validate({"glucose_mgdl": reading.glucose_mgdl, "trend": reading.trend})
+            events.append(
+                make(
+                    data, id=name, source=account.source.name, subject=account.person, time=at_ms(reading.time_ms), recordedtime=now
+                )
+            )  # fmt: skip
+        if events:
+            await self.log.append(JOURNAL, account.person, [encode(event) for event in events])
+            for event in events:
+                account.known[event.id] = event.time_ms
+            account.newest_ms = max(account.newest_ms or 0, *(event.time_ms for event in events))
+        return len(events)
+
+    @staticmethod
+    def _judge(account: Account, fetched: Fetched) -> tuple[SourceState, str]:
+        if fetched.readings:
+            return "ok", ""
+        if fetched.sensor_codes:
+            return "no_data", f"the sensor sends code {fetched.sensor_codes[-1][1]} instead of a value"
+        if account.newest_ms is None:
+            return "no_data", "no readings in the last 24 h: is sharing on, with at least one follower, and is the region right?"
+        return "no_data", "no readings in the time asked for"
+
+    async def _say(
+        self, account: Account, state: SourceState, reason: str, login: polling.LoginPolicy, server_ms: int | None = None
+    ) -> None:
+        """Append the source's state if it is news, or the first since the start: then everybody knows that it was asked."""
+        now = self.clock.now_ms()
+        skew = round((now - server_ms) / 1000, 1) if server_ms is not None else None
+        skewed = skew is not None and abs(skew) > _SKEW_S
+        data = SourceStateChanged(
+            state=state, reason=reason[:500], refusals=login.refusals,
+            no_login_before=at_ms(login.no_login_before_ms) if login.no_login_before_ms else None,
+            clock_skew_s=skew if skewed else None,
+        )  # fmt: skip
+        known = account.state
+        same = known is not None and (known.state, known.refusals, known.no_login_before) == (
+            data.state, data.refusals, data.no_login_before,
+        ) and (known.clock_skew_s is None) == (data.clock_skew_s is None)  # fmt: skip
+        if same and account.polls > 1:
+            return
+        event = make(
+            data, id=derived_id("source", account.person, account.source.name, now), source=account.source.name,
+            subject=account.person, time=at_ms(now), recordedtime=at_ms(now),
+        )  # fmt: skip
+        await self.log.append(JOURNAL, account.person, [encode(event)])
+        account.state, account.login = data, login
+
+
+def _jitter(account: Account, now_ms: int) -> float:
+    """A number in 0..1 that spreads accounts; it needs to be spread, not random."""
+    mixed = hashlib.blake2b(f"{account.source.account}{now_ms}".encode(), digest_size=4).digest()
+    return int.from_bytes(mixed, "big") / 2**32

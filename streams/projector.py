@@ -1,0 +1,44 @@
+"""The projector: writes the Series. It starts where the Series itself says it is, whatever its group has committed."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from processors.entries import entry_id_of, is_entry_event
+from processors.projection import Change, project
+from schemas.envelope import Event
+from streams.ports import Clock, Log, Partition, Record, Series
+from streams.role import MakeApp, Role
+from streams.topics import ALERTS, FORECASTS, JOURNAL
+
+
+class Projector(Role):
+    """Journal, forecasts and alerts in; rows of the Series out, in batches of what is already there."""
+
+    name = "projector"
+    topics = (JOURNAL, FORECASTS, ALERTS)
+    batch: ClassVar[int] = 500
+
+    def __init__(self, log: Log, clock: Clock, make_app: MakeApp, series: Series) -> None:
+        super().__init__(log, clock, make_app)
+        self._series = series
+
+    async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
+        """Nothing to learn: the Series knows where it is."""
+        position = await self._series.position()
+        return {partition: position.get(partition, 0) for partition in committed}
+
+    async def handle_batch(self, records: Sequence[Record]) -> None:
+        """Apply the rows of all records with their position, or nothing."""
+        await apply_records(self._series, [(record, self.event_of(record)) for record in records])
+
+
+async def apply_records(series: Series, records: Sequence[tuple[Record, Event]]) -> None:
+    """Project records into a Series, in order; the replay uses it too."""
+    touched = {entry_id_of(event) for _, event in records if is_entry_event(event)}
+    entries = await series.entries_by_id(touched) if touched else {}
+    changes: list[Change] = []
+    position: dict[Partition, int] = {}
+    for record, event in records:
+        changes += project(event, entries)
+        position[record.topic, record.partition] = record.offset + 1
+    await series.apply(changes, position)

@@ -1,0 +1,205 @@
+"""The Series in one SQLite file: changes and position in one transaction. Not synced at every commit, for the log can rebuild it."""
+
+import asyncio
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from processors.digest import KINDS, alert_row, day_of, entry_row, fingerprint, forecast_row, reading_row
+from processors.entries import TYPES, EntryVersion, data_of
+from processors.projection import Change, PutAlert, PutEntry, PutForecast, PutReading
+from processors.readings import Reading, canonical_readings
+from schemas.facts import ENTRY_FACTS
+from streams.errors import SeriesUnavailable
+from streams.logs.sqlite import connect
+from streams.ports import AlertRow, DigestRow, ForecastRow, Partition
+
+FORMAT = "1"
+_T = TypeVar("_T")
+_MARGIN_MS = 150_000  # the widest window in which one reading hides another
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta(k TEXT PRIMARY KEY, v TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS positions(topic TEXT, part INTEGER, next INTEGER NOT NULL, PRIMARY KEY(topic, part)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS readings(person TEXT, time_ms INTEGER, source TEXT, id TEXT, glucose REAL NOT NULL, trend TEXT,
+  recorded_ms INTEGER NOT NULL, replaced INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(person, time_ms, source, id)) WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS readings_by_id ON readings(id);
+CREATE TABLE IF NOT EXISTS entries(id TEXT PRIMARY KEY, person TEXT NOT NULL, kind TEXT NOT NULL, time_ms INTEGER NOT NULL,
+  revision INTEGER NOT NULL, deleted INTEGER NOT NULL, data BLOB NOT NULL, recorded_ms INTEGER NOT NULL, actor TEXT) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS entries_by_time ON entries(person, time_ms);
+CREATE TABLE IF NOT EXISTS forecasts(person TEXT, time_ms INTEGER, based_on TEXT, pos INTEGER NOT NULL, body BLOB NOT NULL,
+  PRIMARY KEY(person, time_ms, based_on)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS alerts(person TEXT, at_ms INTEGER, key TEXT, body BLOB NOT NULL, PRIMARY KEY(person, at_ms, key)) WITHOUT ROWID;
+"""
+_ENTRY_COLUMNS = "id, person, kind, time_ms, revision, deleted, data, recorded_ms, actor"
+
+
+class SqliteSeries:
+    """The `Series` port. A file that belongs to another log (by its id) is emptied when it is opened."""
+
+    def __init__(self, path: Path, log_id: str) -> None:
+        self.path = path
+        self._db = connect(path)
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._prepare(log_id)
+        self._reader = connect(path)
+        self._reading = threading.Lock()
+        self._write_pool = ThreadPoolExecutor(1, "series-write")
+        self._read_pool = ThreadPoolExecutor(1, "series-read")
+
+    def _prepare(self, log_id: str) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute(_SCHEMA)
+        stamp = f"{FORMAT}/{log_id}"
+        row = self._db.execute("SELECT v FROM meta WHERE k='log'").fetchone()
+        if row is not None and row[0] != stamp:
+            for table in ("positions", "readings", "entries", "forecasts", "alerts"):
+                self._db.execute(f"DELETE FROM {table}")
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('log', ?)", (stamp,))
+        self._db.execute("COMMIT")
+
+    async def _write(self, work: Callable[[], _T]) -> _T:
+        return await self._in(self._write_pool, work)
+
+    async def _read(self, sql: str, bindings: Sequence[Any] = ()) -> list[Any]:
+        def work() -> list[Any]:
+            with self._reading:
+                return list(self._reader.execute(sql, bindings))
+
+        return await self._in(self._read_pool, work)
+
+    async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
+        except apsw.Error as error:
+            raise SeriesUnavailable(f"the series file {self.path.name} cannot be used: {error}") from error
+
+    # -- what the projector needs ------------------------------------------------------------------
+
+    async def position(self) -> Mapping[Partition, int]:
+        """See `Series.position`."""
+        rows = await self._read("SELECT topic, part, next FROM positions")
+        return {(topic, part): head for topic, part, head in rows}
+
+    async def entries_by_id(self, ids: Iterable[str]) -> dict[str, EntryVersion]:
+        """See `Series.entries_by_id`. Asked of the writing connection, which knows its own last transaction."""
+        wanted = json.dumps(list(ids))
+
+        def work() -> list[Any]:
+            sql = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - our columns
+            return list(self._db.execute(sql, (wanted,)))
+
+        return {row[0]: _entry(row) for row in await self._write(work)}
+
+    async def apply(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
+        """See `Series.apply`."""
+        await self._write(lambda: self.apply_now(changes, position))
+
+    def apply_now(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
+        """As `apply`, in the calling thread."""
+        with self._db:
+            for change in changes:
+                self._put(change)
+            self._db.executemany(
+                "INSERT INTO positions VALUES (?,?,?) ON CONFLICT DO UPDATE SET next=max(next, excluded.next)",
+                [(topic, part, head) for (topic, part), head in position.items()],
+            )
+
+    def _put(self, change: Change) -> None:
+        match change:
+            case PutReading(person, reading, recorded_ms):
+                self._put_reading(person, reading, recorded_ms)
+            case PutEntry(version):
+                row = (*version[:6], _json(data_of(version)), *version[7:])
+                self._db.execute("INSERT OR REPLACE INTO entries VALUES (?,?,?,?,?,?,?,?,?)", row)
+            case PutForecast(person, time_ms, based_on, pos, body):
+                self._db.execute("INSERT OR IGNORE INTO forecasts VALUES (?,?,?,?,?)", (person, time_ms, based_on, pos, body))
+            case PutAlert(person, key, at_ms, body):
+                self._db.execute("INSERT OR IGNORE INTO alerts VALUES (?,?,?,?)", (person, at_ms, key, body))
+
+    def _put_reading(self, person: str, reading: Reading, recorded_ms: int) -> None:
+        row = (person, reading.time_ms, reading.source, reading.id, reading.glucose_mgdl, reading.trend, recorded_ms)
+        self._db.execute("INSERT OR IGNORE INTO readings VALUES (?,?,?,?,?,?,?,0)", row)
+        if self._db.changes():
+            second = reading.time_ms // 1000 * 1000
+            self._db.execute(
+                "UPDATE readings SET replaced=1 WHERE person=? AND time_ms BETWEEN ? AND ? AND source=? AND id<>?",
+                (person, second, second + 999, reading.source, reading.id),
+            )
+
+    # -- what readers need -------------------------------------------------------------------------
+
+    async def readings(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[Reading]:
+        """See `Series.readings`."""
+        sql = (
+            "SELECT time_ms, glucose, trend, source, id FROM readings WHERE person=? AND time_ms>=? AND time_ms<? "
+            "AND replaced=0 ORDER BY time_ms, source LIMIT ?"
+        )
+        rows = await self._read(sql, (person, from_ms - _MARGIN_MS, to_ms + _MARGIN_MS, 2 * limit + 2))
+        line = canonical_readings(list(map(Reading._make, rows)))
+        return [reading for reading in line if from_ms <= reading.time_ms < to_ms][:limit]
+
+    async def newest_readings(self, person: str, count: int, before_ms: int) -> list[Reading]:
+        """See `Series.newest_readings`."""
+        sql = (
+            "SELECT time_ms, glucose, trend, source, id FROM readings WHERE person=? AND time_ms<? AND replaced=0 "
+            "ORDER BY time_ms DESC LIMIT ?"
+        )
+        rows = await self._read(sql, (person, before_ms, 3 * count + 3))
+        return canonical_readings([Reading._make(row) for row in reversed(rows)])[-count:]
+
+    async def entries(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EntryVersion]:
+        """See `Series.entries`."""
+        sql = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE person=? AND time_ms>=? AND time_ms<? ORDER BY time_ms, id LIMIT ?"  # noqa: S608
+        return [_entry(row) for row in await self._read(sql, (person, from_ms, to_ms, limit))]
+
+    async def forecasts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[ForecastRow]:
+        """See `Series.forecasts`."""
+        sql = "SELECT time_ms, based_on, body FROM forecasts WHERE person=? AND time_ms>=? AND time_ms<? ORDER BY time_ms, based_on LIMIT ?"
+        return [ForecastRow(*row) for row in await self._read(sql, (person, from_ms, to_ms, limit))]
+
+    async def alerts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[AlertRow]:
+        """See `Series.alerts`."""
+        sql = "SELECT at_ms, key, body FROM alerts WHERE person=? AND at_ms>=? AND at_ms<? ORDER BY at_ms, key LIMIT ?"
+        return [AlertRow(*row) for row in await self._read(sql, (person, from_ms, to_ms, limit))]
+
+    async def digest(self) -> list[DigestRow]:
+        """See `Series.digest`."""
+        days: dict[tuple[str, str, str], list[list[Any]]] = defaultdict(list)
+        for person, *row in await self._read("SELECT person, time_ms, glucose, trend, source, id FROM readings WHERE replaced=0"):
+            days[person, day_of(row[0]), "readings"].append(reading_row(Reading._make(row)))
+        for row in await self._read(f"SELECT {_ENTRY_COLUMNS} FROM entries"):  # noqa: S608 - our columns
+            entry = _entry(row)
+            days[entry.person, day_of(entry.time_ms), "entries"].append(entry_row(entry))
+        for person, time_ms, body in await self._read("SELECT person, time_ms, body FROM forecasts"):
+            days[person, day_of(time_ms), "forecasts"].append(forecast_row(body))
+        for person, at_ms, key, body in await self._read("SELECT person, at_ms, key, body FROM alerts"):
+            days[person, day_of(at_ms), "alerts"].append(alert_row(at_ms, key, body))
+        order = sorted(days, key=lambda at: (at[0], at[1], KINDS.index(at[2])))
+        return [DigestRow(*at, *fingerprint(days[at])) for at in order]
+
+    async def close(self) -> None:
+        """See `Series.close`."""
+        await asyncio.to_thread(self.close_now)
+
+    def close_now(self) -> None:
+        """As `close`, for a caller without a loop."""
+        self._write_pool.shutdown(wait=True)
+        self._read_pool.shutdown(wait=True)
+        self._reader.close()
+        self._db.close()
+
+
+def _json(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _entry(row: Sequence[Any]) -> EntryVersion:
+    entry_id, person, kind, time_ms, revision, deleted, data, recorded_ms, actor = row
+    fact = ENTRY_FACTS[TYPES[kind]].model_validate_json(data)
+    return EntryVersion(entry_id, person, kind, time_ms, revision, bool(deleted), fact, recorded_ms, actor)

@@ -1,0 +1,87 @@
+"""Snapshots: how a role that folds the journal finds its state again without reading all of it.
+
+Every `EVERY` records of a partition the role writes the state of each person that changed, and then a floor: below its offset everybody is
+covered. On assignment it loads them and silently folds from the floor to the committed offset. A snapshot of another log or version is ignored.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from schemas.bookkeeping import SnapshotTaken
+from schemas.envelope import Garbage, NewerVersion, decode, encode, make
+from schemas.identity import derived_id
+from schemas.model import at_ms
+from streams.errors import Transient
+from streams.ports import Clock, Log, Record
+from streams.topics import SNAPSHOTS
+
+EVERY = 144
+
+
+class Folded(Protocol):
+    """One person's state."""
+
+    offset: int
+
+    def dump(self) -> str:
+        """The state as text."""
+        ...
+
+
+class Snapshots:
+    """Writes and reads the snapshots of one role."""
+
+    def __init__(self, log: Log, clock: Clock, role: str, version: str) -> None:
+        self._log, self._clock, self._role, self._version = log, clock, role, version
+        self._changed: dict[int, set[str]] = {}
+        self._since: dict[int, int] = {}
+
+    async def load(self, partition: int) -> tuple[int, dict[str, tuple[str, int]]]:
+        """The floor, and each person's state with its offset; (0, {}) where there is nothing that fits."""
+        floor = 0
+        states: dict[str, tuple[str, int]] = {}
+
+        def step(record: Record) -> None:
+            nonlocal floor
+            try:
+                taken = decode(record.value).data
+            except (Garbage, NewerVersion):
+                return
+            if not isinstance(taken, SnapshotTaken) or taken.role != self._role:
+                return
+            if taken.log_id != self._log.log_id or taken.version != self._version:
+                return
+            if taken.person is None:
+                floor = taken.offset
+            else:
+                states[taken.person] = (taken.state, taken.offset)
+
+        await self._log.fold(SNAPSHOTS, partition, 0, self._log.heads.get((SNAPSHOTS, partition), 0), step)
+        return (floor, states) if floor else (0, {})
+
+    async def changed(self, partition: int, person: str, people: Mapping[str, Folded], next_offset: int) -> None:
+        """Note that a person's state changed; write snapshots when enough has. A disk that is nearly full only costs a longer start."""
+        self._changed.setdefault(partition, set()).add(person)
+        self._since[partition] = self._since.get(partition, 0) + 1
+        if self._since[partition] < EVERY:
+            return
+        self._since[partition] = 0
+        try:
+            for name in sorted(self._changed[partition]):
+                await self._write(partition, name, people[name].dump(), people[name].offset)
+            await self._write(partition, None, "", next_offset)
+        except Transient:
+            return
+        self._changed[partition].clear()
+
+    async def _write(self, partition: int, person: str | None, state: str, offset: int) -> None:
+        now = at_ms(self._clock.now_ms())
+        taken = SnapshotTaken(
+            role=self._role, person=person, log_id=self._log.log_id, offset=offset, version=self._version, state=state
+        )
+        key = f"{self._role}/{person}" if person is not None else f"{self._role}//floor"
+        event = make(
+            taken, id=derived_id(key, partition, offset), source=f"iv3/{self._role}", subject=person or self._role,
+            time=now, recordedtime=now,
+        )  # fmt: skip
+        await self._log.append(SNAPSHOTS, key, [encode(event)], partition=partition)

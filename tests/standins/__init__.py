@@ -1,0 +1,1 @@
+"""Stand-ins of servers that no package registry has."""

@@ -32,6 +32,10 @@ class House:
         self._over = threading.Event()
         self._lagging_since: dict[str, float] = {}
 
+    def add_services(self, services: Sequence[Service]) -> None:
+        """Run these too."""
+        self._services += services
+
     async def run(self) -> None:
         """Run everything. A service that ends or fails before the stop ends the process: nothing here may die unseen."""
         loop = asyncio.get_running_loop()

@@ -212,7 +212,7 @@ class DigestRow(NamedTuple):
     person: str
     day: str
     kind: str
-    count: int
+    rows: int
     sha256: str
 
 

@@ -1,0 +1,236 @@
+"""The command line: every verb, its options, and the exit codes (0 done, 1 failed, 2 usage or configuration)."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    name="iv3",
+    help="A self-hosted companion for people with type 1 diabetes on pens, and for those who watch over them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+token_app = typer.Typer(help="Access tokens: one per device and person.", no_args_is_help=True)
+config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
+dead_app = typer.Typer(help="Records that could never be handled.", no_args_is_help=True)
+app.add_typer(token_app, name="token")
+app.add_typer(config_app, name="config")
+app.add_typer(dead_app, name="dead-letters")
+
+Data = Annotated[Path, typer.Option("--data", help="Folder that holds everything iv3 keeps.")]
+Config = Annotated[Path | None, typer.Option("--config", help="Configuration file; default: ./config.yaml if it is there.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+DATA = Path("data")
+
+
+@app.command()
+def up(
+    data: Annotated[Path | None, typer.Option("--data", help="Data folder; default ./data, with --demo ./data-demo.")] = None,
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; anything but loopback needs TLS.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. Default 8080.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="A simulated person; nothing leaves this machine.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="With --demo: a recorded person instead of the simulated one.")] = None,
+    subject: Annotated[str | None, typer.Option(help="With --csv: which person of the file; default the first.")] = None,
+    speed: Annotated[float, typer.Option(min=1, max=5000, help="With --demo: how many times faster than real time.")] = 1.0,
+    ntfy_server: Annotated[str | None, typer.Option(help="With --demo: a loopback ntfy to send alarms to.")] = None,
+    ntfy_topic: Annotated[str | None, typer.Option(help="With --demo: its topic.")] = None,
+) -> None:
+    """Run everything: log, agents, alarms, API and page."""
+    from iv3.verbs import up as verb
+
+    verb.up(
+        verb.UpOptions(
+            data=data, config=config, host=host, port=port, demo=demo, csv=csv, subject=subject, speed=speed,
+            ntfy_server=ntfy_server, ntfy_topic=ntfy_topic,
+        )
+    )  # fmt: skip
+
+
+@app.command()
+def stop(data: Data = DATA) -> None:
+    """Stop the `iv3 up` of this data folder."""
+    from iv3.verbs.up import stop as verb
+
+    verb(data)
+
+
+@app.command()
+def init(config: Annotated[Path, typer.Option("--config", help="File to write; never overwritten.")] = Path("config.yaml")) -> None:
+    """Ask a few questions, try the Dexcom log-in, write config.yaml, send a test alarm."""
+    from iv3.verbs.init import init as verb
+
+    verb(config)
+
+
+@app.command()
+def simulate(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8090,
+    csv: Annotated[Path | None, typer.Option(help="A recorded person instead of the simulated one.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Which person of the file.")] = None,
+    fault: Annotated[str, typer.Option(help="Fault modes, with commas; `help` lists them.")] = "",
+    speed: Annotated[float, typer.Option(min=1, max=5000, help="How many times faster than real time.")] = 1.0,
+) -> None:
+    """A fake Dexcom Share server on loopback, for trying out and for tests."""
+    from iv3.verbs.simulate import simulate as verb
+
+    verb(port=port, csv=csv, subject=subject, fault=fault, speed=speed)
+
+
+@app.command()
+def predict(predictor: Annotated[str, typer.Option(help="ar2, linear or persistence.")] = "ar2") -> None:
+    """Answer glucose events on standard input with forecasts, one JSON object a line."""
+    from iv3.verbs.predict import predict as verb
+
+    verb(predictor)
+
+
+@app.command()
+def replay(data: Data = DATA, json_: Json = False) -> None:
+    """Rebuild what charts and pages read from the log, verify it, and switch to it, while `iv3 up` goes on."""
+    from iv3.verbs.logs import replay as verb
+
+    verb(data, as_json=json_)
+
+
+@app.command()
+def digest(data: Data = DATA, json_: Json = False) -> None:
+    """A fingerprint of the content per person, day and kind; equal wherever the content is equal."""
+    from iv3.verbs.logs import digest as verb
+
+    verb(data, as_json=json_)
+
+
+@app.command()
+def topics(data: Data = DATA, json_: Json = False) -> None:
+    """The topics of the log: what each holds, and how much."""
+    from iv3.verbs.logs import topics as verb
+
+    verb(data, as_json=json_)
+
+
+@app.command()
+def backup(to: Annotated[str | None, typer.Option("--to", help="folder:PATH; default: the configured archive.")] = None,
+           data: Data = DATA, config: Config = None, json_: Json = False) -> None:  # fmt: skip
+    """Bring the archive up to the log's head now."""
+    from iv3.verbs.archive import backup as verb
+
+    verb(data, config, to, as_json=json_)
+
+
+@app.command()
+def verify(archive: Annotated[str | None, typer.Option("--from", help="folder:PATH; default: the configured archive.")] = None,
+           config: Config = None, json_: Json = False) -> None:  # fmt: skip
+    """Read the whole archive back and name every object that is missing, cut, swapped or flipped."""
+    from iv3.verbs.archive import verify as verb
+
+    verb(config, archive, as_json=json_)
+
+
+@app.command()
+def restore(archive: Annotated[str | None, typer.Option("--from", help="folder:PATH; default: the configured archive.")] = None,
+            data: Data = DATA, config: Config = None, json_: Json = False) -> None:  # fmt: skip
+    """Make a new log from the archive, byte for byte, in an empty data folder."""
+    from iv3.verbs.archive import restore as verb
+
+    verb(data, config, archive, as_json=json_)
+
+
+@app.command()
+def doctor(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
+    """Look for what usually goes wrong, and name it."""
+    from iv3.verbs.doctor import doctor as verb
+
+    verb(data, config, as_json=json_)
+
+
+@app.command("test-alarm")
+def test_alarm(config: Config = None) -> None:
+    """Send a test alarm to the configured ntfy topic."""
+    from iv3.verbs.init import test_alarm as verb
+
+    verb(config)
+
+
+@token_app.command("new")
+def token_new(
+    role: Annotated[str, typer.Option(help="owner, writer, uploader or reader.")],
+    name: Annotated[str, typer.Option(help="Whose device it is for, such as \"Mum's phone\".")],
+    data: Data = DATA,
+    expires_days: Annotated[int | None, typer.Option(min=1, max=3650, help="Days until it ends; default never.")] = None,
+    json_: Json = False,
+) -> None:
+    """Make a token. It is printed once, last, and kept nowhere."""
+    from iv3.verbs.tokens import new as verb
+
+    verb(data, role, name, expires_days, as_json=json_)
+
+
+@token_app.command("list")
+def token_list(data: Data = DATA, json_: Json = False) -> None:
+    """Every token that was made."""
+    from iv3.verbs.tokens import list_tokens as verb
+
+    verb(data, as_json=json_)
+
+
+@token_app.command("revoke")
+def token_revoke(token_id: Annotated[str, typer.Argument(help="The token's id, from `iv3 token list`.")], data: Data = DATA) -> None:
+    """End a token at once."""
+    from iv3.verbs.tokens import revoke as verb
+
+    verb(data, token_id)
+
+
+@config_app.command("check")
+def config_check(config: Config = None) -> None:
+    """Say whether the configuration can be used, and what it means."""
+    from iv3.verbs.doctor import config_check as verb
+
+    verb(config)
+
+
+@dead_app.command("list")
+def dead_letters_list(data: Data = DATA, json_: Json = False) -> None:
+    """Records that were given up: where they lie, which role gave up, why."""
+    from iv3.verbs.logs import dead_letters as verb
+
+    verb(data, as_json=json_)
+
+
+@dead_app.command("retry")
+def dead_letters_retry(
+    place: Annotated[str, typer.Argument(help="topic/partition/offset, from `iv3 dead-letters list`.")], data: Data = DATA
+) -> None:
+    """Append the record again, as it was, for every role to handle once more."""
+    from iv3.verbs.logs import retry as verb
+
+    verb(data, place)
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Say what happened and what to do, and end."""
+    sys.stderr.write(f"iv3: {message}\n")
+    raise SystemExit(code)
+
+
+def main() -> None:
+    """The command `iv3`."""
+    from iv3.supervise import Supervisor, die_with_parent, is_child
+
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["up"] and not is_child() and "--help" not in arguments:
+        raise SystemExit(Supervisor(arguments).run())
+    if is_child():
+        die_with_parent()
+    from streams.errors import Misconfigured, StreamError
+
+    try:
+        app()
+    except Misconfigured as error:
+        fail(str(error), 2)
+    except StreamError as error:
+        fail(str(error))

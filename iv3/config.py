@@ -1,0 +1,135 @@
+"""Loading: environment `IV3_*` over secrets in files (`IV3_*_FILE`) over `.env` over `config.yaml`; every mistake is a sentence that names the key.
+
+Not pydantic-settings: see docs/decisions/0002-own-settings-loader.md.
+"""
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from dotenv import dotenv_values
+from pydantic import BaseModel, ValidationError
+
+from schemas.settings import Settings
+from streams.errors import Misconfigured
+
+PREFIX = "IV3_"
+_NOT_OURS = frozenset({"IV3_ENV", "IV3_LONG", "IV3_TEST_NTFY", "IV3_CHILD", "IV3_PARENT_PIPE"})
+_MOST_BYTES = 1 << 20
+
+
+def load(config: Path | None, *, folder: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings. `config` must exist if it is given; otherwise `config.yaml` in `folder` is read if it is there. Raises Misconfigured."""
+    folder = folder or Path.cwd()
+    environment = os.environ if environment is None else environment
+    path = config or folder / "config.yaml"
+    raw = _read_yaml(path, must_exist=config is not None)
+    dotenv = {k: v for k, v in dotenv_values(folder / ".env").items() if v is not None}
+    for source, strict in ((dotenv, False), (environment, True)):
+        for place, value in _variables(source):
+            _put(raw, place, value, strict=strict)
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        raise Misconfigured(_sentences(error, path)) from None
+
+
+def _read_yaml(path: Path, *, must_exist: bool) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise Misconfigured(f"{path} is larger than 1 MiB; that is no configuration.")
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if must_exist:
+            raise Misconfigured(f"There is no file {path}. Make one with `iv3 init`, or name another with --config.") from None
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise Misconfigured(f"{path} cannot be read: {reason}.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise Misconfigured(f"{path} is no valid YAML{where}: {getattr(error, 'problem', 'it cannot be parsed')}.") from None
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise Misconfigured(f"{path} must hold keys and values, such as `dexcom:`.")
+    return {key: value for key, value in raw.items() if value is not None}
+
+
+def _variables(source: Mapping[str, str]) -> Iterator[tuple[list[str], str]]:
+    """(place, value) of our variables; a variable that ends in _FILE names a file that holds the value."""
+    plain = {name for name in source if name.startswith(PREFIX) and name not in _NOT_OURS}
+    for name in sorted(plain, key=lambda n: (not n.endswith("_FILE"), n)):  # a plain variable wins over its file
+        value = source[name]
+        place = name.removeprefix(PREFIX).lower()
+        if name.endswith("_FILE"):
+            place = place.removesuffix("_file")
+            try:
+                value = Path(value).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise Misconfigured(f"{name} names {value}, which cannot be read: {error.strerror}.") from None
+        yield place.split("__"), value
+
+
+def _put(raw: dict[str, Any], place: list[str], value: str, *, strict: bool) -> None:
+    name = PREFIX + "__".join(place).upper()
+    model: Any = Settings
+    for depth, key in enumerate(place):
+        known = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+        if key not in known:
+            hint = _nearest(key, known)
+            raise Misconfigured(f"The environment sets {name}, but there is no setting {'.'.join(place)}.{hint}")
+        model = known[key].annotation
+        if depth == len(place) - 1:
+            break
+    target = raw
+    for key in place[:-1]:
+        target = target.setdefault(key, {})
+        if not isinstance(target, dict):
+            raise Misconfigured(f"{name} cannot be set: {key} in config.yaml is no group of settings.")
+    target[place[-1]] = yaml.safe_load(value) if strict and place[0] == "insulin" else value
+
+
+def _nearest(key: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def _sentences(error: ValidationError, path: Path) -> str:
+    lines = []
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        place = ".".join(map(str, item["loc"]))
+        if item["type"] == "extra_forbidden":
+            known = _fields_at(item["loc"][:-1])
+            lines.append(f"{path}: there is no setting {place}.{_nearest(str(item['loc'][-1]), known)}")
+            continue
+        message = str(item["msg"]).removeprefix("Value error, ")
+        lines.append(f"{path}: {message}" if message.startswith(place) else f"{path}: {place}: {message}")
+    return "\n".join(lines)
+
+
+def _fields_at(place: tuple[int | str, ...]) -> Mapping[str, object]:
+    model: Any = Settings
+    for key in place:
+        if isinstance(key, int):
+            continue
+        annotation = model.model_fields[key].annotation
+        model = annotation if isinstance(annotation, type) else annotation.__args__[0]
+    return dict(model.model_fields)
+
+
+def refuse_unusable(settings: Settings) -> None:
+    """What fits each key by itself but cannot work together. Raises Misconfigured."""
+    dexcom = settings.dexcom
+    if dexcom.account and not dexcom.password.get_secret_value():
+        raise Misconfigured("dexcom.password is missing: set it in config.yaml, in IV3_DEXCOM__PASSWORD, or name a file in IV3_DEXCOM__PASSWORD_FILE.")
+    if dexcom.password.get_secret_value() and not dexcom.account:
+        raise Misconfigured("dexcom.account is missing: give the user name, e-mail address or +phone of the account that shares.")
+    if bool(settings.api.username) != bool(settings.api.password.get_secret_value()):
+        raise Misconfigured("api.username and api.password belong together: set both, or neither.")
+    if bool(settings.api.certfile) != bool(settings.api.keyfile):
+        raise Misconfigured("api.certfile and api.keyfile belong together: set both, or neither.")

@@ -1,0 +1,132 @@
+"""Verbs that look at the log: replay, digest, topics, dead letters."""
+
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from iv3.cli import fail
+from iv3.verbs.opened import with_log
+from schemas.bookkeeping import RecordDeadLettered
+from schemas.envelope import decode
+from streams.logs.sqlite import SqliteLog
+from streams.series.sqlite import SqliteSeries
+from streams.topics import DEAD_LETTERS, TOPICS
+
+
+def digest(data: Path, *, as_json: bool) -> None:
+    """The fingerprints of the Series."""
+
+    async def work(log: SqliteLog) -> list[dict[str, object]]:
+        series = SqliteSeries(_series_path(data), log.log_id)
+        try:
+            return [row._asdict() for row in await series.digest()]
+        finally:
+            await series.close()
+
+    rows = with_log(data, work)
+    if as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+        return
+    for row in rows:
+        sys.stdout.write(f"{row['person']} {row['day']} {row['kind']:9} {row['rows']:6} {row['sha256']}\n")
+
+
+def _series_path(data: Path) -> Path:
+    from streams.generations import current, series_path
+
+    return series_path(data, current(data).series)
+
+
+def topics(data: Path, *, as_json: bool) -> None:
+    """What each topic holds."""
+
+    async def work(log: SqliteLog) -> list[dict[str, object]]:
+        return [
+            {
+                "topic": topic.name,
+                "holds": topic.holds,
+                "keyed_by": topic.keyed_by,
+                "kept": "newest per key" if topic.compacted else "1 day" if topic.retention_s else "for ever",
+                "partitions": log.partitions[topic.name],
+                "appended": sum(head for (name, _), head in log.heads.items() if name == topic.name),
+            }
+            for topic in TOPICS.values()
+        ]
+
+    rows = with_log(data, work)
+    if as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+        return
+    table = Table("topic", "holds", "key", "kept", "partitions", "appended")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
+
+
+def replay(data: Path, *, as_json: bool) -> None:
+    """Rebuild, verify, switch."""
+    from dataclasses import asdict
+
+    from iv3.verbs.progress import bar
+    from streams.replay import replay as rebuild
+
+    async def work(log: SqliteLog) -> dict[str, object]:
+        with bar("Replaying the log", quiet=as_json) as progress:
+            return asdict(await rebuild(log, data, progress))
+
+    report = with_log(data, work)
+    if as_json:
+        sys.stdout.write(json.dumps(report, default=str) + "\n")
+        return
+    for key, value in report.items():
+        sys.stdout.write(f"{key}: {value}\n")
+
+
+def _letters(data: Path) -> list[RecordDeadLettered]:
+    async def work(log: SqliteLog) -> list[RecordDeadLettered]:
+        found: list[RecordDeadLettered] = []
+        for partition in range(log.partitions[DEAD_LETTERS]):
+            for record in await log.read(DEAD_LETTERS, partition, 0, None, 100_000):
+                letter = decode(record.value).data
+                if isinstance(letter, RecordDeadLettered):
+                    found.append(letter)
+        return found
+
+    return with_log(data, work)
+
+
+def dead_letters(data: Path, *, as_json: bool) -> None:
+    """Records that were given up."""
+    rows = [
+        {"place": f"{x.topic}/{x.partition}/{x.offset}", "role": x.role, "reason": x.reason, "retried": x.retried}
+        for x in _letters(data)
+    ]
+    if as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+        return
+    if not rows:
+        sys.stdout.write("There are no dead letters.\n")
+        return
+    table = Table("place", "role", "reason")
+    for row in rows:
+        table.add_row(str(row["place"]), str(row["role"]), str(row["reason"]))
+    Console().print(table)
+
+
+def retry(data: Path, place: str) -> None:
+    """Append a given-up record again, byte for byte, at the end of its own partition. The ids in it drop whatever was handled before."""
+    topic, _, rest = place.rpartition("/")
+    topic, _, partition = topic.rpartition("/")
+    known = {f"{x.topic}/{x.partition}/{x.offset}" for x in _letters(data)}
+    if place not in known or not rest.isdigit() or not partition.isdigit():
+        fail(f"There is no dead letter at {place}; `iv3 dead-letters list` shows them.", 2)
+
+    async def work(log: SqliteLog) -> None:
+        (record,) = await log.read(topic, int(partition), int(rest), int(rest) + 1)
+        await log.submit(log.record(topic, record.key, [record.value or b""], int(partition), record.headers))
+
+    with_log(data, work)
+    sys.stdout.write(f"The record of {place} was appended again.\n")

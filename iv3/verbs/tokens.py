@@ -1,0 +1,82 @@
+"""`iv3 token new|list|revoke`: beside a running `iv3 up` or without one; the log is the only meeting place."""
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import get_args
+
+from rich.console import Console
+from rich.table import Table
+
+from api.tokens import issue, revocation
+from api.values import iso
+from iv3.cli import fail
+from iv3.verbs.opened import with_log
+from schemas.facts import Role, TokenIssued
+from schemas.model import ms
+from streams.catalog import Catalog
+from streams.errors import Misconfigured
+from streams.logs.sqlite import SqliteLog
+from streams.ports import append_events
+from streams.topics import JOURNAL
+
+
+def new(data: Path, role: str, name: str, expires_days: int | None, *, as_json: bool) -> None:
+    """Make a token and print it last."""
+    if role not in get_args(Role):
+        raise Misconfigured(f"--role is {role!r}; it must be one of {', '.join(get_args(Role))}.")
+    now_ms = int(time.time() * 1000)
+    expires_ms = now_ms + expires_days * 86_400_000 if expires_days else None
+
+    async def work(log: SqliteLog) -> str:
+        token, event = issue(role, name, now_ms, expires_ms=expires_ms, actor="command line")  # type: ignore[arg-type] # checked above
+        await append_events(log, JOURNAL, [event])
+        return token
+
+    token = with_log(data, work)
+    if as_json:
+        sys.stdout.write(json.dumps({"role": role, "name": name, "token": token}) + "\n")
+        return
+    sys.stdout.write(f"A token for {name} ({role}). It is shown only this once:\n{token}\n")
+
+
+def _issued(data: Path) -> list[tuple[TokenIssued, int, bool]]:
+    async def work(log: SqliteLog) -> list[tuple[TokenIssued, int, bool]]:
+        with tempfile.TemporaryDirectory() as folder:
+            catalog = Catalog(log, Path(folder) / "catalog.db")
+            await catalog.catch_up()
+            found = [(e.data, e.time_ms, gone) for e, gone in catalog.store.tokens() if isinstance(e.data, TokenIssued)]
+            catalog.store.close()
+        return found
+
+    return with_log(data, work)
+
+
+def list_tokens(data: Path, *, as_json: bool) -> None:
+    """Every token, without the tokens themselves."""
+    rows = [
+        {"id": t.token_id, "name": t.name, "role": t.role, "created": iso(made), "expires": iso(ms(t.expires)) if t.expires else None,
+         "revoked": revoked}
+        for t, made, revoked in _issued(data)
+    ]  # fmt: skip
+    if as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+        return
+    table = Table("id", "name", "role", "created", "expires", "")
+    for row in rows:
+        table.add_row(row["id"], row["name"], row["role"], row["created"], row["expires"] or "never", "revoked" if row["revoked"] else "")
+    Console().print(table)
+
+
+def revoke(data: Path, token_id: str) -> None:
+    """End a token."""
+    if token_id not in {token.token_id for token, _, _ in _issued(data)}:
+        fail(f"There is no token {token_id}; `iv3 token list --data {data}` shows them.", 2)
+
+    async def work(log: SqliteLog) -> None:
+        await append_events(log, JOURNAL, [revocation(token_id, int(time.time() * 1000), "command line")])
+
+    with_log(data, work)
+    sys.stdout.write(f"Token {token_id} is revoked.\n")

@@ -1,0 +1,260 @@
+"""`iv3 up` and `iv3 stop`."""
+
+import asyncio
+import ipaddress
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+from rich.console import Console
+
+from iv3 import config as configuration
+from iv3.cli import fail
+from iv3.demo import PASSWORD, PERSON, USERNAME, DemoPerson
+from iv3.wiring import Parts, Plan, run, tls_context
+from schemas.envelope import decode
+from schemas.settings import DexcomSettings, NtfySettings, PersonSettings, Settings
+from streams.clock import SystemClock
+from streams.errors import Misconfigured
+from streams.logs.disk import FileLock, write_durably
+from streams.logs.sqlite import SqliteLog
+from streams.topics import JOURNAL, partition_of
+
+_PORT = 8080
+_PORTS_TRIED = 20
+_STOP_WAIT_S = 15.0
+
+
+@dataclass(frozen=True)
+class UpOptions:
+    """What the command line says."""
+
+    data: Path | None
+    config: Path | None
+    host: str | None
+    port: int | None
+    demo: bool
+    csv: Path | None
+    subject: str | None
+    speed: float
+    ntfy_server: str | None
+    ntfy_topic: str | None
+
+
+def up(options: UpOptions) -> None:
+    """Run until a signal. Raises Misconfigured for what cannot be started."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("mode").setLevel(logging.ERROR)
+    logging.getLogger("faust").setLevel(logging.ERROR)
+    if not options.demo and any((options.csv, options.subject, options.speed != 1, options.ntfy_server, options.ntfy_topic)):
+        raise Misconfigured("--csv, --subject, --speed, --ntfy-server and --ntfy-topic belong to --demo.")
+    data = options.data or Path("data-demo" if options.demo else "data")
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = FileLock(data / "up.lock")
+    if not lock.try_acquire():
+        raise Misconfigured(f"Another `iv3 up` runs on {data} already ({_running(data)}). Stop it with `iv3 stop --data {data}`.")
+    plan = _demo_plan(options, data) if options.demo else _plan(options, data)
+    plan.on_ready = _announce
+    try:
+        asyncio.run(run(plan))
+    finally:
+        with suppress(FileNotFoundError):
+            (data / "run.json").unlink()
+        lock.release()
+
+
+def _running(data: Path) -> str:
+    try:
+        said = json.loads((data / "run.json").read_text())
+        return f"pid {said['pid']}, {said['url']}"
+    except (OSError, ValueError, KeyError):
+        return "it is starting"
+
+
+# -- the real thing --------------------------------------------------------------------------------
+
+
+def _plan(options: UpOptions, data: Path) -> Plan:
+    settings = configuration.load(options.config)
+    configuration.refuse_unusable(settings)
+    if not settings.dexcom.account and not Path("config.yaml").exists() and options.config is None:
+        raise Misconfigured(
+            "There is no configuration yet.\n"
+            "  iv3 up --demo    shows everything with a simulated person, in its own folder\n"
+            "  iv3 init         asks a few questions and writes config.yaml; then run `iv3 up` again"
+        )
+    host = options.host or settings.api.host
+    settings = _with_found_certificate(settings)
+    _refuse_open_air(host, tls=tls_context(settings) is not None)
+    port = options.port if options.port is not None else settings.api.port
+    if port and not _is_free(host, port):
+        raise Misconfigured(f"Port {port} is in use. Choose another with --port, or --port 0 for any free one.")
+    return Plan(data=data, settings=settings, clock=SystemClock(), host=host, port=port, person=settings.person.id)
+
+
+def _with_found_certificate(settings: Settings) -> Settings:
+    """The seed's certificate, where it lay, unless another one is configured."""
+    cert, key = Path("_iv3_ssl/certfile.crt"), Path("_iv3_ssl/keyfile.key")
+    if settings.api.certfile or not (cert.exists() and key.exists()):
+        return settings
+    api = settings.api.model_copy(update={"certfile": str(cert), "keyfile": str(key)})
+    return settings.model_copy(update={"api": api})
+
+
+def _refuse_open_air(host: str, *, tls: bool) -> None:
+    """Without TLS, health data and passwords travel in clear: only this machine may ask."""
+    if tls or host == "localhost":
+        return
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise Misconfigured(
+            f"Listening on {host} needs TLS. Set api.certfile and api.keyfile (`task ssl-gen` makes a pair), or stay on 127.0.0.1 and put in front:\n"
+            "  tailscale serve --bg 8080\n"
+            "  caddy reverse-proxy --from your.name.example --to 127.0.0.1:8080"
+        )
+
+
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+# -- the demo --------------------------------------------------------------------------------------
+
+
+def _demo_plan(options: UpOptions, data: Path) -> Plan:
+    """Nothing of config.yaml, .env or the environment counts; nothing but loopback is spoken to."""
+    host = options.host or "127.0.0.1"
+    _refuse_open_air(host, tls=False)
+    if bool(options.ntfy_server) != bool(options.ntfy_topic):
+        raise Misconfigured("--ntfy-server and --ntfy-topic belong together.")
+    if options.ntfy_server and not _is_loopback_url(options.ntfy_server):
+        raise Misconfigured("--ntfy-server must be on this machine (http://127.0.0.1:...): the demo speaks to nobody else.")
+    started_ms, now_ms = _demo_start(data)
+    if options.csv is not None:
+        person = DemoPerson.recorded(options.csv, options.subject, started_ms, now_ms, options.speed)
+    else:
+        person = DemoPerson.simulated(started_ms, now_ms, options.speed)
+    settings = Settings(
+        dexcom=DexcomSettings(account=USERNAME, password=SecretStr(PASSWORD)),
+        ntfy=NtfySettings(server=options.ntfy_server or "http://127.0.0.1:9", topic=options.ntfy_topic or ""),
+        person=PersonSettings(id=PERSON, name="Demo"),
+    )
+    port = _free_port(host, options.port if options.port is not None else _PORT)
+    plan = Plan(data=data, settings=settings, clock=person.clock, host=host, port=port, person=PERSON, demo=True, profile=person.profile())
+
+    async def before(parts: Parts) -> None:
+        await person.server.start()
+        if not any(parts.log.heads[JOURNAL, p] for p in range(parts.log.partitions[JOURNAL])):
+            await person.put_history(parts.log, parts.source_account)
+
+    async def late_url(stopping: asyncio.Event) -> None:
+        try:
+            await stopping.wait()
+        finally:
+            await person.server.stop()
+
+    plan.before = before
+    plan.services = [lambda _: late_url, lambda parts: lambda stopping: person.keep_diary(parts.log, parts.catalog, stopping)]
+    plan.dexcom_url = _reserve(person)
+    return plan
+
+
+def _reserve(person: DemoPerson) -> str:
+    """Choose the fake Share's port now, so that the client can be built before the server runs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    start = person.server.start
+    person.server.start = lambda: start(port=port)  # type: ignore[method-assign]
+    return f"http://127.0.0.1:{port}/ShareWebServices/Services"
+
+
+def _is_loopback_url(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1", "http://localhost", "http://[::1]"))
+
+
+def _demo_start(data: Path) -> tuple[int, int]:
+    """(when this demo's person began, what time it is for them now). A demo that ran fast goes on where it was."""
+    now_ms = int(time.time() * 1000)
+    note = data / "demo.json"
+    if not note.exists():
+        write_durably(note, json.dumps({"started_ms": now_ms}).encode())
+        return now_ms, now_ms
+    started_ms = int(json.loads(note.read_text())["started_ms"])
+    log = SqliteLog(data / "log.db", demo=True)
+    try:
+        partition = partition_of(PERSON)
+        head = log.heads[JOURNAL, partition]
+        last = [decode(r.value).time_ms for r in log.read_now(JOURNAL, partition, max(0, head - 50))]
+    finally:
+        log.close_now()
+    return started_ms, max([now_ms, *(t + 1000 for t in last)])
+
+
+def _free_port(host: str, port: int) -> int:
+    if port == 0:
+        return 0
+    for candidate in range(port, port + _PORTS_TRIED):
+        if _is_free(host, candidate):
+            return candidate
+    return 0
+
+
+# -- telling ---------------------------------------------------------------------------------------
+
+
+def _announce(parts: Parts, port: int) -> None:
+    """Write run.json and print where to look."""
+    plan, where = parts.plan, parts.hearing
+    scheme = "https" if where is not None and where.secure else "http"
+    name = f"[{plan.host}]" if ":" in plan.host else plan.host
+    url = f"{scheme}://{name}:{port}"
+    said = {"url": url, "pid": os.getppid() if os.environ.get("IV3_CHILD") else os.getpid(), "started_at": int(time.time())}
+    write_durably(plan.data / "run.json", json.dumps(said).encode())
+    code = next(iter(where.login_codes), "") if where is not None else ""
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    first = "iv3 demo is running (a simulated person; nothing leaves this machine)." if plan.demo else "iv3 is running."
+    console.print(first)
+    console.print(f"  Open  {url}/login?code={code}", markup=False)
+    if not plan.settings.topic and not plan.demo:
+        console.print("  ALARMS ARE OFF: set iv3.endpoint or ntfy.topic, then try `iv3 test-alarm`.")
+    console.print("  Stop with Ctrl-C.")
+
+
+def stop(data: Path) -> None:
+    """Stop the `iv3 up` of a data folder, and wait until it is gone."""
+    try:
+        pid = int(json.loads((data / "run.json").read_text())["pid"])
+    except (OSError, ValueError, KeyError):
+        fail(f"No `iv3 up` runs on {data}.")
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        fail(f"The `iv3 up` that wrote {data}/run.json (pid {pid}) is gone already.")
+    lock = FileLock(data / "up.lock")
+    deadline = time.monotonic() + _STOP_WAIT_S
+    while time.monotonic() < deadline:
+        if lock.try_acquire():
+            lock.release()
+            sys.stdout.write("iv3 has stopped.\n")
+            return
+        time.sleep(0.05)
+    fail(f"iv3 (pid {pid}) did not stop within {_STOP_WAIT_S:.0f} s.")

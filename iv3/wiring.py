@@ -1,0 +1,242 @@
+"""Wiring: settings in, a running house out. The only place that knows which adapter stands behind which port."""
+
+import asyncio
+import json
+import secrets
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from api.app import serve
+from api.auth import hash_of
+from api.hearing import Hearing, SeedSettings
+from iv3.status import Status
+from schemas.envelope import make
+from schemas.facts import ProfileChanged
+from schemas.identity import derived_id, digest
+from schemas.model import at_ms
+from schemas.settings import SEED_LOW_DEFAULT_MGDL, Settings, profile_of, seed_config
+from streams.alerter import Alerter
+from streams.app import make_app
+from streams.catalog import Catalog
+from streams.clients.dexcom import DexcomShare
+from streams.clients.ntfy import Ntfy
+from streams.errors import Misconfigured
+from streams.forecaster import Forecaster
+from streams.house import House, Service
+from streams.logs.sqlite import SqliteLog
+from streams.notifier import AlarmNotifier
+from streams.poller import Poller
+from streams.ports import Clock, GlucoseSource, Log, Notifier, append_events
+from streams.projector import Projector
+from streams.role import Role
+from streams.series.sqlite import SqliteSeries
+from streams.topics import HEARTBEATS, JOURNAL, SNAPSHOTS
+from streams.transport.sqlite import LOGS
+
+_BROKER = "main"
+_MAINTENANCE_S = 3600.0
+
+
+@dataclass
+class Plan:
+    """What is to be run: where, with what, for whom."""
+
+    data: Path
+    settings: Settings
+    clock: Clock
+    host: str
+    port: int
+    person: str
+    demo: bool = False
+    dexcom_url: str | None = None
+    services: list[Callable[["Parts"], Service]] = field(default_factory=list)
+    before: Callable[["Parts"], Any] | None = None  # awaited after the log is open, before anything runs
+    profile: ProfileChanged | None = None
+    on_ready: Callable[["Parts", int], None] = lambda _parts, _port: None
+
+
+@dataclass
+class Parts:
+    """What was built."""
+
+    plan: Plan
+    log: SqliteLog
+    series: SqliteSeries
+    catalog: Catalog
+    roles: list[Role] = field(default_factory=list)
+    hearing: Hearing | None = None
+    source_account: str = ""
+
+
+async def run(plan: Plan) -> None:
+    """Build everything, run until a signal, take it down in order."""
+    async with AsyncExitStack() as stack:
+        log = SqliteLog(plan.data / "log.db", demo=plan.demo)
+        stack.callback(log.close_now)
+        LOGS[_BROKER] = log
+        series = SqliteSeries(plan.data / "series-1.db", log.log_id)
+        stack.callback(series.close_now)
+        parts = Parts(plan, log, series, Catalog(log, plan.data / "catalog-1.db"))
+        sources, targets = _sources(plan), _targets(plan)
+        for closing in (*sources.values(), *targets):
+            stack.push_async_callback(closing.close)
+        parts.source_account = next((source.account for source in sources.values()), "")
+        if plan.before is not None:
+            await plan.before(parts)
+        await _declare_profile(plan, log, parts.catalog)
+        parts.roles = _roles(plan, parts, sources, targets)
+        house = House(parts.roles, [])
+        status = Status(parts.log, parts.roles, parts.catalog, plan)
+        parts.hearing = _hearing(plan, parts, status)
+        house.add_services(_services(plan, parts, status))
+        await house.run()
+
+
+def _sources(plan: Plan) -> dict[str, GlucoseSource]:
+    dexcom = plan.settings.dexcom
+    if not dexcom.account:
+        return {}
+    return {
+        plan.person: DexcomShare(
+            username=dexcom.account,
+            password=dexcom.password,
+            region=dexcom.region,
+            session_file=plan.data / "dexcom-session.json",
+            base_url=plan.dexcom_url or dexcom.url,
+        )
+    }
+
+
+def _targets(plan: Plan) -> list[Notifier]:
+    ntfy = plan.settings.ntfy
+    if not plan.settings.topic:
+        return []
+    return [Ntfy(server=ntfy.server, topic=plan.settings.topic, clock=plan.clock, token=ntfy.token)]
+
+
+def _roles(plan: Plan, parts: Parts, sources: Mapping[str, GlucoseSource], targets: list[Notifier]) -> list[Role]:
+    log, clock = parts.log, plan.clock
+
+    def app(group: str) -> Any:  # noqa: ANN401 - Faust is untyped
+        return make_app(group, f"iv3sqlite://{_BROKER}", data_folder=str(plan.data))
+
+    public = plan.settings.api.public_url
+    roles: list[Role] = [
+        Projector(log, clock, app, parts.series),
+        Forecaster(log, clock, app),
+        Alerter(log, clock, app, has_source=bool(sources)),
+        AlarmNotifier(log, clock, app, targets, label="[DEMO] " if plan.demo else "", click=public),
+    ]
+    if sources:
+        roles.append(Poller(log, clock, app, sources))
+    return roles
+
+
+async def _declare_profile(plan: Plan, log: Log, catalog: Catalog) -> None:
+    """Put the configured profile into the journal when the configuration changed since it was put there last."""
+    await catalog.catch_up()
+    settings = plan.settings
+    stated = {"person": settings.person.model_dump(mode="json"), "iv3": settings.iv3.model_dump(mode="json"),
+              "insulin": [i.model_dump(mode="json") for i in settings.insulin]}  # fmt: skip
+    told = digest(json.dumps(stated, sort_keys=True).encode())[:16]
+    profile = plan.profile or profile_of(settings, told)
+    profile = profile.model_copy(update={"config_digest": told})
+    if catalog.store.profile(plan.person).config_digest == told:
+        return
+    now = at_ms(plan.clock.now_ms())
+    event = make(
+        profile, id=derived_id("profile", plan.person, told, plan.clock.now_ms()), source="config", subject=plan.person, time=now, recordedtime=now
+    )  # fmt: skip
+    await append_events(log, JOURNAL, [event])
+    await catalog.catch_up()
+
+
+def _hearing(plan: Plan, parts: Parts, status: Status) -> Hearing:
+    settings = plan.settings
+    api = settings.api
+    seed = SeedSettings(
+        username=api.username,
+        password_sha256=hash_of(api.password.get_secret_value()),
+        config=seed_config(settings),
+        low_mgdl=settings.iv3.low_threshold or SEED_LOW_DEFAULT_MGDL,
+        high_mgdl=settings.iv3.high_threshold or 180,
+    )
+    return Hearing(
+        log=parts.log,
+        series=parts.series,
+        catalog=parts.catalog,
+        clock=plan.clock,
+        person=plan.person,
+        demo=plan.demo,
+        secure=bool(api.certfile),
+        simulated=bool(plan.dexcom_url or settings.dexcom.url) or plan.demo,
+        source_name="Simulator" if plan.demo else "Dexcom" if settings.dexcom.account else "",
+        bars=status.bars,
+        health=status.health,
+        readiness=status.readiness,
+        metrics=status.metrics,
+        login_codes={secrets.token_urlsafe(12): 1_000 if plan.demo else 1},
+        seed=seed,
+    )
+
+
+def _services(plan: Plan, parts: Parts, status: Status) -> list[Service]:
+    where = parts.hearing
+    if where is None:
+        raise RuntimeError("the API is wired before its services")
+    listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    tls = tls_context(plan.settings)
+
+    async def api(stopping: asyncio.Event) -> None:
+        await serve(where, listening, stopping, host=plan.host, port=plan.port, ssl_context=tls)
+
+    async def tell_when_ready(stopping: asyncio.Event) -> None:
+        port = await listening
+        while not stopping.is_set() and not (status.readiness().ready and parts.catalog.ready):
+            await asyncio.sleep(0.05)
+        plan.on_ready(parts, port)
+        await stopping.wait()
+
+    return [
+        api,
+        parts.catalog.follow,
+        tell_when_ready,
+        _maintain(parts.log),
+        *(make_service(parts) for make_service in plan.services),
+    ]
+
+
+def _maintain(log: SqliteLog) -> Service:
+    """Keep the topics that may forget small."""
+
+    async def maintain(stopping: asyncio.Event) -> None:
+        while True:
+            await log.compact(SNAPSHOTS)
+            await log.expire(HEARTBEATS, int(time.time() * 1000) - 86_400_000)  # the log's own stamps are the host's
+            try:
+                await asyncio.wait_for(stopping.wait(), _MAINTENANCE_S)
+            except TimeoutError:
+                continue
+            return
+
+    return maintain
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """TLS 1.2 or newer from the configured files, or None. Raises Misconfigured."""
+    api = settings.api
+    if not api.certfile or not api.keyfile:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(api.certfile, api.keyfile)
+    except (OSError, ssl.SSLError) as error:
+        raise Misconfigured(f"api.certfile and api.keyfile cannot be used for TLS: {error}.") from None
+    return context
+

@@ -1,0 +1,207 @@
+"""The configuration after loading: every key, its default and its limits. The keys of the Go iv3 keep their names and meaning.
+
+Loading (files, environment, secrets) is `iv3/config.py`; each part of the program is given its slice, never the whole.
+"""
+
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+
+from schemas.facts import Insulin, Limits, ProfileChanged
+from schemas.units import Unit, mgdl
+
+SEED_LOW_DEFAULT_MGDL = 100.0  # what the seed took for an absent low_threshold; /config and /dtd keep that meaning
+
+
+class Setting(BaseModel):
+    """A group of settings. Unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _threshold(value: object) -> object:
+    """A number of mg/dL; a text may name its unit, "4.0 mmol/L"."""
+    if isinstance(value, str):
+        number, _, unit = value.strip().partition(" ")
+        try:
+            amount = float(number.replace(",", "."))
+        except ValueError:
+            raise ValueError(f"is {value!r}; write a number of mg/dL, or '4.0 mmol/L'") from None
+        return round(mgdl(amount)) if unit.strip().lower() == "mmol/l" else amount
+    return value
+
+
+Threshold = Annotated[float, BeforeValidator(_threshold)]
+
+
+class DexcomSettings(Setting):
+    """The Dexcom account that shares. `url` overrides the Share address and shows SIMULATED SOURCE."""
+
+    account: str = ""
+    password: SecretStr = SecretStr("")
+    region: Literal["us", "ous", "jp"] = "us"
+    url: str | None = None
+
+
+class InsulinSettings(Setting):
+    """One insulin: minutes of action and of its peak; `long` or `short`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    duration: Annotated[float, Field(gt=0, le=5000)]
+    peak: Annotated[float, Field(ge=0, le=2500)] = 0
+    period_type: Literal["long", "short", ""] = ""
+    every_h: Annotated[float, Field(gt=0, le=168)] | None = None
+
+
+class ApiSettings(Setting):
+    """Where the API listens; `username` and `password` open the seed's nine routes only."""
+
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    public_url: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+
+
+class S3Settings(Setting):
+    """The bucket of the archive."""
+
+    endpoint: str = ""
+    bucket: str = ""
+    key: str = ""
+    secret: SecretStr = SecretStr("")
+
+
+class SeedSettings(Setting):
+    """The seed's own section. Thresholds are mg/dL whatever `unit` says; 0 or absent means the default."""
+
+    unit: Unit = "mmol/L"
+    endpoint: str = ""
+    missing_long_threshold: Annotated[float, Field(ge=0, le=168)] = 0
+    high_threshold: Threshold = 0
+    low_threshold: Threshold = 0
+
+    @field_validator("low_threshold")
+    @classmethod
+    def _low(cls, value: float) -> float:
+        return _in_mgdl(value, "low_threshold", 40, 150)
+
+    @field_validator("high_threshold")
+    @classmethod
+    def _high(cls, value: float) -> float:
+        return _in_mgdl(value, "high_threshold", 100, 400)
+
+
+def _in_mgdl(value: float, name: str, least: float, most: float) -> float:
+    if value == 0 or least <= value <= most:
+        return value
+    if 0 < value <= 25:
+        said = f"for {value:.1f} mmol/L write {round(mgdl(value))} or '{value:.1f} mmol/L'"
+        raise ValueError(f"iv3.{name} is {value:g}; {said}")
+    raise ValueError(f"iv3.{name} is {value:g}; it must lie between {least:g} and {most:g} mg/dL, or be 0 for the default")
+
+
+class NtfySettings(Setting):
+    """Where alarms go. `topic` wins over the seed's `iv3.endpoint`."""
+
+    server: str = "https://ntfy.sh"
+    topic: str = ""
+    token: SecretStr | None = None
+
+    @field_validator("server")
+    @classmethod
+    def _server(cls, value: str) -> str:
+        if not value.startswith(("https://", "http://")):
+            raise ValueError("must begin with https:// (or http:// on this machine)")
+        return value.rstrip("/")
+
+
+def _zone(value: str | None) -> str | None:
+    if value is not None and value not in available_timezones():
+        raise ValueError(f"{value!r} is no IANA time zone; write it like Europe/Berlin")
+    return value
+
+
+class PersonSettings(Setting):
+    """Whom iv3 watches."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")] = "me"
+    name: Annotated[str, Field(max_length=80)] = ""
+    birth_year: Annotated[int, Field(ge=1900, le=2100)] | None = None
+    zone: Annotated[str | None, AfterValidator(_zone)] = None
+    max_rapid_units: Annotated[float, Field(gt=0, le=100)] = 15
+
+
+class Settings(Setting):
+    """All of it."""
+
+    dexcom: DexcomSettings = DexcomSettings()
+    insulin: tuple[InsulinSettings, ...] = ()
+    api: ApiSettings = ApiSettings()
+    s3: S3Settings = S3Settings()
+    iv3: SeedSettings = SeedSettings()
+    ntfy: NtfySettings = NtfySettings()
+    person: PersonSettings = PersonSettings()
+    log: Literal["sqlite"] = "sqlite"
+    series: Literal["sqlite"] = "sqlite"
+    archive: Annotated[str, Field(pattern=r"^(none|folder:.+)$")] = "none"
+
+    @property
+    def topic(self) -> str:
+        """The ntfy topic; empty means that alarms are off."""
+        return self.ntfy.topic or self.iv3.endpoint
+
+
+def profile_of(settings: Settings, digest: str) -> ProfileChanged:
+    """The profile that the configuration states. An insulin without `period_type` is left out: nobody may guess that it is rapid."""
+    seed = settings.iv3
+    limits = Limits(predicted_low_mgdl=seed.low_threshold or 70.0, high_alarm_mgdl=seed.high_threshold or 240.0)
+    insulins = tuple(
+        Insulin(
+            name=insulin.name,
+            action="long" if insulin.period_type == "long" else "rapid",
+            duration_min=insulin.duration,
+            peak_min=insulin.peak,
+            every_h=insulin.every_h if insulin.period_type == "long" else None,
+        )
+        for insulin in settings.insulin
+        if insulin.period_type
+    )
+    return ProfileChanged(
+        name=settings.person.name,
+        unit=seed.unit,
+        zone=settings.person.zone,
+        birth_year=settings.person.birth_year,
+        limits=limits,
+        insulins=insulins,
+        no_long_acting_h=seed.missing_long_threshold,
+        max_rapid_units=settings.person.max_rapid_units,
+        config_digest=digest,
+    )
+
+
+def seed_config(settings: Settings) -> dict[str, Any]:
+    """The configuration as the seed's `GET /config` shows it: Go's names, secrets always empty."""
+    return {
+        "Dexcom": {"Account": "", "Password": ""},
+        "Insulin": [
+            {"Name": i.name, "Duration": _whole(i.duration), "Peak": _whole(i.peak), "PeriodType": i.period_type}
+            for i in settings.insulin
+        ],
+        "API": {"Username": "", "Password": ""},
+        "S3": {"Endpoint": "", "Bucket": "", "Key": "", "Secret": ""},
+        "Iv3": {
+            "Unit": settings.iv3.unit,
+            "Endpoint": "",
+            "MissingLongThreshold": _whole(settings.iv3.missing_long_threshold),
+            "HighThreshold": _whole(settings.iv3.high_threshold),
+            "LowThreshold": _whole(settings.iv3.low_threshold),
+        },
+    }
+
+
+def _whole(value: float) -> float | int:
+    return int(value) if value == int(value) else value

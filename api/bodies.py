@@ -88,7 +88,9 @@ class EntryPatched(Asked):
     confirm: bool = False
 
 
-def fact_of(body: Any, profile: ProfileChanged) -> Fact:  # noqa: ANN401 - one of the five above
+def fact_of(
+    body: InsulinPosted | CarbsPosted | NotePosted | FingerstickPosted | ExercisePosted, profile: ProfileChanged
+) -> Fact:
     """The fact a request states."""
     match body:
         case InsulinPosted():
@@ -103,7 +105,6 @@ def fact_of(body: Any, profile: ProfileChanged) -> Fact:  # noqa: ANN401 - one o
             return FingerstickTaken(glucose_mgdl=body.in_mgdl(), note=body.note)
         case ExercisePosted():
             return ExerciseDone(minutes=body.minutes, intensity=body.intensity, note=body.note)
-    raise TypeError(f"{type(body).__name__} is no entry")
 
 
 def shown(entry: EntryVersion, *, created_ms: int | None = None) -> dict[str, Any]:

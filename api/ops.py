@@ -1,9 +1,14 @@
 """For whoever runs iv3: is it alive, can it do its work, what does it count."""
 
+from collections.abc import Awaitable, Callable
+
 from aiohttp import web
 
 from api.hearing import hearing
 from api.openapi import ROLE
+
+
+Handle = Callable[[web.Request], Awaitable[web.Response]]
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -34,10 +39,9 @@ def add_ops_routes(app: web.Application) -> None:
         app.router.add_get(path, _with_role(handler, role))
 
 
-def _with_role(handler, role):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _with_role(handler: Handle, role: str) -> Handle:
     async def serve(request: web.Request) -> web.Response:
-        response: web.Response = await handler(request)
-        return response
+        return await handler(request)
 
     setattr(serve, ROLE, role)
     return serve

@@ -83,6 +83,9 @@ def add_page_routes(app: web.Application, document: dict[str, object]) -> None:
     async def index(request: web.Request) -> web.Response:
         return _serve(request, files["index.html"])
 
+    async def icon(request: web.Request) -> web.Response:
+        return _serve(request, files["icon.svg"])
+
     async def static(request: web.Request) -> web.Response:
         file = files.get(request.match_info["name"])
         if file is None:
@@ -106,6 +109,7 @@ def add_page_routes(app: web.Application, document: dict[str, object]) -> None:
         ("GET", "/login", login_page),
         ("POST", "/login", _login),
         ("POST", "/logout", _logout),
+        ("GET", "/favicon.ico", icon),
         ("GET", "/openapi.json", openapi),
         *((("GET", "/docs", docs),) if "docs.html" in files else ()),
     ):

@@ -15,6 +15,7 @@ from streams.errors import DiskReserve, SeriesUnavailable, Transient
 logger = logging.getLogger("iv3.api")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_TAGS = frozenset({"insulin", "carbs", "note", "fingerstick", "exercise"})  # what a discriminated union puts before a field's name
 DEADLINE_S = 10.0  # for anything but a stream: a body that drips in is cut off
 
 
@@ -80,7 +81,9 @@ def field_errors(error: ValidationError, where: str = "") -> list[FieldError]:
     """Which fields do not fit, and why, without repeating what was sent."""
     found = []
     for item in error.errors(include_url=False, include_input=False, include_context=False):
-        place = [str(part) for part in item["loc"] if not (isinstance(part, str) and part.endswith("Posted"))]
+        place = [str(part) for part in item["loc"]]
+        if len(place) > 1 and place[0] in _TAGS:
+            place = place[1:]
         message = str(item["msg"]).removeprefix("Value error, ")
         found.append(FieldError(field=".".join(place) or where or "body", message=message))
     return found

@@ -18,7 +18,7 @@ PING_S = 10.0
 MOST_STREAMS = 200  # sockets; a family has ten
 _SETTLE_S = 2.0  # a change is announced once the Series has it, or after this long all the same
 _WORDS = {FORECASTS: "forecasts", ALERTS: "alerts"}
-OPEN: web.AppKey[set[asyncio.Event]] = web.AppKey("open-streams", set)
+OPEN: web.AppKey[set[asyncio.Event]] = web.AppKey("open-streams", set)  # ends of the open streams
 
 
 @routes.route("GET", "/v1/stream", role="reader", tags=("stream",))
@@ -65,7 +65,8 @@ async def _run(
         woken.clear()
         if changed & {"readings", "forecasts", "entries"}:
             await _settled(where)
-        words, _ = sorted(changed), changed.clear()
+        words = sorted(changed)
+        changed.clear()
         if words:
             await _send(response, where, "change", {"changed": words})
 
@@ -98,5 +99,6 @@ async def _send(response: web.StreamResponse, where: Hearing, name: str, data: d
 
 async def close_streams(app: web.Application) -> None:
     """End every open stream, so that a stop does not wait for them."""
-    for gone in list(app[OPEN]):
+    open_now: set[asyncio.Event] = app[OPEN]
+    for gone in list(open_now):
         gone.set()

@@ -83,8 +83,8 @@ async def run(plan: Plan) -> None:
         stack.callback(series.close_now)
         parts = Parts(plan, log, series, Catalog(log, plan.data / "catalog-1.db"))
         sources, targets = _sources(plan), _targets(plan)
-        for closing in (*sources.values(), *targets):
-            stack.push_async_callback(closing.close)
+        for close in (*(source.close for source in sources.values()), *(target.close for target in targets)):
+            stack.push_async_callback(close)
         parts.source_account = next((source.account for source in sources.values()), "")
         if plan.before is not None:
             await plan.before(parts)
@@ -123,7 +123,7 @@ def _roles(plan: Plan, parts: Parts, sources: Mapping[str, GlucoseSource], targe
     log, clock = parts.log, plan.clock
 
     def app(group: str) -> Any:  # noqa: ANN401 - Faust is untyped
-        return make_app(group, f"iv3sqlite://{_BROKER}", data_folder=str(plan.data))
+        return make_app(group, f"iv3sqlite://{_BROKER}", data_folder=str(plan.data / "faust"))
 
     public = plan.settings.api.public_url
     roles: list[Role] = [

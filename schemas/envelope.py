@@ -71,7 +71,7 @@ def _model_of(fact: type[Fact]) -> type[Event]:
         f"{fact.__name__}Event",
         __base__=Event,
         __doc__=fact.__doc__,
-        type=(Literal[fact.TYPE], fact.TYPE),
+        type=(Literal[fact.TYPE], fact.TYPE),  # type: ignore[arg-type] # a Literal made at run time is what pydantic wants
         data=(fact, ...),
     )
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from schemas.envelope import Garbage, NewerVersion
 from streams.errors import Permanent, Transient
@@ -48,8 +48,8 @@ class Progress:
 class Consumer(Protocol):
     """What `consume` needs of a role."""
 
-    name: str
-    batch: int
+    name: ClassVar[str]
+    batch: ClassVar[int]
     progress: Progress
     skip: set[Position]
     stops: dict[Position, int]

@@ -46,8 +46,8 @@ class House:
         beating = asyncio.ensure_future(self._keep_beating())
         watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         watchdog.start()
-        services = [asyncio.ensure_future(service(self.stopping)) for service in self._services]
-        roles = [asyncio.ensure_future(role.supervise(self.stopping)) for role in self.roles]
+        services = [asyncio.create_task(_run(service, self.stopping)) for service in self._services]
+        roles = [asyncio.create_task(role.supervise(self.stopping)) for role in self.roles]
         try:
             done, _ = await asyncio.wait([*services, *roles], return_when=asyncio.FIRST_COMPLETED)
             if not self.stopping.is_set():
@@ -58,7 +58,7 @@ class House:
             beating.cancel()
 
     @staticmethod
-    def _mourn(done: "set[asyncio.Future[None]]") -> None:
+    def _mourn(done: "set[asyncio.Task[None]]") -> None:
         for task in done:
             error = task.exception()
             logger.critical("a part of iv3 ended by itself; ending the process", exc_info=error)
@@ -88,3 +88,7 @@ class House:
             return False
         since = self._lagging_since.setdefault(role.name, now)
         return now - max(role.progress.moved_at, since) > ROLE_SILENT_S
+
+
+async def _run(service: Service, stopping: asyncio.Event) -> None:
+    await service(stopping)

@@ -6,8 +6,10 @@ an attempt without an outcome is asked about at the server before it is sent aga
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from processors.alerting import words
 from processors.alerting.outbox import ALL_CLEAR, Due, Outbox, Step
@@ -102,14 +104,14 @@ class AlarmNotifier(Role):
                     TargetAdded(target=name), id=derived_id("target", name, partition), source=f"iv3/{self.name}",
                     subject=name, time=now, recordedtime=now,
                 )  # fmt: skip
-                await self._surely(lambda e=event, p=partition: self.log.append(ALERTS, e.subject, [encode(e)], partition=p))
+                await self._surely(partial(self.log.append, ALERTS, name, [encode(event)], partition=partition))
                 outbox.armed.add(name)
 
-    async def _surely(self, write: "object") -> None:
+    async def _surely(self, write: Callable[[], Awaitable[object]]) -> None:
         delay = FIRST_RETRY_S
         while True:
             try:
-                await write()  # type: ignore[operator] # a callable that makes the write anew each time
+                await write()
                 return
             except Transient as error:
                 logger.warning("the log does not take what the notifier writes: %s", error)
@@ -227,7 +229,7 @@ class AlarmNotifier(Role):
         return ""
 
 
-def _names(step: Step) -> dict[str, object]:
+def _names(step: Step) -> dict[str, Any]:
     return {"episode": step.episode, "step": step.step, "target": step.target, "sequence_id": step.sequence_id}
 
 

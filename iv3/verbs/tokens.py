@@ -66,7 +66,8 @@ def list_tokens(data: Path, *, as_json: bool) -> None:
         return
     table = Table("id", "name", "role", "created", "expires", "")
     for row in rows:
-        table.add_row(row["id"], row["name"], row["role"], row["created"], row["expires"] or "never", "revoked" if row["revoked"] else "")
+        cells = (row["id"], row["name"], row["role"], row["created"], row["expires"] or "never")
+        table.add_row(*map(str, cells), "revoked" if row["revoked"] else "")
     Console().print(table)
 
 

@@ -160,8 +160,10 @@ def _demo_plan(options: UpOptions, data: Path) -> Plan:
     port = _free_port(host, options.port if options.port is not None else _PORT)
     plan = Plan(data=data, settings=settings, clock=person.clock, host=host, port=port, person=PERSON, demo=True, profile=person.profile())
 
+    share_port = _any_free_port()
+
     async def before(parts: Parts) -> None:
-        await person.server.start()
+        await person.server.start(port=share_port)
         if not any(parts.log.heads[JOURNAL, p] for p in range(parts.log.partitions[JOURNAL])):
             await person.put_history(parts.log, parts.source_account)
 
@@ -173,18 +175,15 @@ def _demo_plan(options: UpOptions, data: Path) -> Plan:
 
     plan.before = before
     plan.services = [lambda _: late_url, lambda parts: lambda stopping: person.keep_diary(parts.log, parts.catalog, stopping)]
-    plan.dexcom_url = _reserve(person)
+    plan.dexcom_url = f"http://127.0.0.1:{share_port}/ShareWebServices/Services"
     return plan
 
 
-def _reserve(person: DemoPerson) -> str:
-    """Choose the fake Share's port now, so that the client can be built before the server runs."""
+def _any_free_port() -> int:
+    """Chosen now, so that the client can be built before the fake Share runs."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    start = person.server.start
-    person.server.start = lambda: start(port=port)  # type: ignore[method-assign]
-    return f"http://127.0.0.1:{port}/ShareWebServices/Services"
+        return int(probe.getsockname()[1])
 
 
 def _is_loopback_url(url: str) -> bool:

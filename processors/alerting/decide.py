@@ -91,7 +91,7 @@ def _system(watch: Watch, mine: dict[str, Episode], now_ms: int, runtime: Runtim
 
 
 def _event(
-    change: str, episode: Episode | None, condition: Condition | None, now_ms: int, **more: object
+    change: str, episode: Episode | None, condition: Condition | None, now_ms: int, /, **more: object
 ) -> AlertEvent:
     of = episode or condition
     if of is None:

@@ -130,7 +130,8 @@ class SqliteLog:
         self, topic: str, partition: int, start: int, to: int | None = None, limit: int = 1000
     ) -> list[Record]:
         """See `Log.read`."""
-        return await self.in_pool(lambda: self.read_now(topic, partition, start, to, limit))
+        records: list[Record] = await self.in_pool(lambda: self.read_now(topic, partition, start, to, limit))
+        return records
 
     async def fold(self, topic: str, partition: int, start: int, to: int, step: Callable[[Record], object]) -> int:
         """See `Log.fold`. Yields to the loop after every 1,000 records."""
@@ -164,7 +165,7 @@ class SqliteLog:
             rows = self._reader.execute("SELECT name, part, next FROM heads JOIN topics ON id=topic").fetchall()
         grown = set()
         for topic, part, head in rows:
-            if self.heads[topic, part] < head:
+            if self.heads.get((topic, part), 0) < head:
                 self.heads[topic, part] = head
                 grown.add(topic)
         return frozenset(grown)
@@ -251,7 +252,7 @@ class SqliteLog:
 
     def _written(self, answers: dict[asyncio.AbstractEventLoop, Answer], heads: dict[Partition, int]) -> None:
         for partition, head in heads.items():
-            self.heads[partition] = max(head, self.heads[partition])
+            self.heads[partition] = max(head, self.heads.get(partition, 0))
         self._tell_loops(answers, frozenset(topic for topic, _ in heads))
         if heads:
             self._wakeups.tell()

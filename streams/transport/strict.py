@@ -27,9 +27,23 @@ class _ReadOffsets(dict[Any, Any]):
 
 
 class StrictOffsets:
-    """Mix in before a Faust Consumer. The start offset of a partition is `app.start_offsets[tp]` if the role's assignment hook set it,
+    """Mix in before a Faust Consumer, whose untyped attributes are declared here. The start offset of a partition is `app.start_offsets[tp]` if the role's assignment hook set it,
     otherwise the committed offset, otherwise the earliest.
     """
+
+    app: Any
+    log: Any
+    callback: Any
+    _acked: Any
+    _acked_index: Any
+    _gap: Any
+    _unacked_messages: Any
+    assignment: Any
+    earliest_offsets: Any
+    seek_wait: Any
+    stop_flow: Any
+    force_commit: Any
+    maybe_wait_for_commit_to_finish: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Faust's own signature
         self._delivered: dict[Any, deque[int]] = defaultdict(deque)

@@ -139,7 +139,9 @@ def _delivered_ms(episode: dict[str, Any], step: int) -> int | None:
 
 def _why(event: AlertEvent, zone: str | None) -> str:
     value = words.value_words(event.evidence)
-    read = f" (reading of {words.clock_words(event.evidence.reading_time, zone)})" if event.evidence.reading_time else ""
+    read = (
+        f" (reading of {words.clock_words(event.evidence.reading_time, zone)})" if event.evidence.reading_time else ""
+    )
     match event.change:
         case "opened":
             return f"{words.title(event)}{read}"

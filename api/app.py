@@ -67,7 +67,13 @@ def build_api(where: Hearing) -> web.Application:
 
 
 async def serve(
-    where: Hearing, sockets_ready: "asyncio.Future[int]", stopping: asyncio.Event, *, host: str, port: int, ssl_context: object = None
+    where: Hearing,
+    sockets_ready: "asyncio.Future[int]",
+    stopping: asyncio.Event,
+    *,
+    host: str,
+    port: int,
+    ssl_context: object = None,
 ) -> None:
     """Serve until `stopping`; `sockets_ready` gets the port once it listens."""
     runner = web.AppRunner(

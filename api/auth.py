@@ -77,6 +77,7 @@ class FailedTries:
 
 
 TRIES = web.AppKey("tries", FailedTries)
+CALLER = web.RequestKey("caller", Caller)
 
 
 @web.middleware
@@ -101,20 +102,21 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
         raise _unauthorized(request)
     if caller.role not in MAY[needed]:
         raise ProblemError(403, f"A {caller.role} token may not do this; it takes the role {needed}.")
-    request["caller"] = caller
+    request[CALLER] = caller
     return await handler(request)
 
 
 def caller_of(request: web.Request) -> Caller:
     """Who asks; only after `authorize`."""
-    found: Caller = request["caller"]
-    return found
+    return request[CALLER]
 
 
 def _unauthorized(request: web.Request) -> ProblemError:
     shown = request.headers.get(hdrs.AUTHORIZATION) or _cookie(request)
     if shown and not request.app[TRIES].spend(request.remote or ""):
-        return ProblemError(429, "Too many wrong tokens from this address; wait a minute.", headers={"Retry-After": "60"})
+        return ProblemError(
+            429, "Too many wrong tokens from this address; wait a minute.", headers={"Retry-After": "60"}
+        )
     detail = "The token is unknown, revoked or expired." if shown else "Show a token: Authorization: Bearer …"
     return ProblemError(401, detail, headers={"WWW-Authenticate": 'Basic realm="iv3", charset="UTF-8"'})
 

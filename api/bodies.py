@@ -7,7 +7,16 @@ from pydantic import AfterValidator, Field
 from api.values import Asked, GlucoseAsked, MomentMs, iso
 from processors.entries import EntryVersion, data_of
 from processors.profiles import action_of, proper_name
-from schemas.facts import CarbsEaten, ExerciseDone, FingerstickTaken, InsulinTaken, Intensity, NoteWritten, ProfileChanged, Speed
+from schemas.facts import (
+    CarbsEaten,
+    ExerciseDone,
+    FingerstickTaken,
+    InsulinTaken,
+    Intensity,
+    NoteWritten,
+    ProfileChanged,
+    Speed,
+)
 from schemas.model import Fact, hundredths
 from schemas.units import mmol
 

@@ -34,7 +34,9 @@ class EntriesQuery(RangeQuery):
     """Which entries."""
 
     kind: Annotated[
-        tuple[str, ...], BeforeValidator(lambda v: tuple(v.split(",")) if isinstance(v, str) else tuple(v)), Field(max_length=8)
+        tuple[str, ...],
+        BeforeValidator(lambda v: tuple(v.split(",")) if isinstance(v, str) else tuple(v)),
+        Field(max_length=8),
     ] = ()
     deleted: Flag = False
 
@@ -67,7 +69,13 @@ async def get_entries(request: web.Request, query: EntriesQuery) -> dict[str, An
     start, to = query.bounds(where.clock.now_ms())
     after = place_of(query.cursor, [-1, ""])
     found = where.catalog.store.entries(
-        query.person or where.person, start, to, query.limit + 1, kinds=query.kind, after=(after[0], after[1]), deleted=query.deleted
+        query.person or where.person,
+        start,
+        to,
+        query.limit + 1,
+        kinds=query.kind,
+        after=(after[0], after[1]),
+        deleted=query.deleted,
     )
     items = found[: query.limit]
     more = next_cursor([items[-1].time_ms, items[-1].id]) if len(found) > query.limit else None
@@ -89,7 +97,9 @@ async def post_entry(request: web.Request, query: WaitQuery, body: EntryPosted) 
     where, caller = hearing(request), caller_of(request)
     key = request.headers.get("Idempotency-Key", "").strip()
     if not 1 <= len(key) <= 200:
-        raise ProblemError(400, "The header Idempotency-Key is missing or longer than 200 characters.", field="Idempotency-Key")
+        raise ProblemError(
+            400, "The header Idempotency-Key is missing or longer than 200 characters.", field="Idempotency-Key"
+        )
     said = body.model_dump(mode="json", exclude={"confirm"}, exclude_none=True)
     told = digest(json.dumps(said, sort_keys=True).encode())
     requestkey = request_key(where.person, caller.token_id, key)
@@ -126,7 +136,10 @@ async def _known(where: Hearing, requestkey: str) -> EntryVersion | None:
 def _repeated(where: Hearing, known: EntryVersion, name: str) -> web.Response:
     if known.id != name:
         raise ProblemError(
-            409, "This Idempotency-Key was used for another entry; use a new one for each entry.", code="key_reused", field="Idempotency-Key"
+            409,
+            "This Idempotency-Key was used for another entry; use a new one for each entry.",
+            code="key_reused",
+            field="Idempotency-Key",
         )
     created = where.catalog.store.created(known.id)
     position = Position(JOURNAL, created[1], created[2]) if created else None
@@ -251,7 +264,9 @@ async def undo_entry(request: web.Request, path: EntryPath, query: WaitQuery, bo
     where = hearing(request)
     entry = await entry_or_404(where, path.id)
     if entry.revision < 2:
-        raise ProblemError(409, "There is nothing to undo: the entry was never changed. Delete it instead.", code="nothing_to_undo")
+        raise ProblemError(
+            409, "There is nothing to undo: the entry was never changed. Delete it instead.", code="nothing_to_undo"
+        )
     seen = body.revision or entry.revision
     before = next((row for row in where.catalog.store.history(entry.id) if row.revision == seen - 1), None)
     if before is None or seen != entry.revision:
@@ -285,5 +300,3 @@ async def _change(request: web.Request, entry: EntryVersion, change: Fact, *, wa
 def _conflict(entry: EntryVersion) -> ProblemError:
     detail = f"Somebody else was quicker: the entry is at revision {entry.revision} now. Look at it and try again."
     return ProblemError(409, detail, code="conflict", facts={"revision": entry.revision, "by": entry.actor})
-
-

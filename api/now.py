@@ -68,7 +68,9 @@ async def now_document(where: Hearing, person: str | None = None) -> dict[str, A
         **_at_work(where, person, profile, now_ms),
         "alerts": open_alerts(where, person, now_ms),
         "source": _source(where, person),
-        "insulins": [insulin.model_dump(include={"name", "action", "duration_min", "peak_min"}) for insulin in profile.insulins],
+        "insulins": [
+            insulin.model_dump(include={"name", "action", "duration_min", "peak_min"}) for insulin in profile.insulins
+        ],
         "bars": [{"kind": bar.kind, "text": bar.text} for bar in where.bars()],
         "health": [{"key": h.key, "ok": h.ok, "value": h.value, "detail": h.detail} for h in where.health()],
     }
@@ -135,7 +137,11 @@ def _at_work(where: Hearing, person: str, profile: ProfileChanged, now_ms: int) 
         for entry in entries
         if isinstance(entry.data, InsulinTaken) and action_of(entry.data.insulin, profile.insulins) != "long"
     ]
-    meals = [Meal(entry.time_ms, entry.data.grams, entry.data.speed) for entry in entries if isinstance(entry.data, CarbsEaten)]
+    meals = [
+        Meal(entry.time_ms, entry.data.grams, entry.data.speed)
+        for entry in entries
+        if isinstance(entry.data, CarbsEaten)
+    ]
     return {
         "iob_units": round(iob_units(doses, profile.insulins, now_ms), 2) if doses else None,
         "iob_last_ms": doses[-1].time_ms if doses else None,

@@ -44,7 +44,14 @@ class Routes:
         self.operations: list[Operation] = []
 
     def route(
-        self, method: str, path: str, *, role: str, status: int = 200, tags: tuple[str, ...] = (), errors: tuple[int, ...] = (),
+        self,
+        method: str,
+        path: str,
+        *,
+        role: str,
+        status: int = 200,
+        tags: tuple[str, ...] = (),
+        errors: tuple[int, ...] = (),
         headers: tuple[tuple[str, str, bool], ...] = (),
     ) -> Callable[[Handle], Handle]:
         """Declare an operation. `headers` are (name, description, required)."""
@@ -118,7 +125,9 @@ def document(operations: list[Operation], *, title: str, version: str) -> dict[s
     paths: dict[str, dict[str, Any]] = {}
     for n, operation in enumerate(operations):
         mine = {part: schemas[n, part] for part in (*PARTS, "result") if (n, part) in schemas}
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _described(operation, mine, components, problem)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _described(
+            operation, mine, components, problem
+        )
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
@@ -153,7 +162,15 @@ def _described(
     if "result" in schemas:
         good["content"] = {"application/json": {"schema": schemas["result"]}}
     responses: dict[str, Any] = {str(operation.status): good}
-    failures = {401, 403, 408, 503, *operation.errors, *((422,) if operation.parts else ()), *((413,) if "body" in schemas else ())}
+    failures = {
+        401,
+        403,
+        408,
+        503,
+        *operation.errors,
+        *((422,) if operation.parts else ()),
+        *((413,) if "body" in schemas else ()),
+    }
     for status in sorted(failures):
         responses[str(status)] = {"description": HTTPStatus(status).phrase, **problem}
     described: dict[str, Any] = {

@@ -7,7 +7,6 @@ from aiohttp import web
 from api.hearing import hearing
 from api.openapi import ROLE
 
-
 Handle = Callable[[web.Request], Awaitable[web.Response]]
 
 
@@ -35,7 +34,11 @@ async def metrics(request: web.Request) -> web.Response:
 
 def add_ops_routes(app: web.Application) -> None:
     """Liveness and readiness are public, and say nothing about anybody; metrics take a reader."""
-    for path, handler, role in (("/healthz", healthz, "public"), ("/readyz", readyz, "public"), ("/metrics", metrics, "reader")):
+    for path, handler, role in (
+        ("/healthz", healthz, "public"),
+        ("/readyz", readyz, "public"),
+        ("/metrics", metrics, "reader"),
+    ):
         app.router.add_get(path, _with_role(handler, role))
 
 

@@ -116,7 +116,9 @@ def add_page_routes(app: web.Application, document: dict[str, object]) -> None:
         app.router.add_route(method, path, _public(handler))
 
 
-def _public(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _public(
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.StreamResponse:
         return await handler(request)
 
@@ -134,13 +136,18 @@ async def _by_code(request: web.Request, code: str) -> web.StreamResponse:
     where = hearing(request)
     left = where.login_codes.get(code, 0)
     if left <= 0:
-        raise ProblemError(403, "This sign-in link was used already or belongs to an earlier start. Make a new one with `iv3 token new`.")
+        raise ProblemError(
+            403,
+            "This sign-in link was used already or belongs to an earlier start. Make a new one with `iv3 token new`.",
+        )
     where.login_codes[code] = left - 1
     token, event = issue("owner", "this browser", where.clock.now_ms())
     await append_events(where.log, JOURNAL, [event])
     await where.catalog.caught_up()
     # Strict cookies are not sent along a redirect that another site began, and a click on a terminal's link is none: a page of our own leads on.
-    response = web.Response(text='<!doctype html><meta http-equiv="refresh" content="0;url=/"><a href="/">iv3</a>', content_type="text/html")
+    response = web.Response(
+        text='<!doctype html><meta http-equiv="refresh" content="0;url=/"><a href="/">iv3</a>', content_type="text/html"
+    )
     _set_cookie(response, where, token)
     return response
 

@@ -15,7 +15,9 @@ from streams.errors import DiskReserve, SeriesUnavailable, Transient
 logger = logging.getLogger("iv3.api")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_TAGS = frozenset({"insulin", "carbs", "note", "fingerstick", "exercise"})  # what a discriminated union puts before a field's name
+_TAGS = frozenset(
+    {"insulin", "carbs", "note", "fingerstick", "exercise"}
+)  # what a discriminated union puts before a field's name
 DEADLINE_S = 10.0  # for anything but a stream: a body that drips in is cut off
 
 
@@ -90,7 +92,7 @@ def field_errors(error: ValidationError, where: str = "") -> list[FieldError]:
 
 
 @web.middleware
-async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:  # noqa: C901 - a table of failures
     """Answer every failure with a problem document; nothing of the inside of iv3 shows in it."""
     try:
         if request.path.endswith("/stream"):
@@ -108,7 +110,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except DiskReserve as e:
         return answer(507, f"Nothing was saved: {e}", request=request, headers={"Retry-After": "60"})
     except SeriesUnavailable as e:
-        return answer(503, f"{e}. Readings are safe in the log; try again.", request=request, headers={"Retry-After": "5"})
+        return answer(
+            503, f"{e}. Readings are safe in the log; try again.", request=request, headers={"Retry-After": "5"}
+        )
     except Transient as e:
         detail = f"It is not known whether this was saved: {e}. Send it again with the same key."
         return answer(503, detail, request=request, headers={"Retry-After": "1"})

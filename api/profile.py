@@ -56,7 +56,7 @@ class ProfilePut(Asked):
     zone: Annotated[str | None, AfterValidator(_known_zone)] = None
     birth_year: Annotated[int, Field(ge=1900, le=2100)] | None = None
     limits: LimitsPut = LimitsPut()
-    insulins: Annotated[list[InsulinPut], Field(max_length=20)] = []
+    insulins: Annotated[list[InsulinPut], Field(max_length=20, default_factory=list)]
     no_long_acting_h: Annotated[float, Field(ge=0, le=168)] = 0
     max_rapid_units: Annotated[float, Field(gt=0, le=100)] = 15
 
@@ -83,4 +83,3 @@ async def put_profile(request: web.Request, body: ProfilePut) -> dict[str, Any]:
     )  # fmt: skip
     (position,) = await append_events(where.log, JOURNAL, [event])
     return {"id": event.id, "position": position._asdict()}
-

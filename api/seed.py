@@ -72,7 +72,8 @@ async def get_glucose(request: web.Request) -> web.Response:
     start, end = _range(request)
     rows = await where.series.readings(where.person, start, end, _MOST_ROWS)
     said = ",".join(
-        f'{{"WT":"","Value":{_number(r.glucose_mgdl)},"Trend":{json.dumps(r.trend or "")},"Time":"{iso(r.time_ms)}"}}' for r in rows
+        f'{{"WT":"","Value":{_number(r.glucose_mgdl)},"Trend":{json.dumps(r.trend or "")},"Time":"{iso(r.time_ms)}"}}'
+        for r in rows
     )
     return web.Response(text=f"[{said}]", content_type="application/json")
 

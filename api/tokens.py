@@ -35,12 +35,18 @@ class TokenPath(Asked):
     id: Annotated[str, Field(min_length=1, max_length=80)]
 
 
-def issue(role: Role, name: str, now_ms: int, *, expires_ms: int | None = None, actor: str | None = None) -> tuple[str, Event]:
+def issue(
+    role: Role, name: str, now_ms: int, *, expires_ms: int | None = None, actor: str | None = None
+) -> tuple[str, Event]:
     """A new token, and the event that makes it known. The event holds its hash only."""
     token, hashed = new_token(role)
     token_id = secrets.token_hex(6)
     issued = TokenIssued(
-        token_id=token_id, name=name, role=role, sha256=hashed, expires=at_ms(expires_ms) if expires_ms is not None else None
+        token_id=token_id,
+        name=name,
+        role=role,
+        sha256=hashed,
+        expires=at_ms(expires_ms) if expires_ms is not None else None,
     )
     event = make(
         issued, id=derived_id("token", token_id), source="api", subject=SYSTEM, time=at_ms(now_ms), recordedtime=at_ms(now_ms), actor=actor
@@ -74,11 +80,18 @@ async def get_tokens(request: web.Request) -> dict[str, Any]:
 async def post_token(request: web.Request, body: TokenPosted) -> dict[str, Any]:
     """Make a token. It is shown in this answer and never again."""
     where = hearing(request)
-    token, event = issue(body.role, body.name, where.clock.now_ms(), expires_ms=body.expires, actor=caller_of(request).name)
+    token, event = issue(
+        body.role, body.name, where.clock.now_ms(), expires_ms=body.expires, actor=caller_of(request).name
+    )
     await append_events(where.log, JOURNAL, [event])
     await where.catalog.caught_up()
     data = event.data
-    return {"id": data.token_id if isinstance(data, TokenIssued) else "", "token": token, "role": body.role, "name": body.name}
+    return {
+        "id": data.token_id if isinstance(data, TokenIssued) else "",
+        "token": token,
+        "role": body.role,
+        "name": body.name,
+    }
 
 
 @routes.route("DELETE", "/v1/tokens/{id}", role="owner", status=202, tags=("tokens",), errors=(404, 507))

@@ -21,21 +21,31 @@ app.add_typer(config_app, name="config")
 app.add_typer(dead_app, name="dead-letters")
 
 Data = Annotated[Path, typer.Option("--data", help="Folder that holds everything iv3 keeps.")]
-Config = Annotated[Path | None, typer.Option("--config", help="Configuration file; default: ./config.yaml if it is there.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Configuration file; default: ./config.yaml if it is there.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 DATA = Path("data")
 
 
 @app.command()
 def up(
-    data: Annotated[Path | None, typer.Option("--data", help="Data folder; default ./data, with --demo ./data-demo.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Data folder; default ./data, with --demo ./data-demo.")
+    ] = None,
     config: Config = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; anything but loopback needs TLS.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. Default 8080.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="A simulated person; nothing leaves this machine.")] = False,
-    csv: Annotated[Path | None, typer.Option(help="With --demo: a recorded person instead of the simulated one.")] = None,
-    subject: Annotated[str | None, typer.Option(help="With --csv: which person of the file; default the first.")] = None,
-    speed: Annotated[float, typer.Option(min=1, max=5000, help="With --demo: how many times faster than real time.")] = 1.0,
+    csv: Annotated[
+        Path | None, typer.Option(help="With --demo: a recorded person instead of the simulated one.")
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="With --csv: which person of the file; default the first.")
+    ] = None,
+    speed: Annotated[
+        float, typer.Option(min=1, max=5000, help="With --demo: how many times faster than real time.")
+    ] = 1.0,
     ntfy_server: Annotated[str | None, typer.Option(help="With --demo: a loopback ntfy to send alarms to.")] = None,
     ntfy_topic: Annotated[str | None, typer.Option(help="With --demo: its topic.")] = None,
 ) -> None:
@@ -59,7 +69,9 @@ def stop(data: Data = DATA) -> None:
 
 
 @app.command()
-def init(config: Annotated[Path, typer.Option("--config", help="File to write; never overwritten.")] = Path("config.yaml")) -> None:
+def init(
+    config: Annotated[Path, typer.Option("--config", help="File to write; never overwritten.")] = Path("config.yaml"),
+) -> None:
     """Ask a few questions, try the Dexcom log-in, write config.yaml, send a test alarm."""
     from iv3.verbs.init import init as verb
 
@@ -158,9 +170,11 @@ def test_alarm(config: Config = None) -> None:
 @token_app.command("new")
 def token_new(
     role: Annotated[str, typer.Option(help="owner, writer, uploader or reader.")],
-    name: Annotated[str, typer.Option(help="Whose device it is for, such as \"Mum's phone\".")],
+    name: Annotated[str, typer.Option(help='Whose device it is for, such as "Mum\'s phone".')],
     data: Data = DATA,
-    expires_days: Annotated[int | None, typer.Option(min=1, max=3650, help="Days until it ends; default never.")] = None,
+    expires_days: Annotated[
+        int | None, typer.Option(min=1, max=3650, help="Days until it ends; default never.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Make a token. It is printed once, last, and kept nowhere."""
@@ -178,7 +192,9 @@ def token_list(data: Data = DATA, json_: Json = False) -> None:
 
 
 @token_app.command("revoke")
-def token_revoke(token_id: Annotated[str, typer.Argument(help="The token's id, from `iv3 token list`.")], data: Data = DATA) -> None:
+def token_revoke(
+    token_id: Annotated[str, typer.Argument(help="The token's id, from `iv3 token list`.")], data: Data = DATA
+) -> None:
     """End a token at once."""
     from iv3.verbs.tokens import revoke as verb
 
@@ -203,7 +219,8 @@ def dead_letters_list(data: Data = DATA, json_: Json = False) -> None:
 
 @dead_app.command("retry")
 def dead_letters_retry(
-    place: Annotated[str, typer.Argument(help="topic/partition/offset, from `iv3 dead-letters list`.")], data: Data = DATA
+    place: Annotated[str, typer.Argument(help="topic/partition/offset, from `iv3 dead-letters list`.")],
+    data: Data = DATA,
 ) -> None:
     """Append the record again, as it was, for every role to handle once more."""
     from iv3.verbs.logs import retry as verb

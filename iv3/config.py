@@ -44,7 +44,9 @@ def _read_yaml(path: Path, *, must_exist: bool) -> dict[str, Any]:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if must_exist:
-            raise Misconfigured(f"There is no file {path}. Make one with `iv3 init`, or name another with --config.") from None
+            raise Misconfigured(
+                f"There is no file {path}. Make one with `iv3 init`, or name another with --config."
+            ) from None
         return {}
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
@@ -52,7 +54,9 @@ def _read_yaml(path: Path, *, must_exist: bool) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise Misconfigured(f"{path} is no valid YAML{where}: {getattr(error, 'problem', 'it cannot be parsed')}.") from None
+        raise Misconfigured(
+            f"{path} is no valid YAML{where}: {getattr(error, 'problem', 'it cannot be parsed')}."
+        ) from None
     if raw is None:
         return {}
     if not isinstance(raw, dict):
@@ -126,9 +130,13 @@ def refuse_unusable(settings: Settings) -> None:
     """What fits each key by itself but cannot work together. Raises Misconfigured."""
     dexcom = settings.dexcom
     if dexcom.account and not dexcom.password.get_secret_value():
-        raise Misconfigured("dexcom.password is missing: set it in config.yaml, in IV3_DEXCOM__PASSWORD, or name a file in IV3_DEXCOM__PASSWORD_FILE.")
+        raise Misconfigured(
+            "dexcom.password is missing: set it in config.yaml, in IV3_DEXCOM__PASSWORD, or name a file in IV3_DEXCOM__PASSWORD_FILE."
+        )
     if dexcom.password.get_secret_value() and not dexcom.account:
-        raise Misconfigured("dexcom.account is missing: give the user name, e-mail address or +phone of the account that shares.")
+        raise Misconfigured(
+            "dexcom.account is missing: give the user name, e-mail address or +phone of the account that shares."
+        )
     if bool(settings.api.username) != bool(settings.api.password.get_secret_value()):
         raise Misconfigured("api.username and api.password belong together: set both, or neither.")
     if bool(settings.api.certfile) != bool(settings.api.keyfile):

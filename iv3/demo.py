@@ -23,7 +23,7 @@ from streams.simulation.recorded import read_recorded
 from streams.simulation.share_server import ShareServer
 from streams.topics import JOURNAL
 
-USERNAME, PASSWORD = "demo", "demo"  # noqa: S105 - of the fake server; there is nothing behind it
+USERNAME, PASSWORD = "demo", "demo"
 PERSON = "demo"
 HISTORY_MS = 14 * 86_400_000
 AHEAD_MS = 7 * 86_400_000

@@ -46,14 +46,26 @@ class Status:
             found.append(Bar("undeliverable", f"ALARMS ARE NOT GETTING OUT. {trouble}"))
         late = self._late_ms()
         if late:
-            found.append(Bar("behind", f"Alarms are running late: {late // 60_000} min behind. A low since then may not have rung yet."))
+            found.append(
+                Bar(
+                    "behind",
+                    f"Alarms are running late: {late // 60_000} min behind. A low since then may not have rung yet.",
+                )
+            )
         if (plan.dexcom_url or plan.settings.dexcom.url) and not plan.demo:
             found.append(Bar("simulated", "SIMULATED SOURCE. These readings do not come from Dexcom."))
         skew = self._skew()
         if skew:
-            found.append(Bar("clock_wrong", f"This machine's clock is wrong by {abs(skew):.0f} s, says Dexcom's. Ages may be wrong."))
+            found.append(
+                Bar(
+                    "clock_wrong",
+                    f"This machine's clock is wrong by {abs(skew):.0f} s, says Dexcom's. Ages may be wrong.",
+                )
+            )
         if self._log.nearly_full():
-            found.append(Bar("disk_low", "The disk is nearly full: only readings and alarms are still saved. Free some space."))
+            found.append(
+                Bar("disk_low", "The disk is nearly full: only readings and alarms are still saved. Free some space.")
+            )
         return found
 
     def _skew(self) -> float | None:
@@ -67,9 +79,21 @@ class Status:
         evaluated, late = self._alerter.evaluated_ms, self._late_ms()
         lag = self._projector.lag()
         return [
-            Health("Log", not self._log.nearly_full(), f"{events:,} events", "every one on disk before it was answered"),
-            Health("Series", lag < 1000, "up to date" if not lag else f"{lag:,} events behind", "what charts are drawn from"),
-            Health("Alarms", not late, f"checked {age_words(now - evaluated)}" if evaluated else "starting", "every reading, and every 10 s"),
+            Health(
+                "Log", not self._log.nearly_full(), f"{events:,} events", "every one on disk before it was answered"
+            ),
+            Health(
+                "Series",
+                lag < 1000,
+                "up to date" if not lag else f"{lag:,} events behind",
+                "what charts are drawn from",
+            ),
+            Health(
+                "Alarms",
+                not late,
+                f"checked {age_words(now - evaluated)}" if evaluated else "starting",
+                "every reading, and every 10 s",
+            ),
             self._notifier_health(now),
         ]
 
@@ -80,7 +104,12 @@ class Status:
         last = max((s.accepted_ms or 0 for s in self._notifier.states.values()), default=0)
         if trouble:
             return Health("Notifier", False, "not getting out", trouble)
-        return Health("Notifier", True, f"accepted {age_words(now - last)}" if last else "nothing sent yet", f"{len(self._notifier.waiting())} waiting")
+        return Health(
+            "Notifier",
+            True,
+            f"accepted {age_words(now - last)}" if last else "nothing sent yet",
+            f"{len(self._notifier.waiting())} waiting",
+        )
 
     def readiness(self) -> Readiness:
         """Every role runs, none is paused, none folds."""

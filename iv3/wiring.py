@@ -239,4 +239,3 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError) as error:
         raise Misconfigured(f"api.certfile and api.keyfile cannot be used for TLS: {error}.") from None
     return context
-

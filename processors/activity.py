@@ -72,5 +72,7 @@ def iob_units(doses: Iterable[Dose], insulins: Iterable[Insulin], now_ms: int) -
 def cob_grams(meals: Iterable[Meal], now_ms: int) -> float:
     """Carbohydrates on board, grams."""
     return sum(
-        meal.grams * carbs_left((now_ms - meal.time_ms) / 60_000, meal.speed) for meal in meals if meal.time_ms <= now_ms
+        meal.grams * carbs_left((now_ms - meal.time_ms) / 60_000, meal.speed)
+        for meal in meals
+        if meal.time_ms <= now_ms
     )

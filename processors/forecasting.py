@@ -71,7 +71,9 @@ class Outlook:
     def load(cls, state: str, offset: int) -> "Outlook":
         """The state a snapshot holds."""
         raw = json.loads(state)
-        outlook = cls(offset, Line([Reading._make(row) for row in raw["line"]], raw["cadence"]), marks=Marks(*raw["marks"]))
+        outlook = cls(
+            offset, Line([Reading._make(row) for row in raw["line"]], raw["cadence"]), marks=Marks(*raw["marks"])
+        )
         for name, numbers in raw["predictors"].items():
             outlook.predictors[name].load(numbers)
         return outlook

@@ -140,5 +140,3 @@ def gaps(times_ms: Iterable[int], now_ms: int | None, *, longer_than_s: float = 
     if last is not None and now_ms is not None and now_ms - last > longer_than_s * 1000:
         found.append(Gap(last, None))
     return found
-
-

@@ -35,7 +35,7 @@ class ForecastMade(Fact):
     p_low: Chance
     p_urgent: Chance
     p_high: Chance
-    shadows: dict[str, Curve] = {}
+    shadows: Annotated[dict[str, Curve], Field(default_factory=dict)]
 
 
 class ForecastWithheld(Fact):

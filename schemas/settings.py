@@ -101,7 +101,9 @@ def _in_mgdl(value: float, name: str, least: float, most: float) -> float:
     if 0 < value <= 25:
         said = f"for {value:.1f} mmol/L write {round(mgdl(value))} or '{value:.1f} mmol/L'"
         raise ValueError(f"iv3.{name} is {value:g}; {said}")
-    raise ValueError(f"iv3.{name} is {value:g}; it must lie between {least:g} and {most:g} mg/dL, or be 0 for the default")
+    raise ValueError(
+        f"iv3.{name} is {value:g}; it must lie between {least:g} and {most:g} mg/dL, or be 0 for the default"
+    )
 
 
 class NtfySettings(Setting):

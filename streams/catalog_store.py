@@ -101,7 +101,9 @@ class CatalogStore:
 
     def positions(self) -> dict[Partition, int]:
         """The next offset of each partition it has not seen."""
-        return {(topic, part): head for topic, part, head in self._db.execute("SELECT topic, part, next FROM positions")}
+        return {
+            (topic, part): head for topic, part, head in self._db.execute("SELECT topic, part, next FROM positions")
+        }
 
     def save_position(self, topic: str, partition: int, head: int) -> None:
         """Remember it."""
@@ -171,7 +173,17 @@ class CatalogStore:
             "kind=?3, time_ms=?4, revision=?5, deleted=?6, data=?7, recorded_ms=?8, actor=?9",
             (*after[:6], data, after.recorded_ms, after.actor, partition, offset, event.requestkey),
         )
-        row_ = (after.id, after.revision, after.kind, after.time_ms, after.deleted, data, after.recorded_ms, after.actor, event.id)
+        row_ = (
+            after.id,
+            after.revision,
+            after.kind,
+            after.time_ms,
+            after.deleted,
+            data,
+            after.recorded_ms,
+            after.actor,
+            event.id,
+        )
         self._db.execute("INSERT OR IGNORE INTO versions VALUES (?,?,?,?,?,?,?,?,?)", row_)
         return "entries"
 
@@ -196,7 +208,14 @@ class CatalogStore:
             closed = ms(change.at) if change.change in ("resolved", "expired") else None
             self._db.execute(
                 "INSERT INTO episodes VALUES (?1,?2,?3,?4,?5,?6) ON CONFLICT(id) DO UPDATE SET closed_ms=coalesce(?5, closed_ms), body=?6",
-                (change.episode, event.subject, change.kind, ms(change.at), closed, json.dumps(body, ensure_ascii=False)),
+                (
+                    change.episode,
+                    event.subject,
+                    change.kind,
+                    ms(change.at),
+                    closed,
+                    json.dumps(body, ensure_ascii=False),
+                ),
             )
 
     def _episode_body(self, episode: str) -> dict[str, Any] | None:
@@ -216,7 +235,14 @@ class CatalogStore:
         return _entry(row) if row else None
 
     def entries(
-        self, person: str, from_ms: int, to_ms: int, limit: int, *, kinds: Sequence[str] = (), after: tuple[int, str] = (-1, ""),
+        self,
+        person: str,
+        from_ms: int,
+        to_ms: int,
+        limit: int,
+        *,
+        kinds: Sequence[str] = (),
+        after: tuple[int, str] = (-1, ""),
         deleted: bool = False,
     ) -> list[EntryVersion]:
         """Entries of [from_ms, to_ms), oldest first, behind the place `after` (time, id)."""
@@ -247,7 +273,10 @@ class CatalogStore:
 
     def conflicts(self, entry_id: str) -> list[dict[str, Any]]:
         """Changes that were not applied, because somebody else was quicker."""
-        return [json.loads(row[0]) for row in self._db.execute("SELECT body FROM conflicts WHERE id=? ORDER BY revision", (entry_id,))]
+        return [
+            json.loads(row[0])
+            for row in self._db.execute("SELECT body FROM conflicts WHERE id=? ORDER BY revision", (entry_id,))
+        ]
 
     def newest(self, person: str, what: str) -> Event | None:
         """The newest event of its kind: profile, source, person, snooze/<kind>."""

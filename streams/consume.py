@@ -27,7 +27,7 @@ MOST_STOPS = 3
 Handle = Callable[[Record], Awaitable[None]]
 
 
-class Stopped(Exception):  # noqa: N818 - it is no error
+class Stopped(Exception):
     """The App stops; nothing more will be delivered."""
 
 

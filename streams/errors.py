@@ -60,7 +60,7 @@ class ArchiveUnavailable(Transient):
 
 
 class Permanent(StreamError):
-    """This record can never be handled."""
+    """A record that can never be handled."""
 
 
 class SourceRefused(StreamError):

@@ -50,7 +50,14 @@ class AlarmNotifier(Role):
     topics = (ALERTS,)
 
     def __init__(
-        self, log: Log, clock: Clock, make_app: MakeApp, targets: Sequence[Notifier], *, label: str = "", click: str | None = None
+        self,
+        log: Log,
+        clock: Clock,
+        make_app: MakeApp,
+        targets: Sequence[Notifier],
+        *,
+        label: str = "",
+        click: str | None = None,
     ) -> None:
         super().__init__(log, clock, make_app)
         self._targets = {target.target: target for target in targets}
@@ -231,5 +238,3 @@ class AlarmNotifier(Role):
 
 def _names(step: Step) -> dict[str, Any]:
     return {"episode": step.episode, "step": step.step, "target": step.target, "sequence_id": step.sequence_id}
-
-

@@ -125,7 +125,11 @@ class Poller(Role):
             account.misses += 1
             if error.retry_after_s:
                 await asyncio.sleep(min(error.retry_after_s, 600) / self.clock.speed)
-            if now < account.login.no_login_before_ms and account.state is not None and account.state.state == "refused":
+            if (
+                now < account.login.no_login_before_ms
+                and account.state is not None
+                and account.state.state == "refused"
+            ):
                 return  # still waiting for the next allowed log-in; that is why, and it is known
             await self._say(account, "unreachable", str(error), account.login)
             return
@@ -138,7 +142,9 @@ class Poller(Role):
         now = at_ms(self.clock.now_ms())
         events: list[Event] = []
         for reading in fetched.readings:
-            name = reading_id(account.source.name, account.source.account, reading.time_ms, reading.glucose_mgdl, reading.trend)
+            name = reading_id(
+                account.source.name, account.source.account, reading.time_ms, reading.glucose_mgdl, reading.trend
+            )
             if name in account.known:
                 continue
             data = GlucoseRead.model_validate({"glucose_mgdl": reading.glucose_mgdl, "trend": reading.trend})
@@ -161,11 +167,19 @@ class Poller(Role):
         if fetched.sensor_codes:
             return "no_data", f"the sensor sends code {fetched.sensor_codes[-1][1]} instead of a value"
         if account.newest_ms is None:
-            return "no_data", "no readings in the last 24 h: is sharing on, with at least one follower, and is the region right?"
+            return (
+                "no_data",
+                "no readings in the last 24 h: is sharing on, with at least one follower, and is the region right?",
+            )
         return "no_data", "no readings in the time asked for"
 
     async def _say(
-        self, account: Account, state: SourceState, reason: str, login: polling.LoginPolicy, server_ms: int | None = None
+        self,
+        account: Account,
+        state: SourceState,
+        reason: str,
+        login: polling.LoginPolicy,
+        server_ms: int | None = None,
     ) -> None:
         """Append the source's state if it is news, or the first since the start: then everybody knows that it was asked."""
         now = self.clock.now_ms()

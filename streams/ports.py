@@ -74,9 +74,7 @@ class Log(Protocol):
         """At most `limit` records of [start, to), in order; fewer only at the end."""
         ...
 
-    async def fold(
-        self, topic: str, partition: int, start: int, to: int, step: Callable[[Record], object]
-    ) -> int:
+    async def fold(self, topic: str, partition: int, start: int, to: int, step: Callable[[Record], object]) -> int:
         """Call `step` with every record of [start, to) and return the next offset. Quick: never through Faust."""
         ...
 

@@ -56,6 +56,7 @@ class Role:
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Learn what is needed before the first record; return start offsets that differ from the committed ones."""
+        del committed
         return {}
 
     async def handle(self, record: Record) -> None:
@@ -82,9 +83,7 @@ class Role:
             raise Permanent(f"the record's key {record.key!r} is not its subject {event.subject!r}")
         return event
 
-    async def silently(
-        self, topic: str, partition: int, start: int, to: int, step: Callable[[Record], object]
-    ) -> int:
+    async def silently(self, topic: str, partition: int, start: int, to: int, step: Callable[[Record], object]) -> int:
         """Fold [start, to) without Faust, leaving out what this role gave up."""
 
         def unless_given_up(record: Record) -> None:
@@ -242,5 +241,3 @@ class Role:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await self.closed()
-
-

@@ -14,7 +14,9 @@ from streams.transport.sqlite import LOGS
 def app_maker(log: SqliteLog, name: str = "test") -> Callable[[str], Any]:
     """Makes Apps on this log."""
     LOGS[name] = log
-    return lambda group: make_app(group, f"iv3sqlite://{name}", data_folder=str(log.path.parent), broker_commit_interval=0.05)
+    return lambda group: make_app(
+        group, f"iv3sqlite://{name}", data_folder=str(log.path.parent), broker_commit_interval=0.05
+    )
 
 
 @asynccontextmanager

@@ -15,9 +15,15 @@ _PLAIN_EVERY_S = 2.0
 def bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """A function that takes (done, total) as often as you like."""
     if quiet:
-        yield lambda done, total: None
+        yield lambda _done, _total: None
     elif sys.stderr.isatty():
-        columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TextColumn("{task.speed:,.0f}/s"), TimeRemainingColumn())
+        columns = (
+            TextColumn(title),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.speed:,.0f}/s"),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=Console(stderr=True)) as shown:
             task = shown.add_task(title, total=None)
             yield lambda done, total: shown.update(task, completed=done, total=total)

@@ -54,13 +54,17 @@ def up(options: UpOptions) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("mode").setLevel(logging.ERROR)
     logging.getLogger("faust").setLevel(logging.ERROR)
-    if not options.demo and any((options.csv, options.subject, options.speed != 1, options.ntfy_server, options.ntfy_topic)):
+    if not options.demo and any(
+        (options.csv, options.subject, options.speed != 1, options.ntfy_server, options.ntfy_topic)
+    ):
         raise Misconfigured("--csv, --subject, --speed, --ntfy-server and --ntfy-topic belong to --demo.")
     data = options.data or Path("data-demo" if options.demo else "data")
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = FileLock(data / "up.lock")
     if not lock.try_acquire():
-        raise Misconfigured(f"Another `iv3 up` runs on {data} already ({_running(data)}). Stop it with `iv3 stop --data {data}`.")
+        raise Misconfigured(
+            f"Another `iv3 up` runs on {data} already ({_running(data)}). Stop it with `iv3 stop --data {data}`."
+        )
     plan = _demo_plan(options, data) if options.demo else _plan(options, data)
     plan.on_ready = _announce
     try:
@@ -146,7 +150,9 @@ def _demo_plan(options: UpOptions, data: Path) -> Plan:
     if bool(options.ntfy_server) != bool(options.ntfy_topic):
         raise Misconfigured("--ntfy-server and --ntfy-topic belong together.")
     if options.ntfy_server and not _is_loopback_url(options.ntfy_server):
-        raise Misconfigured("--ntfy-server must be on this machine (http://127.0.0.1:...): the demo speaks to nobody else.")
+        raise Misconfigured(
+            "--ntfy-server must be on this machine (http://127.0.0.1:...): the demo speaks to nobody else."
+        )
     started_ms, now_ms = _demo_start(data)
     if options.csv is not None:
         person = DemoPerson.recorded(options.csv, options.subject, started_ms, now_ms, options.speed)
@@ -158,7 +164,16 @@ def _demo_plan(options: UpOptions, data: Path) -> Plan:
         person=PersonSettings(id=PERSON, name="Demo"),
     )
     port = _free_port(host, options.port if options.port is not None else _PORT)
-    plan = Plan(data=data, settings=settings, clock=person.clock, host=host, port=port, person=PERSON, demo=True, profile=person.profile())
+    plan = Plan(
+        data=data,
+        settings=settings,
+        clock=person.clock,
+        host=host,
+        port=port,
+        person=PERSON,
+        demo=True,
+        profile=person.profile(),
+    )
 
     share_port = _any_free_port()
 
@@ -174,7 +189,10 @@ def _demo_plan(options: UpOptions, data: Path) -> Plan:
             await person.server.stop()
 
     plan.before = before
-    plan.services = [lambda _: late_url, lambda parts: lambda stopping: person.keep_diary(parts.log, parts.catalog, stopping)]
+    plan.services = [
+        lambda _: late_url,
+        lambda parts: lambda stopping: person.keep_diary(parts.log, parts.catalog, stopping),
+    ]
     plan.dexcom_url = f"http://127.0.0.1:{share_port}/ShareWebServices/Services"
     return plan
 
@@ -226,7 +244,11 @@ def _announce(parts: Parts, port: int) -> None:
     scheme = "https" if where is not None and where.secure else "http"
     name = f"[{plan.host}]" if ":" in plan.host else plan.host
     url = f"{scheme}://{name}:{port}"
-    said = {"url": url, "pid": os.getppid() if os.environ.get("IV3_CHILD") else os.getpid(), "started_at": int(time.time())}
+    said = {
+        "url": url,
+        "pid": os.getppid() if os.environ.get("IV3_CHILD") else os.getpid(),
+        "started_at": int(time.time()),
+    }
     write_durably(plan.data / "run.json", json.dumps(said).encode())
     code = next(iter(where.login_codes), "") if where is not None else ""
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)

@@ -30,7 +30,13 @@ REPEATS_MIN: dict[AlertKind, tuple[int, ...]] = {
     "no_long_acting": (60,),
     "system": (60,),
 }
-AGAIN_AFTER_ACK_MIN: dict[AlertKind, int] = {"urgent_low": 30, "low": 30, "high": 120, "stale": 60, "no_long_acting": 120}
+AGAIN_AFTER_ACK_MIN: dict[AlertKind, int] = {
+    "urgent_low": 30,
+    "low": 30,
+    "high": 120,
+    "stale": 60,
+    "no_long_acting": 120,
+}
 RECHECK_AFTER_TREATED_MIN = 15
 PREDICTED_LOW_LASTS_MS = 60 * _MIN
 PREDICTED_LOW_PAUSE_MS = 20 * _MIN
@@ -193,9 +199,7 @@ def _expiries(mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
     return []
 
 
-def _repeats(
-    watch: Watch, mine: dict[str, Episode], now_ms: int, stale: Condition | None
-) -> list[AlertEvent]:
+def _repeats(watch: Watch, mine: dict[str, Episode], now_ms: int, stale: Condition | None) -> list[AlertEvent]:
     events = []
     for kind, episode in mine.items():
         worse = kind == "stale" and stale is not None and stale.priority > episode.priority
@@ -207,7 +211,16 @@ def _repeats(
         urgency = stale.urgency if worse and stale else episode.urgency
         evidence = _evidence_now(watch, episode, stale)
         events.append(
-            _event("escalated", episode, None, now_ms, step=episode.step + 1, priority=priority, urgency=urgency, evidence=evidence)
+            _event(
+                "escalated",
+                episode,
+                None,
+                now_ms,
+                step=episode.step + 1,
+                priority=priority,
+                urgency=urgency,
+                evidence=evidence,
+            )
         )
     return events
 

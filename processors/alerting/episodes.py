@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from schemas.alerts import AlertEvent, AlertKind, AlertsDecided, Evidence, Place
 from schemas.model import ms
 
-
 NOWHERE: Place = (-1, 0, 0)
 
 

@@ -50,7 +50,9 @@ class Outbox:
     due: dict[Step, Due] = field(default_factory=dict)
     attempted: set[Step] = field(default_factory=set)
     done: dict[Step, str] = field(default_factory=dict)
-    shown: dict[tuple[str, str], set[int]] = field(default_factory=dict)  # (episode, target) -> delivered steps not yet cleared
+    shown: dict[tuple[str, str], set[int]] = field(
+        default_factory=dict
+    )  # (episode, target) -> delivered steps not yet cleared
     _opened: dict[str, int] = field(default_factory=dict)
 
     def evolve(self, event: Event) -> list[Step]:
@@ -58,7 +60,11 @@ class Outbox:
         data = event.data
         match data:
             case AlertsDecided():
-                return [s for change in self.episodes.evolve(event.subject, data) for s in self._change(event.subject, change)]
+                return [
+                    s
+                    for change in self.episodes.evolve(event.subject, data)
+                    for s in self._change(event.subject, change)
+                ]
             case TargetAdded(target=target):
                 self.armed.add(target)
             case DeliveryAttempted(episode=episode, step=step, target=target):

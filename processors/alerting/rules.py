@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from processors.activity import carbs_left
 from processors.alerting.watch import Watch
-from processors.predictors.registry import LIVE, PREDICTORS
 from processors.predictors.protocol import Prediction
+from processors.predictors.registry import LIVE, PREDICTORS
 from processors.readings import STALE_S, Reading
 from schemas.alerts import STALE_AFTER_LOW_URGENCY, URGENCY, AlertKind, Evidence
 from schemas.forecasts import ForecastMade
@@ -102,9 +102,7 @@ def predicted_low_condition(watch: Watch, now_ms: int) -> Condition | None:
         return None
     if _treated_already(watch, newest, forecast):
         return None
-    return Condition(
-        "predicted_low", newest.id, 4, URGENCY["predicted_low"], evidence_of(watch, chance=forecast.p_low)
-    )
+    return Condition("predicted_low", newest.id, 4, URGENCY["predicted_low"], evidence_of(watch, chance=forecast.p_low))
 
 
 def _calls(newest: Reading, forecast: ForecastMade, limit_mgdl: float) -> bool:

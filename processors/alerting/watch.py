@@ -179,5 +179,3 @@ def _as_event(entry: EntryVersion) -> Event:
         entry.data, id=entry.id, source="iv3/alerter", subject=entry.person, time=at_ms(entry.time_ms),
         recordedtime=at_ms(entry.recorded_ms), actor=entry.actor,
     )  # fmt: skip
-
-

@@ -107,7 +107,11 @@ def body(event: AlertEvent, now_ms: int) -> str:
         case "high":
             text = f"Above the high limit for an hour or more: {value_words(e)} {e.unit}{_delta(e)}; {last}."
         case "stale":
-            known = f"Last known {value_words(e)} {age_words(now_ms - ms(e.reading_time))}, nothing since" if e.reading_time else "Nothing yet"
+            known = (
+                f"Last known {value_words(e)} {age_words(now_ms - ms(e.reading_time))}, nothing since"
+                if e.reading_time
+                else "Nothing yet"
+            )
             text = f"{known} ({e.reason}). Check by finger-stick."
         case "no_long_acting":
             since = f" for {hours_words(now_ms - ms(e.last_logged))}" if e.last_logged else ""

@@ -41,7 +41,8 @@ class Linear:
     def read(self, reading: Reading) -> Prediction | None:
         """See `Predictor.read`."""
         seconds = reading.time_ms / 1000
-        self._last = [pair for pair in self._last if seconds - pair[0] <= _FORGET_S][-2:] + [(seconds, reading.glucose_mgdl)]
+        recent = [pair for pair in self._last if seconds - pair[0] <= _FORGET_S][-2:]
+        self._last = [*recent, (seconds, reading.glucose_mgdl)]
         if len(self._last) < 3:
             return None
         slope = (self._last[2][1] - self._last[0][1]) / 2

@@ -46,7 +46,10 @@ def connect(path: Path | str, *, vfs: str | None = None) -> apsw.Connection:
 
 
 def _die(error: BaseException) -> None:
-    os.write(2, f"iv3: the disk failed while writing the log ({error!r}); stopping at once so that nothing is said twice\n".encode())
+    os.write(
+        2,
+        f"iv3: the disk failed while writing the log ({error!r}); stopping at once so that nothing is said twice\n".encode(),
+    )
     os._exit(70)
 
 
@@ -118,7 +121,9 @@ class SqliteLog:
 
     # -- reading -----------------------------------------------------------------------------------
 
-    def read_now(self, topic: str, partition: int, start: int, to: int | None = None, limit: int = 1000) -> list[Record]:
+    def read_now(
+        self, topic: str, partition: int, start: int, to: int | None = None, limit: int = 1000
+    ) -> list[Record]:
         """As `read`, in the calling thread."""
         sql = "SELECT off, ts, k, v, h FROM log WHERE topic=? AND part=? AND off>=? AND off<? ORDER BY off LIMIT ?"
         bindings = (self._ids[topic], partition, start, 1 << 62 if to is None else to, limit)
@@ -173,8 +178,13 @@ class SqliteLog:
     # -- writing -----------------------------------------------------------------------------------
 
     def record(
-        self, topic: str, key: str | bytes | None, values: Sequence[bytes], partition: int | None,
-        headers: Sequence[tuple[str, bytes]] = (), timestamp_ms: int | None = None,
+        self,
+        topic: str,
+        key: str | bytes | None,
+        values: Sequence[bytes],
+        partition: int | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        timestamp_ms: int | None = None,
     ) -> Append:
         """An append operation, ready for the writer. Raises Misconfigured for a topic that was never made."""
         if topic not in self._ids:

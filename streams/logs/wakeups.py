@@ -41,16 +41,16 @@ class Wakeups:
 
     def tell(self) -> None:
         """Wake every other process that has the log open."""
-        for name in os.listdir(self._folder):
-            if name == self._own.name:
+        for other in self._folder.iterdir():
+            if other.name == self._own.name:
                 continue
             try:
-                self._out.sendto(b"!", str(self._folder / name))
+                self._out.sendto(b"!", str(other))
             except BlockingIOError:
                 pass  # its queue is full: it will wake anyway
             except OSError:
                 with suppress(OSError):  # nobody is behind that socket any more
-                    (self._folder / name).unlink()
+                    other.unlink()
 
     def _listen(self) -> None:
         while not self._closed:

@@ -182,12 +182,16 @@ class Writer:
     def _turn_away(self, batch: list[Waiting]) -> list[Waiting]:
         away = [item for item in batch if isinstance(item[0], Append) and not item[0].essential]
         self.counters.refused += len(away)
-        self._answer(away, DiskReserve("the disk is nearly full: only readings and alarms are still taken. Free some space."))
+        self._answer(
+            away, DiskReserve("the disk is nearly full: only readings and alarms are still taken. Free some space.")
+        )
         return [item for item in batch if not (isinstance(item[0], Append) and not item[0].essential)]
 
     def _failed(self, batch: list[Waiting], error: Exception, *, committing: bool) -> None:
         """A full disk shows at COMMIT and leaves nothing behind; any other I/O error leaves doubt, and doubt ends the process."""
-        doubt = isinstance(error, apsw.IOError | apsw.CorruptError) or (committing and not isinstance(error, apsw.FullError))
+        doubt = isinstance(error, apsw.IOError | apsw.CorruptError) or (
+            committing and not isinstance(error, apsw.FullError)
+        )
         try:
             if not self._db.get_autocommit():
                 self._db.execute("ROLLBACK")

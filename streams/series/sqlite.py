@@ -91,7 +91,7 @@ class SqliteSeries:
         wanted = json.dumps(list(ids))
 
         def work() -> list[Any]:
-            sql = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - our columns
+            sql = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE id IN (SELECT value FROM json_each(?))"
             return list(self._db.execute(sql, (wanted,)))
 
         return {row[0]: _entry(row) for row in await self._write(work)}
@@ -118,7 +118,9 @@ class SqliteSeries:
                 row = (*version[:6], _json(data_of(version)), *version[7:])
                 self._db.execute("INSERT OR REPLACE INTO entries VALUES (?,?,?,?,?,?,?,?,?)", row)
             case PutForecast(person, time_ms, based_on, pos, body):
-                self._db.execute("INSERT OR IGNORE INTO forecasts VALUES (?,?,?,?,?)", (person, time_ms, based_on, pos, body))
+                self._db.execute(
+                    "INSERT OR IGNORE INTO forecasts VALUES (?,?,?,?,?)", (person, time_ms, based_on, pos, body)
+                )
             case PutAlert(person, key, at_ms, body):
                 self._db.execute("INSERT OR IGNORE INTO alerts VALUES (?,?,?,?)", (person, at_ms, key, body))
 
@@ -155,7 +157,7 @@ class SqliteSeries:
 
     async def entries(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EntryVersion]:
         """See `Series.entries`."""
-        sql = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE person=? AND time_ms>=? AND time_ms<? ORDER BY time_ms, id LIMIT ?"  # noqa: S608
+        sql = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE person=? AND time_ms>=? AND time_ms<? ORDER BY time_ms, id LIMIT ?"
         return [_entry(row) for row in await self._read(sql, (person, from_ms, to_ms, limit))]
 
     async def forecasts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[ForecastRow]:
@@ -171,9 +173,11 @@ class SqliteSeries:
     async def digest(self) -> list[DigestRow]:
         """See `Series.digest`."""
         days: dict[tuple[str, str, str], list[list[Any]]] = defaultdict(list)
-        for person, *row in await self._read("SELECT person, time_ms, glucose, trend, source, id FROM readings WHERE replaced=0"):
+        for person, *row in await self._read(
+            "SELECT person, time_ms, glucose, trend, source, id FROM readings WHERE replaced=0"
+        ):
             days[person, day_of(row[0]), "readings"].append(reading_row(Reading._make(row)))
-        for row in await self._read(f"SELECT {_ENTRY_COLUMNS} FROM entries"):  # noqa: S608 - our columns
+        for row in await self._read(f"SELECT {_ENTRY_COLUMNS} FROM entries"):
             entry = _entry(row)
             days[entry.person, day_of(entry.time_ms), "entries"].append(entry_row(entry))
         for person, time_ms, body in await self._read("SELECT person, time_ms, body FROM forecasts"):

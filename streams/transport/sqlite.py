@@ -28,7 +28,7 @@ _LEAST_PER_PARTITION = 8
 class SqliteConsumer(FaustConsumer):
     """Fetches by offset from the log; the group's membership is a lock that the kernel frees."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Faust's own signature
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._sqlite: SqliteLog = self.transport.sqlite
         self._at: dict[Any, int] = {}
@@ -61,7 +61,7 @@ class SqliteConsumer(FaustConsumer):
     def close(self) -> None:
         """Nothing of ours is open."""
 
-    async def subscribe(self, topics: Any) -> None:  # noqa: ANN401
+    async def subscribe(self, topics: Any) -> None:
         """Assign every partition of the topics, in a task of its own: Faust's conductor waits for this call."""
         names = set(topics)
         partitions = {TP(name, p) for name in names for p in range(self._sqlite.partitions[name])}
@@ -102,26 +102,26 @@ class SqliteConsumer(FaustConsumer):
             self._at[tp] = committed.get((tp.topic, tp.partition), 0)
         return {tp: self._at[tp] for tp in self._assigned if (tp.topic, tp.partition) in committed}
 
-    async def _seek(self, tp: Any, offset: int) -> None:  # noqa: ANN401
+    async def _seek(self, tp: Any, offset: int) -> None:
         self._at[TP(*tp)] = offset
 
     async def seek_wait(self, partitions: Mapping[Any, int]) -> None:
         """Go to these offsets."""
         self._at.update({ensure_TP(tp): offset for tp, offset in partitions.items()})
 
-    async def position(self, tp: Any) -> int | None:  # noqa: ANN401
+    async def position(self, tp: Any) -> int | None:
         """The next offset to fetch."""
         return self._at.get(tp)
 
-    def highwater(self, tp: Any) -> int:  # noqa: ANN401
+    def highwater(self, tp: Any) -> int:
         """The head of a partition."""
         return self._sqlite.heads.get((tp.topic, tp.partition), 0)
 
-    async def highwaters(self, *partitions: Any) -> dict[Any, int]:  # noqa: ANN401
+    async def highwaters(self, *partitions: Any) -> dict[Any, int]:
         """The heads of partitions."""
         return {tp: self.highwater(tp) for tp in partitions}
 
-    async def earliest_offsets(self, *partitions: Any) -> dict[Any, int]:  # noqa: ANN401
+    async def earliest_offsets(self, *partitions: Any) -> dict[Any, int]:
         """Nothing of what is consumed is ever trimmed."""
         return dict.fromkeys(partitions, 0)
 
@@ -133,10 +133,10 @@ class SqliteConsumer(FaustConsumer):
         """Where a key lies."""
         return partition if partition is not None else partition_of(key or b"", self._sqlite.partitions[topic])
 
-    def _new_topicpartition(self, topic: str, partition: int) -> Any:  # noqa: ANN401
+    def _new_topicpartition(self, topic: str, partition: int) -> Any:
         return TP(topic, partition)
 
-    async def create_topic(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
+    async def create_topic(self, *_: Any, **__: Any) -> None:
         """Refused: topics are made by the admin step."""
         raise RuntimeError("topics are made by the admin step, never by an agent")
 
@@ -145,7 +145,9 @@ class SqliteConsumer(FaustConsumer):
         while not self.should_stop and self.flow_active:
             self._grew.clear()
             wanted = self._assigned if active_partitions is None else active_partitions
-            found = await self._fetch([tp for tp in wanted if tp in self._expected and self.highwater(tp) > self._at.get(tp, 0)])
+            found = await self._fetch(
+                [tp for tp in wanted if tp in self._expected and self.highwater(tp) > self._at.get(tp, 0)]
+            )
             if found:
                 return found
             left = deadline - time.monotonic()
@@ -164,7 +166,9 @@ class SqliteConsumer(FaustConsumer):
         share = max(_LEAST_PER_PARTITION, _MOST_PER_POLL // len(behind))
         at = {tp: self._at.get(tp, 0) for tp in behind}
         log = self._sqlite
-        read = await log.in_pool(lambda: {tp: log.read_now(tp.topic, tp.partition, at[tp], None, share) for tp in behind})
+        read = await log.in_pool(
+            lambda: {tp: log.read_now(tp.topic, tp.partition, at[tp], None, share) for tp in behind}
+        )
         if not self.flow_active:
             return {}
         found = {tp: records for tp, records in read.items() if records and self._at.get(tp, 0) == at[tp]}
@@ -172,7 +176,7 @@ class SqliteConsumer(FaustConsumer):
             self._at[tp] = records[-1].offset + 1
         return found
 
-    def _to_message(self, tp: Any, record: Record) -> Any:  # noqa: ANN401
+    def _to_message(self, tp: Any, record: Record) -> Any:
         return ConsumerMessage(
             record.topic, record.partition, record.offset, record.timestamp_ms / 1000.0, 0, list(record.headers),
             record.key, record.value, None, None, None, tp, generation_id=self.app.consumer_generation_id,
@@ -192,14 +196,21 @@ class Producer(FaustProducer):
 
     allow_headers = True
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Faust's own signature
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._sqlite: SqliteLog = self.transport.sqlite
         self.in_flight: set[asyncio.Future[Any]] = set()
 
     async def send(
-        self, topic: str, key: bytes | None, value: bytes | None, partition: int | None, timestamp: float | None,
-        headers: Any, *, transactional_id: str | None = None,  # noqa: ANN401, ARG002 - Faust's own signature
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int | None,
+        timestamp: float | None,
+        headers: Any,
+        *,
+        transactional_id: str | None = None,  # noqa: ARG002 - Faust's own signature
     ) -> "asyncio.Future[Any]":
         """Schedule an append; the future is done when it is on disk."""
         pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers or ())
@@ -223,7 +234,7 @@ class Producer(FaustProducer):
         written.add_done_callback(settle)
         return answer
 
-    async def send_and_wait(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - Faust's own signature
+    async def send_and_wait(self, *args: Any, **kwargs: Any) -> Any:
         """Append and wait until it is on disk."""
         return await (await self.send(*args, **kwargs))
 
@@ -231,11 +242,11 @@ class Producer(FaustProducer):
         """Wait for what was put before the call."""
         await flush_what_was_put(self)
 
-    def key_partition(self, topic: str, key: bytes) -> Any:  # noqa: ANN401
+    def key_partition(self, topic: str, key: bytes) -> Any:
         """Where a key lies."""
         return TP(topic, partition_of(key, self._sqlite.partitions[topic]))
 
-    async def create_topic(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
+    async def create_topic(self, *_: Any, **__: Any) -> None:
         """Refused: topics are made by the admin step."""
         raise RuntimeError("topics are made by the admin step, never by an agent")
 
@@ -257,6 +268,6 @@ class Transport(base.Transport):
     driver_version = "iv3-sqlite"
     default_port = None
 
-    def __init__(self, url: Any, app: Any, loop: Any = None) -> None:  # noqa: ANN401 - Faust's own signature
+    def __init__(self, url: Any, app: Any, loop: Any = None) -> None:
         super().__init__(url, app, loop)
         self.sqlite = LOGS[url[0].host]

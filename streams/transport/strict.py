@@ -22,13 +22,15 @@ class _ReadOffsets(dict[Any, Any]):
         super().__init__()
         self._guarded = guarded
 
-    def __getitem__(self, tp: Any) -> Any:  # noqa: ANN401 - Faust's own type
+    def __getitem__(self, tp: Any) -> Any:
         return None if self._guarded(tp.topic) else self.get(tp)
 
 
 class StrictOffsets:
-    """Mix in before a Faust Consumer, whose untyped attributes are declared here. The start offset of a partition is `app.start_offsets[tp]` if the role's assignment hook set it,
-    otherwise the committed offset, otherwise the earliest.
+    """Mix in before a Faust Consumer, whose untyped attributes are declared here.
+
+    The start offset of a partition is `app.start_offsets[tp]` if the role's assignment hook set it, otherwise the committed
+    offset, otherwise the earliest.
     """
 
     app: Any
@@ -45,7 +47,7 @@ class StrictOffsets:
     force_commit: Any
     maybe_wait_for_commit_to_finish: Any
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Faust's own signature
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._delivered: dict[Any, deque[int]] = defaultdict(deque)
         self._expected: dict[Any, int] = {}
         self._holes: dict[Any, tuple[int, float]] = {}
@@ -53,7 +55,7 @@ class StrictOffsets:
         inner, guarded = self.callback, self.app.topics.acks_enabled_for
         self._read_offset = _ReadOffsets(guarded)
 
-        async def deliver(message: Any) -> None:  # noqa: ANN401 - Faust's own type
+        async def deliver(message: Any) -> None:
             if not guarded(message.topic):
                 await inner(message)
                 return
@@ -73,7 +75,7 @@ class StrictOffsets:
 
         self.callback = deliver
 
-    async def _is_hole(self, tp: Any, expected: int, offset: int) -> bool:  # noqa: ANN401
+    async def _is_hole(self, tp: Any, expected: int, offset: int) -> bool:
         """Seek back on a jump; if the same record comes first again, the log really has a hole there."""
         seen, at = self._holes.get(tp, (None, 0.0))
         now = asyncio.get_running_loop().time()
@@ -106,13 +108,13 @@ class StrictOffsets:
         self._forget(start)
         self._expected.update(start)
 
-    async def seek(self, partition: Any, offset: int) -> None:  # noqa: ANN401
+    async def seek(self, partition: Any, offset: int) -> None:
         """Go to an offset and expect it."""
         self._forget([partition])
         await super().seek(partition, offset)  # type: ignore[misc] # the mixin's base is a Faust Consumer
         self._expected[ensure_TP(partition)] = offset
 
-    async def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ANN401
+    async def on_partitions_revoked(self, revoked: Any) -> None:
         """Commit once more what was acknowledged, then forget the partitions."""
         if revoked and not self.app.should_stop:
             try:
@@ -130,7 +132,7 @@ class StrictOffsets:
         await self.maybe_wait_for_commit_to_finish()
         await self.force_commit()
 
-    def ack(self, message: Any) -> bool:  # noqa: ANN401
+    def ack(self, message: Any) -> bool:
         """An acknowledgement from before a rebalance does not count."""
         if message.generation_id != self.app.consumer_generation_id:
             self._unacked_messages.discard(message)
@@ -138,7 +140,7 @@ class StrictOffsets:
             return False
         return bool(super().ack(message))  # type: ignore[misc] # the mixin's base is a Faust Consumer
 
-    def _new_offset(self, tp: Any) -> int | None:  # noqa: ANN401
+    def _new_offset(self, tp: Any) -> int | None:
         """The offset after the acknowledged prefix of what was delivered; None if nothing can be committed."""
         delivered, acked = self._delivered.get(ensure_TP(tp)), self._acked_index[tp]
         last: int | None = None
@@ -152,14 +154,14 @@ class StrictOffsets:
 
     # One agent per App: a full buffer makes the drainer wait in `chan.put()`, and that is the backpressure. Upstream's takes the
     # partition off the active set and, when all are off, sleeps a whole second (380 instead of 2,000 events/s).
-    def on_buffer_full(self, tp: Any) -> None:  # noqa: ANN401
+    def on_buffer_full(self, tp: Any) -> None:
         """Nothing to do."""
 
-    def on_buffer_drop(self, tp: Any) -> None:  # noqa: ANN401
+    def on_buffer_drop(self, tp: Any) -> None:
         """Nothing to do."""
 
 
-async def flush_what_was_put(producer: Any) -> None:  # noqa: ANN401
+async def flush_what_was_put(producer: Any) -> None:
     """Wait for what was put before the call. Upstream waits 0.1 s for an empty buffer and then commits regardless."""
     while producer.buffer.size:
         await asyncio.sleep(0.001)

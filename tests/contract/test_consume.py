@@ -88,7 +88,7 @@ async def test_a_record_that_can_never_be_handled_goes_to_the_dead_letters_and_s
 
 
 async def test_a_bug_rebuilds_the_role_and_the_record_comes_again(log: SqliteLog, role: Collector) -> None:
-    role.bad[7] = [RuntimeError("bug")] * (3 if role.batch else 2)
+    role.bad[7] = [RuntimeError("bug")] * 2
     async with running(role):
         await feed(log, 20)
         await until(lambda: role.progress.restarts > 0)

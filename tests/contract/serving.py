@@ -1,0 +1,103 @@
+"""A small house for API tests: real log, projector, forecaster, alerter, catalog and API on a socket, no Dexcom and no ntfy."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from api.app import serve
+from api.auth import hash_of
+from api.hearing import Hearing, SeedSettings
+from api.tokens import issue
+from schemas.envelope import make
+from schemas.facts import Insulin, ProfileChanged, Role
+from schemas.model import at_ms
+from streams.alerter import Alerter
+from streams.catalog import Catalog
+from streams.clock import SetClock
+from streams.forecaster import Forecaster
+from streams.logs.sqlite import SqliteLog
+from streams.ports import append_events
+from streams.projector import Projector
+from streams.series.sqlite import SqliteSeries
+from streams.topics import JOURNAL
+from tests.running import app_maker, caught_up
+
+NOW_MS = 1_795_500_000_000
+INSULINS = (
+    Insulin(name="Humalog", action="rapid", duration_min=300, peak_min=75),
+    Insulin(name="Tresiba", action="long", duration_min=2520, every_h=24),
+)
+
+
+@dataclass
+class Served:
+    """What a test may touch."""
+
+    url: str
+    log: SqliteLog
+    clock: SetClock
+    where: Hearing
+    http: aiohttp.ClientSession
+    roles: list[Any]
+
+    async def token(self, role: Role, name: str = "a test") -> str:
+        """A token of that role."""
+        made, event = issue(role, name, self.clock.now_ms())
+        await append_events(self.log, JOURNAL, [event])
+        await self.where.catalog.caught_up()
+        return made
+
+    async def ask(self, method: str, path: str, *, token: str | None = None, **more: Any) -> tuple[int, Any]:
+        """(status, body), the body parsed where it is JSON."""
+        headers = {**more.pop("headers", {})}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        async with self.http.request(method, self.url + path, headers=headers, **more) as reply:
+            text = await reply.text()
+            kind = reply.headers.get("Content-Type", "")
+            return reply.status, (await reply.json(content_type=None)) if "json" in kind and text else text
+
+    async def settled(self) -> None:
+        """Everything that is in the log has been handled."""
+        await self.where.catalog.caught_up()
+        await caught_up(self.roles)
+
+
+@asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[Served]:
+    """Serve for the length of the block."""
+    log = SqliteLog(folder / "log.db")
+    clock = SetClock(NOW_MS)
+    series = SqliteSeries(folder / "series-1.db", log.log_id)
+    catalog = Catalog(log, folder / "catalog-1.db")
+    make_app = app_maker(log)
+    roles: list[Any] = [
+        Projector(log, clock, make_app, series),
+        Forecaster(log, clock, make_app),
+        Alerter(log, clock, make_app, has_source=False),
+    ]
+    profile = ProfileChanged(name="Maya", zone="Europe/Berlin", insulins=INSULINS, no_long_acting_h=26)
+    now = at_ms(NOW_MS)
+    await append_events(log, JOURNAL, [make(profile, id="profile", source="test", subject="me", time=now, recordedtime=now)])
+    seed = SeedSettings("seed", hash_of("secret"), {"Iv3": {"Unit": "mmol/L"}}, 80, 180)
+    where = Hearing(log=log, series=series, catalog=catalog, clock=clock, person="me", seed=seed)
+    stopping = asyncio.Event()
+    listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    tasks = [asyncio.ensure_future(role.supervise(stopping)) for role in roles]
+    tasks.append(asyncio.ensure_future(catalog.follow(stopping)))
+    tasks.append(asyncio.ensure_future(serve(where, listening, stopping, host="127.0.0.1", port=0)))
+    try:
+        port = await listening
+        await caught_up(roles)
+        async with aiohttp.ClientSession() as http:
+            yield Served(f"http://127.0.0.1:{port}", log, clock, where, http, roles)
+    finally:
+        stopping.set()
+        await asyncio.gather(*tasks)
+        await series.close()
+        await log.close()

@@ -1,0 +1,391 @@
+"""The native API on a real socket over the real log: what is answered, what is refused, and that nothing refused leaves a trace."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+
+from streams.topics import JOURNAL, partition_of
+from tests.contract.serving import NOW_MS, Served, serving
+
+DOSE = {"kind": "insulin", "units": 4.5, "insulin": "humalog"}
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+async def iv3(tmp_path: Path) -> AsyncIterator[Served]:
+    async with serving(tmp_path) as served:
+        yield served
+
+
+@pytest.fixture
+async def owner(iv3: Served) -> str:
+    return await iv3.token("owner", "Owner")
+
+
+def head(iv3: Served) -> int:
+    return iv3.log.heads[JOURNAL, partition_of("me")]
+
+
+async def log_entry(iv3: Served, token: str, body: dict[str, Any], key: str = "k1") -> tuple[int, Any]:
+    return await iv3.ask("POST", "/v1/entries", token=token, json=body, headers={"Idempotency-Key": key})
+
+
+async def test_a_dose_is_in_the_log_before_it_is_answered_and_can_be_read_back(iv3: Served, owner: str) -> None:
+    status, said = await iv3.ask("POST", "/v1/entries?wait=1", token=owner, json=DOSE, headers={"Idempotency-Key": "k"})
+    assert status == 201
+    at = said["position"]
+    (record,) = await iv3.log.read(at["topic"], at["partition"], at["offset"], at["offset"] + 1)
+    assert said["id"] in (record.value or b"").decode()
+    _, listed = await iv3.ask("GET", "/v1/entries", token=owner)
+    (entry,) = listed["items"]
+    assert (entry["id"], entry["units"], entry["insulin"], entry["by"], entry["revision"]) == (said["id"], 4.5, "Humalog", "Owner", 1)
+
+
+async def test_the_same_key_and_body_is_the_same_entry_once_in_the_log(iv3: Served, owner: str) -> None:
+    answers = [await log_entry(iv3, owner, DOSE) for _ in range(3)]
+    before = head(iv3)
+    answers += await asyncio.gather(*(log_entry(iv3, owner, DOSE) for _ in range(5)))
+    assert {status for status, _ in answers} == {202}
+    assert len({said["id"] for _, said in answers}) == 1
+    assert len({json.dumps(said["position"]) for _, said in answers}) == 1
+    assert head(iv3) == before
+
+
+async def test_the_same_key_with_another_body_is_a_conflict_and_changes_nothing(iv3: Served, owner: str) -> None:
+    await log_entry(iv3, owner, DOSE)
+    before = head(iv3)
+    status, said = await log_entry(iv3, owner, {**DOSE, "units": 5})
+    assert (status, said["code"]) == (409, "key_reused")
+    assert head(iv3) == before
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({**DOSE, "units": -1}, "units"),
+        ({**DOSE, "units": 0}, "units"),
+        ({**DOSE, "units": 301}, "units"),
+        ({**DOSE, "units": True}, "units"),
+        ({**DOSE, "units": "4"}, "units"),
+        ({**DOSE, "units": 1.234}, "units"),
+        ({**DOSE, "surprise": 1}, "surprise"),
+        ({"kind": "insulin", "units": 1}, "insulin"),
+        ({"kind": "carbs", "grams": 501}, "grams"),
+        ({"kind": "carbs", "grams": -3}, "grams"),
+        ({"kind": "note", "text": ""}, "text"),
+        ({"kind": "note", "text": "x" * 2001}, "text"),
+        ({"kind": "fingerstick", "glucose": 5}, "glucose"),
+        ({"kind": "fingerstick", "glucose_mgdl": 100, "glucose_mmol": 5.6}, "fingerstick"),
+        ({**DOSE, "time": "2026-11-24T12:00:00"}, "time"),
+        ({**DOSE, "time": NOW_MS + 11 * 60_000}, "time"),
+        ({**DOSE, "time": 900_000_000_000}, "time"),
+        ({"kind": "potion"}, "body"),
+        ([], "body"),
+    ],
+)
+async def test_a_body_that_does_not_fit_names_the_field_and_appends_nothing(
+    iv3: Served, owner: str, body: Any, field: str
+) -> None:
+    before = head(iv3)
+    status, said = await iv3.ask("POST", "/v1/entries", token=owner, json=body, headers={"Idempotency-Key": "k"})
+    assert status == 422
+    assert said["errors"][0]["field"] in (field, "body"), said
+    assert field in json.dumps(said) or field == "body"
+    assert head(iv3) == before
+
+
+async def test_malformed_json_no_key_and_a_giant_body_are_refused(iv3: Served, owner: str) -> None:
+    before = head(iv3)
+    for data, status in ((b"{oops", 422), (b"x" * 300_000, 413)):
+        got, said = await iv3.ask("POST", "/v1/entries", token=owner, data=data, headers={"Idempotency-Key": "k"})
+        assert got == status, said
+    got, said = await iv3.ask("POST", "/v1/entries", token=owner, json=DOSE)
+    assert (got, said["errors"][0]["field"]) == (400, "Idempotency-Key")
+    assert head(iv3) == before
+
+
+async def test_a_dose_that_looks_like_a_mistake_is_asked_about_once(iv3: Served, owner: str) -> None:
+    mum = await iv3.token("writer", "Mum")
+    tresiba = {"kind": "insulin", "units": 18, "insulin": "Tresiba"}
+    assert (await log_entry(iv3, owner, tresiba, "t1"))[0] == 202
+    cases = [
+        (owner, tresiba, "double_long"),
+        (owner, {**DOSE, "units": 16}, "large_rapid"),
+        (owner, {**DOSE, "units": 101}, "over_100"),
+    ]
+    assert (await log_entry(iv3, mum, {**DOSE, "units": 2.5}, "m1"))[0] == 202
+    cases.append((owner, DOSE, "recent_rapid"))
+    for n, (token, body, reason) in enumerate(cases):
+        before = head(iv3)
+        status, said = await log_entry(iv3, token, body, f"c{n}")
+        assert (status, said["code"], said["facts"]["reason"]) == (409, "needs_confirm", reason)
+        assert head(iv3) == before
+        status, _ = await log_entry(iv3, token, {**body, "confirm": True}, f"c{n}")
+        assert status == 202
+    assert said["facts"]["by"] == "Mum"
+
+
+async def test_an_entry_is_changed_deleted_and_brought_back_with_its_history(iv3: Served, owner: str) -> None:
+    _, made = await log_entry(iv3, owner, DOSE)
+    path = f"/v1/entries/{made['id']}"
+    assert (await iv3.ask("PATCH", path, token=owner, json={"revision": 1, "units": 6}))[0] == 202
+    assert (await iv3.ask("DELETE", path + "?revision=2", token=owner))[0] == 202
+    assert (await iv3.ask("GET", "/v1/entries", token=owner))[1]["items"] == []
+    assert (await iv3.ask("POST", path + "/undo", token=owner, json={"revision": 3}))[0] == 202
+    _, entry = await iv3.ask("GET", path, token=owner)
+    assert (entry["units"], entry["revision"], entry["deleted"]) == (6, 4, False)
+    assert (await iv3.ask("POST", path + "/undo", token=owner, json={}))[0] == 202
+    _, entry = await iv3.ask("GET", path, token=owner)
+    assert entry["deleted"], "undoing the undoing deletes it again"
+    _, history = await iv3.ask("GET", path + "/history", token=owner)
+    assert [(row["revision"], row["units"], row["deleted"]) for row in history["items"]] == [
+        (1, 4.5, False), (2, 6, False), (3, 6, True), (4, 6, False), (5, 6, True),
+    ]  # fmt: skip
+
+
+async def test_of_two_changes_made_from_one_revision_the_first_wins_and_the_second_is_told(
+    iv3: Served, owner: str
+) -> None:
+    _, made = await log_entry(iv3, owner, DOSE)
+    path = f"/v1/entries/{made['id']}"
+    answers = await asyncio.gather(
+        *(iv3.ask("PATCH", path, token=owner, json={"revision": 1, "units": units}) for units in (5, 6, 7))
+    )
+    assert sorted(status for status, _ in answers) == [202, 409, 409]
+    assert all(said["code"] == "conflict" for status, said in answers if status == 409)
+    _, entry = await iv3.ask("GET", path, token=owner)
+    assert entry["revision"] == 2
+
+
+async def test_an_unknown_entry_is_a_404_and_an_unknown_address_too(iv3: Served, owner: str) -> None:
+    for method, path in (("GET", "/v1/entries/nope"), ("DELETE", "/v1/entries/nope"), ("GET", "/v1/nope"), ("GET", "/nope")):
+        status, said = await iv3.ask(method, path, token=owner)
+        assert (status, said["status"]) == (404, 404)
+
+
+async def test_uploaded_readings_are_read_back_once_whatever_is_repeated(iv3: Served, owner: str) -> None:
+    phone = await iv3.token("uploader", "xDrip")
+    items = [{"time": NOW_MS - n * 300_000, "glucose_mgdl": 100 + n} for n in range(20)]
+    items.append({"time": NOW_MS - 7_000_000, "glucose_mmol": 5.6, "trend": "Flat"})
+    first = await iv3.ask("POST", "/v1/readings", token=phone, json={"items": items})
+    second = await iv3.ask("POST", "/v1/readings", token=phone, json={"items": items})
+    assert first[0] == second[0] == 202
+    assert first[1]["ids"] == second[1]["ids"]
+    assert (first[1]["new"], second[1]["new"]) == (21, 0)
+    await iv3.settled()
+    _, said = await iv3.ask("GET", "/v1/readings?limit=8", token=owner)
+    got = said["items"]
+    while said["next_cursor"]:
+        _, said = await iv3.ask("GET", f"/v1/readings?limit=8&cursor={said['next_cursor']}&to={NOW_MS + 1}", token=owner)
+        got += said["items"]
+    assert [row["time_ms"] for row in got] == sorted(item["time"] for item in items)
+    assert got[0]["glucose_mgdl"] == pytest.approx(100.9)
+    assert got[0]["glucose_mmol"] == 5.6
+
+
+async def test_glucose_without_a_unit_or_beyond_a_sensor_is_refused(iv3: Served) -> None:
+    phone = await iv3.token("uploader", "xDrip")
+    for item in ({"time": NOW_MS, "glucose": 100}, {"time": NOW_MS, "glucose_mgdl": 20}, {"time": NOW_MS}):
+        before = head(iv3)
+        status, said = await iv3.ask("POST", "/v1/readings", token=phone, json={"items": [item]})
+        assert status == 422
+        assert "items" in said["errors"][0]["field"]
+        assert head(iv3) == before
+
+
+async def test_now_says_what_is_known_and_null_for_what_is_not(iv3: Served, owner: str) -> None:
+    _, now = await iv3.ask("GET", "/v1/now", token=owner)
+    assert now["reading"] is None
+    assert now["forecast"] is None
+    assert now["iob_units"] is None
+    phone = await iv3.token("uploader", "xDrip")
+    values = [(10, 120), (5, 110), (0, 100)]
+    items = [{"time": NOW_MS - minutes * 60_000, "glucose_mgdl": value} for minutes, value in values]
+    await iv3.ask("POST", "/v1/readings", token=phone, json={"items": items})
+    await log_entry(iv3, owner, {**DOSE, "time": NOW_MS - HOUR_MS})
+    await iv3.settled()
+    _, now = await iv3.ask("GET", "/v1/now", token=owner)
+    assert (now["reading"]["glucose_mgdl"], now["reading"]["glucose_mmol"], now["reading"]["delta_mgdl"]) == (100, 5.6, -10)
+    assert now["reading"]["stale"] is False
+    assert len(now["forecast"]["steps"]) == 12
+    assert 3 < now["iob_units"] < 4.5
+    iv3.clock.advance(16 * 60)
+    _, now = await iv3.ask("GET", "/v1/now", token=owner)
+    assert now["reading"]["stale"] is True
+    assert now["forecast"] is None
+    assert "nothing received for 16 min" in now["forecast_reason"]
+
+
+async def test_a_long_acting_dose_is_never_rapid_insulin_on_board(iv3: Served, owner: str) -> None:
+    await log_entry(iv3, owner, {"kind": "insulin", "units": 20, "insulin": "Tresiba"})
+    _, now = await iv3.ask("GET", "/v1/now", token=owner)
+    assert now["iob_units"] is None
+
+
+async def test_a_low_opens_an_alert_that_can_be_acknowledged(iv3: Served, owner: str) -> None:
+    phone = await iv3.token("uploader", "xDrip")
+    items = [{"time": NOW_MS - 300_000, "glucose_mgdl": 80}, {"time": NOW_MS, "glucose_mgdl": 62}]
+    await iv3.ask("POST", "/v1/readings", token=phone, json={"items": items})
+    await iv3.settled()
+    _, now = await iv3.ask("GET", "/v1/now", token=owner)
+    (alert,) = now["alerts"]
+    assert alert["kind"] == "low"
+    assert (await iv3.ask("POST", f"/v1/alerts/{alert['id']}/ack", token=owner, json={}))[0] == 202
+    await iv3.settled()
+    _, now = await iv3.ask("GET", "/v1/now", token=owner)
+    assert now["alerts"][0]["acknowledged_by"] == "Owner"
+    _, history = await iv3.ask("GET", f"/v1/alerts?to={NOW_MS + 1}", token=owner)
+    assert "acknowledged by Owner" in json.dumps(history["items"][0]["why"])
+
+
+async def test_an_urgent_low_cannot_be_snoozed_for_longer_than_half_an_hour(iv3: Served, owner: str) -> None:
+    assert (await iv3.ask("POST", "/v1/snoozes", token=owner, json={"kind": "urgent_low", "minutes": 30}))[0] == 202
+    status, said = await iv3.ask("POST", "/v1/snoozes", token=owner, json={"kind": "urgent_low", "minutes": 31})
+    assert (status, said["errors"][0]["field"]) == (422, "minutes")
+
+
+# -- who may ---------------------------------------------------------------------------------------
+
+
+async def test_every_route_declares_a_role_and_refuses_who_has_none(iv3: Served) -> None:
+    from api.app import build_api
+    from api.openapi import ROLE
+
+    tokens = {role: await iv3.token(role) for role in ("owner", "writer", "uploader", "reader")}  # type: ignore[arg-type]
+    allowed = {"reader": {"reader", "writer", "owner"}, "writer": {"writer", "owner"}, "owner": {"owner"},
+               "uploader": {"uploader", "owner"}, "now": {"reader", "writer", "uploader", "owner"}, "seed": {"owner"}}  # fmt: skip
+    seen = 0
+    for route in build_api(iv3.where).router.routes():
+        needed = getattr(route.handler, ROLE, None)
+        assert needed is not None, route
+        if needed == "public" or route.resource is None or route.method == "HEAD" or route.resource.canonical == "/v1/stream":
+            continue
+        path = route.resource.canonical.replace("{id}", "x")
+        assert (await iv3.ask(route.method, path))[0] == 401, path
+        for role, token in tokens.items():
+            status, _ = await iv3.ask(route.method, path, token=token)
+            assert (status == 403) == (role not in allowed[needed]), (path, role, status)
+        seen += 1
+    assert seen > 30
+
+
+async def test_a_token_opens_by_bearer_basic_and_cookie_until_it_is_revoked(iv3: Served, owner: str) -> None:
+    _, made = await iv3.ask("POST", "/v1/tokens", token=owner, json={"role": "reader", "name": "Retool"})
+    token = made["token"]
+    basic = "Basic " + base64.b64encode(f"anything:{token}".encode()).decode()
+    ways: list[dict[str, str]] = [{"Authorization": f"Bearer {token}"}, {"Authorization": basic}, {"Cookie": f"iv3={token}"}]
+    for headers in ways:
+        assert (await iv3.ask("GET", "/v1/now", headers=headers))[0] == 200
+    await iv3.ask("DELETE", f"/v1/tokens/{made['id']}", token=owner)
+    for headers in ways:
+        assert (await iv3.ask("GET", "/v1/now", headers=headers))[0] == 401
+    _, listed = await iv3.ask("GET", "/v1/tokens", token=owner)
+    assert token not in json.dumps(listed)
+
+
+async def test_another_sites_page_cannot_write_with_our_cookie(iv3: Served, owner: str) -> None:
+    headers = {"Cookie": f"iv3={owner}", "Idempotency-Key": "k", "Origin": "https://evil.example"}
+    assert (await iv3.ask("POST", "/v1/entries", json=DOSE, headers=headers))[0] == 403
+    headers = {"Cookie": f"iv3={owner}", "Idempotency-Key": "k", "Sec-Fetch-Site": "cross-site"}
+    assert (await iv3.ask("POST", "/v1/entries", json=DOSE, headers=headers))[0] == 403
+
+
+async def test_guessing_tokens_is_slowed_down_and_a_right_one_still_works(iv3: Served, owner: str) -> None:
+    statuses = [(await iv3.ask("GET", "/v1/now", token=f"wrong{n}"))[0] for n in range(60)]
+    assert statuses.count(401) <= 31
+    assert statuses[-1] == 429
+    assert (await iv3.ask("GET", "/v1/now", token=owner))[0] == 200
+
+
+async def test_an_expired_token_opens_nothing(iv3: Served, owner: str) -> None:
+    _, made = await iv3.ask("POST", "/v1/tokens", token=owner, json={"role": "reader", "name": "Nurse", "expires": NOW_MS + HOUR_MS})
+    assert (await iv3.ask("GET", "/v1/now", token=made["token"]))[0] == 200
+    iv3.clock.advance(3_601)
+    assert (await iv3.ask("GET", "/v1/now", token=made["token"]))[0] == 401
+
+
+# -- the rest --------------------------------------------------------------------------------------
+
+
+async def test_the_stream_says_hello_and_then_what_changed(iv3: Served, owner: str) -> None:
+    lines: list[str] = []
+    async with iv3.http.get(iv3.url + "/v1/stream", headers={"Authorization": f"Bearer {owner}"}) as reply:
+        lines.append((await reply.content.readuntil(b"\n\n")).decode())
+        await log_entry(iv3, owner, DOSE)
+        async with asyncio.timeout(5):
+            lines.append((await reply.content.readuntil(b"\n\n")).decode())
+    assert lines[0].startswith("event: hello")
+    assert lines[1].startswith("event: change")
+    assert '"entries"' in lines[1]
+
+
+async def test_the_openapi_document_is_valid_and_names_every_operation(iv3: Served) -> None:
+    status, document = await iv3.ask("GET", "/openapi.json")
+    assert status == 200
+    validate(document)
+    assert {"/v1/now", "/v1/entries", "/v1/readings", "/v1/alerts"} <= set(document["paths"])
+
+
+async def test_health_is_public_and_metrics_are_not(iv3: Served) -> None:
+    assert (await iv3.ask("GET", "/healthz"))[0] == 200
+    assert (await iv3.ask("GET", "/readyz"))[0] == 200
+    assert (await iv3.ask("GET", "/metrics"))[0] == 401
+
+
+async def test_classic_paths_to_other_files_lead_nowhere(iv3: Served) -> None:
+    for path in ("/static/../auth.py", "/static/..%2fauth.py", "/static/%00", "/static//etc/passwd", "/static/vendor/../../app.py"):
+        assert (await iv3.ask("GET", path))[0] in (400, 404)
+
+
+async def test_every_answer_forbids_scripts_that_are_not_ours(iv3: Served) -> None:
+    for path in ("/", "/login", "/v1/now", "/healthz"):
+        async with iv3.http.get(iv3.url + path) as reply:
+            assert "script-src 'self'" in reply.headers["Content-Security-Policy"]
+            assert reply.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_a_profile_change_holds_and_is_refused_where_it_does_not_fit(iv3: Served, owner: str) -> None:
+    _, before = await iv3.ask("GET", "/v1/profile", token=owner)
+    changed = {**before, "zone": "Asia/Tokyo", "unit": "mg/dL"}
+    assert (await iv3.ask("PUT", "/v1/profile", token=owner, json=changed))[0] == 202
+    await iv3.settled()
+    _, after = await iv3.ask("GET", "/v1/profile", token=owner)
+    assert (after["zone"], after["unit"]) == ("Asia/Tokyo", "mg/dL")
+    status, said = await iv3.ask("PUT", "/v1/profile", token=owner, json={**before, "zone": "Mars/Base"})
+    assert (status, said["errors"][0]["field"]) == (422, "zone")
+
+
+async def test_gaps_are_listed_and_an_open_one_has_no_end(iv3: Served, owner: str) -> None:
+    phone = await iv3.token("uploader", "xDrip")
+    items = [{"time": NOW_MS - m * 60_000, "glucose_mgdl": 100} for m in (120, 115, 60, 55, 50)]
+    await iv3.ask("POST", "/v1/readings", token=phone, json={"items": items})
+    await iv3.settled()
+    _, said = await iv3.ask("GET", "/v1/gaps", token=owner)
+    assert [(NOW_MS - g["from_ms"]) // 60_000 for g in said["items"]] == [115, 50]
+    assert said["items"][-1]["to_ms"] is None
+
+
+async def test_a_garbage_record_is_given_up_and_the_rest_flows(iv3: Served, owner: str) -> None:
+    await iv3.log.append(JOURNAL, "me", [b"\x00 not an event"])
+    await log_entry(iv3, owner, DOSE)
+    await iv3.settled()
+    assert len((await iv3.ask("GET", "/v1/entries", token=owner))[1]["items"]) == 1
+    assert {role.progress.dead_letters for role in iv3.roles} == {1}
+
+
+async def test_a_record_of_a_newer_release_pauses_everything_that_reads_it(iv3: Served, owner: str) -> None:
+    await iv3.log.append(JOURNAL, "me", [b'{"type":"iv3.potion.v1","id":"x"}'])
+    async with asyncio.timeout(5):
+        while not iv3.where.catalog.paused or not all(role.progress.paused for role in iv3.roles):
+            await asyncio.sleep(0.02)
+    status, said = await iv3.ask("GET", "/readyz")
+    assert status == 503
+    assert "upgrade this worker" in json.dumps(said)
+
+

@@ -145,16 +145,16 @@ class Role:
 
         # Awaited by Faust before it seeks and before the flow resumes, with no timeout. (`perform_seek` runs under one and dies silently.)
         @app.on_rebalance_complete.connect
-        async def assigned(app: Any, **_: Any) -> None:  # noqa: ANN401
+        async def assigned(app: Any, **_: Any) -> None:  # noqa: ANN401 - Faust is untyped
             await self._assigned(app)
 
-        async def body(stream: Any) -> None:  # noqa: ANN401
+        async def body(stream: Any) -> None:  # noqa: ANN401 - Faust is untyped
             await consume(self, stream)
 
         app.agent(channel, name=f"iv3.{self.name}")(body)
         return app
 
-    async def _assigned(self, app: Any) -> None:  # noqa: ANN401
+    async def _assigned(self, app: Any) -> None:  # noqa: ANN401 - Faust is untyped
         self.state = "folding"
         partitions = app.consumer.assignment()
         from_group = await app.consumer.seek_to_committed()
@@ -224,11 +224,11 @@ class Role:
         await self._ready.wait()
         await self.work()
 
-    def _why(self, app: Any, done: set["asyncio.Future[Any]"]) -> str:  # noqa: ANN401
+    def _why(self, app: Any, done: set["asyncio.Future[Any]"]) -> str:  # noqa: ANN401 - Faust is untyped
         reasons = [repr(f.exception() or f.result()) for f in done if not f.cancelled()]
         return f"crashed: {app.crash_reason!r}" if app.crash_reason else ", ".join(reasons)
 
-    async def _end(self, app: Any, tasks: Sequence["asyncio.Future[Any]"]) -> None:  # noqa: ANN401
+    async def _end(self, app: Any, tasks: Sequence["asyncio.Future[Any]"]) -> None:  # noqa: ANN401 - Faust is untyped
         working, *others = tasks
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)

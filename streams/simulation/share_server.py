@@ -1,7 +1,6 @@
 """A fake Dexcom Share server: the real protocol over a real socket, with every fault that was seen in the wild.
 
-It is fed with simulated readings. For the demo, for tests, and for anybody who writes a client of Share. It listens on
-loopback unless told otherwise.
+It is fed with simulated readings: for the demo, for tests, and for anybody who writes a client of Share. Loopback unless told otherwise.
 """
 
 import asyncio
@@ -43,14 +42,12 @@ FAULTS: Final[dict[str, str]] = {
     "clock-skew": "the Date header is `skew_ms` off",
 }
 _ONCE: Final = frozenset({"spurious-password-error"})
-
 _PAGE = "<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head><body>Blocked</body></html>"
 _TRENDS: Final[tuple[str, ...]] = get_args(Trend)
 _ODD_VALUES: Final = (39, 401, 10, 5, 1, 0, None, "n/a", 999)
 _MINUTES_MAX, _COUNT_MAX, _MINUTE_MS = 1440, 288, 60_000
 _WRONG_TRIES, _LOCKED_MS = 5, 10 * _MINUTE_MS
 _BODY_MAX = 65_536
-
 _Answer = Awaitable[web.StreamResponse]
 
 
@@ -335,10 +332,8 @@ class ShareServer:
         return [row for row in rows if after_ms < row.time_ms <= now_ms]
 
     def readings(self, after_ms: int, to_ms: int) -> list[tuple[int, float, str | None]]:
-        """(time_ms, value, trend) of (after, to] exactly as clients get them, oldest first, without any limit of Share's."""
-        return [
-            (r.time_ms, float(r.value), r.trend if r.trend in _TRENDS else None) for r in self._rows(after_ms, to_ms)
-        ]
+        """(time_ms, value, trend) of (after, to] as clients get them, oldest first, without Share's limits."""
+        return [(r.time_ms, float(r.value), r.trend if r.trend in _TRENDS else None) for r in self._rows(after_ms, to_ms)]
 
     def _item(self, row: _Row) -> dict[str, Any]:
         old = "int-trends" in self._faults

@@ -140,7 +140,7 @@ class SqliteConsumer(FaustConsumer):
         """Refused: topics are made by the admin step."""
         raise RuntimeError("topics are made by the admin step, never by an agent")
 
-    async def _getmany(self, active_partitions: set[Any] | None, timeout: float) -> dict[Any, list[Record]]:  # noqa: ASYNC109
+    async def _getmany(self, active_partitions: set[Any] | None, timeout: float) -> dict[Any, list[Record]]:  # noqa: ASYNC109 - the name Faust calls it by
         deadline = time.monotonic() + timeout
         while not self.should_stop and self.flow_active:
             self._grew.clear()

@@ -102,6 +102,7 @@ class Load:
         self._thread.join(15)
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(1200)
 def test_nothing_is_lost_doubled_or_missed_whenever_it_is_killed(tmp_path: Path, phone: Phone) -> None:
     rnd = random.Random(SEED)

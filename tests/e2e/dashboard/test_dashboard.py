@@ -22,9 +22,10 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, 
 from tests.e2e.dashboard.stand_in import SCENES, StandIn
 
 CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM.exists(), reason="no browser: apt-get install chromium (/usr/bin/chromium is missing)"
-)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="no browser: apt-get install chromium (/usr/bin/chromium is missing)"),
+]
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

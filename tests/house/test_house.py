@@ -1,0 +1,153 @@
+"""The house inspects itself: arrows, sizes, names, documentation."""
+
+import ast
+import importlib.metadata
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FLOORS = ("schemas", "processors", "streams", "api", "iv3")
+MOST_LINES, MOST_FUNCTION_LINES = 400, 60
+
+
+def modules(*folders: str) -> Iterator[Path]:
+    for folder in folders or FLOORS:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_no_module_is_longer_than_400_lines_and_no_function_than_60() -> None:
+    long = [f"{p.relative_to(ROOT)}: {n}" for p in modules() if (n := len(p.read_text().splitlines())) > MOST_LINES]
+    for path in modules():
+        for function in functions(path):
+            length = (function.end_lineno or 0) - function.lineno + 1
+            if length > MOST_FUNCTION_LINES:
+                long.append(f"{path.relative_to(ROOT)}:{function.name}: {length}")
+    assert not long
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    assert not [str(p.relative_to(ROOT)) for p in modules() if not ast.get_docstring(tree(p))]
+
+
+def test_nothing_is_called_utils_helpers_or_manager() -> None:
+    assert not [p for p in modules() if re.search(r"util|helper|manager|common|misc", p.stem)]
+
+
+def test_the_arrows_go_one_way() -> None:
+    command = Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run([str(command), "--no-cache"], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_agents_touch_a_stream_only_in_consume() -> None:
+    """Faust's own ways lose events; there is one body for every agent."""
+    forbidden = re.compile(r"\.noack\(|\.events\(\)|stream\.take\(|exactly_once|stream_publish_on_commit|app\.Table|@app\.page|faust\.Worker")
+    found = {
+        str(p.relative_to(ROOT)) for p in modules() if forbidden.search(p.read_text())
+    }
+    assert found == {"streams/consume.py"}
+
+
+def test_only_the_transport_folder_and_app_know_faust() -> None:
+    knows = {str(p.relative_to(ROOT)) for p in modules() if re.search(r"^\s*(import|from) (faust|mode)\b", p.read_text(), re.MULTILINE)}
+    assert knows == {"streams/app.py", "streams/role.py", "streams/transport/sqlite.py", "streams/transport/strict.py"}
+
+
+def test_our_package_names_are_ours() -> None:
+    owners = importlib.metadata.packages_distributions()
+    for name in FLOORS:
+        assert owners.get(name) in (None, ["iv3"]), f"another distribution ships a package named {name}"
+        module = __import__(name)
+        assert str(ROOT) in str(module.__file__) or "site-packages" in str(module.__file__)
+
+
+def test_the_internals_of_faust_we_lean_on_are_the_pinned_ones() -> None:
+    pinned = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0"}
+    assert {name: importlib.metadata.version(name) for name in pinned} == pinned
+
+
+def test_every_dependency_is_pinned_and_no_address_is_named() -> None:
+    text = (ROOT / "constraints.txt").read_text()
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+]+", line) for line in lines)
+    assert "://" not in text
+
+
+def test_no_check_is_silenced_without_a_reason_beside_it() -> None:
+    bare = []
+    for path in modules():
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if re.search(r"#\s*(type: ignore|noqa)", line) and not re.search(r"(type: ignore\[[^\]]+\]|noqa: [A-Z0-9, ]+)\s*(-|#)\s*\S", line):
+                bare.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
+    assert not bare, "\n".join(bare)
+
+
+def test_every_setting_is_documented() -> None:
+    from pydantic import BaseModel
+
+    from schemas.settings import Settings
+
+    text = (ROOT / "docs" / "reference" / "configuration.md").read_text()
+
+    def names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+        for key, field in model.model_fields.items():
+            annotation = field.annotation
+            inner = annotation if isinstance(annotation, type) else next(iter(getattr(annotation, "__args__", ())), None)
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from names(inner, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}"
+
+    missing = [name for name in names(Settings) if f"`{name}`" not in text]
+    assert not missing
+
+
+def test_every_event_is_documented() -> None:
+    from schemas.envelope import EVENT_FACTS
+
+    text = (ROOT / "docs" / "reference" / "events.md").read_text()
+    assert not [name for name in EVENT_FACTS if f"`{name}`" not in text]
+
+
+def test_every_route_is_documented() -> None:
+    from api.app import operations
+
+    text = (ROOT / "docs" / "reference" / "api.md").read_text()
+    missing = [f"{o.method} {o.path}" for o in operations() if not re.search(rf"`{o.method} {re.escape(o.path)}[`?]", text)]
+    assert not missing
+
+
+def test_every_verb_is_documented() -> None:
+    from iv3.cli import app, config_app, dead_app, token_app
+
+    text = (ROOT / "docs" / "reference" / "cli.md").read_text()
+    groups = ((app, ""), (token_app, "token "), (config_app, "config "), (dead_app, "dead-letters "))
+    verbs = [f"{prefix}{c.name or getattr(c.callback, '__name__', '')}" for group, prefix in groups for c in group.registered_commands]
+    assert not [verb for verb in verbs if f"`iv3 {verb}" not in text]
+
+
+@pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX", "HACK"])
+def test_nothing_is_left_for_later_in_the_code(word: str) -> None:
+    assert not [str(p.relative_to(ROOT)) for p in modules() if re.search(rf"\b{word}\b", p.read_text())]
+
+
+def test_help_is_quick_because_no_verb_is_imported_for_it() -> None:
+    code = "import sys; sys.argv = ['iv3', '--help']\nfrom iv3.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
+    code += "heavy = {'faust', 'aiohttp', 'apsw', 'yaml', 'pydantic'} & set(sys.modules)\nassert not heavy, heavy"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr

@@ -234,15 +234,8 @@ def fail(message: str, code: int = 1) -> NoReturn:
     raise SystemExit(code)
 
 
-def main() -> None:
-    """The command `iv3`."""
-    from iv3.supervise import Supervisor, die_with_parent, is_child
-
-    arguments = sys.argv[1:]
-    if arguments[:1] == ["up"] and not is_child() and "--help" not in arguments:
-        raise SystemExit(Supervisor(arguments).run())
-    if is_child():
-        die_with_parent()
+def run() -> None:
+    """Run the verb that the command line names; every failure of ours ends as one sentence."""
     from streams.errors import Misconfigured, StreamError
 
     try:

@@ -1,0 +1,34 @@
+"""Prints the table; exits 1 if a figure misses its reach."""
+
+import importlib
+import os
+import platform
+import sys
+
+from benchmarks.figures import Figure
+
+GROUPS = {
+    "appends": "benchmarks.appends:run",
+    "alarm": "benchmarks.alarm:run",
+    "loops": "benchmarks.loops:run",
+    "replay": "benchmarks.replaying:run",
+    "serving": "benchmarks.serving:run",
+    "start": "benchmarks.serving:run_start",
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the groups named, or all."""
+    figures: list[Figure] = []
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}\n")
+    print("| figure | measured | reach | |\n|---|---|---|---|")
+    for name in names or GROUPS:
+        module, _, function = GROUPS[name].partition(":")
+        for figure in getattr(importlib.import_module(module), function)():
+            figures.append(figure)
+            print(f"| {figure.name} | {figure.value} | {figure.reach} | {'✓' if figure.met else '✗'} |", flush=True)
+    return int(not all(figure.met for figure in figures))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -31,12 +31,15 @@ async function act(button, work, done) {
   }
 }
 
-const acknowledge = (a) => (ev) =>
-  act(
-    ev.currentTarget,
-    () => call('POST', `/v1/alerts/${encodeURIComponent(a.id)}/ack`, { body: {} }),
-    'Acknowledged. Everyone can see it.',
-  );
+const acknowledge =
+  (a, treated = false) =>
+  (ev) =>
+    act(
+      ev.currentTarget,
+      () => call('POST', `/v1/alerts/${encodeURIComponent(a.id)}/ack`, { body: { treated } }),
+      treated ? 'Checking again in 15 min. Nothing was logged.' : 'Acknowledged. Everyone can see it.',
+    );
+const TREATABLE = ['urgent_low', 'low', 'predicted_low'];
 const snooze = (a, minutes) => (ev) =>
   act(ev.currentTarget, () => call('POST', '/v1/snoozes', { body: { kind: a.kind, minutes } }), `Snoozed for ${minutes} min.`);
 
@@ -78,6 +81,18 @@ function card(a) {
               icon('i-check'),
               'Acknowledge',
             ),
+            TREATABLE.includes(a.kind) &&
+              h(
+                'button',
+                {
+                  class: 'btn',
+                  type: 'button',
+                  title: 'Checks again in 15 min. Logs nothing.',
+                  data: { k: `treated ${a.id}` },
+                  onclick: acknowledge(a, true),
+                },
+                'Treated',
+              ),
           ),
         choices.length > 0 &&
           h(

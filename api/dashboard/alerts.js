@@ -15,18 +15,13 @@ const LOOK = {
   system: ['i-warn', 'ev-note'],
 };
 const open = new Set(); // which trails the reader has opened
-/* The contract names no closing field yet: any of these is understood, and an episode that is not in /v1/now is not called open. */
-const closed = (a) => a.resolved_ms ?? a.closed_ms ?? null;
-
 function episodes() {
   const by = new Map([...store.alerts, ...(store.now?.alerts ?? [])].map((a) => [a.id, { ...a }])),
     still = new Set((store.now?.alerts ?? []).map((a) => a.id));
   return [...by.values()].map((a) => {
-    const end = closed(a),
+    const end = a.resolved_ms ?? null,
       [ic, cls] = LOOK[a.kind] ?? LOOK.system,
-      trail = Array.isArray(a.trail)
-        ? a.trail.map((x) => (typeof x === 'string' ? x : `${x.time_ms ? `${hm(x.time_ms)}: ` : ''}${x.text ?? ''}`))
-        : null;
+      trail = Array.isArray(a.why) ? a.why.map((x) => `${hm(x.time_ms)}: ${x.text}`) : null;
     return {
       id: a.id,
       kind: a.kind,

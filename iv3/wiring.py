@@ -6,7 +6,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from streams.clients.dexcom import DexcomShare
 from streams.clients.ntfy import Ntfy
 from streams.errors import Misconfigured
 from streams.forecaster import Forecaster
+from streams.generations import Generation, catalog_path, current, series_path
 from streams.house import House, Service
 from streams.logs.sqlite import SqliteLog
 from streams.notifier import AlarmNotifier
@@ -35,11 +36,13 @@ from streams.ports import Clock, GlucoseSource, Log, Notifier, append_events
 from streams.projector import Projector
 from streams.role import Role
 from streams.series.sqlite import SqliteSeries
+from streams.series.swappable import SwappableSeries
 from streams.topics import HEARTBEATS, JOURNAL, SNAPSHOTS
 from streams.transport.sqlite import LOGS
 
 _BROKER = "main"
 _MAINTENANCE_S = 3600.0
+_POINTER_S = 0.5
 
 
 @dataclass
@@ -66,8 +69,9 @@ class Parts:
 
     plan: Plan
     log: SqliteLog
-    series: SqliteSeries
+    series: SwappableSeries
     catalog: Catalog
+    generation: Generation
     roles: list[Role] = field(default_factory=list)
     hearing: Hearing | None = None
     source_account: str = ""
@@ -79,9 +83,11 @@ async def run(plan: Plan) -> None:
         log = SqliteLog(plan.data / "log.db", demo=plan.demo)
         stack.callback(log.close_now)
         LOGS[_BROKER] = log
-        series = SqliteSeries(plan.data / "series-1.db", log.log_id)
-        stack.callback(series.close_now)
-        parts = Parts(plan, log, series, Catalog(log, plan.data / "catalog-1.db"))
+        generation = current(plan.data)
+        series = SwappableSeries(SqliteSeries(series_path(plan.data, generation.series), log.log_id))
+        stack.push_async_callback(series.close)
+        catalog = Catalog(log, catalog_path(plan.data, generation.catalog))
+        parts = Parts(plan, log, series, catalog, generation)
         sources, targets = _sources(plan), _targets(plan)
         for close in (*(source.close for source in sources.values()), *(target.close for target in targets)):
             stack.push_async_callback(close)
@@ -207,6 +213,7 @@ def _services(plan: Plan, parts: Parts, status: Status) -> list[Service]:
         parts.catalog.follow,
         tell_when_ready,
         _maintain(parts.log),
+        _follow_pointer(parts),
         *(make_service(parts) for make_service in plan.services),
     ]
 
@@ -225,6 +232,27 @@ def _maintain(log: SqliteLog) -> Service:
             return
 
     return maintain
+
+
+def _follow_pointer(parts: Parts) -> Service:
+    """Serve from the files that a replay made, once it has flipped the pointer."""
+
+    async def follow(stopping: asyncio.Event) -> None:
+        data = parts.plan.data
+        while not stopping.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), _POINTER_S)
+            named = current(data)
+            if stopping.is_set() or named == parts.generation:
+                continue
+            await parts.series.swap(SqliteSeries(series_path(data, named.series), parts.log.log_id))
+            parts.catalog.reopen(catalog_path(data, named.catalog))
+            for role in parts.roles:
+                if isinstance(role, Projector):
+                    role.begin_again(f"a replay made generation {named.series} of the series")
+            parts.generation = named
+
+    return follow
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:

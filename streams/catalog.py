@@ -73,6 +73,15 @@ class Catalog:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    def reopen(self, path: Path) -> None:
+        """Go on from another file of this log: a replay made it anew. What it has not seen yet is caught up at once."""
+        old, self.store = self.store, CatalogStore(path, self._log.log_id)
+        old.close()
+        self._position = self.store.positions()
+        self._lines = {person: Line([Reading._make(row) for row in rows]) for person, rows in self.store.lines().items()}
+        self._goal = dict(self._log.heads)
+        self._grew.set()
+
     # -- following ---------------------------------------------------------------------------------
 
     async def follow(self, stopping: asyncio.Event) -> None:

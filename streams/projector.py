@@ -32,13 +32,15 @@ class Projector(Role):
         await apply_records(self._series, [(record, self.event_of(record)) for record in records])
 
 
-async def apply_records(series: Series, records: Sequence[tuple[Record, Event]]) -> None:
-    """Project records into a Series, in order; the replay uses it too."""
+async def apply_records(
+    series: Series, records: Sequence[tuple[Record, Event]], position: Mapping[Partition, int] | None = None
+) -> None:
+    """Project records into a Series, in order; the replay uses it too. `position` is where that leads, if not right behind the records."""
     touched = {entry_id_of(event) for _, event in records if is_entry_event(event)}
     entries = await series.entries_by_id(touched) if touched else {}
     changes: list[Change] = []
-    position: dict[Partition, int] = {}
+    reached: dict[Partition, int] = {}
     for record, event in records:
         changes += project(event, entries)
-        position[record.topic, record.partition] = record.offset + 1
-    await series.apply(changes, position)
+        reached[record.topic, record.partition] = record.offset + 1
+    await series.apply(changes, position if position is not None else reached)

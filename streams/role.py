@@ -112,6 +112,11 @@ class Role:
         """Something was acknowledged."""
         self._moved.set()
 
+    def begin_again(self, reason: str) -> None:
+        """End this life of the role and start the next: what it stands on was exchanged."""
+        if self.state == "running" and not self.failed.done():
+            self.failed.set_result(RuntimeError(reason))
+
     async def reached(self, heads: Mapping[Partition, int], within_s: float) -> bool:
         """Whether every partition was handled up to these heads before the time was over."""
 

@@ -170,6 +170,10 @@ class SqliteSeries:
         sql = "SELECT at_ms, key, body FROM alerts WHERE person=? AND at_ms>=? AND at_ms<? ORDER BY at_ms, key LIMIT ?"
         return [AlertRow(*row) for row in await self._read(sql, (person, from_ms, to_ms, limit))]
 
+    async def counts(self) -> dict[str, int]:
+        """Rows of each kind: every reading whether shown or not, every entry whether deleted or not."""
+        return {kind: (await self._read(f"SELECT count(*) FROM {kind}"))[0][0] for kind in KINDS}
+
     async def digest(self) -> list[DigestRow]:
         """See `Series.digest`."""
         days: dict[tuple[str, str, str], list[list[Any]]] = defaultdict(list)

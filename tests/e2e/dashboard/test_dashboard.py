@@ -578,7 +578,7 @@ def test_an_alert_is_acknowledged_with_one_tap_and_the_number_stays_as_urgent_as
         page.get_by_role("button", name="Acknowledge").click()
         expect(page.locator("#open-alerts")).to_contain_text("Acknowledged by This phone")
         expect(page.locator("#hero")).to_have_attribute("data-state", "urgent")
-        assert server.posted("/v1/alerts/ep-urgent_low/ack") == [({}, None)]
+        assert server.posted("/v1/alerts/ep-urgent_low/ack") == [({"treated": False}, None)]
 
 
 def test_snoozing_offers_only_what_the_server_offers(opened: Opened, server: StandIn) -> None:

@@ -6,6 +6,7 @@ from api.hearing import Bar, Health, Readiness
 from processors.alerting.words import age_words
 from schemas.facts import SourceStateChanged
 from streams.alerter import BEHIND_S, Alerter
+from streams.archiver import Archiver
 from streams.catalog import Catalog
 from streams.logs.sqlite import SqliteLog
 from streams.notifier import AlarmNotifier
@@ -95,7 +96,17 @@ class Status:
                 "every reading, and every 10 s",
             ),
             self._notifier_health(now),
+            self._archive_health(now),
         ]
+
+    def _archive_health(self, now: int) -> Health:
+        archiver = next((role for role in self._roles if isinstance(role, Archiver)), None)
+        if archiver is None:
+            return Health("Archive", self._plan.demo, "not set up", "the log is on this disk only")
+        if archiver.trouble():
+            return Health("Archive", False, "not kept up", archiver.trouble())
+        last = age_words(now - archiver.archived_ms) if archiver.archived_ms else "starting"
+        return Health("Archive", True, f"brought up to date {last}", f"{archiver.waiting():,} events waiting")
 
     def _notifier_health(self, now: int) -> Health:
         if not self._notifier.states:

@@ -22,6 +22,8 @@ from schemas.model import at_ms
 from schemas.settings import SEED_LOW_DEFAULT_MGDL, Settings, profile_of, seed_config
 from streams.alerter import Alerter
 from streams.app import make_app
+from streams.archiver import Archiver
+from streams.archives.folder import FolderArchive
 from streams.catalog import Catalog
 from streams.clients.dexcom import DexcomShare
 from streams.clients.ntfy import Ntfy
@@ -32,7 +34,7 @@ from streams.house import House, Service
 from streams.logs.sqlite import SqliteLog
 from streams.notifier import AlarmNotifier
 from streams.poller import Poller
-from streams.ports import Clock, GlucoseSource, Log, Notifier, append_events
+from streams.ports import Archive, Clock, GlucoseSource, Log, Notifier, append_events
 from streams.projector import Projector
 from streams.role import Role
 from streams.series.sqlite import SqliteSeries
@@ -103,6 +105,12 @@ async def run(plan: Plan) -> None:
         await house.run()
 
 
+def archive_of(setting: str) -> Archive | None:
+    """The adapter that `archive: none | folder:PATH` names."""
+    kind, _, place = setting.partition(":")
+    return FolderArchive(Path(place).expanduser()) if kind == "folder" else None
+
+
 def _sources(plan: Plan) -> dict[str, GlucoseSource]:
     dexcom = plan.settings.dexcom
     if not dexcom.account:
@@ -140,6 +148,9 @@ def _roles(plan: Plan, parts: Parts, sources: Mapping[str, GlucoseSource], targe
     ]
     if sources:
         roles.append(Poller(log, clock, app, sources))
+    archive = archive_of(plan.settings.archive)
+    if archive is not None:
+        roles.append(Archiver(log, clock, app, archive, demo=plan.demo))
     return roles
 
 

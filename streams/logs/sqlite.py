@@ -17,6 +17,7 @@ from typing import Any
 
 import apsw
 
+from processors.segments import ArchivedRecord
 from streams.errors import Misconfigured, Refused
 from streams.logs.disk import RESERVE_BYTES, FileLock, free_bytes, refuse_remote
 from streams.logs.wakeups import Wakeups
@@ -195,6 +196,13 @@ class SqliteLog:
         packed = _pack(headers)
         rows: list[Row] = [(stamp, raw, value, packed) for value in values]
         return Append(topic, self._ids[topic], where, rows, all(is_essential(topic, value) for value in values))
+
+    def restored(self, topic: str, partition: int, records: Sequence[ArchivedRecord]) -> Append:
+        """An append of records as another log had them: their own timestamps, keys and headers, in one partition."""
+        if topic not in self._ids or partition >= self.partitions[topic]:
+            raise Misconfigured(f"{topic}/{partition} does not exist in this release's logs")
+        rows: list[Row] = [(r.timestamp_ms, r.key, r.value, _pack(r.headers)) for r in records]
+        return Append(topic, self._ids[topic], partition, rows, essential=True)
 
     def submit(self, operation: Append | Commit | Run) -> "asyncio.Future[Any]":
         """Hand an operation to the writer. Raises Refused after close, otherwise as `Writer.submit`."""

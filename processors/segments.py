@@ -1,0 +1,213 @@
+"""Segments: how the archive is laid out. docs/reference/archive.md is the format's document; everything here is bytes in, bytes out.
+
+A segment holds consecutive records of one partition, one JSON line each, compressed with zstd; beside it lies a manifest with its digests, chained to
+the manifest before it. `head.json` names the heads and the last manifest of every partition, so that a missing tail is noticed too.
+"""
+
+import base64
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+FORMAT = 1
+ROOT = "v1"
+_LEVEL = 3
+MOST_RAW_BYTES = 512 * 1024 * 1024  # a segment that claims to be larger is none of ours
+
+
+class ArchivedRecord(NamedTuple):
+    """One record, byte for byte as the log had it."""
+
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class SegmentDamaged(ValueError):
+    """The bytes are not the segment they should be; the sentence says how."""
+
+
+class Manifest(NamedTuple):
+    """What is known of a segment."""
+
+    log_id: str
+    topic: str
+    partition: int
+    first: int
+    last: int
+    records: int
+    raw_sha256: str
+    sha256: str
+    size: int
+    first_ms: int
+    last_ms: int
+    previous: str  # SHA-256 of the manifest before it, empty for the first
+
+
+def folder_of(log_id: str, topic: str = "", partition: int | None = None) -> str:
+    """The prefix under which a log's, a topic's or a partition's objects lie."""
+    place = f"{ROOT}/{log_id}/"
+    if topic:
+        place += f"{topic}/"
+    if partition is not None:
+        place += f"{partition:05d}/"
+    return place
+
+
+def segment_key(log_id: str, topic: str, partition: int, first: int) -> str:
+    """A segment is named by its first offset alone: of two writers the first wins, and the other goes on behind it."""
+    return f"{folder_of(log_id, topic, partition)}{first:020d}.jsonl.zst"
+
+
+def manifest_key(segment: str) -> str:
+    """The manifest beside a segment."""
+    return segment.removesuffix(".jsonl.zst") + ".manifest.json"
+
+
+def head_key(log_id: str) -> str:
+    """The one object of a log that is ever replaced."""
+    return f"{ROOT}/{log_id}/head.json"
+
+
+# -- records ---------------------------------------------------------------------------------------
+
+
+def _text(data: bytes | None) -> Any:  # noqa: ANN401 - JSON
+    if data is None:
+        return None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode("ascii")}
+
+
+def _bytes(said: Any) -> bytes | None:  # noqa: ANN401 - JSON
+    if said is None:
+        return None
+    if isinstance(said, str):
+        return said.encode("utf-8")
+    return base64.b64decode(said["base64"], validate=True)
+
+
+def pack(records: Sequence[ArchivedRecord]) -> tuple[bytes, bytes]:
+    """(JSON lines, the same compressed). The same records always give the same bytes."""
+    lines = []
+    for record in records:
+        said = {"offset": record.offset, "timestamp_ms": record.timestamp_ms, "key": _text(record.key), "value": _text(record.value)}
+        if record.headers:
+            said["headers"] = [[name, _text(value)] for name, value in record.headers]
+        lines.append(json.dumps(said, ensure_ascii=False, separators=(",", ":")))
+    raw = ("\n".join(lines) + "\n").encode("utf-8")
+    return raw, zstd.compress(raw, level=_LEVEL)
+
+
+def unpack(compressed: bytes) -> tuple[bytes, list[ArchivedRecord]]:
+    """(JSON lines, records). Raises SegmentDamaged."""
+    try:
+        decompressor = zstd.ZstdDecompressor()
+        raw = decompressor.decompress(compressed, max_length=MOST_RAW_BYTES)
+        if not decompressor.eof:
+            raise SegmentDamaged("is cut short")
+        records = [_record(json.loads(line)) for line in raw.decode("utf-8").split("\n")[:-1]]
+    except SegmentDamaged:
+        raise
+    except (zstd.ZstdError, ValueError, KeyError, TypeError) as error:
+        raise SegmentDamaged(f"cannot be read: {error}") from error
+    return raw, records
+
+
+def _record(said: dict[str, Any]) -> ArchivedRecord:
+    headers = tuple((str(name), _bytes(value) or b"") for name, value in said.get("headers", ()))
+    return ArchivedRecord(int(said["offset"]), int(said["timestamp_ms"]), _bytes(said["key"]), _bytes(said["value"]), headers)
+
+
+# -- manifests -------------------------------------------------------------------------------------
+
+
+def manifest_of(
+    log_id: str, topic: str, partition: int, records: Sequence[ArchivedRecord], raw: bytes, compressed: bytes, previous: str
+) -> Manifest:
+    """The manifest of a segment of these records."""
+    return Manifest(
+        log_id, topic, partition, records[0].offset, records[-1].offset, len(records), sha256(raw), sha256(compressed),
+        len(compressed), records[0].timestamp_ms, records[-1].timestamp_ms, previous,
+    )  # fmt: skip
+
+
+def write_manifest(manifest: Manifest) -> bytes:
+    """The manifest as JSON."""
+    return (json.dumps({"format": FORMAT, **manifest._asdict()}, indent=1) + "\n").encode("utf-8")
+
+
+def read_manifest(data: bytes) -> Manifest:
+    """The manifest in these bytes. Raises SegmentDamaged."""
+    try:
+        said = json.loads(data)
+        if said.pop("format") != FORMAT:
+            raise SegmentDamaged("was written by a newer release: upgrade this one")
+        return Manifest(**said)
+    except SegmentDamaged:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SegmentDamaged(f"is no manifest: {error}") from error
+
+
+def check(manifest: Manifest, compressed: bytes) -> list[ArchivedRecord]:
+    """The records of a segment that is exactly what its manifest says. Raises SegmentDamaged saying what is not."""
+    if len(compressed) != manifest.size:
+        raise SegmentDamaged(f"has {len(compressed)} bytes instead of {manifest.size}")
+    if sha256(compressed) != manifest.sha256:
+        raise SegmentDamaged("has another SHA-256 than its manifest says")
+    raw, records = unpack(compressed)
+    if sha256(raw) != manifest.raw_sha256:
+        raise SegmentDamaged("holds other lines than its manifest says")
+    offsets = [record.offset for record in records]
+    if offsets != list(range(manifest.first, manifest.last + 1)) or len(records) != manifest.records:
+        raise SegmentDamaged(f"does not hold offsets {manifest.first} to {manifest.last}")
+    return records
+
+
+# -- head ------------------------------------------------------------------------------------------
+
+
+def write_head(log_id: str, ends: Iterable[tuple[str, int, int, str]], *, demo: bool, written_ms: int) -> bytes:
+    """`head.json`: for each (topic, partition) the next offset and the digest of the last manifest."""
+    heads = {f"{topic}/{partition}": {"next": following, "manifest": digest} for topic, partition, following, digest in sorted(ends)}
+    said = {"format": FORMAT, "log_id": log_id, "demo": demo, "written_ms": written_ms, "heads": heads}
+    return (json.dumps(said, indent=1) + "\n").encode("utf-8")
+
+
+class Head(NamedTuple):
+    """What `head.json` says."""
+
+    log_id: str
+    demo: bool
+    written_ms: int
+    heads: dict[tuple[str, int], tuple[int, str]]
+
+
+def read_head(data: bytes) -> Head:
+    """Raises SegmentDamaged."""
+    try:
+        said = json.loads(data)
+        heads = {}
+        for place, end in said["heads"].items():
+            topic, _, partition = place.rpartition("/")
+            heads[topic, int(partition)] = (int(end["next"]), str(end["manifest"]))
+        return Head(str(said["log_id"]), bool(said["demo"]), int(said["written_ms"]), heads)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SegmentDamaged(f"is no head: {error}") from error
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,79 @@
+"""The archiver: keeps the archive at most a minute behind the log.
+
+Its group says whose partitions it looks after; how far it is, the archive itself says. So it acknowledges at once and reads from the log what it
+writes: after any crash it goes on behind the last manifest, and the archive being away for days costs nothing but the wait.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import ClassVar
+
+from streams.backup import ARCHIVED, ArchiveWriter
+from streams.errors import ArchiveDamaged, ArchiveUnavailable
+from streams.ports import Archive, Clock, Log, Record
+from streams.role import MakeApp, Role
+
+logger = logging.getLogger("iv3.archiver")
+
+FLUSH_S = 30.0  # with a retry it stays below the minute that is promised
+_FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 60.0
+_LAST_FLUSH_S = 1.5  # a stop waits no longer; what is left goes out at the next start
+
+
+class Archiver(Role):
+    """Journal, forecasts, alerts and dead letters into segments."""
+
+    name = "archiver"
+    topics = ARCHIVED
+    batch: ClassVar[int] = 500
+
+    def __init__(self, log: Log, clock: Clock, make_app: MakeApp, archive: Archive, *, demo: bool = False, flush_s: float = FLUSH_S) -> None:
+        super().__init__(log, clock, make_app)
+        self._writer = ArchiveWriter(log, archive, clock, demo=demo)
+        self._flush_s = flush_s
+        self._new = asyncio.Event()
+        self._failing = ""
+        self.archived_ms = 0
+
+    async def handle_batch(self, records: Sequence[Record]) -> None:
+        """There is something to archive."""
+        del records
+        self._new.set()
+
+    async def work(self) -> None:
+        """Flush soon after something came."""
+        retry = _FIRST_RETRY_S
+        while True:
+            try:
+                await self._writer.catch_up()
+            except (ArchiveUnavailable, ArchiveDamaged) as error:
+                if str(error) != self._failing:
+                    logger.warning("the archive is not kept up: %s", error)
+                self._failing = str(error)
+                await asyncio.sleep(retry)
+                retry = min(retry * 2, _LONGEST_RETRY_S)
+                continue
+            self._failing, retry = "", _FIRST_RETRY_S
+            self.archived_ms = self.clock.now_ms()
+            self._new.clear()
+            if not self._writer.waiting():
+                await self._new.wait()
+            await asyncio.sleep(self._flush_s)
+
+    async def closed(self) -> None:
+        """One more flush, if it is quick."""
+        if self._failing or not self._writer.waiting():
+            return
+        try:
+            await asyncio.wait_for(self._writer.catch_up(), _LAST_FLUSH_S)
+        except (TimeoutError, ArchiveUnavailable, ArchiveDamaged):
+            logger.info("the last records are archived at the next start")
+
+    def waiting(self) -> int:
+        """Records that are not archived yet."""
+        return self._writer.waiting()
+
+    def trouble(self) -> str:
+        """Why the archive is not kept up, or an empty string."""
+        return self._failing

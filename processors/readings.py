@@ -6,6 +6,7 @@ higher-ranked source has one within `window_s`; a fold that sees them as they co
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 from schemas.envelope import Event
@@ -107,7 +108,8 @@ class Line:
 
     def _learn_cadence(self) -> None:
         """The median step of the last readings, between one minute and fifteen."""
-        steps = sorted(b.time_ms - a.time_ms for a, b in zip(self.recent[-8:], self.recent[-7:], strict=False))
+        tail = self.recent[-8:]
+        steps = sorted(b.time_ms - a.time_ms for a, b in pairwise(tail))
         if len(steps) >= 3:
             self.cadence_s = min(900.0, max(60.0, round(steps[len(steps) // 2] / 60_000) * 60.0))
 

@@ -152,7 +152,7 @@ class Alerter(Role):
         for person, partition in list(self._where.items()):
             watch = self.people[person]
             async with self._locks[partition]:
-                await self._decide(watch, partition, (watch.newest_offset, watch.foreseen, moment), trouble)
+                await self._decide(watch, partition, watch.tick_place(moment), trouble)
         self.ticks += 1
         if not trouble:
             self.evaluated_ms = moment

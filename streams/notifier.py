@@ -79,8 +79,11 @@ class AlarmNotifier(Role):
         return start
 
     def _fold_one(self, record: Record) -> None:
-        for step in self.outboxes[record.partition].evolve(self.event_of(record)):
-            self._wake[step.target].set()
+        outbox = self.outboxes[record.partition]
+        due = outbox.evolve(self.event_of(record))
+        for target in {step.target for step in due} | {target for _, target in outbox.to_clear}:
+            if target in self._wake:
+                self._wake[target].set()
 
     async def handle(self, record: Record) -> None:
         """Fold it in; the scheduler does the rest."""
@@ -131,6 +134,7 @@ class AlarmNotifier(Role):
         while True:
             todo = [(step, due) for step, due in self.waiting() if step.target == name]
             if not todo:
+                await self._clear_ended(name, target)
                 self._wake[name].clear()
                 await self._wake[name].wait()
                 continue
@@ -199,6 +203,20 @@ class AlarmNotifier(Role):
                 shown.discard(old)
             if step.step == ALL_CLEAR:
                 outbox.shown.pop((step.episode, step.target), None)
+
+    async def _clear_ended(self, name: str, target: Notifier) -> None:
+        """Take off the phone what ended without a word. What ended longer ago than the server remembers is let be."""
+        for outbox in self.outboxes.values():
+            for episode, of in [key for key in outbox.to_clear if key[1] == name]:
+                ended_ms = outbox.to_clear.pop((episode, of))
+                shown = outbox.shown.pop((episode, of), set())
+                if self.clock.now_ms() - ended_ms > _ASK_BACK_S * 1000:
+                    continue
+                for step in sorted(shown):
+                    try:
+                        await target.clear(Step(episode, step, of).sequence_id)
+                    except StreamError as error:
+                        logger.info("an old notification stays on the phone: %s", error)
 
     async def _write(self, due: Due, data: Fact, step: Step) -> None:
         now_ms = self.clock.now_ms()

@@ -41,6 +41,7 @@ RECHECK_AFTER_TREATED_MIN = 15
 PREDICTED_LOW_LASTS_MS = 60 * _MIN
 PREDICTED_LOW_PAUSE_MS = 20 * _MIN
 LATE_FORECASTS = 3
+SETTLED_MS = 15 * _MIN
 LOWS: tuple[AlertKind, ...] = ("urgent_low", "low")
 _CLEAR_READINGS = 2
 _CLEAR_FRESH_MS = 10 * _MIN
@@ -89,7 +90,9 @@ def _at_forecast(watch: Watch, mine: dict[str, Episode], episodes: Episodes, now
 def _system(watch: Watch, mine: dict[str, Episode], now_ms: int, runtime: Runtime) -> list[AlertEvent]:
     """Something of iv3 itself does not work as it should; the sentence says what."""
     episode = mine.get("system")
-    reason = runtime.trouble or ("forecasts are late" if watch.late_forecasts >= LATE_FORECASTS else "")
+    settled = now_ms - runtime.started_ms >= SETTLED_MS  # at a start, history is worked off first
+    late = settled and watch.late_forecasts >= LATE_FORECASTS and not watch.foreseen
+    reason = runtime.trouble or ("forecasts are late" if late else "")
     if reason:
         condition = Condition("system", f"{reason}/{now_ms}", 4, URGENCY["system"], evidence_of(watch, reason=reason))
         return _openings([condition], mine, watch, now_ms)
@@ -240,9 +243,19 @@ def _due_again(watch: Watch, episode: Episode, now_ms: int) -> bool:
         treated = watch.acknowledged.get(episode.id, (0, "", False))[2]
         minutes = RECHECK_AFTER_TREATED_MIN if treated else AGAIN_AFTER_ACK_MIN.get(episode.kind, 60)
         return _still(watch, episode) and now_ms - episode.acknowledged_ms >= minutes * _MIN
+    if episode.kind in LOWS and _rising_out(watch, now_ms):
+        return False  # on the way to the all-clear: it would say what is no longer so
     waits = REPEATS_MIN[episode.kind]
     wait = waits[min(episode.step, len(waits)) - 1]
     return now_ms - episode.rang_ms >= wait * _MIN
+
+
+def _rising_out(watch: Watch, now_ms: int) -> bool:
+    """Whether a fresh reading is in range again. Without fresh data nobody may hope so."""
+    newest = watch.line.newest
+    if newest is None or now_ms - newest.time_ms > _CLEAR_FRESH_MS:
+        return False
+    return newest.glucose_mgdl >= watch.profile.limits.low_mgdl
 
 
 def _still(watch: Watch, episode: Episode) -> bool:

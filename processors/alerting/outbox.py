@@ -53,6 +53,7 @@ class Outbox:
     shown: dict[tuple[str, str], set[int]] = field(
         default_factory=dict
     )  # (episode, target) -> delivered steps not yet cleared
+    to_clear: dict[tuple[str, str], int] = field(default_factory=dict)  # ended without a word: (episode, target) -> when
     _opened: dict[str, int] = field(default_factory=dict)
 
     def evolve(self, event: Event) -> list[Step]:
@@ -72,6 +73,8 @@ class Outbox:
             case Delivered(episode=episode, step=step, target=target):
                 self._settle(Step(episode, step, target), "delivered")
                 self.shown.setdefault((episode, target), set()).add(step)
+                if step == ALL_CLEAR:
+                    self.shown.pop((episode, target))
             case Undeliverable(episode=episode, step=step, target=target):
                 self._settle(Step(episode, step, target), "undeliverable")
             case _:
@@ -101,7 +104,10 @@ class Outbox:
             step = Step(change.episode, number, target)
             if target not in self.armed or step in self.done or step in self.due:
                 continue
-            if closing and (change.quiet or change.change == "expired" or not self._was_told(step)):
+            if closing and (change.quiet or change.change == "expired"):
+                self.to_clear[change.episode, target] = ms(change.at)
+                continue
+            if closing and not self._was_told(step):
                 continue
             event = change.model_copy(update={"step": number})
             self.due[step] = Due(event, person, opened, closed=False)

@@ -7,6 +7,7 @@ from typing import Any
 from processors.entries import EntryVersion, entry_id_of, evolve_entry, is_entry_event
 from processors.profiles import DEFAULT, action_of
 from processors.readings import Line, Reading, reading_of
+from schemas.alerts import Place
 from schemas.envelope import Event, decode, encode, make
 from schemas.facts import (
     AlertAcknowledged,
@@ -107,6 +108,10 @@ class Watch:
         """1 once the forecast of the newest reading is known, else 0: the second part of a place."""
         return int(self.forecast is not None and self.forecast.pos == self.newest_offset)
 
+    def tick_place(self, now_ms: int) -> Place:
+        """The place of a tick: behind everything of this person that was folded."""
+        return (self.offset - 1, self.foreseen, now_ms)
+
     # -- what rules ask ----------------------------------------------------------------------------
 
     def doses(self, action: str) -> list[tuple[int, float, str]]:
@@ -149,6 +154,7 @@ class Watch:
             "snoozes": self.snoozes,
             "acknowledged": self.acknowledged,
             "forecast": self.forecast.model_dump(mode="json") if self.forecast else None,
+            "late_forecasts": self.late_forecasts,
         })  # fmt: skip
 
     @classmethod
@@ -169,6 +175,7 @@ class Watch:
                 watch.entries[entry.id] = entry._replace(revision=revision, deleted=deleted)
         watch.snoozes = raw["snoozes"]
         watch.acknowledged = {episode: (row[0], row[1], row[2]) for episode, row in raw["acknowledged"].items()}
+        watch.late_forecasts = raw["late_forecasts"]
         if raw["forecast"]:
             watch.forecast = ForecastMade.model_validate_json(json.dumps(raw["forecast"]))
         return watch

@@ -288,20 +288,25 @@ async def test_an_empty_archive_says_so(archive: Any) -> None:
 @pytest.mark.timeout(120)
 async def test_a_restore_that_is_killed_leaves_the_whole_log_or_none(tmp_path: Path, log: SqliteLog) -> None:
     archive = FolderArchive(tmp_path / "archive")
-    await fill(log, 3_000)
+    for n in range(40):
+        await log.append(JOURNAL, f"p{n}", [b"x" * 300] * 500)
+    await fill(log, 100)
     await ArchiveWriter(log, archive, SystemClock()).catch_up()
     whole = sum(len(records) for records in (await dump(log)).values())
     rnd, target = random.Random(5), tmp_path / "new"
     code = (
         "import asyncio, sys, pathlib\nfrom streams.archives.folder import FolderArchive\nfrom streams.restore import restore\n"
+        "print('begun', flush=True)\n"
         f"asyncio.run(restore(FolderArchive(pathlib.Path({str(tmp_path / 'archive')!r})), pathlib.Path({str(target)!r})))"
     )
     killed = 0
     for _ in range(12):
-        process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-        time.sleep(rnd.uniform(0.25, 0.75))
-        process.send_signal(signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(rnd.uniform(0.0, 0.4))
+            process.send_signal(signal.SIGKILL)
+            killed += process.wait() == -signal.SIGKILL
         if (target / "log.db").exists():
             opened = SqliteLog(target / "log.db")
             assert sum(dict(opened.heads).values()) == whole

@@ -1,0 +1,493 @@
+"""What is decided: one person, a script of readings, ticks and answers, and what is said because of it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processors.alerting.decide import decide
+from processors.alerting.episodes import Episodes
+from processors.alerting.rules import Runtime
+from processors.alerting.watch import Watch
+from processors.forecasting import Outlook
+from schemas.alerts import AlertEvent, AlertsDecided
+from schemas.envelope import Event, make
+from schemas.facts import (
+    AlertAcknowledged,
+    AlertsSnoozed,
+    CarbsEaten,
+    DeviceStarted,
+    EntryDeleted,
+    GlucoseRead,
+    Insulin,
+    InsulinTaken,
+    ProfileChanged,
+    SourceStateChanged,
+)
+from schemas.forecasts import ForecastMade
+from schemas.model import Fact, at_ms
+
+T0 = 1_795_500_000_000
+MIN = 60_000
+INSULINS = (
+    Insulin(name="Humalog", action="rapid", duration_min=300, peak_min=75),
+    Insulin(name="Tresiba", action="long", duration_min=2520, every_h=24),
+)
+
+
+@dataclass
+class Night:
+    """Plays inputs through watch, decide and episodes as the alerter does; keeps the inputs for a redelivery."""
+
+    watch: Watch = field(default_factory=lambda: Watch("me"))
+    outlook: Outlook = field(default_factory=Outlook)
+    episodes: Episodes = field(default_factory=Episodes)
+    runtime: Runtime = field(default_factory=lambda: Runtime(T0 - MIN))
+    offset: int = -1
+    now: int = T0
+    said: list[AlertEvent] = field(default_factory=list)
+    inputs: list[Any] = field(default_factory=list)
+    foresees: bool = True
+
+    def fact(self, data: Fact, at: int | None = None, name: str | None = None, *, now: int | None = None) -> None:
+        self.offset += 1
+        self.now = max(self.now, now if now is not None else self.now)
+        event = make(
+            data, id=name or f"e{self.offset}", source="dexcom-share", subject="me", time=at_ms(at if at is not None else self.now),
+            recordedtime=at_ms(self.now), actor="Dad",
+        )  # fmt: skip
+        self._input(("fact", event, self.offset, self.now))
+        forecast = self.outlook.take(event, self.offset)
+        if self.foresees and isinstance(forecast, ForecastMade):
+            self._input(("forecast", forecast, self.offset, self.now))
+
+    def read(self, glucose: float, minutes: float, *, late: float = 0) -> None:
+        """A reading `minutes` after T0, seen `late` minutes after that."""
+        at = T0 + int(minutes * MIN)
+        self.fact(GlucoseRead(glucose_mgdl=glucose, trend="Flat"), at, f"r{at}", now=at + int(late * MIN))
+
+    def tick(self, minutes: float) -> None:
+        self.now = max(self.now, T0 + int(minutes * MIN))
+        self._input(("tick", None, self.watch.newest_offset, self.now))
+
+    def ticks(self, start: float, end: float, step: float = 1 / 6) -> None:
+        for n in range(int((end - start) / step) + 1):
+            self.tick(start + n * step)
+
+    def _input(self, given: Any) -> None:
+        self.inputs.append(given)
+        self.said += apply(given, self.watch, self.episodes, self.runtime)
+
+    def heard(self) -> list[tuple[str, str, int]]:
+        return [(e.kind, e.change, e.step) for e in self.said]
+
+    def rings(self, kind: str) -> list[float]:
+        """Minutes after T0 at which an alarm of this kind rang."""
+        return [round((int(e.at.timestamp() * 1000) - T0) / MIN, 1) for e in self.said if e.kind == kind and e.change in ("opened", "escalated")]
+
+
+def apply(given: Any, watch: Watch, episodes: Episodes, runtime: Runtime) -> list[AlertEvent]:
+    kind, data, offset, now = given
+    if kind == "fact":
+        if offset >= watch.offset:
+            watch.take(data, offset)
+        place = (offset, 0, 0)
+    elif kind == "forecast":
+        if not watch.foresee(data):
+            return []
+        place = (data.pos, 1, 0)
+    else:
+        place = watch.tick_place(now)
+    decided = decide(watch, episodes, place, now, runtime)
+    return episodes.evolve("me", decided) if decided is not None else []
+
+
+def a_source(night: Night) -> None:
+    night.fact(SourceStateChanged(state="ok"))
+
+
+# -- lows ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("glucose", "kind"), [(55, "urgent_low"), (39, "urgent_low"), (56, "low"), (69, "low"), (70, None), (180, None)])
+def test_a_reading_opens_what_it_calls_for(glucose: float, kind: str | None) -> None:
+    night = Night()
+    night.read(glucose, 0)
+    assert [e.kind for e in night.said] == ([kind] if kind else [])
+
+
+def test_nothing_is_opened_by_a_reading_older_than_a_quarter_of_an_hour() -> None:
+    night = Night()
+    night.read(50, 0, late=15.1)
+    assert night.said == []
+    night.read(50, 16, late=14.9)
+    assert night.heard() == [("urgent_low", "opened", 1)]
+
+
+def test_the_all_clear_needs_two_readings_of_80_the_newest_fresh() -> None:
+    night = Night()
+    for minutes, glucose in ((0, 65), (5, 82), (10, 79), (15, 80)):
+        night.read(glucose, minutes)
+    assert night.heard() == [("low", "opened", 1)]
+    night.read(81, 20, late=11)
+    assert night.heard() == [("low", "opened", 1)]
+    night.read(90, 35)
+    assert night.heard()[-1] == ("low", "resolved", 1)
+
+
+def test_missing_data_never_ends_a_low() -> None:
+    night = Night()
+    a_source(night)
+    night.read(65, 0)
+    night.ticks(1, 240, 5)
+    assert ("low", "resolved", 1) not in night.heard()
+    assert ("me", "low") in night.episodes.open
+
+
+def test_an_urgent_low_takes_over_a_low_without_a_word() -> None:
+    night = Night(foresees=False)
+    night.read(65, 0)
+    night.read(54, 5)
+    assert [(e.kind, e.change, e.quiet) for e in night.said] == [
+        ("low", "opened", False), ("low", "resolved", True), ("urgent_low", "opened", False),
+    ]  # fmt: skip
+    night.read(65, 10)
+    assert len(night.said) == 3, "a milder low says nothing while the urgent one is open"
+
+
+def test_an_unanswered_urgent_low_rings_after_5_10_and_10_minutes() -> None:
+    night = Night()
+    for minutes in range(0, 50, 5):
+        night.read(50, minutes)
+        night.ticks(minutes, minutes + 4.9)
+    assert night.rings("urgent_low") == pytest.approx([0, 5, 15, 25, 35, 45], abs=0.2)
+
+
+def test_a_low_rings_again_after_15_minutes_and_then_through() -> None:
+    night = Night(foresees=False)
+    for minutes in range(0, 35, 5):
+        night.read(65, minutes)
+        night.ticks(minutes, minutes + 4.9)
+    assert night.rings("low") == pytest.approx([0, 15, 30], abs=0.2)
+    assert [e.priority for e in night.said] == [4, 5, 5]
+
+
+def test_it_does_not_ring_again_while_a_fresh_reading_is_back_in_range() -> None:
+    night = Night()
+    night.read(50, 0)
+    night.read(75, 4)
+    night.ticks(4, 13.9)
+    assert night.rings("urgent_low") == [0]
+    night.ticks(14.2, 16)
+    assert len(night.rings("urgent_low")) == 2, "a reading that is no longer fresh reassures nobody"
+
+
+def test_an_answer_stops_it_and_a_low_that_stays_urgent_rings_after_half_an_hour() -> None:
+    night = Night()
+    night.read(50, 0)
+    night.fact(AlertAcknowledged(episode=night.said[0].episode), now=T0 + 2 * MIN)
+    assert night.heard()[-1] == ("urgent_low", "acknowledged", 1)
+    for minutes in range(5, 40, 5):
+        night.read(50, minutes)
+        night.ticks(minutes, minutes + 4.9)
+    assert night.rings("urgent_low") == pytest.approx([0, 32], abs=0.2)
+
+
+def test_treated_looks_again_after_a_quarter_of_an_hour() -> None:
+    night = Night()
+    night.read(65, 0)
+    night.fact(AlertAcknowledged(episode=night.said[-1].episode, treated=True), now=T0 + MIN)
+    for minutes in range(5, 25, 5):
+        night.read(66, minutes)
+        night.ticks(minutes, minutes + 4.9)
+    assert night.rings("low") == pytest.approx([0, 16], abs=0.2)
+
+
+def test_a_snooze_holds_for_its_kind_and_hides_no_other() -> None:
+    night = Night(foresees=False)
+    night.fact(AlertsSnoozed(kind="low", until=at_ms(T0 + 30 * MIN)))
+    night.fact(AlertsSnoozed(kind="high", until=at_ms(T0 + 600 * MIN)))
+    night.read(65, 5)
+    assert night.said == []
+    night.read(50, 10)
+    assert night.heard() == [("urgent_low", "opened", 1)]
+    night.read(90, 15)
+    night.read(90, 20)
+    night.read(65, 31)
+    assert night.heard()[-1] == ("low", "opened", 1)
+
+
+# -- stale -----------------------------------------------------------------------------------------
+
+
+def test_no_readings_warns_after_15_minutes_then_rings_through_then_hourly() -> None:
+    night = Night()
+    a_source(night)
+    night.read(120, 0)
+    night.read(121, 5)
+    night.ticks(5, 180)
+    assert night.rings("stale") == pytest.approx([20.2, 35.2, 95.2, 155.2], abs=0.4)
+    assert [e.priority for e in night.said] == [4, 5, 5, 5]
+
+
+def test_lost_while_low_rings_through_after_two_cadences_and_a_minute() -> None:
+    night = Night()
+    a_source(night)
+    for n, glucose in enumerate((95, 90, 85, 79)):
+        night.read(glucose, 5 * n)
+    night.ticks(15, 40)
+    stale = [e for e in night.said if e.kind == "stale"][0]
+    assert night.rings("stale")[0] == pytest.approx(26.2, abs=0.3)
+    assert (stale.priority, stale.urgency) == (5, 1)
+
+
+def test_nothing_is_stale_before_the_source_has_answered_once_since_the_start() -> None:
+    night = Night(runtime=Runtime(T0 + 600 * MIN))
+    a_source(night)
+    night.read(120, 0)
+    night.tick(601)
+    assert night.said == []
+    night.fact(SourceStateChanged(state="unreachable", reason="timeout"), now=T0 + 602 * MIN)
+    night.tick(603)
+    (stale,) = night.said
+    assert "does not answer" in stale.evidence.reason
+
+
+def test_a_warming_up_sensor_is_not_stale() -> None:
+    night = Night()
+    a_source(night)
+    night.read(120, 0)
+    night.fact(DeviceStarted(device="sensor", warm_up_minutes=30), at=T0 + 3 * MIN, now=T0 + 3 * MIN)
+    night.ticks(4, 47)
+    assert night.said == []
+    night.ticks(47, 50)
+    assert night.heard() == [("stale", "opened", 1)]
+
+
+def test_readings_that_are_back_end_it_and_other_news_does_not() -> None:
+    night = Night()
+    a_source(night)
+    for n, glucose in enumerate((85, 82, 78)):
+        night.read(glucose, 5 * n)
+    night.ticks(10, 22)
+    assert night.heard()[-1][0] == "stale"
+    night.fact(CarbsEaten(grams=15), now=T0 + 22 * MIN)
+    assert night.heard()[-1] == ("stale", "opened", 1), "an entry is no reading"
+    night.read(90, 23)
+    assert ("stale", "resolved", 1) in night.heard()
+
+
+# -- foreseen, high, long-acting -------------------------------------------------------------------
+
+
+def falling(night: Night) -> None:
+    for n, glucose in enumerate((150, 138, 122, 106, 88)):
+        night.read(glucose, 5 * n)
+
+
+def test_a_low_is_foreseen_once_and_does_not_flicker() -> None:
+    night = Night()
+    falling(night)
+    assert night.heard() == [("predicted_low", "opened", 1)]
+    night.read(78, 25)
+    assert len(night.said) == 1
+    night.read(68, 30)
+    assert [(e.kind, e.change, e.quiet) for e in night.said[1:]] == [("predicted_low", "resolved", True), ("low", "opened", False)]
+
+
+def test_a_low_that_did_not_come_ends_and_stays_quiet_for_a_while() -> None:
+    night = Night()
+    falling(night)
+    for n, glucose in enumerate((86, 90)):
+        night.read(glucose, 25 + 5 * n)
+    assert night.heard()[-1] == ("predicted_low", "resolved", 1)
+    opened = len(night.rings("predicted_low"))
+    night.read(84, 35)
+    night.read(73, 40)
+    assert len(night.rings("predicted_low")) == opened
+
+
+def test_carbs_without_a_bolus_hold_a_foreseen_low_back_and_with_one_they_do_not() -> None:
+    for bolus in (False, True):
+        night = Night()
+        night.fact(ProfileChanged(insulins=INSULINS))
+        for n, glucose in enumerate((140, 134, 128, 121)):
+            night.read(glucose, 5 * n)
+        night.fact(CarbsEaten(grams=15), now=T0 + 16 * MIN)
+        if bolus:
+            night.fact(InsulinTaken(units=3, insulin="Humalog"), now=T0 + 17 * MIN)
+        before = len(night.said)
+        night.read(112, 20)
+        forecast = night.watch.forecast
+        assert forecast is not None
+        if before == 0 and forecast.p_low <= 0.5 and forecast.mean_mgdl[3] < 70:
+            assert bool(night.said) == bolus
+
+
+def test_a_high_must_last_an_hour_and_waits_longer_after_a_meal_with_a_bolus() -> None:
+    night = Night()
+    for minutes in range(0, 65, 5):
+        night.read(250, minutes)
+    assert night.rings("high") == [60]
+    meal = Night()
+    meal.fact(ProfileChanged(insulins=INSULINS))
+    meal.fact(CarbsEaten(grams=60), at=T0 - 30 * MIN)
+    meal.fact(InsulinTaken(units=6, insulin="Humalog"), at=T0 - 30 * MIN)
+    for minutes in range(0, 150, 5):
+        meal.read(250, minutes)
+    assert meal.rings("high") == [125]
+    meal2 = Night()
+    for minutes in range(0, 65, 5):
+        meal2.read(239, minutes)
+    assert meal2.said == []
+
+
+def a_profile(night: Night) -> None:
+    night.fact(ProfileChanged(insulins=INSULINS, no_long_acting_h=26))
+
+
+def test_no_long_acting_logged_is_told_hourly_until_one_is_logged_even_back_dated() -> None:
+    night = Night()
+    a_profile(night)
+    night.fact(InsulinTaken(units=18, insulin="Tresiba"), at=T0 - 25 * 60 * MIN, name="dose")
+    night.ticks(0, 200, 1)
+    assert night.rings("no_long_acting") == pytest.approx([61, 121, 181], abs=1.1)
+    night.fact(InsulinTaken(units=18, insulin="Tresiba"), at=T0 - 60 * MIN, name="late")
+    assert night.heard()[-1][:2] == ("no_long_acting", "resolved")
+    night.fact(EntryDeleted(entry_id="late", revision=2))
+    night.tick(205)
+    assert night.heard()[-1][:2] == ("no_long_acting", "opened")
+
+
+def test_without_a_long_acting_dose_on_record_nobody_is_told_anything() -> None:
+    night = Night()
+    a_profile(night)
+    night.fact(InsulinTaken(units=4, insulin="Humalog"), at=T0 - 100 * 60 * MIN)
+    night.ticks(0, 100, 10)
+    assert night.said == []
+
+
+# -- redelivery ------------------------------------------------------------------------------------
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("read"), st.sampled_from([39, 50, 54, 60, 66, 69, 72, 79, 80, 85, 100, 130, 180, 250, 310])),
+        st.tuples(st.just("gap"), st.integers(1, 60)),
+        st.tuples(st.just("ack"), st.booleans()),
+        st.tuples(st.just("dose"), st.sampled_from(["Humalog", "Tresiba"])),
+        st.tuples(st.just("carbs"), st.integers(5, 60)),
+        st.tuples(st.just("snooze"), st.sampled_from(["low", "high", "urgent_low"])),
+    ),
+    max_size=40,
+)
+
+
+def play(script: list[Any]) -> Night:
+    night = Night()
+    a_profile(night)
+    a_source(night)
+    minutes = 0.0
+    for what, value in script:
+        if what == "read":
+            minutes += 5
+            night.read(float(value), minutes)
+        elif what == "gap":
+            night.ticks(minutes, minutes + value, 1)
+            minutes += value
+        elif what == "ack":
+            for episode in list(night.episodes.of("me").values()):
+                night.fact(AlertAcknowledged(episode=episode.id, treated=value))
+        elif what == "dose":
+            night.fact(InsulinTaken(units=3, insulin=value))
+        elif what == "carbs":
+            night.fact(CarbsEaten(grams=float(value)))
+        else:
+            night.fact(AlertsSnoozed(kind=value, until=at_ms(night.now + 20 * MIN)))
+        night.tick((night.now - T0) / MIN)
+    return night
+
+
+@settings(max_examples=120, deadline=None)
+@given(steps, st.integers(0, 10_000), st.integers(0, 10_000))
+def test_whatever_is_redelivered_decides_nothing_again(script: list[Any], crash: int, back: int) -> None:
+    """The journal comes again from any place, met by decisions that are already ahead of it."""
+    whole = play(script)
+    inputs = [i for i in whole.inputs if i[0] != "tick"]
+    crashed = crash % (len(inputs) + 1)
+    start = back % (crashed + 1)
+    watch = Watch("me")
+    for kind, data, offset, _ in inputs[:start]:
+        if kind == "fact":
+            watch.take(data, offset)
+        else:
+            watch.foresee(data)
+    episodes = Episodes()
+    for event in decisions(whole, inputs[crashed - 1][3] if crashed else T0 - 1):
+        episodes.evolve("me", event)
+    again = [said for given_ in inputs[start:crashed] for said in apply((*given_[:3], whole.now + MIN), watch, episodes, whole.runtime)]
+    through = episodes.through.get("me", (-1, 0, 0))
+    late = [given_ for given_ in inputs[start:crashed] if (given_[2], int(given_[0] == "forecast"), 0) > through]
+    assert not again or late, "something at or before what was decided was decided again"
+    assert len({k for k in episodes.open}) == len(episodes.open)
+
+
+def decisions(night: Night, until_ms: int) -> list[AlertsDecided]:
+    """The records that were written up to a moment, by playing again."""
+    watch, episodes, found = Watch("me"), Episodes(), []
+    for given_ in night.inputs:
+        kind, data, offset, now = given_
+        if now > until_ms:
+            break
+        if kind == "fact" and offset >= watch.offset:
+            watch.take(data, offset)
+        if kind == "forecast" and not watch.foresee(data):
+            continue
+        place = (offset, 0, 0) if kind == "fact" else (data.pos, 1, 0) if kind == "forecast" else watch.tick_place(now)
+        decided = decide(watch, episodes, place, now, night.runtime)
+        if decided is not None:
+            episodes.evolve("me", decided)
+            found.append(decided)
+    return found
+
+
+@settings(max_examples=80, deadline=None)
+@given(steps)
+def test_there_are_never_two_open_episodes_of_a_kind_and_every_one_opened_first(script: list[Any]) -> None:
+    night = play(script)
+    open_now: dict[str, str] = {}
+    for event in night.said:
+        if event.change == "opened":
+            assert event.kind not in open_now
+            open_now[event.kind] = event.episode
+        else:
+            assert open_now.get(event.kind) == event.episode
+            if event.change in ("resolved", "expired"):
+                del open_now[event.kind]
+    assert night.episodes.no_ops == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps, st.integers(0, 1000))
+def test_a_snapshot_anywhere_changes_nothing(script: list[Any], cut: int) -> None:
+    whole = play(script)
+    watch, episodes, said = Watch("me"), Episodes(), []
+    at = cut % (len(whole.inputs) + 1)
+    for n, given_ in enumerate(whole.inputs):
+        if n == at:
+            watch = Watch.load(watch.dump(), watch.offset)
+        said += apply(given_, watch, episodes, whole.runtime)
+    assert said == whole.said
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 20), st.integers(39, 401)), max_size=60), st.integers(0, 1000))
+def test_a_forecasters_snapshot_anywhere_changes_nothing(rows: list[Any], cut: int) -> None:
+    whole, halved, at = Outlook(), Outlook(), 0
+    for n, (minutes, glucose) in enumerate(rows):
+        at += minutes
+        event: Event = make(GlucoseRead(glucose_mgdl=float(glucose)), id=f"r{n}", source="s", subject="me", time=at_ms(T0 + at * MIN), recordedtime=at_ms(T0))
+        if n == cut % (len(rows) + 1):
+            halved = Outlook.load(halved.dump(), halved.offset)
+        assert halved.take(event, n) == whole.take(event, n)

@@ -23,9 +23,11 @@ def main(paths: list[str]) -> int:
                 continue
             reason = skipped.get("message", "")
             expected = any(word in reason for word in EXPECTED) and not (ABSENT in reason and shared)
-            print(f"{'expected' if expected else 'UNEXPECTED'} skip: {case.get('classname')}::{case.get('name')}: {reason}")  # noqa: T201
+            print(
+                f"{'expected' if expected else 'UNEXPECTED'} skip: {case.get('classname')}::{case.get('name')}: {reason}"
+            )
             bad += not expected
-    print(f"{ran} tests ran, {bad} unexpected skips")  # noqa: T201
+    print(f"{ran} tests ran, {bad} unexpected skips")
     return int(bad > 0 or ran == 0)
 
 

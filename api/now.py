@@ -69,7 +69,8 @@ async def now_document(where: Hearing, person: str | None = None) -> dict[str, A
         "alerts": open_alerts(where, person, now_ms),
         "source": _source(where, person),
         "insulins": [
-            insulin.model_dump(include={"name", "action", "duration_min", "peak_min", "every_h"}) for insulin in profile.insulins
+            insulin.model_dump(include={"name", "action", "duration_min", "peak_min", "every_h"})
+            for insulin in profile.insulins
         ],
         "bars": [{"kind": bar.kind, "text": bar.text} for bar in where.bars()],
         "health": [{"key": h.key, "ok": h.ok, "value": h.value, "detail": h.detail} for h in where.health()],

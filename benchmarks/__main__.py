@@ -20,7 +20,9 @@ GROUPS = {
 def main(names: list[str]) -> int:
     """Run the groups named, or all."""
     figures: list[Figure] = []
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}\n")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}\n"
+    )
     print("| figure | measured | reach | |\n|---|---|---|---|")
     for name in names or GROUPS:
         module, _, function = GROUPS[name].partition(":")

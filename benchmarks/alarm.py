@@ -59,7 +59,14 @@ async def _run() -> list[float]:
 async def _one(log: SqliteLog, phone: NtfyStandIn, person: str) -> float:
     before = len(phone.received)
     moment = at_ms(int(time.time() * 1000))
-    event = make(GlucoseRead(glucose_mgdl=62.0, trend="Flat"), id=f"low-{person}", source="bench", subject=person, time=moment, recordedtime=moment)
+    event = make(
+        GlucoseRead(glucose_mgdl=62.0, trend="Flat"),
+        id=f"low-{person}",
+        source="bench",
+        subject=person,
+        time=moment,
+        recordedtime=moment,
+    )
     began = asyncio.get_running_loop().time()
     await log.append(JOURNAL, person, [encode(event)])
     while len(phone.received) == before:

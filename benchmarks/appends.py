@@ -20,7 +20,12 @@ def run() -> list[Figure]:
     ratio = quantile(ours, 0.5) / quantile(raw, 0.5)
     p99 = quantile(ours, 0.99)
     return [
-        Figure("durable append, one at a time, p50", f"{ms(quantile(ours, 0.5))} = {ratio:.2f} × raw apsw", "≤ 2 × raw", ratio <= 2),
+        Figure(
+            "durable append, one at a time, p50",
+            f"{ms(quantile(ours, 0.5))} = {ratio:.2f} × raw apsw",
+            "≤ 2 × raw",
+            ratio <= 2,
+        ),
         Figure("durable append, one at a time, p99", ms(p99), "< 25 ms", p99 < 0.025),
         Figure("durable append, 100 producers", f"{throughput:,.0f} events/s", "≥ 5,000/s", throughput >= 5_000),
     ]

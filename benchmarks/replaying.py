@@ -21,7 +21,9 @@ async def _run(folder: Path) -> list[Figure]:
     log = SqliteLog(folder / "log.db")
     began = time.perf_counter()
     raw = connect(folder / "raw.db")
-    raw.execute("CREATE TABLE log(topic INTEGER, part INTEGER, off INTEGER, k BLOB, v BLOB, PRIMARY KEY(topic, part, off)) WITHOUT ROWID")
+    raw.execute(
+        "CREATE TABLE log(topic INTEGER, part INTEGER, off INTEGER, k BLOB, v BLOB, PRIMARY KEY(topic, part, off)) WITHOUT ROWID"
+    )
     source = connect(folder / "log.db")
     with raw:
         raw.executemany("INSERT INTO log VALUES (?,?,?,?,?)", source.execute("SELECT topic, part, off, k, v FROM log"))

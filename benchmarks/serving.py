@@ -24,7 +24,9 @@ def run() -> list[Figure]:
         now = int(time.time() * 1000)
         asyncio.run(write_year(place / "data", now - 60_000))
         (place / "config.yaml").write_text("iv3: {unit: mmol/L}\n")
-        process = _start(["up", "--data", str(place / "data"), "--config", str(place / "config.yaml"), "--port", "0"], place)
+        process = _start(
+            ["up", "--data", str(place / "data"), "--config", str(place / "config.yaml"), "--port", "0"], place
+        )
         try:
             return [*_asked(place, now), *_weight(process)]
         finally:
@@ -56,8 +58,18 @@ def _asked(folder: Path, now: int) -> list[Figure]:
     return [
         Figure("API: 24 h of readings, p50", ms(p50), "< 2.3 ms (the seed: 23)", p50 < 0.0023),
         Figure("API: 24 h of readings, p99", ms(p99), "< 10 ms", p99 < 0.010),
-        Figure("API: 90 days of readings, p50", ms(quantile(quarter, 0.5)), "< 80 ms (the seed: 2,400)", quantile(quarter, 0.5) < 0.080),
-        Figure("/dtd over 90 days, p50", ms(quantile(report, 0.5)), "< 60 ms (the seed: 1,940)", quantile(report, 0.5) < 0.060),
+        Figure(
+            "API: 90 days of readings, p50",
+            ms(quantile(quarter, 0.5)),
+            "< 80 ms (the seed: 2,400)",
+            quantile(quarter, 0.5) < 0.080,
+        ),
+        Figure(
+            "/dtd over 90 days, p50",
+            ms(quantile(report, 0.5)),
+            "< 60 ms (the seed: 1,940)",
+            quantile(report, 0.5) < 0.060,
+        ),
     ]
 
 
@@ -92,7 +104,9 @@ def _times(url: str, token: str, path: str, many: int) -> list[float]:
 
 def _weight(process: "subprocess.Popen[bytes]") -> list[Figure]:
     """Resident memory of worker and supervisor together, and CPU over 20 idle seconds."""
-    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout.split()
+    children = subprocess.run(
+        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
+    ).stdout.split()
     pids = [process.pid, *map(int, children)]
     time.sleep(3)
     before = sum(_cpu_s(pid) for pid in pids)

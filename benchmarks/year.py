@@ -18,7 +18,9 @@ YEAR_MS = 365 * 86_400_000
 async def write_year(folder: Path, end_ms: int) -> dict[str, int]:
     """A log with a year in it; how many of what."""
     log = SqliteLog(folder / "log.db")
-    events = [_event(n, e.kind, e.value, e.name, e.time_ms) for n, e in enumerate(simulate(3, end_ms - YEAR_MS, end_ms))]
+    events = [
+        _event(n, e.kind, e.value, e.name, e.time_ms) for n, e in enumerate(simulate(3, end_ms - YEAR_MS, end_ms))
+    ]
     outlook = Outlook()
     forecasts = []
     for n in range(0, len(events), 2_000):
@@ -27,7 +29,14 @@ async def write_year(folder: Path, end_ms: int) -> dict[str, int]:
         for event, position in zip(part, positions, strict=True):
             said = outlook.take(event, position.offset)
             if said is not None:
-                made = make(said, id=forecast_id(event.id), source="iv3/forecaster", subject=PERSON, time=event.time, recordedtime=event.recordedtime)
+                made = make(
+                    said,
+                    id=forecast_id(event.id),
+                    source="iv3/forecaster",
+                    subject=PERSON,
+                    time=event.time,
+                    recordedtime=event.recordedtime,
+                )
                 forecasts.append(encode(made))
     for n in range(0, len(forecasts), 2_000):
         await log.append(FORECASTS, PERSON, forecasts[n : n + 2_000])
@@ -44,4 +53,11 @@ def _event(n: int, kind: str, value: float, name: str, time_ms: int) -> Event:
         data = CarbsEaten(grams=round(value, 2))
     else:
         data = InsulinTaken(units=round(value, 2), insulin=name or kind)
-    return make(data, id=f"year-{n}", source="dexcom-share" if kind == "glucose" else "api", subject=PERSON, time=moment, recordedtime=moment)
+    return make(
+        data,
+        id=f"year-{n}",
+        source="dexcom-share" if kind == "glucose" else "api",
+        subject=PERSON,
+        time=moment,
+        recordedtime=moment,
+    )

@@ -102,7 +102,12 @@ def pack(records: Sequence[ArchivedRecord]) -> tuple[bytes, bytes]:
     """(JSON lines, the same compressed). The same records always give the same bytes."""
     lines = []
     for record in records:
-        said = {"offset": record.offset, "timestamp_ms": record.timestamp_ms, "key": _text(record.key), "value": _text(record.value)}
+        said = {
+            "offset": record.offset,
+            "timestamp_ms": record.timestamp_ms,
+            "key": _text(record.key),
+            "value": _text(record.value),
+        }
         if record.headers:
             said["headers"] = [[name, _text(value)] for name, value in record.headers]
         lines.append(json.dumps(said, ensure_ascii=False, separators=(",", ":")))
@@ -127,14 +132,22 @@ def unpack(compressed: bytes) -> tuple[bytes, list[ArchivedRecord]]:
 
 def _record(said: dict[str, Any]) -> ArchivedRecord:
     headers = tuple((str(name), _bytes(value) or b"") for name, value in said.get("headers", ()))
-    return ArchivedRecord(int(said["offset"]), int(said["timestamp_ms"]), _bytes(said["key"]), _bytes(said["value"]), headers)
+    return ArchivedRecord(
+        int(said["offset"]), int(said["timestamp_ms"]), _bytes(said["key"]), _bytes(said["value"]), headers
+    )
 
 
 # -- manifests -------------------------------------------------------------------------------------
 
 
 def manifest_of(
-    log_id: str, topic: str, partition: int, records: Sequence[ArchivedRecord], raw: bytes, compressed: bytes, previous: str
+    log_id: str,
+    topic: str,
+    partition: int,
+    records: Sequence[ArchivedRecord],
+    raw: bytes,
+    compressed: bytes,
+    previous: str,
 ) -> Manifest:
     """The manifest of a segment of these records."""
     return Manifest(
@@ -181,7 +194,10 @@ def check(manifest: Manifest, compressed: bytes) -> list[ArchivedRecord]:
 
 def write_head(log_id: str, ends: Iterable[tuple[str, int, int, str]], *, demo: bool, written_ms: int) -> bytes:
     """`head.json`: for each (topic, partition) the next offset and the digest of the last manifest."""
-    heads = {f"{topic}/{partition}": {"next": following, "manifest": digest} for topic, partition, following, digest in sorted(ends)}
+    heads = {
+        f"{topic}/{partition}": {"next": following, "manifest": digest}
+        for topic, partition, following, digest in sorted(ends)
+    }
     said = {"format": FORMAT, "log_id": log_id, "demo": demo, "written_ms": written_ms, "heads": heads}
     return (json.dumps(said, indent=1) + "\n").encode("utf-8")
 

@@ -28,7 +28,16 @@ class Archiver(Role):
     topics = ARCHIVED
     batch: ClassVar[int] = 500
 
-    def __init__(self, log: Log, clock: Clock, make_app: MakeApp, archive: Archive, *, demo: bool = False, flush_s: float = FLUSH_S) -> None:
+    def __init__(
+        self,
+        log: Log,
+        clock: Clock,
+        make_app: MakeApp,
+        archive: Archive,
+        *,
+        demo: bool = False,
+        flush_s: float = FLUSH_S,
+    ) -> None:
         super().__init__(log, clock, make_app)
         self._writer = ArchiveWriter(log, archive, clock, demo=demo)
         self._flush_s = flush_s

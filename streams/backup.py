@@ -68,7 +68,11 @@ class ArchiveWriter:
                 if progress is not None:
                     progress(done, total)
         if done or await self._archive.get(segments.head_key(self._log.log_id)) is None:
-            heads = [(topic, partition, end.following, end.digest) for (topic, partition), end in ends.items() if end.following]
+            heads = [
+                (topic, partition, end.following, end.digest)
+                for (topic, partition), end in ends.items()
+                if end.following
+            ]
             written = self._clock.now_ms()
             said = segments.write_head(self._log.log_id, heads, demo=self._demo, written_ms=written)
             await self._archive.replace(segments.head_key(self._log.log_id), said)
@@ -172,7 +176,9 @@ async def read_back(
         await _check_one(archive, report, name, segment, ends, digests, take)
         if progress is not None:
             progress(number + 1, len(manifests))
-    report.problems += [f"{key} is not part of this archive" for key in keys if key not in known and not _is_orphan(key, ends)]
+    report.problems += [
+        f"{key} is not part of this archive" for key in keys if key not in known and not _is_orphan(key, ends)
+    ]
     await _check_head(archive, report, ends, digests)
     return report
 
@@ -198,7 +204,9 @@ async def _check_one(
         return
     place = (manifest.topic, manifest.partition)
     if segments.segment_key(manifest.log_id, *place, manifest.first) != segment:
-        report.problems.append(f"{name} describes {manifest.topic}/{manifest.partition} from {manifest.first}: it lies in the wrong place")
+        report.problems.append(
+            f"{name} describes {manifest.topic}/{manifest.partition} from {manifest.first}: it lies in the wrong place"
+        )
         return
     end = ends.setdefault(place, _End())
     if manifest.first != end.following:
@@ -239,6 +247,8 @@ async def _check_head(
     report.demo, report.written_ms = head.demo, head.written_ms
     for place, (following, digest) in head.heads.items():
         if ends.get(place, _End()).following < following:
-            report.problems.append(f"{place[0]}/{place[1]}: the archive ends at {ends.get(place, _End()).following}, its head says {following}")
+            report.problems.append(
+                f"{place[0]}/{place[1]}: the archive ends at {ends.get(place, _End()).following}, its head says {following}"
+            )
         elif digest not in digests.get(place, set()):
             report.problems.append(f"{place[0]}/{place[1]}: the manifest that the head names is not there")

@@ -78,7 +78,9 @@ class Catalog:
         old, self.store = self.store, CatalogStore(path, self._log.log_id)
         old.close()
         self._position = self.store.positions()
-        self._lines = {person: Line([Reading._make(row) for row in rows]) for person, rows in self.store.lines().items()}
+        self._lines = {
+            person: Line([Reading._make(row) for row in rows]) for person, rows in self.store.lines().items()
+        }
         self._goal = dict(self._log.heads)
         self._grew.set()
 

@@ -139,5 +139,6 @@ def _agree(counts: Mapping[str, int], expected: _Expected) -> None:
     for kind in ("readings", "entries", "forecasts"):
         want = len(getattr(expected, kind))
         if counts[kind] != want:
-            raise ReplayFailed(f"the rebuilt series has {counts[kind]} {kind}, the log {want}; the old one goes on serving.")
-
+            raise ReplayFailed(
+                f"the rebuilt series has {counts[kind]} {kind}, the log {want}; the old one goes on serving."
+            )

@@ -25,7 +25,9 @@ class RestoreReport:
     segments: int
 
 
-async def restore(archive: Archive, target: Path, progress: Progress | None = None, log_id: str | None = None) -> RestoreReport:
+async def restore(
+    archive: Archive, target: Path, progress: Progress | None = None, log_id: str | None = None
+) -> RestoreReport:
     """Make the log of `target` from the archive.
 
     Everything is built and counted in a folder of its own, which a crash leaves behind and the next try clears away; the last step is a

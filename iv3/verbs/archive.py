@@ -24,7 +24,9 @@ def _archive(config: Path | None, named: str | None) -> Archive:
     setting = named or configuration.load(config).archive
     archive = archive_of(setting)
     if archive is None:
-        raise Misconfigured("No archive is named: set `archive: folder:PATH` in config.yaml, or name it here as folder:PATH.")
+        raise Misconfigured(
+            "No archive is named: set `archive: folder:PATH` in config.yaml, or name it here as folder:PATH."
+        )
     return archive
 
 
@@ -39,7 +41,9 @@ def backup(data: Path, config: Path | None, to: str | None, *, as_json: bool) ->
 
     done = with_log(data, work)
     said = {"archived": done, "archive": repr(archive)}
-    sys.stdout.write(json.dumps(said) + "\n" if as_json else f"{done:,} records archived in {archive!r}; it is up to date.\n")
+    sys.stdout.write(
+        json.dumps(said) + "\n" if as_json else f"{done:,} records archived in {archive!r}; it is up to date.\n"
+    )
 
 
 def verify(config: Path | None, named: str | None, *, as_json: bool) -> None:
@@ -58,7 +62,9 @@ def verify(config: Path | None, named: str | None, *, as_json: bool) -> None:
         for problem in report.problems:
             sys.stdout.write(f"DAMAGED: {problem}\n")
         written = iso(report.written_ms) if report.written_ms else "never"
-        sys.stdout.write(f"{report.segments:,} segments, {report.records:,} records, {report.bytes:,} bytes; written {written}\n")
+        sys.stdout.write(
+            f"{report.segments:,} segments, {report.records:,} records, {report.bytes:,} bytes; written {written}\n"
+        )
     if report.problems:
         fail(f"{len(report.problems)} objects are not as they should be.")
 
@@ -75,4 +81,6 @@ def restore(data: Path, config: Path | None, named: str | None, *, as_json: bool
     if as_json:
         sys.stdout.write(json.dumps(report) + "\n")
         return
-    sys.stdout.write(f"{report['records']:,} records restored in {data}, under the new log id {report['log_id']}. `iv3 replay` or `iv3 up` comes next.\n")
+    sys.stdout.write(
+        f"{report['records']:,} records restored in {data}, under the new log id {report['log_id']}. `iv3 replay` or `iv3 up` comes next.\n"
+    )

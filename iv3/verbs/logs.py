@@ -70,9 +70,8 @@ def replay(data: Path, *, as_json: bool) -> None:
     """Rebuild, verify, switch."""
     from dataclasses import asdict
 
-    from streams.replay import replay as rebuild
-
     from iv3.verbs.progress import bar
+    from streams.replay import replay as rebuild
 
     async def work(log: SqliteLog) -> dict[str, object]:
         with bar("Replaying the log", quiet=as_json) as progress:

@@ -53,7 +53,9 @@ class Outbox:
     shown: dict[tuple[str, str], set[int]] = field(
         default_factory=dict
     )  # (episode, target) -> delivered steps not yet cleared
-    to_clear: dict[tuple[str, str], int] = field(default_factory=dict)  # ended without a word: (episode, target) -> when
+    to_clear: dict[tuple[str, str], int] = field(
+        default_factory=dict
+    )  # ended without a word: (episode, target) -> when
     _opened: dict[str, int] = field(default_factory=dict)
 
     def evolve(self, event: Event) -> list[Step]:

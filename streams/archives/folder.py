@@ -34,7 +34,9 @@ class FolderArchive:
         try:
             return await asyncio.to_thread(work)
         except OSError as error:
-            raise ArchiveUnavailable(f"the archive folder {self._root} cannot be used: {error.strerror or error}") from error
+            raise ArchiveUnavailable(
+                f"the archive folder {self._root} cannot be used: {error.strerror or error}"
+            ) from error
 
     async def put_if_absent(self, key: str, data: bytes) -> bool:
         """See `Archive`."""
@@ -87,7 +89,9 @@ class FolderArchive:
             found = []
             for folder, _, names in os.walk(self._root):
                 place = Path(folder).relative_to(self._root)
-                found += [str(place / name) for name in names if not name.startswith(".") and not name.endswith(".part")]
+                found += [
+                    str(place / name) for name in names if not name.startswith(".") and not name.endswith(".part")
+                ]
             return sorted(key for key in found if key.startswith(prefix))
 
         return await self._do(walk)

@@ -333,7 +333,9 @@ class ShareServer:
 
     def readings(self, after_ms: int, to_ms: int) -> list[tuple[int, float, str | None]]:
         """(time_ms, value, trend) of (after, to] as clients get them, oldest first, without Share's limits."""
-        return [(r.time_ms, float(r.value), r.trend if r.trend in _TRENDS else None) for r in self._rows(after_ms, to_ms)]
+        return [
+            (r.time_ms, float(r.value), r.trend if r.trend in _TRENDS else None) for r in self._rows(after_ms, to_ms)
+        ]
 
     def _item(self, row: _Row) -> dict[str, Any]:
         old = "int-trends" in self._faults

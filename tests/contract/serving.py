@@ -83,7 +83,9 @@ async def serving(folder: Path) -> AsyncIterator[Served]:
     ]
     profile = ProfileChanged(name="Maya", zone="Europe/Berlin", insulins=INSULINS, no_long_acting_h=26)
     now = at_ms(NOW_MS)
-    await append_events(log, JOURNAL, [make(profile, id="profile", source="test", subject="me", time=now, recordedtime=now)])
+    await append_events(
+        log, JOURNAL, [make(profile, id="profile", source="test", subject="me", time=now, recordedtime=now)]
+    )
     seed = SeedSettings("seed", hash_of("secret"), {"Iv3": {"Unit": "mmol/L"}}, 80, 180)
     where = Hearing(log=log, series=series, catalog=catalog, clock=clock, person="me", seed=seed)
     stopping = asyncio.Event()

@@ -44,7 +44,13 @@ async def test_a_dose_is_in_the_log_before_it_is_answered_and_can_be_read_back(i
     assert said["id"] in (record.value or b"").decode()
     _, listed = await iv3.ask("GET", "/v1/entries", token=owner)
     (entry,) = listed["items"]
-    assert (entry["id"], entry["units"], entry["insulin"], entry["by"], entry["revision"]) == (said["id"], 4.5, "Humalog", "Owner", 1)
+    assert (entry["id"], entry["units"], entry["insulin"], entry["by"], entry["revision"]) == (
+        said["id"],
+        4.5,
+        "Humalog",
+        "Owner",
+        1,
+    )
 
 
 async def test_the_same_key_and_body_is_the_same_entry_once_in_the_log(iv3: Served, owner: str) -> None:
@@ -164,7 +170,12 @@ async def test_of_two_changes_made_from_one_revision_the_first_wins_and_the_seco
 
 
 async def test_an_unknown_entry_is_a_404_and_an_unknown_address_too(iv3: Served, owner: str) -> None:
-    for method, path in (("GET", "/v1/entries/nope"), ("DELETE", "/v1/entries/nope"), ("GET", "/v1/nope"), ("GET", "/nope")):
+    for method, path in (
+        ("GET", "/v1/entries/nope"),
+        ("DELETE", "/v1/entries/nope"),
+        ("GET", "/v1/nope"),
+        ("GET", "/nope"),
+    ):
         status, said = await iv3.ask(method, path, token=owner)
         assert (status, said["status"]) == (404, 404)
 
@@ -182,7 +193,9 @@ async def test_uploaded_readings_are_read_back_once_whatever_is_repeated(iv3: Se
     _, said = await iv3.ask("GET", "/v1/readings?limit=8", token=owner)
     got = said["items"]
     while said["next_cursor"]:
-        _, said = await iv3.ask("GET", f"/v1/readings?limit=8&cursor={said['next_cursor']}&to={NOW_MS + 1}", token=owner)
+        _, said = await iv3.ask(
+            "GET", f"/v1/readings?limit=8&cursor={said['next_cursor']}&to={NOW_MS + 1}", token=owner
+        )
         got += said["items"]
     assert [row["time_ms"] for row in got] == sorted(item["time"] for item in items)
     assert got[0]["glucose_mgdl"] == pytest.approx(100.9)
@@ -211,7 +224,11 @@ async def test_now_says_what_is_known_and_null_for_what_is_not(iv3: Served, owne
     await log_entry(iv3, owner, {**DOSE, "time": NOW_MS - HOUR_MS})
     await iv3.settled()
     _, now = await iv3.ask("GET", "/v1/now", token=owner)
-    assert (now["reading"]["glucose_mgdl"], now["reading"]["glucose_mmol"], now["reading"]["delta_mgdl"]) == (100, 5.6, -10)
+    assert (now["reading"]["glucose_mgdl"], now["reading"]["glucose_mmol"], now["reading"]["delta_mgdl"]) == (
+        100,
+        5.6,
+        -10,
+    )
     assert now["reading"]["stale"] is False
     assert len(now["forecast"]["steps"]) == 12
     assert 3 < now["iob_units"] < 4.5
@@ -264,7 +281,12 @@ async def test_every_route_declares_a_role_and_refuses_who_has_none(iv3: Served)
     for route in build_api(iv3.where).router.routes():
         needed = getattr(route.handler, ROLE, None)
         assert needed is not None, route
-        if needed == "public" or route.resource is None or route.method == "HEAD" or route.resource.canonical == "/v1/stream":
+        if (
+            needed == "public"
+            or route.resource is None
+            or route.method == "HEAD"
+            or route.resource.canonical == "/v1/stream"
+        ):
             continue
         path = route.resource.canonical.replace("{id}", "x")
         assert (await iv3.ask(route.method, path))[0] == 401, path
@@ -279,7 +301,11 @@ async def test_a_token_opens_by_bearer_basic_and_cookie_until_it_is_revoked(iv3:
     _, made = await iv3.ask("POST", "/v1/tokens", token=owner, json={"role": "reader", "name": "Retool"})
     token = made["token"]
     basic = "Basic " + base64.b64encode(f"anything:{token}".encode()).decode()
-    ways: list[dict[str, str]] = [{"Authorization": f"Bearer {token}"}, {"Authorization": basic}, {"Cookie": f"iv3={token}"}]
+    ways: list[dict[str, str]] = [
+        {"Authorization": f"Bearer {token}"},
+        {"Authorization": basic},
+        {"Cookie": f"iv3={token}"},
+    ]
     for headers in ways:
         assert (await iv3.ask("GET", "/v1/now", headers=headers))[0] == 200
     await iv3.ask("DELETE", f"/v1/tokens/{made['id']}", token=owner)
@@ -304,7 +330,9 @@ async def test_guessing_tokens_is_slowed_down_and_a_right_one_still_works(iv3: S
 
 
 async def test_an_expired_token_opens_nothing(iv3: Served, owner: str) -> None:
-    _, made = await iv3.ask("POST", "/v1/tokens", token=owner, json={"role": "reader", "name": "Nurse", "expires": NOW_MS + HOUR_MS})
+    _, made = await iv3.ask(
+        "POST", "/v1/tokens", token=owner, json={"role": "reader", "name": "Nurse", "expires": NOW_MS + HOUR_MS}
+    )
     assert (await iv3.ask("GET", "/v1/now", token=made["token"]))[0] == 200
     iv3.clock.advance(3_601)
     assert (await iv3.ask("GET", "/v1/now", token=made["token"]))[0] == 401
@@ -339,7 +367,13 @@ async def test_health_is_public_and_metrics_are_not(iv3: Served) -> None:
 
 
 async def test_classic_paths_to_other_files_lead_nowhere(iv3: Served) -> None:
-    for path in ("/static/../auth.py", "/static/..%2fauth.py", "/static/%00", "/static//etc/passwd", "/static/vendor/../../app.py"):
+    for path in (
+        "/static/../auth.py",
+        "/static/..%2fauth.py",
+        "/static/%00",
+        "/static//etc/passwd",
+        "/static/vendor/../../app.py",
+    ):
         assert (await iv3.ask("GET", path))[0] in (400, 404)
 
 
@@ -387,5 +421,3 @@ async def test_a_record_of_a_newer_release_pauses_everything_that_reads_it(iv3: 
     status, said = await iv3.ask("GET", "/readyz")
     assert status == 503
     assert "upgrade this worker" in json.dumps(said)
-
-

@@ -94,7 +94,13 @@ def test_any_bytes_come_back_exactly(rows: list[Any]) -> None:
 def test_a_segment_can_be_read_with_zstd_and_jq_alone(tmp_path: Path) -> None:
     _, packed = segments.pack([ArchivedRecord(7, 1, b"me", b'{"type":"iv3.insulin.v1"}')])
     (tmp_path / "s.zst").write_bytes(packed)
-    said = subprocess.run(f"zstd -dc {tmp_path}/s.zst | jq -r '.value | fromjson | .type'", shell=True, capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        f"zstd -dc {tmp_path}/s.zst | jq -r '.value | fromjson | .type'",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert said.stdout.strip() == "iv3.insulin.v1"
 
 
@@ -112,7 +118,9 @@ async def dump(log: SqliteLog) -> dict[tuple[str, int], list[Any]]:
     return {(t, p): await log.read(t, p, 0, None, 100_000) for t in ARCHIVED for p in range(PARTITIONS)}
 
 
-async def test_the_archiver_follows_the_log_and_goes_on_after_a_restart(tmp_path: Path, log: SqliteLog, archive: Any) -> None:
+async def test_the_archiver_follows_the_log_and_goes_on_after_a_restart(
+    tmp_path: Path, log: SqliteLog, archive: Any
+) -> None:
     await fill(log)
     role = Archiver(log, SystemClock(), app_maker(log), archive, flush_s=0.05)
     async with running(role):
@@ -180,8 +188,6 @@ def _flip(data: bytes) -> bytes:
     return data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]
 
 
-
-
 async def archived(log: SqliteLog, archive: Any) -> list[str]:
     """Three segments in one partition; their keys."""
     for _ in range(3):
@@ -247,7 +253,9 @@ async def test_a_missing_tail_is_noticed_by_the_head(log: SqliteLog, archive: An
 # -- restore ---------------------------------------------------------------------------------------
 
 
-async def test_a_restored_log_is_the_same_byte_for_byte_under_another_id(tmp_path: Path, log: SqliteLog, archive: Any) -> None:
+async def test_a_restored_log_is_the_same_byte_for_byte_under_another_id(
+    tmp_path: Path, log: SqliteLog, archive: Any
+) -> None:
     await fill(log, 300)
     await ArchiveWriter(log, archive, SystemClock()).catch_up()
     report = await restore(archive, tmp_path / "new")
@@ -270,7 +278,9 @@ async def test_a_demos_archive_becomes_a_demos_log(tmp_path: Path, archive: Any)
         SqliteLog(tmp_path / "new" / "log.db")
 
 
-async def test_a_folder_with_a_log_and_a_damaged_archive_are_refused(tmp_path: Path, log: SqliteLog, archive: Any) -> None:
+async def test_a_folder_with_a_log_and_a_damaged_archive_are_refused(
+    tmp_path: Path, log: SqliteLog, archive: Any
+) -> None:
     key = (await archived(log, archive))[1]
     with pytest.raises(Misconfigured, match="has a log already"):
         await restore(archive, tmp_path)
@@ -301,7 +311,9 @@ async def test_a_restore_that_is_killed_leaves_the_whole_log_or_none(tmp_path: P
     )
     killed = 0
     for _ in range(12):
-        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as process:
             assert process.stdout is not None
             process.stdout.readline()
             time.sleep(rnd.uniform(0.0, 0.4))

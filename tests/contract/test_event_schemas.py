@@ -51,7 +51,11 @@ def breaks(then: Any, now: Any, old: dict[str, Any], new: dict[str, Any], where:
         yield f"{where}: a value is no longer allowed"
     if then.get("type") != now.get("type") and "anyOf" not in now:
         yield f"{where}: its type changed from {then.get('type')} to {now.get('type')}"
-    for bound, worse in (("minimum", lambda a, b: b > a), ("maximum", lambda a, b: b < a), ("maxLength", lambda a, b: b < a)):
+    for bound, worse in (
+        ("minimum", lambda a, b: b > a),
+        ("maximum", lambda a, b: b < a),
+        ("maxLength", lambda a, b: b < a),
+    ):
         if bound in now and worse(then.get(bound, now[bound]), now[bound]):
             yield f"{where}: its {bound} is tighter"
     for key, value in then.get("properties", {}).items():

@@ -20,7 +20,13 @@ async def live(iv3: Served) -> None:
     items = [{"time": NOW_MS - n * 300_000, "glucose_mgdl": 60 + n % 120} for n in reversed(range(288))]
     await iv3.ask("POST", "/v1/readings", token=phone, json={"items": items})
     for n in range(10):
-        body = {"kind": "insulin", "units": 1 + n, "insulin": "Humalog", "time": NOW_MS - n * 3_600_000, "confirm": True}
+        body = {
+            "kind": "insulin",
+            "units": 1 + n,
+            "insulin": "Humalog",
+            "time": NOW_MS - n * 3_600_000,
+            "confirm": True,
+        }
         _, made = await iv3.ask("POST", "/v1/entries", token=owner, json=body, headers={"Idempotency-Key": f"k{n}"})
         path = f"/v1/entries/{made['id']}"
         if n % 2:

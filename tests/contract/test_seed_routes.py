@@ -129,10 +129,14 @@ async def test_the_walk_of_a_retool_app_without_the_golden_file(tmp_path: Path) 
         for value in (2, 3):
             await ask("POST", "/insulin/write", {"value": value, "type": "humalog", "ts": START + 60})
         await ask("POST", "/insulin/write", {"value": 3, "type": "humalog", "ts": START + 60})
-        assert [row["Value"] for row in await ask("GET", f"/insulin?{RANGE}")] == [2, 3], "an equal repeat is the same dose"
+        assert [row["Value"] for row in await ask("GET", f"/insulin?{RANGE}")] == [2, 3], (
+            "an equal repeat is the same dose"
+        )
         iv3.clock.advance(31)
         await ask("POST", "/insulin/write", {"value": 3, "type": "humalog", "ts": START + 60})
-        assert sorted(row["Value"] for row in await ask("GET", f"/insulin?{RANGE}")) == [2, 3, 3], "half a minute later it is another"
+        assert sorted(row["Value"] for row in await ask("GET", f"/insulin?{RANGE}")) == [2, 3, 3], (
+            "half a minute later it is another"
+        )
         await ask("POST", f"/insulin/delete?{RANGE}")
         assert await ask("GET", f"/insulin?{RANGE}") == []
         report = await ask("GET", f"/dtd?{RANGE}")

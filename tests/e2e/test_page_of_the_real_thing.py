@@ -16,7 +16,9 @@ from playwright.sync_api import Page, sync_playwright
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="no browser: apt-get install chromium (/usr/bin/chromium is missing)"),
+    pytest.mark.skipif(
+        not CHROMIUM.exists(), reason="no browser: apt-get install chromium (/usr/bin/chromium is missing)"
+    ),
     pytest.mark.xdist_group("real-page"),
 ]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

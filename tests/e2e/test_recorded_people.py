@@ -26,9 +26,8 @@ def recorded(path: Path, subject: str) -> list[tuple[int, str, float]]:
             first = at if first is None else first
             if at - first > DAYS * 86_400:
                 break
-            for column in ("glucose_mgdl", "insulin_bolus_u", "insulin_long_u", "carbs_g"):
-                if row.get(column) and float(row[column]) > 0:
-                    rows.append((at - first, column, float(row[column])))
+            columns = ("glucose_mgdl", "insulin_bolus_u", "insulin_long_u", "carbs_g")
+            rows += [(at - first, c, float(row[c])) for c in columns if row.get(c) and float(row[c]) > 0]
     return rows
 
 
@@ -50,7 +49,9 @@ def test_a_recorded_day_arrives_whole_and_once(tmp_path: Path, file: str, subjec
             time.sleep(0.5)
         wanted = [(s, v) for s, column, v in rows if column == "glucose_mgdl" and 39 <= v <= 600]
         got = up.ask("GET", f"/v1/readings?from={start_ms}&to={end_ms + 1}&limit=50000")[1]["items"]
-        assert [(round((r["time_ms"] - start_ms) / 1000), r["glucose_mgdl"]) for r in got] == [(s, round(v)) for s, v in wanted]
+        assert [(round((r["time_ms"] - start_ms) / 1000), r["glucose_mgdl"]) for r in got] == [
+            (s, round(v)) for s, v in wanted
+        ]
         entries = up.ask("GET", f"/v1/entries?from={start_ms}&to={end_ms + 1}&limit=50000")[1]["items"]
         logged = sorted((round((e["time_ms"] - start_ms) / 1000), e.get("units") or e.get("grams")) for e in entries)
         assert logged == sorted((s, round(v, 2)) for s, column, v in rows if column != "glucose_mgdl")

@@ -25,7 +25,7 @@ def test_two_weeks_of_history_and_a_live_reading_are_there_at_once(demo: Up) -> 
     _, now = demo.ask("GET", "/v1/now")
     assert now["demo"] is True
     assert now["reading"]["age_s"] < 400
-    assert [bar["kind"] for bar in now["bars"]][0] == "demo"
+    assert now["bars"][0]["kind"] == "demo"
     two_weeks = now["time_ms"] - 13 * 86_400_000
     deadline = time.monotonic() + 15
     while True:
@@ -62,13 +62,27 @@ def test_a_second_one_on_the_same_folder_says_so_and_ends_with_2(demo: Up) -> No
 
 
 def test_a_real_one_refuses_the_demos_folder(demo: Up, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("dexcom: {account: a, password: b, url: 'http://127.0.0.1:9/ShareWebServices/Services'}\n")
+    (tmp_path / "config.yaml").write_text(
+        "dexcom: {account: a, password: b, url: 'http://127.0.0.1:9/ShareWebServices/Services'}\n"
+    )
     folder = tmp_path / "copy"
     folder.mkdir()
     for name in ("log.db", "log.db-wal"):
         if (demo.data / name).exists():
             (folder / name).write_bytes((demo.data / name).read_bytes())
-    command = [sys.executable, "-P", "-m", "iv3", "up", "--data", str(folder), "--port", "0", "--config", str(tmp_path / "config.yaml")]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "iv3",
+        "up",
+        "--data",
+        str(folder),
+        "--port",
+        "0",
+        "--config",
+        str(tmp_path / "config.yaml"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=tmp_path, check=False)
     assert done.returncode == 2
     assert "demo" in done.stderr
@@ -77,7 +91,9 @@ def test_a_real_one_refuses_the_demos_folder(demo: Up, tmp_path: Path) -> None:
 def test_without_a_configuration_three_lines_say_what_to_do(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("IV3_")}
     command = [sys.executable, "-P", "-m", "iv3", "up"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=tmp_path, env=environment, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=30, cwd=tmp_path, env=environment, check=False
+    )
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 3
     assert "iv3 up --demo" in done.stderr
@@ -97,7 +113,9 @@ def test_a_worker_that_is_killed_is_started_again_and_remembers(demo: Up) -> Non
     status, said = demo.ask("POST", "/v1/entries", body, Idempotency_Key="crash")
     assert status == 202
     assert demo.process is not None
-    children = subprocess.run(["pgrep", "-P", str(demo.process.pid)], capture_output=True, text=True, check=True).stdout.split()
+    children = subprocess.run(
+        ["pgrep", "-P", str(demo.process.pid)], capture_output=True, text=True, check=True
+    ).stdout.split()
     (demo.data / "run.json").unlink()
     subprocess.run(["kill", "-9", *children], check=True)
     deadline = time.monotonic() + 20

@@ -56,15 +56,19 @@ def test_the_arrows_go_one_way() -> None:
 
 def test_agents_touch_a_stream_only_in_consume() -> None:
     """Faust's own ways lose events; there is one body for every agent."""
-    forbidden = re.compile(r"\.noack\(|\.events\(\)|stream\.take\(|exactly_once|stream_publish_on_commit|app\.Table|@app\.page|faust\.Worker")
-    found = {
-        str(p.relative_to(ROOT)) for p in modules() if forbidden.search(p.read_text())
-    }
+    forbidden = re.compile(
+        r"\.noack\(|\.events\(\)|stream\.take\(|exactly_once|stream_publish_on_commit|app\.Table|@app\.page|faust\.Worker"
+    )
+    found = {str(p.relative_to(ROOT)) for p in modules() if forbidden.search(p.read_text())}
     assert found == {"streams/consume.py"}
 
 
 def test_only_the_transport_folder_and_app_know_faust() -> None:
-    knows = {str(p.relative_to(ROOT)) for p in modules() if re.search(r"^\s*(import|from) (faust|mode)\b", p.read_text(), re.MULTILINE)}
+    knows = {
+        str(p.relative_to(ROOT))
+        for p in modules()
+        if re.search(r"^\s*(import|from) (faust|mode)\b", p.read_text(), re.MULTILINE)
+    }
     assert knows == {"streams/app.py", "streams/role.py", "streams/transport/sqlite.py", "streams/transport/strict.py"}
 
 
@@ -92,7 +96,9 @@ def test_no_check_is_silenced_without_a_reason_beside_it() -> None:
     bare = []
     for path in modules():
         for number, line in enumerate(path.read_text().splitlines(), 1):
-            if re.search(r"#\s*(type: ignore|noqa)", line) and not re.search(r"(type: ignore\[[^\]]+\]|noqa: [A-Z0-9, ]+)\s*(-|#)\s*\S", line):
+            if re.search(r"#\s*(type: ignore|noqa)", line) and not re.search(
+                r"(type: ignore\[[^\]]+\]|noqa: [A-Z0-9, ]+)\s*(-|#)\s*\S", line
+            ):
                 bare.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
     assert not bare, "\n".join(bare)
 
@@ -107,7 +113,9 @@ def test_every_setting_is_documented() -> None:
     def names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         for key, field in model.model_fields.items():
             annotation = field.annotation
-            inner = annotation if isinstance(annotation, type) else next(iter(getattr(annotation, "__args__", ())), None)
+            inner = (
+                annotation if isinstance(annotation, type) else next(iter(getattr(annotation, "__args__", ())), None)
+            )
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 yield from names(inner, f"{prefix}{key}.")
             else:
@@ -128,7 +136,9 @@ def test_every_route_is_documented() -> None:
     from api.app import operations
 
     text = (ROOT / "docs" / "reference" / "api.md").read_text()
-    missing = [f"{o.method} {o.path}" for o in operations() if not re.search(rf"`{o.method} {re.escape(o.path)}[`?]", text)]
+    missing = [
+        f"{o.method} {o.path}" for o in operations() if not re.search(rf"`{o.method} {re.escape(o.path)}[`?]", text)
+    ]
     assert not missing
 
 
@@ -137,7 +147,11 @@ def test_every_verb_is_documented() -> None:
 
     text = (ROOT / "docs" / "reference" / "cli.md").read_text()
     groups = ((app, ""), (token_app, "token "), (config_app, "config "), (dead_app, "dead-letters "))
-    verbs = [f"{prefix}{c.name or getattr(c.callback, '__name__', '')}" for group, prefix in groups for c in group.registered_commands]
+    verbs = [
+        f"{prefix}{c.name or getattr(c.callback, '__name__', '')}"
+        for group, prefix in groups
+        for c in group.registered_commands
+    ]
     assert not [verb for verb in verbs if f"`iv3 {verb}" not in text]
 
 

@@ -59,7 +59,9 @@ class Phone:
             self._loop.call_soon_threadsafe(lambda: self.server.lose_replies(1))
 
     def rang(self) -> list[str]:
-        return [r.message["sequence_id"] for r in self.server.received if r.message.get("event", "message") == "message"]
+        return [
+            r.message["sequence_id"] for r in self.server.received if r.message.get("event", "message") == "message"
+        ]
 
     def close(self) -> None:
         self._call(self.server.stop())

@@ -16,7 +16,19 @@ class Up:
 
     def __init__(self, data: Path, *arguments: str) -> None:
         self.data = data
-        self._command = [sys.executable, "-P", "-m", "iv3", "up", "--demo", "--data", str(data), "--port", "0", *arguments]
+        self._command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "iv3",
+            "up",
+            "--demo",
+            "--data",
+            str(data),
+            "--port",
+            "0",
+            *arguments,
+        ]
         self.process: subprocess.Popen[bytes] | None = None
         self.token = ""
 
@@ -35,12 +47,16 @@ class Up:
             time.sleep(0.02)
         took = time.monotonic() - began
         if not self.token:
-            self.token = self.iv3("token", "new", "--role", "owner", "--name", "a test", "--data", str(self.data)).split()[-1]
+            self.token = self.iv3(
+                "token", "new", "--role", "owner", "--name", "a test", "--data", str(self.data)
+            ).split()[-1]
         return took
 
     def iv3(self, *arguments: str, code: int = 0) -> str:
         """Another `iv3` command; its standard output."""
-        done = subprocess.run([sys.executable, "-P", "-m", "iv3", *arguments], capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "iv3", *arguments], capture_output=True, text=True, timeout=120, check=False
+        )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 
@@ -80,5 +96,3 @@ class Up:
         code = self.process.wait(within_s)
         assert code == 0, f"exit {code}: {self.said()}"
         return time.monotonic() - began
-
-

@@ -3,6 +3,7 @@
 import math
 import random
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,9 @@ def test_another_source_fills_what_the_first_one_left_open() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 4000), st.sampled_from(["dexcom-share", "upload/a", "upload/b"])), max_size=40))
+@given(
+    st.lists(st.tuples(st.integers(0, 4000), st.sampled_from(["dexcom-share", "upload/a", "upload/b"])), max_size=40)
+)
 def test_no_two_sources_are_ever_shown_within_the_window_and_none_is_invented(rows: list[Any]) -> None:
     given_ = sorted({Reading(T0 + s * 1000, 100.0, None, source, f"{source}{s}") for s, source in rows})
     shown = canonical_readings(given_)
@@ -138,7 +141,10 @@ def test_holes_are_found_and_the_open_one_has_no_end() -> None:
 
 # -- at work ---------------------------------------------------------------------------------------
 
-INSULINS = (Insulin(name="Humalog", action="rapid", duration_min=300, peak_min=75), Insulin(name="Tresiba", action="long", duration_min=2520))
+INSULINS = (
+    Insulin(name="Humalog", action="rapid", duration_min=300, peak_min=75),
+    Insulin(name="Tresiba", action="long", duration_min=2520),
+)
 
 
 def published(t: float, td: float, tp: float) -> float:
@@ -161,7 +167,7 @@ def test_it_begins_whole_ends_at_nothing_and_never_grows() -> None:
     values = [insulin_left(t, 300, 75) for t in range(301)]
     assert values[0] == 1
     assert values[-1] == 0
-    assert all(a >= b for a, b in zip(values, values[1:], strict=False))
+    assert all(a >= b for a, b in pairwise(values))
 
 
 def test_long_acting_and_the_future_count_for_nothing() -> None:

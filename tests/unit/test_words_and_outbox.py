@@ -22,7 +22,16 @@ def event(kind: str, change: str = "opened", step: int = 1, **more: Any) -> Aler
         glucose_mgdl=62.0, delta_mgdl=-6.0, trend="SingleDown", reading_time=at_ms(T0 - 240_000), chance=0.33, insulin="Tresiba",
         last_logged=at_ms(T0 - 26 * 3_600_000), reason="Dexcom: no data", name="Maya", unit=more.pop("unit", "mmol/L"), zone="Europe/Berlin",
     )  # fmt: skip
-    fields = {"change": change, "kind": kind, "step": step, "episode": f"{kind}-1", "priority": 4, "urgency": 2, "at": at_ms(T0), "evidence": evidence}
+    fields = {
+        "change": change,
+        "kind": kind,
+        "step": step,
+        "episode": f"{kind}-1",
+        "priority": 4,
+        "urgency": 2,
+        "at": at_ms(T0),
+        "evidence": evidence,
+    }
     return AlertEvent.model_validate(fields | more)
 
 
@@ -30,7 +39,12 @@ def event(kind: str, change: str = "opened", step: int = 1, **more: Any) -> Aler
 def test_no_sentence_orders_anybody_to_act_or_says_that_something_was_missed(kind: str, step: int, unit: str) -> None:
     ring = event(kind, step=step, unit=unit)
     over = event(kind, change="resolved", unit=unit)
-    for text in (words.title(ring), words.body(ring, T0), words.clear_title(over), words.clear_body(over, T0 - 600_000, T0)):
+    for text in (
+        words.title(ring),
+        words.body(ring, T0),
+        words.clear_title(over),
+        words.clear_body(over, T0 - 600_000, T0),
+    ):
         assert not FORBIDDEN.search(text), text
         assert text
         assert "None" not in text
@@ -43,8 +57,13 @@ def test_a_message_says_how_old_what_it_knows_is_at_the_moment_of_sending() -> N
     assert "last reading 1 h 4 min ago" in words.body(low, T0 + 3_600_000)
     assert words.body(low, T0) == "Below the low limit: 3.4 ↓ mmol/L, −0.3; last reading 4 min ago."
     assert words.title(low) == "Maya: Low 3.4 ↓"
-    assert words.body(event("stale"), T0) == "Last known 3.4 ↓ 4 min ago, nothing since (Dexcom: no data). Check by finger-stick."
-    assert words.body(event("no_long_acting"), T0).startswith("No Tresiba logged for 26 h. It may have been given and not logged")
+    assert (
+        words.body(event("stale"), T0)
+        == "Last known 3.4 ↓ 4 min ago, nothing since (Dexcom: no data). Check by finger-stick."
+    )
+    assert words.body(event("no_long_acting"), T0).startswith(
+        "No Tresiba logged for 26 h. It may have been given and not logged"
+    )
     assert words.body(event("predicted_low"), T0).startswith("About 1 in 3 chance below 3.9 within 30 min")
 
 

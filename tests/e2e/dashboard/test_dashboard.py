@@ -24,7 +24,9 @@ from tests.e2e.dashboard.stand_in import SCENES, StandIn
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="no browser: apt-get install chromium (/usr/bin/chromium is missing)"),
+    pytest.mark.skipif(
+        not CHROMIUM.exists(), reason="no browser: apt-get install chromium (/usr/bin/chromium is missing)"
+    ),
 ]
 FLAGS = [
     "--no-sandbox",

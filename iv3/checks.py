@@ -1,0 +1,325 @@
+"""What usually goes wrong, looked for one by one. Each check answers with a name, whether it is well, and a sentence that says what to do."""
+
+import math
+import re
+import ssl
+import stat
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import apsw
+
+from schemas.envelope import decode
+from schemas.facts import SourceStateChanged
+from schemas.model import ms
+from schemas.settings import Settings
+from streams.clients.dexcom import DexcomShare
+from streams.clients.ntfy import Ntfy
+from streams.clock import SystemClock
+from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable, SourceRefused, SourceUnreachable
+from streams.logs.disk import RESERVE_BYTES, free_bytes, refuse_remote
+from streams.logs.sqlite import SqliteLog
+from streams.topics import JOURNAL, partition_of
+
+_LOOK_BACK = 5_000  # records; log-in states are written at every start and change
+_SKEW_S = 60.0
+_DAY_S = 86_400
+_SOON_DAYS = 14
+_GUESSABLE_BITS = 96
+_FIXED_SQLITE = (3, 51, 3)  # the WAL-reset fix
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `serious`: iv3 cannot do its work, or somebody would not be told."""
+
+    name: str
+    ok: bool
+    message: str
+    serious: bool = True
+
+
+def well(name: str, message: str) -> Finding:
+    """It is as it should be."""
+    return Finding(name, True, message, serious=False)
+
+
+Check = Callable[[Settings, Path], Awaitable[list[Finding]]]
+
+
+async def files(settings: Settings, data: Path) -> list[Finding]:
+    """config.yaml, the data folder, the disk, SQLite, certificates."""
+    found = [_config_mode(), _disk(data), _file_system(data), _sqlite(), *_certificate(settings)]
+    if settings.archive == "none":
+        found.append(
+            Finding(
+                "no-archive",
+                False,
+                "There is no archive: the log is on one disk only. Set archive: folder:PATH, on another disk.",
+                serious=False,
+            )
+        )
+    return [finding for finding in found if finding is not None]
+
+
+def _config_mode() -> Finding | None:
+    path = Path("config.yaml")
+    if not path.exists():
+        return None
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        return Finding(
+            "config-readable",
+            False,
+            "config.yaml holds passwords and others can read it: chmod 600 config.yaml.",
+            serious=False,
+        )
+    return well("config-readable", "config.yaml is readable by its owner only.")
+
+
+def _disk(data: Path) -> Finding:
+    folder = data if data.exists() else Path.cwd()
+    free = free_bytes(folder)
+    if free < RESERVE_BYTES:
+        return Finding(
+            "disk-full",
+            False,
+            f"{folder} has {free >> 20} MiB left; below {RESERVE_BYTES >> 20} MiB only readings and alarms are saved. Free some space.",
+        )
+    return well("disk-full", f"{folder} has {free >> 30} GiB left.")
+
+
+def _file_system(data: Path) -> Finding:
+    try:
+        refuse_remote(data if data.exists() else Path.cwd())
+    except Misconfigured as error:
+        return Finding("remote-disk", False, str(error))
+    return well("remote-disk", "The data folder lies on a local disk.")
+
+
+def _sqlite() -> Finding:
+    version = apsw.sqlite_lib_version()
+    if tuple(map(int, version.split("."))) < _FIXED_SQLITE:
+        return Finding(
+            "sqlite-version", False, f"SQLite {version} can lose writes in WAL mode; install apsw 3.51.3 or newer."
+        )
+    return well("sqlite-version", f"SQLite {version}.")
+
+
+def _certificate(settings: Settings) -> list[Finding]:
+    api = settings.api
+    if not api.certfile or not api.keyfile:
+        return []
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(api.certfile, api.keyfile)
+        decoded = ssl._ssl._test_decode_cert(api.certfile)  # type: ignore[attr-defined] # noqa: SLF001 - the only decoder in the library
+        left_days = (ssl.cert_time_to_seconds(decoded["notAfter"]) - time.time()) / _DAY_S
+    except (OSError, ssl.SSLError, ValueError) as error:
+        return [Finding("certificate", False, f"api.certfile and api.keyfile cannot be used: {error}.")]
+    if left_days < _SOON_DAYS:
+        word = "expired" if left_days < 0 else f"expires in {left_days:.0f} days"
+        return [Finding("certificate", False, f"The certificate {word}: renew it, or phones will refuse to connect.")]
+    return [well("certificate", f"The certificate holds for {left_days:.0f} days.")]
+
+
+async def person(settings: Settings, data: Path) -> list[Finding]:
+    """Zone and insulins."""
+    del data
+    found = []
+    host_utc = datetime.now(UTC).astimezone().utcoffset() == datetime.now(UTC).utcoffset()
+    if settings.person.zone is None:
+        more = " This machine runs in UTC, so there is nothing to go by." if host_utc else ""
+        found.append(
+            Finding(
+                "no-zone",
+                False,
+                f"person.zone is not set: times are shown in UTC. Write it like Europe/Berlin.{more}",
+                serious=False,
+            )
+        )
+    else:
+        found.append(well("no-zone", f"Times are shown in {settings.person.zone}."))
+    nameless = [insulin.name for insulin in settings.insulin if not insulin.period_type]
+    if nameless:
+        found.append(
+            Finding(
+                "insulin-type",
+                False,
+                f"{', '.join(nameless)}: period_type is missing (short or long), so its doses count for nothing.",
+                serious=False,
+            )
+        )
+    long_acting = [insulin for insulin in settings.insulin if insulin.period_type == "long"]
+    if settings.iv3.missing_long_threshold and not long_acting:
+        found.append(
+            Finding(
+                "no-long-acting",
+                False,
+                "iv3.missing_long_threshold is set, but no insulin has period_type: long; nobody would be told.",
+                serious=False,
+            )
+        )
+    return found
+
+
+async def port(settings: Settings, data: Path) -> list[Finding]:
+    """Whether the API can listen."""
+    from iv3.verbs.up import _is_free
+
+    if (data / "run.json").exists():
+        return [well("port-busy", "iv3 is running on this data folder.")]
+    if settings.api.port and not _is_free(settings.api.host, settings.api.port):
+        return [
+            Finding(
+                "port-busy", False, f"Port {settings.api.port} is used by another program. Set api.port, or --port."
+            )
+        ]
+    return [well("port-busy", f"Port {settings.api.port} is free.")]
+
+
+# -- Dexcom ----------------------------------------------------------------------------------------
+
+
+async def dexcom(settings: Settings, data: Path) -> list[Finding]:
+    """One log-in at most, and none while the journal says to wait."""
+    account = settings.dexcom
+    if not account.account:
+        return [
+            Finding(
+                "no-dexcom", False, "No Dexcom account is configured; readings come only from uploaders.", serious=False
+            )
+        ]
+    wait_ms = _no_login_before(settings, data)
+    if wait_ms is not None and wait_ms > time.time() * 1000:
+        until = datetime.fromtimestamp(wait_ms / 1000, UTC).strftime("%H:%M UTC")
+        return [
+            Finding(
+                "dexcom-refused",
+                False,
+                f"Dexcom refused the last log-in; none is tried before {until}, so that the account is not locked. Check dexcom.password.",
+            )
+        ]
+    source = DexcomShare(
+        username=account.account, password=account.password, region=account.region,
+        session_file=data / "dexcom-session.json", base_url=account.url,
+    )  # fmt: skip
+    try:
+        fetched = await source.latest(1440, 288, may_log_in=True)
+    except SourceRefused as error:
+        return [Finding("dexcom-refused", False, f"{error}")]
+    except SourceUnreachable as error:
+        return [Finding("dexcom-unreachable", False, f"{error}")]
+    finally:
+        await source.close()
+    found = [well("dexcom-refused", "Dexcom accepts the log-in.")]
+    if fetched.readings:
+        age_min = (time.time() * 1000 - fetched.readings[-1].time_ms) / 60_000
+        found.append(
+            well("dexcom-empty", f"{len(fetched.readings)} readings in 24 h, the newest {age_min:.0f} min old.")
+        )
+    else:
+        found.append(
+            Finding(
+                "dexcom-empty",
+                False,
+                "Dexcom answers, but has no readings: is sharing on, with at least one follower? Is this the account that "
+                "shares? Is dexcom.region right (us, ous, jp)?",
+            )
+        )
+    return [*found, *_clock(fetched.server_time_ms)]
+
+
+def _clock(server_ms: int | None) -> list[Finding]:
+    if server_ms is None:
+        return []
+    skew_s = time.time() - server_ms / 1000
+    if abs(skew_s) > _SKEW_S:
+        return [
+            Finding(
+                "clock-wrong",
+                False,
+                f"This machine's clock is {skew_s:+.0f} s off Dexcom's: switch time synchronisation on (timedatectl set-ntp true).",
+            )
+        ]
+    return [well("clock-wrong", "This machine's clock is right.")]
+
+
+def _no_login_before(settings: Settings, data: Path) -> int | None:
+    """When the journal allows the next log-in."""
+    if not (data / "log.db").exists():
+        return None
+    try:
+        log = SqliteLog(data / "log.db")
+    except Misconfigured:
+        return None
+    try:
+        partition = partition_of(settings.person.id)
+        head = log.heads[JOURNAL, partition]
+        allowed = None
+        for record in log.read_now(JOURNAL, partition, max(0, head - _LOOK_BACK), None, _LOOK_BACK):
+            if b'"type":"iv3.source-state.' not in (record.value or b""):
+                continue
+            state = decode(record.value).data
+            if isinstance(state, SourceStateChanged):
+                allowed = ms(state.no_login_before) if state.no_login_before else None
+        return allowed
+    finally:
+        log.close_now()
+
+
+# -- ntfy ------------------------------------------------------------------------------------------
+
+
+async def ntfy(settings: Settings, data: Path) -> list[Finding]:
+    """Whether somebody can be told."""
+    del data
+    topic = settings.topic
+    if not topic:
+        return [
+            Finding(
+                "alarms-off",
+                False,
+                "ALARMS ARE OFF: set ntfy.topic (iv3 init makes one) and subscribe to it in the ntfy app.",
+            )
+        ]
+    found = []
+    if "ntfy.sh" in settings.ntfy.server and _bits(topic) < _GUESSABLE_BITS:
+        found.append(
+            Finding(
+                "topic-guessable",
+                False,
+                "The ntfy topic is short enough to be guessed, and whoever knows it reads the alarms: choose 24 random letters.",
+                serious=False,
+            )
+        )
+    target = Ntfy(server=settings.ntfy.server, topic=topic, clock=SystemClock(), token=settings.ntfy.token)
+    try:
+        knows = await target.probe()
+    except NotifierRefused as error:
+        return [*found, Finding("ntfy-refused", False, f"{error}")]
+    except NotifierUnreachable as error:
+        return [*found, Finding("ntfy-unreachable", False, f"{error}")]
+    finally:
+        await target.close()
+    if not knows:
+        found.append(
+            Finding(
+                "ntfy-old",
+                False,
+                "The ntfy server is older than 2.16: notifications pile up instead of replacing each other. Update it.",
+                serious=False,
+            )
+        )
+    return [*found, well("alarms-off", f"{settings.ntfy.server} accepts messages.")]
+
+
+def _bits(topic: str) -> float:
+    """An upper bound of what the topic's letters can hold."""
+    alphabet = 16 if re.fullmatch(r"[0-9a-f-]+", topic) else 36 if re.fullmatch(r"[a-z0-9-]+", topic) else 64
+    return len(topic) * math.log2(alphabet)
+
+
+CHECKS: tuple[Check, ...] = (files, person, port, dexcom, ntfy)

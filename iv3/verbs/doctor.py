@@ -1,0 +1,83 @@
+"""`iv3 doctor` and `iv3 config check`."""
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from iv3 import config as configuration
+from iv3.checks import CHECKS, Finding
+from schemas.settings import Settings
+from schemas.units import mmol
+from streams.errors import Misconfigured
+
+
+def doctor(data: Path, config: Path | None, *, as_json: bool) -> None:
+    """Run every check; exit 1 if one of them is serious, 2 if the configuration cannot be loaded at all."""
+    findings = asyncio.run(_all(data, config))
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(finding) for finding in findings]) + "\n")
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        for finding in findings:
+            mark = "[green]✓[/green]" if finding.ok else "[red]✗[/red]" if finding.serious else "[yellow]![/yellow]"
+            console.print(f"{mark} [bold]{finding.name}[/bold]  ", end="")
+            console.print(finding.message, markup=False)
+    if any(not finding.ok and finding.serious for finding in findings):
+        raise SystemExit(1)
+
+
+async def _all(data: Path, config: Path | None) -> list[Finding]:
+    try:
+        settings = configuration.load(config)
+        configuration.refuse_unusable(settings)
+    except Misconfigured as error:
+        return [Finding("configuration", False, str(error))]
+    findings = [Finding("configuration", True, "The configuration can be used.", serious=False)]
+    for check in CHECKS:
+        findings += await check(settings, data)
+    return findings
+
+
+def config_check(config: Path | None) -> None:
+    """Say what the configuration means; no secret is printed. Raises Misconfigured."""
+    settings = configuration.load(config)
+    configuration.refuse_unusable(settings)
+    sys.stdout.write("\n".join(meaning(settings)) + "\n")
+
+
+def meaning(settings: Settings) -> list[str]:
+    """The configuration in sentences."""
+    seed = settings.iv3
+    low, high = seed.low_threshold or 70.0, seed.high_threshold or 240.0
+    lines = ["The configuration can be used. It means:"]
+    source = (
+        f"account {settings.dexcom.account} ({settings.dexcom.region})"
+        if settings.dexcom.account
+        else "no account; readings come from uploaders"
+    )
+    lines.append(f"  Dexcom   {source}" + (", SIMULATED SOURCE" if settings.dexcom.url else ""))
+    told = (
+        f"to a topic at {settings.ntfy.server}"
+        if settings.topic
+        else "ALARMS ARE OFF: neither ntfy.topic nor iv3.endpoint is set"
+    )
+    lines.append(f"  Alarms   {told}")
+    lines.append(
+        f"  Low      urgent at 55 mg/dL (3.1) or less, low below 70 (3.9), foreseen below {low:g} ({mmol(low)})"
+    )
+    if low > 80:
+        lines.append(
+            f"           Foreseen lows below {low:g} mg/dL mean many alarms a day for most people; 0 stands for 70."
+        )
+    lines.append(f"  High     above {high:g} mg/dL ({mmol(high)}) for an hour")
+    hours = seed.missing_long_threshold
+    lines.append(f"  Long     {f'no long-acting dose logged for {hours:g} h' if hours else 'never alarmed about'}")
+    names = [f"{i.name} ({i.period_type or 'type missing: counts for nothing'})" for i in settings.insulin]
+    lines.append(f"  Insulins {', '.join(names) or 'none'}")
+    lines.append(f"  Shown    in {seed.unit}, times in {settings.person.zone or 'UTC (person.zone is not set)'}")
+    lines.append(f"  Archive  {settings.archive}")
+    return lines

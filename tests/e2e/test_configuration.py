@@ -1,0 +1,240 @@
+"""The configuration as people get it wrong: one sentence that names the key, exit 2, and never a secret."""
+
+import asyncio
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processors.simulated_person import simulate
+from streams.simulation.share_server import ShareServer
+from tests.standins.ntfy import NtfyStandIn
+
+GOOD = "dexcom: {account: me@example.org, password: s3cr3t-canary}\niv3: {endpoint: some-topic}\n"
+T0 = 1_795_500_000_000
+
+
+def iv3(folder: Path, *arguments: str, given: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("IV3_")}
+    command = [sys.executable, "-P", "-m", "iv3", *arguments]
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=clean | environment,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dexcom: {acount: x}", "there is no setting dexcom.acount. Did you mean account?"),
+        ("dexcmo: {}", "Did you mean dexcom?"),
+        ("insulin: [{name: H, duration: 300, period: short}]", "insulin.0.period"),
+        ("api: {port: many}", "api.port"),
+        ("iv3: {low_threshold: 4}", "iv3.low_threshold is 4; for 4.0 mmol/L write 72 or '4.0 mmol/L'"),
+        ("iv3: {high_threshold: 13}", "iv3.high_threshold is 13; for 13.0 mmol/L write 234"),
+        ("iv3: {low_threshold: 500}", "between 40 and 150"),
+        ("iv3: {unit: mg}", "iv3.unit"),
+        ("person: {zone: Mars/Base}", "no IANA time zone"),
+        ("dexcom: {account: a}", "dexcom.password is missing"),
+        ("dexcom: [a", "no valid YAML (line"),
+        ("just text", "must hold keys and values"),
+        ("api: {username: u}", "belong together"),
+        ("archive: tape", "archive"),
+        ("ntfy: {server: ntfy.example}", "must begin with https://"),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_the_key(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    done = iv3(tmp_path, "config", "check")
+    assert done.returncode == 2, done.stdout
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_not_there_or_cannot_be_read_is_named(tmp_path: Path) -> None:
+    done = iv3(tmp_path, "config", "check", "--config", "nowhere.yaml")
+    assert (done.returncode, "There is no file nowhere.yaml" in done.stderr) == (2, True)
+    (tmp_path / "folder.yaml").mkdir()
+    done = iv3(tmp_path, "config", "check", "--config", "folder.yaml")
+    assert (done.returncode, "cannot be read" in done.stderr) == (2, True)
+
+
+def test_a_good_one_says_what_it_means_and_prints_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(GOOD + "person: {zone: Europe/Berlin}\n")
+    done = iv3(tmp_path, "config", "check")
+    assert done.returncode == 0, done.stderr
+    assert "times in Europe/Berlin" in done.stdout
+    assert "canary" not in done.stdout + done.stderr
+
+
+def test_the_seeds_own_file_loads_unchanged_and_100_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(
+        GOOD.replace(
+            "iv3: {endpoint: some-topic}",
+            "iv3: {unit: mmol/L, endpoint: t, missing_long_threshold: 26, high_threshold: 180, low_threshold: 100}",
+        )
+        + "insulin: [{name: Humalog, duration: 240, peak: 75, period_type: short}, {name: Tresiba, duration: 2520, peak: 0, period_type: long}]\n"
+        "api: {username: u, password: p}\ns3: {endpoint: e, bucket: b, key: k, secret: s}\n"
+    )
+    (tmp_path / ".env").write_text("INFLUXDB_TOKEN=x\nIV3_ENV=dev\nDD_API_KEY=y\n")
+    done = iv3(tmp_path, "config", "check")
+    assert done.returncode == 0, done.stderr
+    assert "foreseen below 100 (5.6)" in done.stdout
+    assert "many alarms a day" in done.stdout
+
+
+def test_the_environment_goes_over_files_over_dotenv_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("person: {zone: Europe/Berlin}\n")
+    (tmp_path / ".env").write_text("IV3_PERSON__ZONE=Asia/Tokyo\n")
+    assert "Asia/Tokyo" in iv3(tmp_path, "config", "check").stdout
+    (tmp_path / "zone").write_text("Asia/Kathmandu\n")
+    secret = {"IV3_PERSON__ZONE_FILE": str(tmp_path / "zone")}
+    assert "Asia/Kathmandu" in iv3(tmp_path, "config", "check", **secret).stdout
+    assert "Africa/Nairobi" in iv3(tmp_path, "config", "check", **secret, IV3_PERSON__ZONE="Africa/Nairobi").stdout
+    assert "72" in iv3(tmp_path, "config", "check", IV3_IV3__LOW_THRESHOLD="4.0 mmol/L").stdout
+
+
+def test_a_misspelt_variable_of_ours_is_an_error_with_the_nearest_name(tmp_path: Path) -> None:
+    done = iv3(tmp_path, "config", "check", IV3_NTFY__SERVR="https://x")
+    assert done.returncode == 2
+    assert "Did you mean server?" in done.stderr
+
+
+# -- doctor, init, test-alarm ----------------------------------------------------------------------
+
+
+class Outside:
+    """A fake Dexcom and a phone, in a loop of their own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        import time
+
+        now = int(time.time() * 1000)
+        events = simulate(1, now - 86_400_000, now)
+        self.share = ShareServer(events, now_ms=lambda: int(time.time() * 1000), username="demo", password="demo")
+        self.phone: NtfyStandIn = self.call(self._phone())
+        self.call(self.share.start())
+
+    @staticmethod
+    async def _phone() -> NtfyStandIn:
+        phone = NtfyStandIn()
+        await phone.start()
+        return phone
+
+    def call(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    def close(self) -> None:
+        self.call(self.share.stop())
+        self.call(self.phone.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+
+@pytest.fixture
+def outside() -> Iterator[Outside]:
+    made = Outside()
+    yield made
+    made.close()
+
+
+def configured(folder: Path, outside: Outside, **more: str) -> None:
+    password = more.get("password", "demo")
+    (folder / "config.yaml").write_text(
+        f"dexcom: {{account: demo, password: {password}, url: '{outside.share.url}'}}\n"
+        f"ntfy: {{server: '{outside.phone.url}', topic: {more.get('topic', 'alarms')}}}\nperson: {{zone: Europe/Berlin}}\napi: {{port: 0}}\n"
+    )
+    (folder / "config.yaml").chmod(int(more.get("mode", "600"), 8))
+
+
+def findings(folder: Path, code: int) -> dict[str, bool]:
+    done = iv3(folder, "doctor", "--json")
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "canary" not in done.stdout + done.stderr
+    return {finding["name"]: finding["ok"] for finding in json.loads(done.stdout)}
+
+
+def test_the_doctor_finds_nothing_wrong_where_nothing_is(tmp_path: Path, outside: Outside) -> None:
+    configured(tmp_path, outside)
+    found = findings(tmp_path, 0)
+    assert {name for name, ok in found.items() if not ok} == {"no-archive"}
+    assert found["dexcom-empty"]
+    assert found["alarms-off"]
+
+
+def test_the_doctor_names_what_is_wrong(tmp_path: Path, outside: Outside) -> None:
+    configured(tmp_path, outside, password="wrong-canary", mode="644")
+    found = findings(tmp_path, 1)
+    assert (found["dexcom-refused"], found["config-readable"]) == (False, False)
+    configured(tmp_path, outside)
+    outside.share.set_faults(["empty-list"])
+    outside.phone.fail(403, 5, code=40301)
+    found = findings(tmp_path, 1)
+    assert (found["dexcom-empty"], found["ntfy-refused"]) == (False, False)
+    outside.share.set_faults(["html-403", "expired-session"])
+    (tmp_path / "config.yaml").write_text(
+        (tmp_path / "config.yaml").read_text()
+        + "iv3: {missing_long_threshold: 26}\ninsulin: [{name: X, duration: 300}]\n"
+    )
+    found = findings(tmp_path, 1)
+    assert (found["dexcom-unreachable"], found["no-long-acting"], found["insulin-type"]) == (False, False, False)
+    (tmp_path / "config.yaml").write_text("dexcom: {acount: x}")
+    assert findings(tmp_path, 1) == {"configuration": False}
+    (tmp_path / "config.yaml").write_text("api: {port: 0}")
+    found = findings(tmp_path, 1)
+    assert (found["alarms-off"], found["no-dexcom"], found["no-zone"]) == (False, False, False)
+
+
+def test_a_wrong_clock_is_found_by_dexcoms_own(tmp_path: Path, outside: Outside) -> None:
+    configured(tmp_path, outside)
+    outside.share.set_faults(["clock-skew"])
+    assert findings(tmp_path, 1)["clock-wrong"] is False
+
+
+ANSWERS = "Maya\n2014\nEurope/Berlin\ndemo\ndemo\nous\nmmol/L\nHumalog\nTresiba\n24\ny\ny\n"
+
+
+def test_init_asks_tries_and_writes_a_file_that_only_its_owner_can_read(tmp_path: Path, outside: Outside) -> None:
+    outer = {"IV3_DEXCOM__URL": outside.share.url, "IV3_NTFY__SERVER": outside.phone.url}
+    done = iv3(tmp_path, "init", given=ANSWERS, **outer)
+    assert done.returncode == 0, done.stdout + done.stderr
+    path = tmp_path / "config.yaml"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "Dexcom accepts the log-in" in done.stdout
+    assert len(outside.phone.received) == 1
+    assert iv3(tmp_path, "config", "check").returncode == 0
+    before = path.read_text()
+    again = iv3(tmp_path, "init", given=ANSWERS, **outer)
+    assert again.returncode == 2
+    assert "never overwritten" in again.stderr
+    assert path.read_text() == before
+
+
+def test_init_writes_nothing_for_a_zone_that_does_not_exist(tmp_path: Path) -> None:
+    done = iv3(tmp_path, "init", given="Maya\n\nMars/Base\n")
+    assert done.returncode == 2
+    assert not (tmp_path / "config.yaml").exists()
+
+
+def test_a_test_alarm_says_whether_it_was_accepted(tmp_path: Path, outside: Outside) -> None:
+    configured(tmp_path, outside)
+    assert iv3(tmp_path, "test-alarm").returncode == 0
+    outside.phone.fail(403, 5, code=40301)
+    assert iv3(tmp_path, "test-alarm").returncode == 1
+    (tmp_path / "config.yaml").write_text("")
+    done = iv3(tmp_path, "test-alarm")
+    assert (done.returncode, "ALARMS ARE OFF" in done.stderr) == (2, True)

@@ -17,7 +17,8 @@ from schemas.settings import Settings
 from streams.errors import Misconfigured
 
 PREFIX = "IV3_"
-_NOT_OURS = frozenset({"IV3_ENV", "IV3_LONG", "IV3_TEST_NTFY", "IV3_CHILD", "IV3_PARENT_PIPE"})
+# No settings: what the supervisor tells the worker, what tests are told, and a variable of the seed's own `.env`.
+_NOT_SETTINGS = ("IV3_CHILD", "IV3_PARENT_PIPE", "IV3_TEST_", "IV3_ENV")
 _MOST_BYTES = 1 << 20
 
 
@@ -66,7 +67,7 @@ def _read_yaml(path: Path, *, must_exist: bool) -> dict[str, Any]:
 
 def _variables(source: Mapping[str, str]) -> Iterator[tuple[list[str], str]]:
     """(place, value) of our variables; a variable that ends in _FILE names a file that holds the value."""
-    plain = {name for name in source if name.startswith(PREFIX) and name not in _NOT_OURS}
+    plain = {name for name in source if name.startswith(PREFIX) and not name.startswith(_NOT_SETTINGS)}
     for name in sorted(plain, key=lambda n: (not n.endswith("_FILE"), n)):  # a plain variable wins over its file
         value = source[name]
         place = name.removeprefix(PREFIX).lower()

@@ -52,11 +52,14 @@ def carbs_left(minutes: float, speed: str) -> float:
 
 
 def iob_units(doses: Iterable[Dose], insulins: Iterable[Insulin], now_ms: int) -> float:
-    """Rapid insulin on board, units. A name the profile does not know acts like the default curve; a long-acting one never counts."""
-    curves = {insulin.name: insulin for insulin in insulins}
+    """Rapid insulin on board, units. A name the profile does not know acts like the default curve; a long-acting one never counts.
+
+    Names are compared as `profiles.action_of` compares them: "lantus" is the Lantus of the profile, and long-acting.
+    """
+    curves = {insulin.name.strip().casefold(): insulin for insulin in insulins}
     total = 0.0
     for dose in doses:
-        curve = curves.get(dose.insulin)
+        curve = curves.get(dose.insulin.strip().casefold())
         if curve is not None and curve.action == "long":
             continue
         minutes = (now_ms - dose.time_ms) / 60_000

@@ -1,7 +1,7 @@
 """Entries: doses, carbs, notes; what a correction, a deletion or its undoing does to one.
 
 A change is applied if and only if its revision is the current one plus 1; anything else is a conflict, which changes nothing and is kept to be
-shown. Every change carries the whole new content, so a fold needs only the current revision.
+shown. Every change carries the whole new content, so a fold needs only the current revision. The last change, come twice, is a repeat and no conflict.
 """
 
 from typing import Any, NamedTuple
@@ -72,17 +72,21 @@ def evolve_entry(current: EntryVersion | None, event: Event) -> EntryVersion | C
     """What the event makes of the entry: its next version, a Conflict, or None where it changes nothing (a repeat)."""
     data = event.data
     if isinstance(data, EntryDeleted):
+        if current is not None and current.deleted and data.revision == current.revision:
+            return None
         if current is None or data.revision != current.revision + 1 or current.deleted:
             return _not_applied(current, data.entry_id, data.revision)
         return current._replace(revision=data.revision, deleted=True, recorded_ms=event.recorded_ms, actor=event.actor)
     if isinstance(data, EntryCorrected | EntryRestored):
-        if current is None or data.revision != current.revision + 1:
+        if current is None or data.revision not in (current.revision, current.revision + 1):
             return _not_applied(current, data.entry_id, data.revision)
-        fact = content_of(data.entry)
-        return current._replace(
-            kind=KINDS[data.entry.type], time_ms=ms(data.entry.time), revision=data.revision, deleted=False, data=fact,
-            recorded_ms=event.recorded_ms, actor=event.actor,
+        after = current._replace(
+            kind=KINDS[data.entry.type], time_ms=ms(data.entry.time), revision=data.revision, deleted=False,
+            data=content_of(data.entry), recorded_ms=event.recorded_ms, actor=event.actor,
         )  # fmt: skip
+        if data.revision == current.revision:
+            return None if after == current else _not_applied(current, data.entry_id, data.revision)
+        return after
     if current is not None or event.type not in KINDS:
         return None
     return EntryVersion(

@@ -11,7 +11,7 @@ from schemas.facts import ProfileChanged
 from schemas.forecasts import ForecastMade, ForecastWithheld
 from schemas.model import at_ms
 
-VERSION = "1"  # of the fold and of every predictor's state; a change refolds from the beginning
+VERSION = "2"  # of the fold and of every predictor's state; a change refolds from the beginning
 
 _Z50, _Z80 = 0.6744897501960817, 1.2815515655446004
 LOWEST_GLUCOSE_MGDL = 40.0  # LOW and HIGH say where glucose is, not how it moves
@@ -41,7 +41,7 @@ class Outlook:
             self.marks = Marks(limits.low_mgdl, limits.urgent_low_mgdl, limits.high_mgdl)
             return None
         reading = reading_of(event)
-        if reading is None or not self.line.admit(reading):
+        if reading is None or not self.line.admit(reading, event.recorded_ms):
             return None
         if self.line.newest != reading:
             return None  # late: it fills a gap behind us
@@ -63,6 +63,7 @@ class Outlook:
         return json.dumps({
             "line": self.line.recent,
             "cadence": self.line.cadence_s,
+            "dropped": self.line.dropped,
             "marks": self.marks,
             "predictors": {name: predictor.dump() for name, predictor in self.predictors.items()},
         })  # fmt: skip
@@ -71,9 +72,8 @@ class Outlook:
     def load(cls, state: str, offset: int) -> "Outlook":
         """The state a snapshot holds."""
         raw = json.loads(state)
-        outlook = cls(
-            offset, Line([Reading._make(row) for row in raw["line"]], raw["cadence"]), marks=Marks(*raw["marks"])
-        )
+        line = Line([Reading._make(row) for row in raw["line"]], raw["cadence"], raw["dropped"])
+        outlook = cls(offset, line, marks=Marks(*raw["marks"]))
         for name, numbers in raw["predictors"].items():
             outlook.predictors[name].load(numbers)
         return outlook

@@ -77,39 +77,56 @@ def _merge(shown: list[Reading], more: list[Reading], near_ms: float) -> list[Re
 class Line:
     """One person's canonical line as a fold sees it come: the first of near ones counts, repeats and late ones are told apart.
 
-    Remembers two hours, the longest anything derived from it looks back.
+    Remembers two hours, the longest anything derived from it looks back; `dropped` holds the ids of those hours that are off the line, so
+    that a record that comes twice cannot bring a value back that was revised since.
     """
 
     recent: list[Reading] = field(default_factory=list)
     cadence_s: float = CADENCE_S
+    dropped: dict[str, int] = field(default_factory=dict)
 
     KEEP_MS = 7_200_000
+    AHEAD_MS = 600_000  # clocks of phones differ by less; a time further ahead is wrong
 
-    def admit(self, reading: Reading) -> bool:
-        """Whether the reading is new on the line. A revised value of the same source and second replaces the old one and counts."""
-        near_ms = window_s(self.cadence_s) * 1000
-        for n, other in enumerate(self.recent):
-            if other.id == reading.id:
-                return False
-            if other.source == reading.source and other.time_ms // 1000 == reading.time_ms // 1000:
-                self.recent[n] = reading
-                return True
-            if other.source != reading.source and abs(other.time_ms - reading.time_ms) <= near_ms:
-                return False
+    def admit(self, reading: Reading, recorded_ms: int | None = None) -> bool:
+        """Whether the reading is new on the line. A revised value of the same source and second replaces the old one and counts.
+
+        `recorded_ms` is when it was accepted. A reading from the future would hide every reading until then, so it makes room as soon as one
+        with a possible time arrives; where the clock itself is behind, all are from the future and stay.
+        """
+        if reading.id in self.dropped or any(other.id == reading.id for other in self.recent):
+            return False
+        if recorded_ms is not None and reading.time_ms <= recorded_ms + self.AHEAD_MS:
+            self._drop([other for other in self.recent if other.time_ms > recorded_ms + self.AHEAD_MS])
         if self.recent and reading.time_ms < self.recent[-1].time_ms - self.KEEP_MS:
             return False  # so late that nothing here can tell whether it is new; nothing here depends on it either
+        near_ms = window_s(self.cadence_s) * 1000
+        if any(o.source != reading.source and abs(o.time_ms - reading.time_ms) <= near_ms for o in self.recent):
+            self.dropped[reading.id] = reading.time_ms
+            return False
+        second = reading.time_ms // 1000
+        self._drop([o for o in self.recent if o.source == reading.source and o.time_ms // 1000 == second])
         self.recent.append(reading)
         self.recent.sort(key=lambda r: r.time_ms)
-        newest = self.recent[-1].time_ms
-        while self.recent[0].time_ms < newest - self.KEEP_MS:
-            self.recent.pop(0)
+        self._forget()
         self._learn_cadence()
         return True
 
+    def _drop(self, readings: list[Reading]) -> None:
+        for reading in readings:
+            self.recent.remove(reading)
+            self.dropped[reading.id] = reading.time_ms
+
+    def _forget(self) -> None:
+        oldest = self.recent[-1].time_ms - self.KEEP_MS
+        while self.recent[0].time_ms < oldest:
+            self.recent.pop(0)
+        for gone in [name for name, time_ms in self.dropped.items() if time_ms < oldest]:
+            del self.dropped[gone]
+
     def _learn_cadence(self) -> None:
         """The median step of the last readings, between one minute and fifteen."""
-        tail = self.recent[-8:]
-        steps = sorted(b.time_ms - a.time_ms for a, b in pairwise(tail))
+        steps = sorted(b.time_ms - a.time_ms for a, b in pairwise(self.recent[-8:]))
         if len(steps) >= 3:
             self.cadence_s = min(900.0, max(60.0, round(steps[len(steps) // 2] / 60_000) * 60.0))
 
@@ -122,6 +139,16 @@ class Line:
         """The one just before it in time."""
         earlier = [other for other in self.recent if other.time_ms < reading.time_ms]
         return earlier[-1] if earlier else None
+
+    def run(self, level_mgdl: float, longest_gap_ms: int | None = None) -> list[Reading]:
+        """The newest readings that are all at the level or above it, oldest first; a longer gap ends the run."""
+        found: list[Reading] = []
+        for reading in reversed(self.recent):
+            gap = found and longest_gap_ms is not None and found[-1].time_ms - reading.time_ms > longest_gap_ms
+            if reading.glucose_mgdl < level_mgdl or gap:
+                break
+            found.append(reading)
+        return found[::-1]
 
 
 class Gap(NamedTuple):

@@ -144,6 +144,6 @@ class Catalog:
         reading = reading_of(event)
         if reading is None:
             return self.store.evolve(event, record.partition, record.offset)
-        if self._lines.setdefault(event.subject, Line()).admit(reading):
+        if self._lines.setdefault(event.subject, Line()).admit(reading, event.recorded_ms):
             touched.add(event.subject)
         return "readings"

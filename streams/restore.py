@@ -36,9 +36,7 @@ async def restore(
     if (target / "log.db").exists():
         raise Misconfigured(f"{target} has a log already. Restore into an empty folder: name it with --data.")
     name = await the_log_id(archive, log_id)
-    target.mkdir(mode=0o700, parents=True, exist_ok=True)
-    workshop = target / _WORKSHOP
-    shutil.rmtree(workshop, ignore_errors=True)
+    workshop = _cleared(target)
     first = await read_back(archive, name)
     if first.problems:
         raise ArchiveDamaged(f"nothing was restored: {first.problems[0]}" + _more(first.problems))
@@ -62,6 +60,14 @@ async def restore(
     sync_folder(target)
     shutil.rmtree(workshop, ignore_errors=True)
     return RestoreReport(name, new_id, restored, report.segments)
+
+
+def _cleared(target: Path) -> Path:
+    """The folder in which the log is built, without what an interrupted try left there."""
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    workshop = target / _WORKSHOP
+    shutil.rmtree(workshop, ignore_errors=True)
+    return workshop
 
 
 def _more(problems: list[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from iv3.demo import DemoPerson
 from streams.errors import Misconfigured
-from streams.simulation.share_server import FAULTS, parse_faults
+from streams.simulation.faults import FAULTS, parse_faults
 
 
 def simulate(*, port: int, csv: Path | None, subject: str | None, fault: str, speed: float) -> None:

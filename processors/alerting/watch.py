@@ -21,10 +21,11 @@ from schemas.facts import (
 from schemas.forecasts import ForecastMade
 from schemas.model import at_ms, ms
 
-VERSION = "1"
+VERSION = "2"
 
 _KEEP_ENTRIES_MS = 8 * 86_400_000  # a week's longest schedule, and a day
 _ALL_CLEAR_MGDL = 80.0
+_LONGEST_HIGH_GAP_MS = 30 * 60_000  # glucose can fall below any limit and come back in less than an hour
 
 
 @dataclass
@@ -35,8 +36,6 @@ class Watch:
     offset: int = 0
     line: Line = field(default_factory=Line)
     newest_offset: int = -1
-    clear_run: int = 0  # readings in a row at 80 or more
-    high_since_ms: int | None = None
     profile: ProfileChanged = DEFAULT
     source: SourceStateChanged | None = None
     source_recorded_ms: int = 0
@@ -53,7 +52,7 @@ class Watch:
         self.offset = offset + 1
         reading = reading_of(event)
         if reading is not None:
-            return self._read(reading, offset)
+            return self._read(reading, offset, event.recorded_ms)
         if is_entry_event(event):
             self._entry(event)
             return False
@@ -72,15 +71,10 @@ class Watch:
                 pass
         return False
 
-    def _read(self, reading: Reading, offset: int) -> bool:
-        if not self.line.admit(reading) or self.line.newest != reading:
+    def _read(self, reading: Reading, offset: int, recorded_ms: int) -> bool:
+        if not self.line.admit(reading, recorded_ms) or self.line.newest != reading:
             return False
         self.newest_offset = offset
-        self.clear_run = self.clear_run + 1 if reading.glucose_mgdl >= _ALL_CLEAR_MGDL else 0
-        if reading.glucose_mgdl < self.profile.limits.high_alarm_mgdl:
-            self.high_since_ms = None
-        elif self.high_since_ms is None:
-            self.high_since_ms = reading.time_ms
         return True
 
     def _entry(self, event: Event) -> None:
@@ -114,6 +108,17 @@ class Watch:
 
     # -- what rules ask ----------------------------------------------------------------------------
 
+    @property
+    def clear_run(self) -> int:
+        """Readings in a row, up to the newest, that are high enough for an all-clear."""
+        return len(self.line.run(_ALL_CLEAR_MGDL))
+
+    @property
+    def high_since_ms(self) -> int | None:
+        """Since when every reading was at or above the high alarm's limit, without a gap that could hide another; None while it is not."""
+        run = self.line.run(self.profile.limits.high_alarm_mgdl, _LONGEST_HIGH_GAP_MS)
+        return run[0].time_ms if run else None
+
     def doses(self, action: str) -> list[tuple[int, float, str]]:
         """(time, units, insulin) of logged doses of that action, oldest first."""
         found = []
@@ -142,9 +147,8 @@ class Watch:
             "person": self.person,
             "line": self.line.recent,
             "cadence": self.line.cadence_s,
+            "dropped": self.line.dropped,
             "newest_offset": self.newest_offset,
-            "clear_run": self.clear_run,
-            "high_since_ms": self.high_since_ms,
             "profile": self.profile.model_dump(mode="json"),
             "source": self.source.model_dump(mode="json") if self.source else None,
             "source_times": [self.source_recorded_ms, self.source_since_ms],
@@ -161,9 +165,9 @@ class Watch:
     def load(cls, state: str, offset: int) -> "Watch":
         """The state a snapshot holds."""
         raw: dict[str, Any] = json.loads(state)
-        watch = cls(raw["person"], offset, Line([Reading._make(row) for row in raw["line"]], raw["cadence"]))
-        watch.newest_offset, watch.clear_run = raw["newest_offset"], raw["clear_run"]
-        watch.high_since_ms, watch.warm_up_until_ms = raw["high_since_ms"], raw["warm_up_until_ms"]
+        line = Line([Reading._make(row) for row in raw["line"]], raw["cadence"], raw["dropped"])
+        watch = cls(raw["person"], offset, line)
+        watch.newest_offset, watch.warm_up_until_ms = raw["newest_offset"], raw["warm_up_until_ms"]
         watch.profile = ProfileChanged.model_validate_json(json.dumps(raw["profile"]))
         if raw["source"]:
             watch.source = SourceStateChanged.model_validate_json(json.dumps(raw["source"]))

@@ -7,7 +7,7 @@ ln(glucose); it is not calibrated to any person.
 
 import math
 
-from processors.predictors.protocol import LEAST_MGDL, MOST_MGDL, Prediction
+from processors.predictors.protocol import AT_20_MIN, LEAST_MGDL, MOST_MGDL, Prediction
 from processors.readings import Reading
 from schemas.forecasts import STEPS
 
@@ -18,24 +18,29 @@ _SHORTEST_GAP_S, _LONGEST_GAP_S = 150, 1200
 _LOSS_STEPS = 7
 _LOSS_DIVISOR = 6
 _LOSS_LIMIT = 0.05
-_AT_20_MIN = 3
+_LOSS_KNOWS_MGDL = 75.0  # a level curve below about 74 has a loss above the limit
 
 
 class Ar2:
-    """Needs the reading before: with none within 20 min there is no slope to go on."""
+    """Needs a reading from 2.5 to 20 min ago: with none there is no slope to go on. A sensor of one minute has several; the last of them counts."""
 
     name = "ar2"
 
     def __init__(self) -> None:
-        self._last: tuple[float, float] | None = None
+        self._recent: list[tuple[float, float]] = []
 
     def read(self, reading: Reading) -> Prediction | None:
-        """See `Predictor.read`."""
+        """See `Predictor.read`. A revised value takes the place of the one it revises."""
         seconds, glucose = reading.time_ms / 1000, reading.glucose_mgdl
-        last, self._last = self._last, (seconds, glucose)
-        if last is None or not _SHORTEST_GAP_S <= seconds - last[0] <= _LONGEST_GAP_S:
+        self._recent = [
+            pair for pair in self._recent if seconds - pair[0] <= _LONGEST_GAP_S and seconds // 1 != pair[0] // 1
+        ]
+        known = [pair for pair in self._recent if seconds - pair[0] >= _SHORTEST_GAP_S]
+        self._recent.append((seconds, glucose))
+        if not known:
             return None
-        before = glucose + (last[1] - glucose) * 300 / (seconds - last[0])
+        then, was = known[-1]
+        before = glucose + (was - glucose) * 300 / (seconds - then)
         older, newer = math.log(max(before, 20) / _CENTRE_MGDL), math.log(glucose / _CENTRE_MGDL)
         curve = []
         for _ in range(STEPS):
@@ -44,15 +49,16 @@ class Ar2:
         return Prediction(tuple(curve), CONE)
 
     def alert_low(self, reading: Reading, prediction: Prediction, limit_mgdl: float) -> bool:
-        """See `Predictor.alert_low`."""
+        """See `Predictor.alert_low`. The loss was made for 70 mg/dL; a higher limit was chosen by somebody who wants to hear of it earlier."""
         curve = prediction.mean_mgdl
         loss = sum(math.log10(value / 120) ** 2 for value in curve[:_LOSS_STEPS]) / _LOSS_DIVISOR
-        return loss > _LOSS_LIMIT and curve[_AT_20_MIN] < limit_mgdl <= reading.glucose_mgdl
+        grave = loss > _LOSS_LIMIT or limit_mgdl > _LOSS_KNOWS_MGDL
+        return grave and curve[AT_20_MIN] < limit_mgdl <= reading.glucose_mgdl
 
     def dump(self) -> list[float]:
         """See `Predictor.dump`."""
-        return list(self._last or ())
+        return [number for pair in self._recent for number in pair]
 
     def load(self, state: list[float]) -> None:
         """See `Predictor.load`."""
-        self._last = (state[0], state[1]) if state else None
+        self._recent = list(zip(state[::2], state[1::2], strict=True))

@@ -8,6 +8,7 @@ from schemas.forecasts import STEP_MIN, STEPS
 
 LEAST_MGDL, MOST_MGDL = 36.0, 400.0
 HORIZONS_MIN = tuple(STEP_MIN * (n + 1) for n in range(STEPS))
+AT_20_MIN = 3  # the place of "in 20 minutes" in a curve
 CHANCE_STEPS = 6  # chances speak of the next 30 minutes
 
 

@@ -1,6 +1,6 @@
 """The two simplest predictors: no change, and the straight line of the seed. Shadows: they show what the live one is worth."""
 
-from processors.predictors.protocol import HORIZONS_MIN, Prediction
+from processors.predictors.protocol import AT_20_MIN, HORIZONS_MIN, Prediction
 from processors.readings import Reading
 from schemas.forecasts import STEPS
 
@@ -33,7 +33,6 @@ class Linear:
     """The seed's rule: half the change over the last three readings, per reading, straight on. It knows no times, as the seed did not."""
 
     name = "linear"
-    _AT_20_MIN = 3
 
     def __init__(self) -> None:
         self._last: list[tuple[float, float]] = []
@@ -50,7 +49,7 @@ class Linear:
 
     def alert_low(self, reading: Reading, prediction: Prediction, limit_mgdl: float) -> bool:
         """See `Predictor.alert_low`."""
-        return prediction.mean_mgdl[self._AT_20_MIN] < limit_mgdl <= reading.glucose_mgdl
+        return prediction.mean_mgdl[AT_20_MIN] < limit_mgdl <= reading.glucose_mgdl
 
     def dump(self) -> list[float]:
         """See `Predictor.dump`."""

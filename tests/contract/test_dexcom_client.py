@@ -21,7 +21,8 @@ from processors.simulated_person import SimulatedEvent, simulate
 from streams.clients.dexcom import DexcomShare
 from streams.errors import Misconfigured, SourceRefused, SourceUnreachable, StreamError
 from streams.ports import Fetched, GlucoseSource
-from streams.simulation.share_server import FAULTS, ShareServer, parse_faults
+from streams.simulation.faults import FAULTS, parse_faults
+from streams.simulation.share_server import ShareServer
 
 NOW = 1_763_985_600_000
 MIN = 60_000

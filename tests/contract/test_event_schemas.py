@@ -1,6 +1,6 @@
 """The JSON Schemas of all events, committed. A change must be additive: what a release wrote, every later one reads.
 
-`IV3_WRITE_SCHEMAS=1 pytest tests/contract/test_event_schemas.py` adds what is new; it never overwrites what a change would break.
+`IV3_TEST_WRITE_SCHEMAS=1 pytest tests/contract/test_event_schemas.py` adds what is new; it never overwrites what a change would break.
 """
 
 import json
@@ -24,14 +24,14 @@ def schema_of(name: str) -> dict[str, Any]:
 def test_an_event_is_described_and_changes_only_by_addition(name: str) -> None:
     path = FOLDER / f"{name}.json"
     now = schema_of(name)
-    if not path.exists() and os.environ.get("IV3_WRITE_SCHEMAS"):
+    if not path.exists() and os.environ.get("IV3_TEST_WRITE_SCHEMAS"):
         path.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n")
     then = json.loads(path.read_text())
     broken = list(breaks(then, now, then.get("$defs", {}), now.get("$defs", {}), name))
     assert not broken, "\n".join(broken)
-    if now != then and os.environ.get("IV3_WRITE_SCHEMAS"):
+    if now != then and os.environ.get("IV3_TEST_WRITE_SCHEMAS"):
         path.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n")
-    assert json.loads(path.read_text()) == now, "additive, but not committed yet: run with IV3_WRITE_SCHEMAS=1"
+    assert json.loads(path.read_text()) == now, "additive, but not committed yet: run with IV3_TEST_WRITE_SCHEMAS=1"
 
 
 def test_no_event_was_taken_away() -> None:

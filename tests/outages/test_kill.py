@@ -1,6 +1,6 @@
 """kill -9 and SIGTERM of everything at random moments under load: nothing accepted is lost or counted twice, no step is missed or rings twice.
 
-Five cycles by default; IV3_CYCLES sets another number (`task chaos`: 50).
+Five cycles by default; IV3_TEST_CYCLES sets another number (`task chaos`: 50).
 """
 
 import asyncio
@@ -29,8 +29,8 @@ from streams.topics import ALERTS, FORECASTS, JOURNAL, PARTITIONS
 from tests.outages.up import Up
 from tests.standins.ntfy import NtfyStandIn
 
-CYCLES = int(os.environ.get("IV3_CYCLES", "5"))
-SEED = int(os.environ.get("IV3_SEED", "7"))
+CYCLES = int(os.environ.get("IV3_TEST_CYCLES", "5"))
+SEED = int(os.environ.get("IV3_TEST_SEED", "7"))
 
 
 class Phone:

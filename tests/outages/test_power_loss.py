@@ -17,7 +17,7 @@ from streams.logs.sqlite import _SCHEMA, connect
 from streams.logs.writer import Append, Commit, Writer
 from streams.topics import JOURNAL
 
-POINTS = int(os.environ.get("IV3_POWER_POINTS", "500"))
+POINTS = int(os.environ.get("IV3_TEST_POWER_POINTS", "500"))
 APPENDS = 300
 SECTOR = 512
 RECORDED: list[tuple[Any, ...]] = []

@@ -226,7 +226,7 @@ def test_ar2_answers_as_the_evaluators_own_does() -> None:
     rnd, ours, theirs = random.Random(4), Ar2(), AR2()
     ts, value = T0 // 1000, 140.0
     for _ in range(3000):
-        ts += rnd.choice([60, 300, 300, 300, 305, 900, 1300])
+        ts += rnd.choice([180, 300, 300, 300, 305, 900, 1300])
         value = min(400, max(39, value + rnd.uniform(-15, 15)))
         asked = {"type": "glucose", "ts": ts, "value": round(value)}
         mine, other = answer(ours, asked), theirs.on_event(asked)

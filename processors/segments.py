@@ -7,14 +7,10 @@ the manifest before it. `head.json` names the heads and the last manifest of eve
 import base64
 import hashlib
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from backports import zstd
 
 FORMAT = 1
 ROOT = "v1"

@@ -20,6 +20,23 @@ if TYPE_CHECKING:
     from iv3.wiring import Plan
 
 
+def troubles(log: SqliteLog, roles: "Sequence[Role]") -> list[str]:
+    """What of this process does not work and must be told: a few words each, the same for as long as it lasts."""
+    found = []
+    if log.nearly_full():
+        found.append("the disk is nearly full: only readings and alarms are still saved")
+    for role in roles:
+        if isinstance(role, AlarmNotifier) and role.trouble():
+            found.append("alarms are not getting out")
+        if isinstance(role, Archiver) and role.is_behind():
+            found.append("the archive could not be brought up to date for an hour")
+        if role.progress.paused:
+            found.append(f"the {role.name} waits for an upgrade of iv3")
+        if role.progress.dead_letters:
+            found.append(f"the {role.name} met a record it cannot handle (iv3 dead-letters list)")
+    return found
+
+
 class Status:
     """Looks at the parts when it is asked; keeps nothing."""
 

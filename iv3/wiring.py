@@ -14,7 +14,7 @@ from typing import Any
 from api.app import serve
 from api.auth import hash_of
 from api.hearing import Hearing, SeedSettings
-from iv3.status import Status
+from iv3.status import Status, troubles
 from schemas.envelope import make
 from schemas.facts import ProfileChanged
 from schemas.identity import derived_id, digest
@@ -134,6 +134,7 @@ def _targets(plan: Plan) -> list[Notifier]:
 
 
 def _roles(plan: Plan, parts: Parts, sources: Mapping[str, GlucoseSource], targets: list[Notifier]) -> list[Role]:
+    """Every role, as far as there is something for it to do."""
     log, clock = parts.log, plan.clock
 
     def app(group: str) -> Any:  # noqa: ANN401 - Faust is untyped
@@ -143,7 +144,7 @@ def _roles(plan: Plan, parts: Parts, sources: Mapping[str, GlucoseSource], targe
     roles: list[Role] = [
         Projector(log, clock, app, parts.series),
         Forecaster(log, clock, app),
-        Alerter(log, clock, app, has_source=bool(sources)),
+        Alerter(log, clock, app, has_source=bool(sources), troubles=lambda: troubles(log, roles)),
         AlarmNotifier(log, clock, app, targets, label="[DEMO] " if plan.demo else "", click=public),
     ]
     if sources:

@@ -5,10 +5,10 @@ Per partition, under one lock shared with the ticks: follow the alerts to the he
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from processors.alerting.decide import decide
-from processors.alerting.episodes import Episodes
+from processors.alerting.episodes import NOWHERE, Episodes
 from processors.alerting.rules import Runtime
 from processors.alerting.watch import VERSION, Watch
 from schemas.alerts import AlertsDecided, Place
@@ -30,6 +30,7 @@ _SHORTEST_TICK_S = 0.2  # real seconds, however fast the clock
 _CATCH_UP_S = 2.0
 BEHIND_S = 120.0
 _HEARTBEAT_MS = 60_000
+LATE = "alarms are running late: readings wait to be evaluated"
 
 
 class Alerter(Role):
@@ -38,9 +39,17 @@ class Alerter(Role):
     name = "alerter"
     topics = (JOURNAL, FORECASTS)
 
-    def __init__(self, log: Log, clock: Clock, make_app: MakeApp, *, has_source: bool) -> None:
+    def __init__(
+        self,
+        log: Log,
+        clock: Clock,
+        make_app: MakeApp,
+        *,
+        has_source: bool,
+        troubles: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         super().__init__(log, clock, make_app)
-        self._has_source = has_source
+        self._has_source, self._troubles = has_source, troubles
         self._started_ms = clock.now_ms()
         self._snapshots = Snapshots(log, clock, self.name, VERSION)
         self.people: dict[str, Watch] = {}
@@ -109,10 +118,13 @@ class Alerter(Role):
         if record.topic == JOURNAL:
             await self._snapshots.changed(record.partition, event.subject, self.people, record.offset + 1)
 
-    async def _decide(self, watch: Watch, partition: int, place: Place, trouble: str = "") -> None:
+    async def _decide(self, watch: Watch, partition: int, place: Place, troubles: Sequence[str] = ()) -> None:
         await self._follow(partition)
         now_ms = self.clock.now_ms()
-        runtime = Runtime(self._started_ms, self._has_source, trouble)
+        through = self.episodes[partition].through.get(watch.person, NOWHERE)
+        if place[2] and through[:2] == place[:2] and place <= through:
+            place = (*place[:2], through[2] + 1)  # the clock was set back; time goes on all the same
+        runtime = Runtime(self._started_ms, self._has_source, tuple(troubles))
         decided = decide(watch, self.episodes[partition], place, now_ms, runtime)
         if decided is None:
             return
@@ -140,21 +152,21 @@ class Alerter(Role):
         loop = asyncio.get_running_loop()
         moment = self.clock.now_ms()
         heads = {partition: head for partition, head in dict(self.log.heads).items() if partition[0] in self.topics}
-        trouble = ""
+        troubles = list(self._troubles())
         if not await self.reached(heads, _CATCH_UP_S):
             self.skipped_ticks += 1
             self._behind_since = self._behind_since or loop.time()
             if loop.time() - self._behind_since < BEHIND_S:
                 return
-            trouble = "alarms are running late: readings wait to be evaluated"
+            troubles.insert(0, LATE)
         else:
             self._behind_since = None
         for person, partition in list(self._where.items()):
             watch = self.people[person]
             async with self._locks[partition]:
-                await self._decide(watch, partition, watch.tick_place(moment), trouble)
+                await self._decide(watch, partition, watch.tick_place(moment), troubles)
         self.ticks += 1
-        if not trouble:
+        if LATE not in troubles:
             self.evaluated_ms = moment
             await self._heartbeat(moment)
 

@@ -17,6 +17,7 @@ from streams.role import MakeApp, Role
 logger = logging.getLogger("iv3.archiver")
 
 FLUSH_S = 30.0  # with a retry it stays below the minute that is promised
+BEHIND_MS = 3_600_000  # the log itself is safe meanwhile; nobody need be woken for a short outage
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 60.0
 _LAST_FLUSH_S = 1.5  # a stop waits no longer; what is left goes out at the next start
 
@@ -44,6 +45,7 @@ class Archiver(Role):
         self._new = asyncio.Event()
         self._failing = ""
         self.archived_ms = 0
+        self._failing_since_ms = 0
 
     async def handle_batch(self, records: Sequence[Record]) -> None:
         """There is something to archive."""
@@ -57,13 +59,14 @@ class Archiver(Role):
             try:
                 await self._writer.catch_up()
             except (ArchiveUnavailable, ArchiveDamaged) as error:
+                self._failing_since_ms = self._failing_since_ms or self.clock.now_ms()
                 if str(error) != self._failing:
                     logger.warning("the archive is not kept up: %s", error)
                 self._failing = str(error)
                 await asyncio.sleep(retry)
                 retry = min(retry * 2, _LONGEST_RETRY_S)
                 continue
-            self._failing, retry = "", _FIRST_RETRY_S
+            self._failing, self._failing_since_ms, retry = "", 0, _FIRST_RETRY_S
             self.archived_ms = self.clock.now_ms()
             self._new.clear()
             if not self._writer.waiting():
@@ -82,6 +85,10 @@ class Archiver(Role):
     def waiting(self) -> int:
         """Records that are not archived yet."""
         return self._writer.waiting()
+
+    def is_behind(self) -> bool:
+        """Whether it could not be kept up for so long that somebody must be told."""
+        return self._failing_since_ms > 0 and self.clock.now_ms() - self._failing_since_ms > BEHIND_MS
 
     def trouble(self) -> str:
         """Why the archive is not kept up, or an empty string."""

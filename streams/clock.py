@@ -1,16 +1,37 @@
-"""Clocks: real time, and time that starts elsewhere and runs faster (the demo, the tests)."""
+"""Clocks: real time, put right where a source says that the host's clock is wrong; and time that starts elsewhere and runs faster."""
 
 import time
+from collections.abc import Callable
+
+MOST_SKEW_S = 60.0  # the answers of a source are whole seconds and take some to arrive; a minute is no such thing
+
+
+def _running_ns() -> int:
+    """Time that no setting of the clock moves; where the system offers one, it counts while the machine sleeps too."""
+    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class SystemClock:
-    """The host's clock."""
+    """The host's clock, as long as nobody knows better. `wall_ns` and `running_ns` exist so that tests can set it wrong."""
 
     speed = 1.0
 
+    def __init__(self, wall_ns: Callable[[], int] = time.time_ns, running_ns: Callable[[], int] = _running_ns) -> None:
+        self._wall_ns, self._running_ns = wall_ns, running_ns
+        self._anchor: tuple[int, int] | None = None  # (true time, running time) of the moment it was put right, ns
+
     def now_ms(self) -> int:
         """See `Clock`."""
-        return time.time_ns() // 1_000_000
+        if self._anchor is None:
+            return self._wall_ns() // 1_000_000
+        true_ns, then_ns = self._anchor
+        return (true_ns + self._running_ns() - then_ns) // 1_000_000
+
+    def heard(self, true_ms: int) -> float | None:
+        """See `Clock`."""
+        ahead_s = _ahead_s(self._wall_ns() // 1_000_000, true_ms)
+        self._anchor = None if ahead_s is None else (true_ms * 1_000_000, self._running_ns())
+        return ahead_s
 
 
 class ScaledClock:
@@ -25,6 +46,10 @@ class ScaledClock:
         """See `Clock`."""
         return self._origin_ms + int((time.monotonic() - self._started) * self.speed * 1000)
 
+    def heard(self, true_ms: int) -> float | None:
+        """See `Clock`. Its time is made up; nobody knows it better."""
+        return _ahead_s(self.now_ms(), true_ms)
+
 
 class SetClock:
     """Stands still until it is set: for tests that live through a night in a second."""
@@ -38,6 +63,10 @@ class SetClock:
         """See `Clock`."""
         return self._now_ms
 
+    def heard(self, true_ms: int) -> float | None:
+        """See `Clock`."""
+        return _ahead_s(self._now_ms, true_ms)
+
     def set(self, now_ms: int) -> None:
         """It is now this late."""
         self._now_ms = now_ms
@@ -45,3 +74,8 @@ class SetClock:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self._now_ms += int(seconds * 1000)
+
+
+def _ahead_s(now_ms: int, true_ms: int) -> float | None:
+    ahead_s = (now_ms - true_ms) / 1000
+    return round(ahead_s, 1) if abs(ahead_s) > MOST_SKEW_S else None

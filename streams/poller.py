@@ -24,7 +24,8 @@ from streams.topics import JOURNAL, partition_of
 logger = logging.getLogger("iv3.poller")
 
 _REMEMBER_MS = 26 * 3_600_000  # a source gives 24 h; two more for clocks that disagree
-_SKEW_S = 60.0
+_SKEW_NEWS_S = 30.0  # a clock that is wrong by as much more is news
+_LONGEST_ASKED_WAIT_S = 600.0  # a source that asks for more is mistaken, and the person would go unwatched
 _LEAST_WAIT_S = 0.02  # real seconds, however fast the clock
 
 
@@ -40,6 +41,9 @@ class Account:
     login: polling.LoginPolicy = field(default_factory=polling.LoginPolicy)
     misses: int = 0
     polls: int = 0
+    skew_s: float | None = (
+        None  # how far this machine's clock is ahead of the source's, where that is more than a minute
+    )
 
 
 class Poller(Role):
@@ -99,44 +103,46 @@ class Poller(Role):
 
     async def _watch(self, account: Account) -> None:
         while True:
+            asked_to_wait_s = 0.0
             try:
-                await self._poll(account)
+                asked_to_wait_s = await self._poll(account)
             except Transient as error:
+                account.misses += 1  # the source is asked again as after any miss, and gives the same readings again
                 logger.warning("the log does not take readings: %s", error)
-                await asyncio.sleep(1.0)
-                continue
             now = self.clock.now_ms()
             due = polling.next_poll_at_ms(account.newest_ms, now, account.misses, _jitter(account, now))
-            await asyncio.sleep(max(_LEAST_WAIT_S, (due - self.clock.now_ms()) / 1000 / self.clock.speed))
+            wait_s = max((due - now) / 1000, min(asked_to_wait_s, _LONGEST_ASKED_WAIT_S))
+            await asyncio.sleep(max(_LEAST_WAIT_S, wait_s / self.clock.speed))
 
-    async def _poll(self, account: Account) -> None:
-        """Ask once; append new readings, then how the source answered if that is news (always at the first time)."""
+    async def _poll(self, account: Account) -> float:
+        """Ask once; append new readings, then how the source answered if that is news (always at the first time).
+
+        Returns how many seconds the source wants to be left alone.
+        """
         now = self.clock.now_ms()
         minutes, count = polling.window(account.newest_ms, now)
         account.polls += 1
         try:
-            fetched = await account.source.latest(minutes, count, may_log_in=now >= account.login.no_login_before_ms)
+            fetched = await account.source.latest(minutes, count, may_log_in=account.login.may_log_in(now))
         except SourceRefused as error:
             login = account.login.after_refusal(error.kind, now)
             account.misses += 1
             await self._say(account, "refused", str(error), login)
-            return
+            return 0.0
         except SourceUnreachable as error:
             account.misses += 1
-            if error.retry_after_s:
-                await asyncio.sleep(min(error.retry_after_s, 600) / self.clock.speed)
-            if (
-                now < account.login.no_login_before_ms
-                and account.state is not None
-                and account.state.state == "refused"
-            ):
-                return  # still waiting for the next allowed log-in; that is why, and it is known
-            await self._say(account, "unreachable", str(error), account.login)
-            return
+            refused = account.state is not None and account.state.state == "refused"
+            # While a refused log-in may not be tried again, that is the reason, and it is known.
+            if not refused or account.login.may_log_in(now):
+                await self._say(account, "unreachable", str(error), account.login)
+            return error.retry_after_s or 0.0
+        if fetched.server_time_ms is not None:
+            account.skew_s = self.clock.heard(fetched.server_time_ms)
         fresh = await self._append(account, fetched)
         account.misses = 0 if fresh else account.misses + 1
         state, reason = self._judge(account, fetched)
-        await self._say(account, state, reason, account.login.after_success(), fetched.server_time_ms)
+        await self._say(account, state, reason, account.login.after_success())
+        return 0.0
 
     async def _append(self, account: Account, fetched: Fetched) -> int:
         now = at_ms(self.clock.now_ms())
@@ -173,28 +179,15 @@ class Poller(Role):
             )
         return "no_data", "no readings in the time asked for"
 
-    async def _say(
-        self,
-        account: Account,
-        state: SourceState,
-        reason: str,
-        login: polling.LoginPolicy,
-        server_ms: int | None = None,
-    ) -> None:
+    async def _say(self, account: Account, state: SourceState, reason: str, login: polling.LoginPolicy) -> None:
         """Append the source's state if it is news, or the first since the start: then everybody knows that it was asked."""
         now = self.clock.now_ms()
-        skew = round((now - server_ms) / 1000, 1) if server_ms is not None else None
-        skewed = skew is not None and abs(skew) > _SKEW_S
         data = SourceStateChanged(
             state=state, reason=reason[:500], refusals=login.refusals,
             no_login_before=at_ms(login.no_login_before_ms) if login.no_login_before_ms else None,
-            clock_skew_s=skew if skewed else None,
+            clock_skew_s=account.skew_s,
         )  # fmt: skip
-        known = account.state
-        same = known is not None and (known.state, known.refusals, known.no_login_before) == (
-            data.state, data.refusals, data.no_login_before,
-        ) and (known.clock_skew_s is None) == (data.clock_skew_s is None)  # fmt: skip
-        if same and account.polls > 1:
+        if account.polls > 1 and account.state is not None and not _is_news(account.state, data):
             return
         event = make(
             data, id=derived_id("source", account.person, account.source.name, now), source=account.source.name,
@@ -202,6 +195,15 @@ class Poller(Role):
         )  # fmt: skip
         await self.log.append(JOURNAL, account.person, [encode(event)])
         account.state, account.login = data, login
+
+
+def _is_news(known: SourceStateChanged, data: SourceStateChanged) -> bool:
+    if (known.state, known.refusals, known.no_login_before) != (data.state, data.refusals, data.no_login_before):
+        return True
+    before, after = known.clock_skew_s, data.clock_skew_s
+    if before is None or after is None:
+        return before is not after
+    return abs(after - before) > _SKEW_NEWS_S
 
 
 def _jitter(account: Account, now_ms: int) -> float:

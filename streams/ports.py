@@ -22,6 +22,12 @@ class Clock(Protocol):
         """Epoch milliseconds, UTC."""
         ...
 
+    def heard(self, true_ms: int) -> float | None:
+        """A source that is trusted says what time it is. Where the host's clock is more than a minute off, the source's counts from now on,
+        and the answer is how many seconds the host's is ahead; otherwise None.
+        """
+        ...
+
 
 class Position(NamedTuple):
     """Where a record lies in the log."""

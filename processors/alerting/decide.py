@@ -14,9 +14,10 @@ from processors.alerting.rules import (
     long_acting_condition,
     predicted_low_condition,
     stale_condition,
+    system_condition,
 )
 from processors.alerting.watch import Watch
-from schemas.alerts import URGENCY, AlertEvent, AlertKind, AlertsDecided, Evidence, Place
+from schemas.alerts import AlertEvent, AlertKind, AlertsDecided, Evidence, Place
 from schemas.identity import episode_id
 from schemas.model import at_ms, ms
 
@@ -28,7 +29,7 @@ REPEATS_MIN: dict[AlertKind, tuple[int, ...]] = {
     "high": (60,),
     "stale": (60,),
     "no_long_acting": (60,),
-    "system": (60,),
+    "system": (60, 240, 720),
 }
 AGAIN_AFTER_ACK_MIN: dict[AlertKind, int] = {
     "urgent_low": 30,
@@ -36,12 +37,11 @@ AGAIN_AFTER_ACK_MIN: dict[AlertKind, int] = {
     "high": 120,
     "stale": 60,
     "no_long_acting": 120,
+    "system": 1440,
 }
 RECHECK_AFTER_TREATED_MIN = 15
 PREDICTED_LOW_LASTS_MS = 60 * _MIN
 PREDICTED_LOW_PAUSE_MS = 20 * _MIN
-LATE_FORECASTS = 3
-SETTLED_MS = 15 * _MIN
 LOWS: tuple[AlertKind, ...] = ("urgent_low", "low")
 _CLEAR_READINGS = 2
 _CLEAR_FRESH_MS = 10 * _MIN
@@ -69,9 +69,10 @@ def _at_tick(watch: Watch, mine: dict[str, Episode], now_ms: int, runtime: Runti
     stale = stale_condition(watch, now_ms, runtime, low_open="low" in mine or "urgent_low" in mine)
     events += _openings([stale], mine, watch, now_ms)
     events += _long_acting(watch, mine, now_ms, opening=True)
-    events += _system(watch, mine, now_ms, runtime)
+    system = system_condition(watch, now_ms, runtime)
+    events += _system(watch, mine, now_ms, system)
     left = {kind: episode for kind, episode in mine.items() if kind not in {event.kind for event in events}}
-    return events + _repeats(watch, left, now_ms, stale)
+    return events + _repeats(watch, left, now_ms, {"stale": stale, "system": system})
 
 
 def _at_forecast(watch: Watch, mine: dict[str, Episode], episodes: Episodes, now_ms: int) -> list[AlertEvent]:
@@ -87,16 +88,17 @@ def _at_forecast(watch: Watch, mine: dict[str, Episode], episodes: Episodes, now
     return _openings([condition], mine, watch, now_ms)
 
 
-def _system(watch: Watch, mine: dict[str, Episode], now_ms: int, runtime: Runtime) -> list[AlertEvent]:
-    """Something of iv3 itself does not work as it should; the sentence says what."""
+def _system(watch: Watch, mine: dict[str, Episode], now_ms: int, condition: Condition | None) -> list[AlertEvent]:
+    """What of iv3 itself does not work is told at once, and again at once when more is added."""
     episode = mine.get("system")
-    settled = now_ms - runtime.started_ms >= SETTLED_MS  # at a start, history is worked off first
-    late = settled and watch.late_forecasts >= LATE_FORECASTS and not watch.foreseen
-    reason = runtime.trouble or ("forecasts are late" if late else "")
-    if reason:
-        condition = Condition("system", f"{reason}/{now_ms}", 4, URGENCY["system"], evidence_of(watch, reason=reason))
+    if episode is None:
         return _openings([condition], mine, watch, now_ms)
-    return [_event("resolved", episode, None, now_ms)] if episode is not None else []
+    if condition is None:
+        return [_event("resolved", episode, None, now_ms)]
+    known = episode.evidence.reason.split("; ")
+    if all(reason in known for reason in condition.evidence.reason.split("; ")):
+        return []
+    return [_event("escalated", episode, None, now_ms, step=episode.step + 1, evidence=condition.evidence)]
 
 
 def _event(
@@ -202,38 +204,30 @@ def _expiries(mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
     return []
 
 
-def _repeats(watch: Watch, mine: dict[str, Episode], now_ms: int, stale: Condition | None) -> list[AlertEvent]:
+def _repeats(
+    watch: Watch, mine: dict[str, Episode], now_ms: int, holds: dict[str, Condition | None]
+) -> list[AlertEvent]:
+    """`holds` are the conditions of now that may have become worse, or another reason, since the episode rang."""
     events = []
     for kind, episode in mine.items():
-        worse = kind == "stale" and stale is not None and stale.priority > episode.priority
+        now = holds.get(kind)
+        worse = now is not None and now.priority > episode.priority
         if not worse and not _due_again(watch, episode, now_ms):
             continue
         if watch.snoozes.get(kind, 0) > now_ms:
             continue
-        priority = stale.priority if worse and stale else min(5, episode.priority + (kind == "low"))
-        urgency = stale.urgency if worse and stale else episode.urgency
-        evidence = _evidence_now(watch, episode, stale)
-        events.append(
-            _event(
-                "escalated",
-                episode,
-                None,
-                now_ms,
-                step=episode.step + 1,
-                priority=priority,
-                urgency=urgency,
-                evidence=evidence,
-            )
-        )
+        more = {
+            "step": episode.step + 1,
+            "priority": now.priority if now is not None and worse else min(5, episode.priority + (kind == "low")),
+            "urgency": now.urgency if now is not None and worse else episode.urgency,
+            "evidence": now.evidence if now is not None else _evidence_now(watch, episode),
+        }
+        events.append(_event("escalated", episode, None, now_ms, **more))
     return events
 
 
-def _evidence_now(watch: Watch, episode: Episode, stale: Condition | None) -> Evidence:
-    if episode.kind == "stale" and stale is not None:
-        return stale.evidence
-    if episode.kind in ("no_long_acting", "system"):
-        return episode.evidence
-    return evidence_of(watch)
+def _evidence_now(watch: Watch, episode: Episode) -> Evidence:
+    return episode.evidence if episode.kind in ("no_long_acting", "stale", "system") else evidence_of(watch)
 
 
 def _due_again(watch: Watch, episode: Episode, now_ms: int) -> bool:

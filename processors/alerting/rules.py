@@ -21,6 +21,8 @@ MEAL_GRACE_MS = 150 * _MIN
 VERY_HIGH_BREAKS_GRACE_MGDL = 300.0
 CARBS_HELP_MS = 30 * _MIN
 BOLUS_NEAR_MS = 20 * _MIN
+LATE_FORECASTS = 3  # in a row; one that is overtaken by the next reading is no trouble
+SETTLED_MS = 15 * _MIN  # at a start, history is worked off first
 UPLOADERS_TURN_MS = 10 * _MIN  # after a start, an uploader gets this long to bring what it kept
 
 
@@ -41,7 +43,7 @@ class Runtime:
 
     started_ms: int
     has_source: bool = True
-    trouble: str = ""  # what of iv3 itself does not work, in words
+    troubles: tuple[str, ...] = ()  # what of iv3 itself does not work, a few words each
 
 
 def evidence_of(watch: Watch, **more: object) -> Evidence:
@@ -179,3 +181,25 @@ def long_acting_condition(watch: Watch, now_ms: int) -> Condition | None:
         return None
     evidence = evidence_of(watch, insulin=insulin, last_logged=at_ms(time))
     return Condition("no_long_acting", f"{insulin}/{time}", 3, URGENCY["no_long_acting"], evidence)
+
+
+def system_condition(watch: Watch, now_ms: int, runtime: Runtime) -> Condition | None:
+    """Something of iv3 itself does not work as it should; the sentences say what, each one worded the same for as long as it lasts."""
+    troubles = list(runtime.troubles)
+    settled = now_ms - runtime.started_ms >= SETTLED_MS
+    if settled and watch.late_forecasts >= LATE_FORECASTS and not watch.foreseen:
+        troubles.append("forecasts are late, so a low may not be foreseen")
+    skew_s = watch.source.clock_skew_s if watch.source is not None else None
+    if skew_s is not None:
+        troubles.append(
+            f"this machine's clock is {_length(abs(skew_s))} {'fast' if skew_s > 0 else 'slow'}; Dexcom's is used instead"
+        )
+    if not troubles:
+        return None
+    evidence = evidence_of(watch, reason="; ".join(troubles)[:300])
+    return Condition("system", f"{troubles[0]}/{now_ms}", 4, URGENCY["system"], evidence)
+
+
+def _length(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} h"

@@ -378,6 +378,84 @@ def test_without_a_long_acting_dose_on_record_nobody_is_told_anything() -> None:
     assert night.said == []
 
 
+# -- iv3 itself ------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_dexcom_calls_wrong_is_told_once_and_ends_when_it_is_right() -> None:
+    night = Night()
+    night.read(120, 0)
+    night.fact(SourceStateChanged(state="ok", clock_skew_s=3 * 3600.0))
+    night.ticks(0, 5)
+    assert night.heard() == [("system", "opened", 1)]
+    assert "this machine's clock is 3 h fast" in night.said[0].evidence.reason
+    night.fact(SourceStateChanged(state="ok"), now=T0 + 6 * MIN)
+    night.tick(6)
+    assert night.heard()[-1] == ("system", "resolved", 1)
+
+
+def test_another_trouble_rings_at_once_and_the_same_one_ever_less_often() -> None:
+    night = Night()
+    night.runtime = Runtime(T0 - MIN, troubles=("the disk is nearly full",))
+    night.ticks(0, 5)
+    night.runtime = Runtime(T0 - MIN, troubles=("alarms are not getting out", "the disk is nearly full"))
+    night.ticks(6, 10)
+    night.runtime = Runtime(T0 - MIN, troubles=("alarms are not getting out",))
+    night.ticks(11, 250, 1)
+    assert night.rings("system") == pytest.approx([0, 6, 246], abs=1.1)
+    assert night.said[1].evidence.reason == "alarms are not getting out; the disk is nearly full"
+    assert night.said[2].evidence.reason == "alarms are not getting out"
+    night.runtime = Runtime(T0 - MIN)
+    night.tick(251)
+    assert night.heard()[-1] == ("system", "resolved", 3)
+
+
+def test_forecasts_that_are_late_three_times_are_told_but_not_while_history_is_worked_off() -> None:
+    for started, told in ((T0 - 30 * MIN, ["system"]), (T0 + 20 * MIN, [])):
+        night = Night(foresees=False, runtime=Runtime(started))
+        for n in range(6):
+            night.read(120, 5 * n)
+        outlook = Outlook()
+        said = [outlook.take(event, offset) for _, event, offset, _ in list(night.inputs)]
+        for forecast in [one for one in said if isinstance(one, ForecastMade)][:-1]:
+            assert not night.watch.foresee(forecast), "the next reading was quicker"
+        night.tick(26)
+        assert [e.kind for e in night.said] == told
+
+
+# -- what a line remembers -------------------------------------------------------------------------
+
+
+def test_a_revised_reading_counts_once_towards_the_all_clear() -> None:
+    night = Night(foresees=False)
+    night.read(65, 0)
+    night.read(82, 5)
+    night.fact(GlucoseRead(glucose_mgdl=84), T0 + 5 * MIN, "revised", now=T0 + 6 * MIN)
+    assert ("low", "resolved", 1) not in night.heard()
+    night.read(90, 10)
+    assert night.heard()[-1] == ("low", "resolved", 1)
+
+
+def test_a_value_that_was_revised_out_of_the_lows_no_longer_keeps_glucose_from_being_high_for_an_hour() -> None:
+    night = Night(foresees=False)
+    for minutes in range(0, 65, 5):
+        night.read(250 if minutes != 30 else 230, minutes)
+    assert night.rings("high") == []
+    night = Night(foresees=False)
+    for minutes in range(0, 65, 5):
+        night.read(250 if minutes != 30 else 230, minutes)
+        if minutes == 30:
+            night.fact(GlucoseRead(glucose_mgdl=251), T0 + 30 * MIN, "revised", now=T0 + 31 * MIN)
+    assert night.rings("high") == [60]
+
+
+def test_a_reading_from_the_future_does_not_hide_a_low() -> None:
+    night = Night(foresees=False)
+    night.read(120, 0)
+    night.fact(GlucoseRead(glucose_mgdl=130), T0 + 600 * MIN, "ahead", now=T0 + MIN)
+    night.read(60, 5)
+    assert night.heard()[-1] == ("low", "opened", 1)
+
+
 # -- redelivery ------------------------------------------------------------------------------------
 
 steps = st.lists(

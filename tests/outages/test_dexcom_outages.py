@@ -1,0 +1,190 @@
+"""The poller against a Dexcom Share that fails in every way it was seen to fail: no reading is lost, none is appended twice, no account is locked."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from processors.simulated_person import simulate
+from schemas.envelope import Event, decode
+from schemas.facts import GlucoseRead, SourceStateChanged
+from streams.clients.dexcom import DexcomShare
+from streams.clock import ScaledClock
+from streams.errors import DiskReserve
+from streams.logs.sqlite import SqliteLog
+from streams.poller import Poller
+from streams.simulation.faults import FAULTS
+from streams.simulation.share_server import ShareServer
+from streams.topics import JOURNAL, partition_of
+from tests.running import app_maker, running, until
+
+T0 = 1_795_500_000_000
+MIN = 60_000
+HOUR = 60 * MIN
+DAY = 24 * HOUR
+SPEED = 2000
+PERSON = simulate(11, T0 - 2 * DAY, T0 + 4 * DAY)
+# What a fault itself changes of values or times is no loss of ours; with these the journal must hold what the server *gave*.
+ALTERED = {"jitter", "1-minute", "low-high-codes", "int-trends"}
+SILENT = {"wrong-password", "lock-out", "zero-uuid", "no-session-holds", "empty-list", "empty-body", "html-403", "429"}
+
+
+@dataclass
+class Place:
+    """One fake Share, one journal, one clock; pollers come and go."""
+
+    folder: Path
+    log: SqliteLog
+    clock: ScaledClock
+    server: ShareServer
+
+    @asynccontextmanager
+    async def polling(self, password: str = "demo") -> AsyncIterator[Poller]:
+        source = DexcomShare(
+            username="demo", password=SecretStr(password), region="ous", session_file=self.folder / "session.json",
+            base_url=self.server.url, timeout_s=2.0,
+        )  # fmt: skip
+        poller = Poller(self.log, self.clock, app_maker(self.log, self.folder.name), {"me": source})
+        try:
+            async with running(poller):
+                yield poller
+        finally:
+            await source.close()
+
+    async def wait(self, minutes: float) -> None:
+        """Virtual minutes."""
+        await asyncio.sleep(minutes * 60 / self.clock.speed)
+
+    async def journal(self) -> list[Event]:
+        return [decode(r.value) for r in await self.log.read(JOURNAL, partition_of("me"), 0, None, 100_000)]
+
+    async def times(self) -> list[int]:
+        return [e.time_ms for e in await self.journal() if isinstance(e.data, GlucoseRead)]
+
+    async def states(self) -> list[SourceStateChanged]:
+        return [e.data for e in await self.journal() if isinstance(e.data, SourceStateChanged)]
+
+    async def complete_since(self, since_ms: int, within_s: float = 20.0) -> None:
+        """Everything that the server had until a little ago is in the journal."""
+        until_ms = self.clock.now_ms() - 2 * MIN
+        want = {row[0] for row in self.server.readings(since_ms, until_ms)}
+        missing = set(want)
+        try:
+            async with asyncio.timeout(within_s):
+                while missing:
+                    missing = want - set(await self.times())
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"{len(missing)} of {len(want)} readings never came") from None
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    log = SqliteLog(tmp_path / "log.db")
+    clock = ScaledClock(T0, SPEED)
+    server = ShareServer(PERSON, now_ms=clock.now_ms, slow_s=3.0)
+    await server.start()
+    yield Place(tmp_path, log, clock, server)
+    await server.stop()
+    await log.close()
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+async def test_whatever_dexcom_does_for_half_an_hour_no_reading_is_lost_or_doubled(place: Place, fault: str) -> None:
+    async with place.polling() as poller:
+        await until(lambda: poller.accounts["me"].newest_ms is not None)
+        begun = place.clock.now_ms()
+        refusing = fault in ("wrong-password", "lock-out", "zero-uuid")
+        place.server.set_faults([fault, *(["expired-session"] if refusing else [])])
+        await place.wait(70 if fault == "gap-then-backfill" else 30)
+        log_ins = place.server.log_ins
+        place.server.set_faults([])
+        if refusing:
+            assert log_ins <= 2 + 2 * 3, "an account must never be locked by trying"
+            assert (await place.states())[-1].state == "refused"
+        elif fault in SILENT - {"empty-list"}:
+            assert "unreachable" in {state.state for state in await place.states()}
+        if fault not in ALTERED:
+            await place.complete_since(begun - 20 * HOUR, within_s=40)
+        times = Counter(e.id for e in await place.journal())
+        assert max(times.values()) == 1, "something is in the journal twice"
+        values = [e.data.glucose_mgdl for e in await place.journal() if isinstance(e.data, GlucoseRead)]
+        assert min(values) >= 39, "a sensor code became glucose"
+
+
+@pytest.mark.long
+async def test_a_day_without_dexcom_is_filled_up_when_it_is_back(place: Place) -> None:
+    async with place.polling() as poller:
+        await until(lambda: poller.accounts["me"].newest_ms is not None)
+        begun = place.clock.now_ms()
+        place.server.set_faults(["html-403"])
+        await place.wait(23 * 60)
+        place.server.set_faults([])
+        await place.complete_since(begun)
+        assert max(Counter(await place.times()).values()) == 1
+
+
+async def test_a_wrong_password_is_tried_ever_less_often_and_a_restart_does_not_begin_again(place: Place) -> None:
+    """Dexcom locks an account after a few wrong tries, and with it the followers of the person's own app."""
+    for _ in range(6):
+        async with place.polling("wrong"):
+            await place.wait(5)
+    assert place.server.log_ins <= 8, "half an hour and six starts: at most the first tries and the one after 10 min"
+    (first, *_) = await place.states()
+    assert (first.state, first.refusals) == ("refused", 1)
+    assert first.no_login_before is not None
+    before = place.server.log_ins
+    async with place.polling("wrong"):
+        await place.wait(3)
+    assert place.server.log_ins - before <= 2
+
+
+@pytest.mark.long
+async def test_a_wrong_password_for_a_day_costs_few_tries(place: Place) -> None:
+    async with place.polling("wrong"):
+        await place.wait(24 * 60)
+    assert place.server.log_ins <= 2 * 8
+    assert (await place.states())[-1].refusals >= 3
+
+
+async def test_a_corrected_password_works_at_once_after_the_wait(place: Place) -> None:
+    async with place.polling("wrong"):
+        await place.wait(2)
+    async with place.polling() as poller:
+        await until(lambda: poller.accounts["me"].newest_ms is not None, 20)
+        assert (await place.states())[-1].state == "ok"
+        assert (await place.states())[-1].refusals == 0
+
+
+async def test_while_the_log_takes_nothing_dexcom_is_not_asked_more_often(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with place.polling() as poller:
+        await until(lambda: poller.accounts["me"].newest_ms is not None)
+        begun = place.clock.now_ms()
+        took = place.log.append
+
+        async def refuse(*_: object, **__: object) -> None:
+            raise DiskReserve("the disk is full")
+
+        monkeypatch.setattr(place.log, "append", refuse)
+        before = place.server.calls["read"]
+        await place.wait(60)
+        asked = place.server.calls["read"] - before
+        monkeypatch.setattr(place.log, "append", took)
+        assert asked <= 30, f"asked {asked} times in an hour"
+        await place.complete_since(begun)
+
+
+async def test_how_dexcom_answers_is_said_at_once_even_if_it_wants_to_be_left_alone(place: Place) -> None:
+    place.server.set_faults(["429"])
+    async with place.polling():
+        async with asyncio.timeout(5):
+            while not await place.states():
+                await asyncio.sleep(0.01)
+        assert (await place.states())[0].state == "unreachable"

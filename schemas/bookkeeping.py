@@ -16,7 +16,7 @@ class SnapshotTaken(Fact):
 
     TYPE = "iv3.snapshot.v1"
     role: Name
-    person: Name | None
+    person: Name | None = None
     log_id: Name
     offset: Annotated[int, Field(ge=0)]
     version: Name

@@ -5,10 +5,12 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from schemas.envelope import EVENT_MODELS, NewerVersion, decode
 
@@ -93,3 +95,21 @@ def test_a_field_of_a_newer_release_is_dropped_and_a_newer_version_is_told_apart
     more["type"] = more["type"].replace(".v1", ".v2")
     with pytest.raises(NewerVersion, match="upgrade this worker"):
         decode(json.dumps(more).encode())
+
+
+def said_values(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A model and every model inside it."""
+    yield model
+    for field in model.model_fields.values():
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from said_values(part)
+
+
+@pytest.mark.parametrize("name", sorted(EVENT_MODELS))
+def test_what_is_left_out_when_it_is_written_is_not_required_when_it_is_read(name: str) -> None:
+    """`encode` leaves out what is None: a field that may be None must have a default, or the record can never be read again."""
+    for model in said_values(EVENT_MODELS[name]):
+        for field_name, field in model.model_fields.items():
+            if field.is_required():
+                assert type(None) not in get_args(field.annotation), f"{model.__name__}.{field_name}"

@@ -30,6 +30,7 @@ _SHORTEST_TICK_S = 0.2  # real seconds, however fast the clock
 _CATCH_UP_S = 2.0
 BEHIND_S = 120.0
 _HEARTBEAT_MS = 60_000
+_LOOK_BACK = 1_000  # forecasts; a person whose newest is further back has no fresh reading
 LATE = "alarms are running late: readings wait to be evaluated"
 
 
@@ -75,7 +76,20 @@ class Alerter(Role):
             for person, (state, at) in states.items():
                 self.people[person], self._where[person] = Watch.load(state, at), partition
             await self.silently(topic, partition, min(floor, offset), offset, self._quietly)
+            await self._recall_forecasts(partition, committed.get((FORECASTS, partition), 0))
         return {}
+
+    async def _recall_forecasts(self, partition: int, to: int) -> None:
+        """The forecasts of the newest readings, if they were handled already: they will not come again."""
+        for record in await self.log.read(FORECASTS, partition, max(0, to - _LOOK_BACK), to):
+            forecast = decode(record.value)
+            watch = self.people.get(forecast.subject)
+            if (
+                watch is not None
+                and isinstance(forecast.data, ForecastMade)
+                and forecast.data.pos == watch.newest_offset
+            ):
+                watch.foresee(forecast.data)
 
     def _quietly(self, record: Record) -> None:
         event = self.event_of(record)
@@ -122,8 +136,8 @@ class Alerter(Role):
         await self._follow(partition)
         now_ms = self.clock.now_ms()
         through = self.episodes[partition].through.get(watch.person, NOWHERE)
-        if place[2] and through[:2] == place[:2] and place <= through:
-            place = (*place[:2], through[2] + 1)  # the clock was set back; time goes on all the same
+        if place[2] and place[0] == through[0] and place <= through:
+            place = (*through[:2], through[2] + 1)  # the clock was set back; a tick is a later one all the same
         runtime = Runtime(self._started_ms, self._has_source, tuple(troubles))
         decided = decide(watch, self.episodes[partition], place, now_ms, runtime)
         if decided is None:

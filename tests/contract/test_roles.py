@@ -112,6 +112,25 @@ async def test_a_clock_that_is_set_back_stops_no_alarm_that_time_alone_calls_for
         assert len(await everything(log, ALERTS)) == rang + 1
 
 
+async def test_after_a_restart_time_alone_still_calls_for_alarms_and_the_last_forecast_is_known(log: SqliteLog) -> None:
+    clock = SetClock(T0)
+    first: list[Any] = [Forecaster(log, clock, app_maker(log)), Alerter(log, clock, app_maker(log), has_source=False)]
+    async with running(*first):
+        await play(log, clock, first, 0, 4)
+        clock.set(T0 + 35 * MIN)
+        await first[1]._tick()
+    rang = len(await everything(log, ALERTS))
+    await log.submit(Run([("DELETE FROM log WHERE topic=(SELECT id FROM topics WHERE name=?)", (SNAPSHOTS,))]))
+    clock.set(T0 + 40 * MIN)
+    again = Alerter(log, clock, app_maker(log), has_source=False)
+    async with running(again):
+        await caught_up([again])
+        assert again.people["me"].foreseen == 1
+        clock.set(T0 + 80 * MIN)
+        await again._tick()
+    assert len(await everything(log, ALERTS)) > rang
+
+
 # -- snapshots -------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,219 @@
+"""The notifier against an ntfy that is down, slow, overrun, forgetful or closed: every step arrives, once for the phone, and who cannot be told is shown."""
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from schemas.alerts import (
+    URGENCY,
+    AlertEvent,
+    AlertKind,
+    AlertsDecided,
+    Delivered,
+    DeliveryAttempted,
+    Evidence,
+    Undeliverable,
+)
+from schemas.envelope import Event, decode, make
+from schemas.model import at_ms
+from streams.clients.ntfy import Ntfy
+from streams.clock import SetClock
+from streams.errors import Refused
+from streams.logs.sqlite import SqliteLog
+from streams.notifier import AlarmNotifier
+from streams.ports import Message, append_events
+from streams.topics import ALERTS, partition_of
+from tests.running import app_maker, running, until
+from tests.standins.ntfy import Access, NtfyStandIn
+
+T0 = 1_795_500_000_000
+TOKEN = "tk_" + "a" * 29
+numbers = itertools.count(1)
+
+
+def said(kind: AlertKind, step: int = 1, change: Any = "opened", *, episode: str | None = None) -> Event:
+    """A decision with one event in it."""
+    at = at_ms(T0)
+    event = AlertEvent(
+        change=change, episode=episode or f"{kind}-1", kind=kind, step=step, priority=5, urgency=URGENCY[kind], at=at,
+        evidence=Evidence(glucose_mgdl=54, reading_time=at),
+    )  # fmt: skip
+    n = next(numbers)
+    return make(
+        AlertsDecided(pos=(n, 0, 0), events=(event,)), id=f"d{n}", source="t", subject="me", time=at, recordedtime=at
+    )
+
+
+class World:
+    """One log, one ntfy, and notifiers that come and go."""
+
+    def __init__(self, log: SqliteLog, server: NtfyStandIn) -> None:
+        self.log, self.server, self.clock = log, server, SetClock(T0)
+
+    @asynccontextmanager
+    async def notifying(self, *more: NtfyStandIn) -> AsyncIterator[AlarmNotifier]:
+        targets = [
+            Ntfy(server=server.url, topic="iv3-phone", clock=self.clock, token=SecretStr(TOKEN), timeout_s=1.0)
+            for server in (self.server, *more)
+        ]
+        notifier = AlarmNotifier(self.log, self.clock, app_maker(self.log), targets)
+        try:
+            async with running(notifier):
+                await until(lambda: all(set(notifier._targets) <= box.armed for box in notifier.outboxes.values()))
+                yield notifier
+        finally:
+            for target in targets:
+                await target.close()
+
+    async def decide(self, *events: Event) -> None:
+        for event in events:
+            await append_events(self.log, ALERTS, [event])
+
+    def rang(self) -> list[str]:
+        """Sequence ids of the messages the server took, in order."""
+        return [r.message["sequence_id"] for r in self.server.received if r.message["event"] == "message"]
+
+    async def outcomes(self, kind: type[Any]) -> Counter[str]:
+        records = await self.log.read(ALERTS, partition_of("me"), 0, None, 10_000)
+        return Counter(e.data.sequence_id for e in (decode(r.value) for r in records) if isinstance(e.data, kind))  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+async def world(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    monkeypatch.setattr("streams.notifier.FIRST_RETRY_S", 0.02)
+    monkeypatch.setattr("streams.notifier.LONGEST_RETRY_S", 0.1)
+    monkeypatch.setattr("streams.notifier.REFUSED_RETRY_S", 0.3)
+    async with NtfyStandIn(tokens={TOKEN: Access("iv3-*")}) as server:
+        yield World(log, server)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        lambda s: s.fail(500, 3, code=50001),
+        lambda s: s.fail(502, 3),
+        lambda s: s.fail(503, 3),
+        lambda s: s.hang(3.0, 2),
+        lambda s: s.lose_replies(2),
+        lambda s: s.fail(200, 1),
+    ],
+    ids=["500", "502 of a proxy", "503", "slow", "replies lost", "a hotel's log-in page"],
+)
+async def test_what_passes_is_waited_out_and_every_step_arrives_once(
+    world: World, trouble: Callable[[NtfyStandIn], None]
+) -> None:
+    trouble(world.server)
+    async with world.notifying():
+        await world.decide(said("low"), said("low", 2, "escalated"), said("low", 2, "resolved"))
+        await until(lambda: set(world.rang()) == {"low-1-1", "low-1-2", "low-1-clear"}, 20)
+        await until(lambda: world.server.shown("iv3-phone") != [] and len(world.server.shown("iv3-phone")) == 1)
+    assert max(Counter(world.rang()).values()) == 1, "asked back before it was sent again"
+    assert await world.outcomes(Delivered) == Counter(["low-1-1", "low-1-2", "low-1-clear"])
+    (left,) = world.server.shown("iv3-phone")
+    assert left["sequence_id"] == "low-1-clear"
+
+
+async def test_too_many_requests_are_waited_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.clients.ntfy._TOO_MANY_S", 0.05)
+    world.server.fail(429, 4, code=42901)
+    async with world.notifying() as notifier:
+        await world.decide(said("urgent_low"))
+        await until(lambda: world.rang() == ["urgent_low-1-1"])
+        assert notifier.trouble() == ""
+
+
+async def test_a_spent_quota_is_told_and_nothing_is_given_up(world: World) -> None:
+    world.server.spend_quota()
+    async with world.notifying() as notifier:
+        await world.decide(said("urgent_low"))
+        await until(lambda: notifier.states[next(iter(notifier.states))].failing != "")
+        world.clock.advance(130)
+        assert "quota" in notifier.trouble()
+        assert len(notifier.waiting()) == 1
+    world.server._quota = None
+    async with world.notifying():
+        await until(lambda: world.rang() == ["urgent_low-1-1"])
+
+
+async def test_a_revoked_token_is_tried_once_said_loudly_and_never_hammered(world: World) -> None:
+    async with world.notifying() as notifier:
+        world.server.revoke_token()
+        before = world.server.calls["POST"]
+        await world.decide(said("urgent_low"), said("stale"))
+        await until(lambda: "ntfy.token" in notifier.trouble())
+        await asyncio.sleep(0.1)
+        assert world.server.calls["POST"] - before == 1
+        assert await world.outcomes(Undeliverable) == Counter(["urgent_low-1-1"])
+        world.server._tokens = {TOKEN: Access("iv3-*")}
+        await until(lambda: world.rang() == ["stale-1-1"])
+        await until(lambda: notifier.trouble() == "")
+
+
+async def test_one_target_that_is_dead_holds_up_no_other(world: World) -> None:
+    async with NtfyStandIn() as other:
+        await other.stop()
+        async with world.notifying(other) as notifier:
+            began = asyncio.get_running_loop().time()
+            await world.decide(said("low"))
+            await until(lambda: world.rang() == ["low-1-1"])
+            assert asyncio.get_running_loop().time() - began < 1.0
+            assert len(notifier.waiting()) == 1, "the dead one is still owed it"
+
+
+@pytest.mark.parametrize("arrived", [True, False], ids=["it had arrived", "it had not"])
+async def test_after_a_crash_between_the_message_and_its_record_the_server_is_asked(
+    world: World, arrived: bool
+) -> None:
+    """Attempted is durable, then the process died: before or after the message reached the server, nobody here can know."""
+    async with world.notifying() as notifier:
+        target = next(iter(notifier.states))
+    at = at_ms(T0)
+    attempt = DeliveryAttempted(episode="low-1", step=1, target=target, sequence_id="low-1-1")
+    await world.decide(said("low"), make(attempt, id="try", source="t", subject="me", time=at, recordedtime=at))
+    if arrived:
+        phone = Ntfy(server=world.server.url, topic="iv3-phone", clock=world.clock, token=SecretStr(TOKEN))
+        await phone.send(Message("low-1-1", "Low", "", 4))
+        await phone.close()
+    async with world.notifying() as notifier:
+        await until(lambda: not notifier.waiting())
+    assert world.rang() == ["low-1-1"]
+    assert await world.outcomes(Delivered) == Counter(["low-1-1"])
+
+
+async def test_a_log_that_takes_nothing_for_a_while_costs_neither_the_message_nor_its_record(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.notifying():
+        await world.decide(said("low"))
+        await until(lambda: world.rang() == ["low-1-1"])
+        took, left = world.log.append, [3]
+
+        async def now_and_then(*given: Any, **named: Any) -> Any:
+            if left[0]:
+                left[0] -= 1
+                raise Refused("the disk is busy")
+            return await took(*given, **named)
+
+        await world.decide(said("low", 2, "escalated"))
+        monkeypatch.setattr(world.log, "append", now_and_then)
+        await until(lambda: world.rang() == ["low-1-1", "low-1-2"])
+    assert await world.outcomes(Delivered) == Counter(["low-1-1", "low-1-2"])
+
+
+async def test_urgent_goes_first_when_ntfy_is_back(world: World) -> None:
+    await world.server.stop()
+    async with world.notifying() as notifier:
+        for n in range(30):
+            await world.decide(said("stale", episode=f"stale-{n}"), said("stale", 1, "expired", episode=f"stale-{n}"))
+        await world.decide(said("high"), said("urgent_low"))
+        await until(lambda: len(notifier.waiting()) >= 2)
+        port = int(world.server.url.rsplit(":", 1)[1])
+        await world.server.start(port=port)
+        await until(lambda: "high-1-1" in world.rang())
+        assert world.rang()[0] == "urgent_low-1-1"

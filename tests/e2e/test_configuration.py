@@ -1,21 +1,16 @@
 """The configuration as people get it wrong: one sentence that names the key, exit 2, and never a secret."""
 
-import asyncio
 import json
 import os
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from processors.simulated_person import simulate
-from streams.simulation.share_server import ShareServer
-from tests.standins.ntfy import NtfyStandIn
+from tests.outages.outside import Outside
 
 GOOD = "dexcom: {account: me@example.org, password: s3cr3t-canary}\niv3: {endpoint: some-topic}\n"
 T0 = 1_795_500_000_000
@@ -114,35 +109,6 @@ def test_a_misspelt_variable_of_ours_is_an_error_with_the_nearest_name(tmp_path:
 
 
 # -- doctor, init, test-alarm ----------------------------------------------------------------------
-
-
-class Outside:
-    """A fake Dexcom and a phone, in a loop of their own."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        import time
-
-        now = int(time.time() * 1000)
-        events = simulate(1, now - 86_400_000, now)
-        self.share = ShareServer(events, now_ms=lambda: int(time.time() * 1000), username="demo", password="demo")
-        self.phone: NtfyStandIn = self.call(self._phone())
-        self.call(self.share.start())
-
-    @staticmethod
-    async def _phone() -> NtfyStandIn:
-        phone = NtfyStandIn()
-        await phone.start()
-        return phone
-
-    def call(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
-
-    def close(self) -> None:
-        self.call(self.share.stop())
-        self.call(self.phone.stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Starts the real `iv3 up --demo` as a person would, in a folder of its own, and asks it things over HTTP."""
+"""Starts the real `iv3 up`, most often with `--demo`, as a person would, in a folder of its own, and asks it things over HTTP."""
 
 import json
 import signal
@@ -14,21 +14,21 @@ from typing import Any
 class Up:
     """One data folder and the process that serves it."""
 
-    def __init__(self, data: Path, *arguments: str) -> None:
+    def __init__(self, data: Path, *arguments: str, demo: bool = True) -> None:
         self.data = data
-        self._command = [
+        command = [
             sys.executable,
             "-P",
             "-m",
             "iv3",
             "up",
-            "--demo",
+            *(["--demo"] if demo else []),
             "--data",
             str(data),
             "--port",
             "0",
-            *arguments,
         ]
+        self._command = [*command, *arguments]
         self.process: subprocess.Popen[bytes] | None = None
         self.token = ""
 

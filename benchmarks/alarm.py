@@ -5,7 +5,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.figures import Figure, ms, quantile
+from benchmarks.figures import Figure, ms
+from iv3.measuring import quantile
 from schemas.envelope import encode, make
 from schemas.facts import GlucoseRead
 from schemas.model import at_ms

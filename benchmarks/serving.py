@@ -11,8 +11,9 @@ import time
 import urllib.request
 from pathlib import Path
 
-from benchmarks.figures import Figure, ms, quantile
+from benchmarks.figures import Figure, ms
 from benchmarks.year import write_year
+from iv3.measuring import quantile
 
 IV3 = [sys.executable, "-P", "-m", "iv3"]
 DAY_MS = 86_400_000

@@ -152,6 +152,14 @@ def restore(archive: Annotated[str | None, typer.Option("--from", help="folder:P
 
 
 @app.command()
+def bench(data: Data = DATA, json_: Json = False) -> None:
+    """Measure what this machine does: durable writes, and events through the agents."""
+    from iv3.verbs.bench import bench as verb
+
+    verb(data, as_json=json_)
+
+
+@app.command()
 def doctor(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
     """Look for what usually goes wrong, and name it."""
     from iv3.verbs.doctor import doctor as verb

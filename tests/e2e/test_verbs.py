@@ -11,6 +11,8 @@ import pytest
 
 from tests.outages.up import Up
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:

@@ -20,6 +20,8 @@ from streams.topics import JOURNAL
 from tests.outages.outside import Outside, host_ms
 from tests.outages.up import Up
 
+pytestmark = pytest.mark.long
+
 MIN = 60_000
 HOUR = 60 * MIN
 
@@ -83,7 +85,6 @@ async def _append(log: SqliteLog, event: Event) -> None:
     await log.close()
 
 
-@pytest.mark.long
 def test_after_a_night_without_power_nothing_of_the_night_rings_and_nothing_is_called_stale_too_soon(
     tmp_path: Path,
 ) -> None:
@@ -122,7 +123,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
-@pytest.mark.long
 def test_a_disk_that_fills_up_turns_entries_away_keeps_readings_and_alarms_and_heals_by_itself(
     small_disk: Path, tmp_path: Path
 ) -> None:

@@ -210,8 +210,18 @@ def _services(plan: Plan, parts: Parts, status: Status) -> list[Service]:
     listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     tls = tls_context(plan.settings)
 
+    served = asyncio.Event()
+
     async def api(stopping: asyncio.Event) -> None:
-        await serve(where, listening, stopping, host=plan.host, port=plan.port, ssl_context=tls)
+        try:
+            await serve(where, listening, stopping, host=plan.host, port=plan.port, ssl_context=tls)
+        finally:
+            served.set()
+
+    async def catalog(stopping: asyncio.Event) -> None:
+        """Follow until the last request was answered, which waits for what it wrote."""
+        del stopping
+        await parts.catalog.follow(served)
 
     async def tell_when_ready(stopping: asyncio.Event) -> None:
         port = await listening
@@ -222,7 +232,7 @@ def _services(plan: Plan, parts: Parts, status: Status) -> list[Service]:
 
     return [
         api,
-        parts.catalog.follow,
+        catalog,
         tell_when_ready,
         _maintain(parts.log),
         _follow_pointer(parts),

@@ -122,6 +122,7 @@ def _sources(plan: Plan) -> dict[str, GlucoseSource]:
             region=dexcom.region,
             session_file=plan.data / "dexcom-session.json",
             base_url=plan.dexcom_url or dexcom.url,
+            now_ms=plan.clock.now_ms,
         )
     }
 

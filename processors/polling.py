@@ -5,7 +5,9 @@ lock the account, and with it the Dexcom app's followers; so the log-in policy i
 survives a restart.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 MINUTE_MS: Final = 60_000
@@ -15,6 +17,10 @@ _SPREAD_MS = 18_000  # so that not all of us ask in the same second
 _AGAIN_MS = (20_000, 40_000, 80_000, 150_000)
 
 _OVERLAP_MIN = 30  # late and revised readings are seen this long
+_HOLE_MS = 2 * CADENCE_MS + MINUTE_MS  # two readings were missed
+_HOLES_FOR_MS = (
+    3 * 60 * MINUTE_MS
+)  # how long after its end a hole is asked for again; what comes later is rare, and lost to us
 _DAY_MIN, _DAY_COUNT = 1440, 288  # the most Share gives
 
 _REJECTED_MS = (10 * MINUTE_MS, 30 * MINUTE_MS, 60 * MINUTE_MS)
@@ -38,6 +44,19 @@ def next_poll_at_ms(
     wait_ms = cadence_ms + _UPLOAD_MS + round(_SPREAD_MS * jitter)
     # A reading from the future (one of two clocks is wrong) must not stop the polling.
     return min(max(last_reading_ms + wait_ms, now_ms), now_ms + wait_ms)
+
+
+def ask_back_to(times_ms: Iterable[int], now_ms: int) -> int | None:
+    """The reading to ask back to: the newest, or the last one before a hole of the last hours, for a phone that comes back sends first
+    what is new and then, minutes later, what it kept. None where there is no reading yet.
+    """
+    times = sorted(times_ms)
+    if not times:
+        return None
+    for before, after in pairwise(times):
+        if after - before > _HOLE_MS and after >= now_ms - _HOLES_FOR_MS:
+            return before
+    return times[-1]
 
 
 def window(last_reading_ms: int | None, now_ms: int) -> tuple[int, int]:

@@ -120,7 +120,7 @@ class Poller(Role):
         Returns how many seconds the source wants to be left alone.
         """
         now = self.clock.now_ms()
-        minutes, count = polling.window(account.newest_ms, now)
+        minutes, count = polling.window(polling.ask_back_to(account.known.values(), now), now)
         account.polls += 1
         try:
             fetched = await account.source.latest(minutes, count, may_log_in=account.login.may_log_in(now))
@@ -131,9 +131,10 @@ class Poller(Role):
             return 0.0
         except SourceUnreachable as error:
             account.misses += 1
-            refused = account.state is not None and account.state.state == "refused"
-            # While a refused log-in may not be tried again, that is the reason, and it is known.
-            if not refused or account.login.may_log_in(now):
+            if account.state is not None and account.state.state == "refused" and not account.login.may_log_in(now):
+                # A refused log-in may not be tried again yet: that is why, whatever else is.
+                await self._say(account, "refused", account.state.reason, account.login)
+            else:
                 await self._say(account, "unreachable", str(error), account.login)
             return error.retry_after_s or 0.0
         if fetched.server_time_ms is not None:
@@ -181,6 +182,7 @@ class Poller(Role):
 
     async def _say(self, account: Account, state: SourceState, reason: str, login: polling.LoginPolicy) -> None:
         """Append the source's state if it is news, or the first since the start: then everybody knows that it was asked."""
+        account.login = login  # whatever becomes of the record: no try may be forgotten
         now = self.clock.now_ms()
         data = SourceStateChanged(
             state=state, reason=reason[:500], refusals=login.refusals,
@@ -194,7 +196,7 @@ class Poller(Role):
             subject=account.person, time=at_ms(now), recordedtime=at_ms(now),
         )  # fmt: skip
         await self.log.append(JOURNAL, account.person, [encode(event)])
-        account.state, account.login = data, login
+        account.state = data
 
 
 def _is_news(known: SourceStateChanged, data: SourceStateChanged) -> bool:

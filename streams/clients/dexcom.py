@@ -8,6 +8,8 @@ import hashlib
 import json
 import logging
 import os
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
@@ -25,6 +27,7 @@ from processors.dexcom import (
     parse_uuid,
 )
 from streams.clients.exchange import TIMEOUT_S, Exchange, NoAnswer, Reply
+from streams.clients.refusals import Refusals
 from streams.errors import Misconfigured, SourceRefused, SourceUnreachable
 from streams.ports import Fetched, SourceReading
 
@@ -33,6 +36,8 @@ _LOG_IN = "General/LoginPublisherAccountById"
 _READ = "Publisher/ReadPublisherLatestGlucoseValues"
 _SERVICES = "/ShareWebServices/Services"
 _MINUTES_MAX, _COUNT_MAX = 1440, 288
+_REFUSED = frozenset({"rejected", "locked_out", "misconfigured"})
+_REFUSALS = "dexcom-refusals.json"
 
 _log: Final = logging.getLogger(__name__)
 
@@ -61,8 +66,9 @@ class DexcomShare:
         session_file: Path,
         base_url: str | None = None,
         timeout_s: float = TIMEOUT_S,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        """Does no I/O. Raises Misconfigured if `base_url` cannot be one."""
+        """Does no I/O. `now_ms` is the time in which refused log-ins are waited out. Raises Misconfigured if `base_url` cannot be one."""
         self._username = username
         self._password = password
         self._region = region
@@ -73,6 +79,7 @@ class DexcomShare:
                 f"dexcom.url must be http(s)://... and end in {_SERVICES}; leave it out to use Dexcom's own server."
             )
         self._account = hashlib.sha256(f"{region}{username.lower()}".encode()).hexdigest()[:16]
+        self._refusals = Refusals(session_file.with_name(_REFUSALS), self._account, password, now_ms)
         self._exchange = Exchange("Dexcom Share", timeout_s=timeout_s)
         self._one_at_a_time = asyncio.Lock()
         self._ids: _Ids | None = None  # None: the file was not read yet
@@ -142,7 +149,7 @@ class DexcomShare:
 
     async def _log_in(self, ids: _Ids, *, may_log_in: bool) -> _Ids:
         """Both steps, or only the second where the account id is known."""
-        if not may_log_in:
+        if not await self._may_try(may_log_in=may_log_in):
             raise SourceUnreachable(
                 "There is no Dexcom Share session, and the log-in policy allows no log-in yet; iv3 waits until it does."
             )
@@ -153,13 +160,21 @@ class DexcomShare:
         session = await self._log_in_step(_LOG_IN, {"accountId": account, **credentials})
         ids = _Ids(account, session)
         await self._remember(ids)
+        await asyncio.to_thread(self._refusals.accepted)
         return ids
+
+    async def _may_try(self, *, may_log_in: bool) -> bool:
+        """A password that was refused waits for its time whoever asks; another one than the refused need not wait for that."""
+        verdict = await asyncio.to_thread(self._refusals.verdict)
+        return verdict == "changed" or (may_log_in and verdict != "wait")
 
     async def _log_in_step(self, path: str, body: dict[str, str]) -> str:
         reply = await self._post(path, body)
         verdict = _judged(reply)
         if verdict.kind in {"rejected", "misconfigured"}:
             await self._remember(_Ids())  # the account id may be the reason
+        if verdict.kind in _REFUSED:
+            await asyncio.to_thread(self._refusals.refused, verdict.kind)
         if verdict.kind != "ok":
             _raise(verdict)
         if (uuid := parse_uuid(reply.body)) is None:
@@ -236,7 +251,7 @@ def _judged(reply: Reply) -> Verdict:
 
 
 def _raise(verdict: Verdict) -> NoReturn:
-    if verdict.kind in {"rejected", "locked_out", "misconfigured"}:
+    if verdict.kind in _REFUSED:
         raise SourceRefused(verdict.reason, kind=verdict.kind)
     raise SourceUnreachable(verdict.reason, retry_after_s=verdict.retry_after_s)
 

@@ -28,7 +28,7 @@ NOW = 1_763_985_600_000
 MIN = 60_000
 HOUR = 60 * MIN
 USER, PASSWORD = "Mum@Example.com", "correct horse battery"
-PERSON = simulate(5, NOW - 48 * HOUR, NOW + 24 * HOUR)
+PERSON = simulate(5, NOW - 48 * HOUR, NOW + 30 * HOUR)
 GLUCOSE = {event.time_ms: event.value for event in PERSON if event.kind == "glucose"}
 
 
@@ -56,7 +56,7 @@ async def server(time: Time) -> AsyncIterator[ShareServer]:
 
 
 @pytest.fixture
-async def build(server: ShareServer, tmp_path: Path) -> AsyncIterator[Callable[..., DexcomShare]]:
+async def build(server: ShareServer, tmp_path: Path, time: Time) -> AsyncIterator[Callable[..., DexcomShare]]:
     built: list[DexcomShare] = []
 
     def new(**changes: Any) -> DexcomShare:
@@ -67,6 +67,7 @@ async def build(server: ShareServer, tmp_path: Path) -> AsyncIterator[Callable[.
             "session_file": tmp_path / "dexcom-session.json",
             "base_url": server.url,
             "timeout_s": 2.0,
+            "now_ms": time,
         }
         built.append(DexcomShare(**settings | changes))
         return built[-1]
@@ -235,13 +236,14 @@ async def test_a_session_that_never_holds_costs_one_log_in_a_poll(client: Dexcom
 
 
 async def test_a_spurious_password_error_is_not_answered_with_another_log_in(
-    client: DexcomShare, server: ShareServer
+    client: DexcomShare, server: ShareServer, time: Time
 ) -> None:
     server.set_faults(["spurious-password-error"])
     error = await refused(client, server)
     assert isinstance(error, SourceRefused)
     assert error.kind == "rejected"
     assert server.log_ins == 1
+    time.ms += 10 * MIN
     assert len((await client.latest(60, 12, may_log_in=True)).readings) == 12
 
 
@@ -262,10 +264,13 @@ async def test_a_wrong_password_is_never_tried_more_often_than_the_policy_allows
     assert tried == [0, 10, 40, 100, *range(460, 20 * 60, 360)]
     assert not server.accepted
     server._password = "wrong"
+    time.ms += 6 * HOUR
     assert (await client.latest(60, 12, may_log_in=True)).readings
 
 
-async def test_a_changed_password_ends_in_a_refusal_after_one_log_in(client: DexcomShare, server: ShareServer) -> None:
+async def test_a_changed_password_ends_in_a_refusal_after_one_log_in(
+    client: DexcomShare, server: ShareServer, time: Time
+) -> None:
     await client.latest(60, 12, may_log_in=True)
     server.set_faults(["wrong-password"])
     error = await refused(client, server)
@@ -273,18 +278,58 @@ async def test_a_changed_password_ends_in_a_refusal_after_one_log_in(client: Dex
     assert error.kind == "rejected"
     assert server.calls == {"authenticate": 1, "login": 2, "read": 2}
     server.set_faults([])
+    time.ms += 10 * MIN
     await client.latest(60, 12, may_log_in=True)
     assert server.calls["authenticate"] == 2  # the account id was forgotten with the rejection
 
 
-async def test_five_wrong_passwords_lock_the_account_for_a_while(build: Any, server: ShareServer, time: Time) -> None:
-    client = build(password=SecretStr("wrong"))
-    kinds = [getattr(await refused(client, server), "kind", None) for _ in range(6)]
+async def test_five_wrong_passwords_lock_the_account_for_a_while(
+    build: Any, server: ShareServer, time: Time, tmp_path: Path
+) -> None:
+    """Five machines, each with one wrong try: none of them did anything wrong, and the account is locked all the same."""
+    kinds = [
+        getattr(
+            await refused(build(password=SecretStr("wrong"), session_file=tmp_path / f"{n}" / "s.json"), server),
+            "kind",
+            None,
+        )
+        for n in range(6)
+    ]
     assert kinds == ["rejected"] * 5 + ["locked_out"]
     good = build()
     assert isinstance(await refused(good, server), SourceRefused)
-    time.ms += 11 * MIN
+    time.ms += 61 * MIN
     assert (await good.latest(60, 12, may_log_in=True)).readings
+
+
+async def test_whatever_command_asks_a_refused_password_is_not_tried_again_too_soon(
+    build: Any, server: ShareServer, time: Time
+) -> None:
+    for _ in range(5):
+        assert isinstance(await refused(build(password=SecretStr("wrong")), server), SourceRefused | SourceUnreachable)
+    assert server.log_ins == 1
+    time.ms += 10 * MIN
+    await refused(build(password=SecretStr("wrong")), server)
+    assert server.log_ins == 2
+
+
+async def test_a_password_that_was_changed_need_not_wait_for_the_refused_one(
+    build: Any, server: ShareServer, tmp_path: Path
+) -> None:
+    await refused(build(password=SecretStr("wrong")), server)
+    assert (await build().latest(60, 12, may_log_in=False)).readings
+    assert not (tmp_path / "dexcom-refusals.json").exists()
+
+
+async def test_the_memory_of_a_refusal_holds_no_password_and_only_its_owner_reads_it(
+    build: Any, server: ShareServer, tmp_path: Path
+) -> None:
+    await refused(build(password=SecretStr("wr0ng-canary")), server)
+    path = tmp_path / "dexcom-refusals.json"
+    assert "canary" not in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.write_text("{")
+    assert isinstance(await refused(build(password=SecretStr("wr0ng-canary")), server), SourceRefused)
 
 
 @pytest.mark.parametrize(
@@ -466,7 +511,7 @@ async def test_after_a_gap_everything_comes_at_once(client: DexcomShare, server:
 
 
 async def test_every_fault_can_be_switched_on_over_http_and_the_client_survives_it(
-    build: Any, server: ShareServer
+    build: Any, server: ShareServer, time: Time
 ) -> None:
     """Whatever Share does, the client answers with readings or with one of its two errors, and recovers."""
     client = build(timeout_s=0.3)
@@ -480,6 +525,7 @@ async def test_every_fault_can_be_switched_on_over_http_and_the_client_survives_
             except (SourceRefused, SourceUnreachable) as error:
                 assert_silent(error, server)
             server.set_faults([])
+            time.ms += 61 * MIN
             assert (await client.latest(60, 12, may_log_in=True)).readings, fault
         async with http.post(control, json={"faults": ["expired-sesion"]}) as reply:
             assert reply.status == 400

@@ -47,7 +47,7 @@ class Place:
     async def polling(self, password: str = "demo") -> AsyncIterator[Poller]:
         source = DexcomShare(
             username="demo", password=SecretStr(password), region="ous", session_file=self.folder / "session.json",
-            base_url=self.server.url, timeout_s=2.0,
+            base_url=self.server.url, timeout_s=2.0, now_ms=self.clock.now_ms,
         )  # fmt: skip
         poller = Poller(self.log, self.clock, app_maker(self.log, self.folder.name), {"me": source})
         try:
@@ -152,13 +152,38 @@ async def test_a_wrong_password_for_a_day_costs_few_tries(place: Place) -> None:
     assert (await place.states())[-1].refusals >= 3
 
 
-async def test_a_corrected_password_works_at_once_after_the_wait(place: Place) -> None:
-    async with place.polling("wrong"):
-        await place.wait(2)
+async def test_a_corrected_password_is_tried_at_once(place: Place) -> None:
+    async with place.polling("wrong") as poller:
+        await until(lambda: poller.accounts["me"].state is not None)
+    begun = place.clock.now_ms()
     async with place.polling() as poller:
-        await until(lambda: poller.accounts["me"].newest_ms is not None, 20)
-        assert (await place.states())[-1].state == "ok"
-        assert (await place.states())[-1].refusals == 0
+        await until(lambda: poller.accounts["me"].state is not None and poller.accounts["me"].state.state == "ok")
+        assert place.clock.now_ms() - begun < 9 * MIN, "the refused password's ten minutes are not waited out"
+    assert (await place.states())[-1].refusals == 0
+
+
+async def test_after_a_restart_a_refused_log_in_is_said_again_though_none_may_be_tried(place: Place) -> None:
+    """Nothing is called stale before the first answer since the start; so there must be one."""
+    for said in range(2):
+        async with place.polling("wrong"), asyncio.timeout(5):
+            while len(await place.states()) == said:
+                await asyncio.sleep(0.01)
+    assert [state.state for state in await place.states()] == ["refused", "refused"]
+
+
+async def test_what_a_phone_kept_for_hours_and_sends_after_the_newest_is_asked_for(place: Place) -> None:
+    """It comes back with what is new, and minutes later with the hours it was away."""
+    late: list[tuple[int, float]] = []
+    whole = place.server._readings
+    away = (T0 - 4 * HOUR, T0 + 30 * MIN)
+    place.server._readings = [row for row in whole if not away[0] < row[0] < away[1]]
+    late = [row for row in whole if away[0] < row[0] < away[1]]
+    async with place.polling() as poller:
+        await until(lambda: (poller.accounts["me"].newest_ms or 0) > away[1])
+        await place.wait(4)
+        place.server._readings = sorted({*place.server._readings, *late})
+        await place.wait(11)
+        assert {row[0] for row in late} <= set(await place.times())
 
 
 async def test_while_the_log_takes_nothing_dexcom_is_not_asked_more_often(

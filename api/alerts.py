@@ -146,7 +146,8 @@ def _why(event: AlertEvent, zone: str | None) -> str:
         case "opened":
             return f"{words.title(event)}{read}"
         case "escalated":
-            return f"nobody had answered: rang again, step {event.step}{read}"
+            why = f"{event.by} had answered, and it was still so" if event.by else "nobody had answered"
+            return f"{why}: rang again, step {event.step}{read}"
         case "acknowledged":
             return f"acknowledged by {event.by or 'somebody'}"
         case "resolved":

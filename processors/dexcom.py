@@ -153,7 +153,7 @@ def _judge_code(code: str, message: str, wait_s: float | None) -> Verdict:
     if code in _REJECTED or (code == "SSO_InternalError" and "Cannot Authenticate by Account" in message):
         return Verdict(
             "rejected",
-            "Dexcom Share rejected the log-in: check dexcom.username, dexcom.password and dexcom.region.",
+            "Dexcom Share rejected the log-in: check dexcom.account, dexcom.password and dexcom.region.",
         )
     if code == _LOCKED_OUT:
         return Verdict("locked_out", "Dexcom Share has locked the account for a while after too many failed log-ins.")
@@ -165,10 +165,10 @@ def _judge_code(code: str, message: str, wait_s: float | None) -> Verdict:
 
 
 _SETTINGS: Final[dict[str | None, str]] = {
-    "accountName": "the account name: check dexcom.username",
+    "accountName": "the account name: check dexcom.account",
     "password": "the password: check dexcom.password",
-    "UUID": "the account or session id it was sent: check dexcom.username",
-    None: "what it was sent: check dexcom.username, dexcom.password and dexcom.region",
+    "UUID": "the account or session id it was sent: check dexcom.account",
+    None: "what it was sent: check dexcom.account, dexcom.password and dexcom.region",
 }
 
 

@@ -32,13 +32,15 @@ class Outlook:
     line: Line = field(default_factory=Line)
     predictors: dict[str, Predictor] = field(default_factory=_predictors)
     marks: Marks = field(default_factory=Marks)
+    marks_ms: int = 0  # when the profile they come from was recorded
 
     def take(self, event: Event, offset: int) -> Said | None:
         """Fold one event in; what it makes us say, if it is the newest reading of the canonical line."""
         self.offset = offset + 1
         if isinstance(event.data, ProfileChanged):
-            limits = event.data.limits
-            self.marks = Marks(limits.low_mgdl, limits.urgent_low_mgdl, limits.high_mgdl)
+            if event.recorded_ms >= self.marks_ms:  # an older profile that comes again changes nothing
+                limits, self.marks_ms = event.data.limits, event.recorded_ms
+                self.marks = Marks(limits.low_mgdl, limits.urgent_low_mgdl, limits.high_mgdl)
             return None
         reading = reading_of(event)
         if reading is None or not self.line.admit(reading, event.recorded_ms):
@@ -65,6 +67,7 @@ class Outlook:
             "cadence": self.line.cadence_s,
             "dropped": self.line.dropped,
             "marks": self.marks,
+            "marks_ms": self.marks_ms,
             "predictors": {name: predictor.dump() for name, predictor in self.predictors.items()},
         })  # fmt: skip
 
@@ -73,7 +76,7 @@ class Outlook:
         """The state a snapshot holds."""
         raw = json.loads(state)
         line = Line([Reading._make(row) for row in raw["line"]], raw["cadence"], raw["dropped"])
-        outlook = cls(offset, line, marks=Marks(*raw["marks"]))
+        outlook = cls(offset, line, marks=Marks(*raw["marks"]), marks_ms=raw["marks_ms"])
         for name, numbers in raw["predictors"].items():
             outlook.predictors[name].load(numbers)
         return outlook

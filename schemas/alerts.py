@@ -37,6 +37,7 @@ class Evidence(Said):
     insulin: str | None = None
     last_logged: Moment | None = None
     reason: Annotated[str, Field(max_length=300)] = ""
+    limit_mgdl: float | None = None  # the limit that the sentence speaks of
     name: str = ""
     unit: Unit = "mmol/L"
     zone: str | None = None
@@ -56,7 +57,7 @@ class AlertEvent(Said):
     urgency: Annotated[int, Field(ge=0, le=9)]
     at: Moment
     evidence: Evidence
-    by: str = ""
+    by: str = ""  # who acknowledged it; in an escalation who had, before it rang again all the same
     quiet: bool = False  # another episode takes over: clear what is shown, say nothing
 
 
@@ -89,7 +90,7 @@ class Delivered(Fact):
 
 
 class Undeliverable(Fact):
-    """The target refused the message for good, or nothing was heard of it for too long."""
+    """The target refused the message. Not `final`: it refused the account, and takes the message once that is put right."""
 
     TYPE = "iv3.undeliverable.v1"
     episode: Name
@@ -97,6 +98,7 @@ class Undeliverable(Fact):
     target: Name
     sequence_id: Name
     reason: Annotated[str, Field(max_length=300)]
+    final: bool = True
 
 
 class TargetAdded(Fact):

@@ -11,7 +11,7 @@
     |  `- ArchiveUnavailable  the archive cannot be reached
     |- Permanent              this record can never be handled: dead letter
     |- SourceRefused          the source refuses the account: no retry before its policy allows one
-    |- NotifierRefused        the notifier refuses the account, the topic or the message: stop and say so loudly
+    |- NotifierRefused        the notifier refuses the account, the topic or the message: say so loudly
     |- ArchiveDamaged         an object of the archive is missing, cut, swapped or flipped
     `- Misconfigured          a setting is wrong; the sentence names it
 
@@ -72,11 +72,13 @@ class SourceRefused(StreamError):
 
 
 class NotifierRefused(StreamError):
-    """The notifier refuses for good. `code` is ntfy's five-digit code where it gave one."""
+    """The notifier refuses. `code` is ntfy's five-digit code where it gave one; `final`: the message itself will never be taken, otherwise
+    it is the account or the topic that is refused, and the message is taken once that is put right.
+    """
 
-    def __init__(self, message: str, *, code: int | None = None) -> None:
+    def __init__(self, message: str, *, code: int | None = None, final: bool = True) -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.final = code, final
 
 
 class ArchiveDamaged(StreamError):

@@ -25,8 +25,10 @@ from streams.topics import ALERTS
 logger = logging.getLogger("iv3.notifier")
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 30.0
+LONGEST_PAUSE_S, LONGEST_URGENT_PAUSE_S = 900.0, 60.0
 REFUSED_RETRY_S = 300.0  # 30 wrong tries lock a token out at ntfy; one in five minutes never does
 LOUD_AFTER_S = 120.0  # an urgent message that is due for longer is trouble that must be seen
+_URGENT_PRIORITY = 4
 _ASK_BACK_S = 12 * 3600
 _EARLIER_PRIORITY = 3  # what is over by the time it can be sent does not ring through
 
@@ -40,7 +42,6 @@ class TargetState:
     failing_since_ms: int | None = None
     sent: int = 0
     accepted_ms: int | None = None
-    can_replace: bool | None = None
 
 
 class AlarmNotifier(Role):
@@ -144,10 +145,12 @@ class AlarmNotifier(Role):
             except NotifierUnreachable as error:
                 self._note_failure(state, str(error))
                 self._in_doubt(step)
-                await asyncio.sleep(error.retry_after_s or delay)
+                await self._pause(name, min(error.retry_after_s or delay, self._patience(name)), due.order)
                 delay = min(delay * 2, LONGEST_RETRY_S)
             except NotifierRefused as error:
                 await self._refused(state, step, due, error)
+                if not error.final:
+                    await self._pause(name, REFUSED_RETRY_S / max(1.0, self.clock.speed), None)
             else:
                 state.refused = state.failing = ""
                 state.failing_since_ms = None
@@ -155,6 +158,25 @@ class AlarmNotifier(Role):
                 state.accepted_ms = self.clock.now_ms()
                 delay = FIRST_RETRY_S
                 await self._tidy(target, step)
+
+    def _patience(self, name: str) -> float:
+        """The longest pause, however long the server asks to be left alone: an urgent message is tried every minute."""
+        urgent = any(due.event.priority >= _URGENT_PRIORITY for step, due in self.waiting() if step.target == name)
+        return LONGEST_URGENT_PAUSE_S if urgent else LONGEST_PAUSE_S
+
+    async def _pause(self, name: str, seconds: float, unless_before: tuple[int, int] | None) -> None:
+        """Wait; a message that goes before the one that failed ends the wait."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while (left := until - loop.time()) > 0:
+            self._wake[name].clear()
+            try:
+                await asyncio.wait_for(self._wake[name].wait(), left)
+            except TimeoutError:
+                return
+            first = min((due.order for step, due in self.waiting() if step.target == name), default=None)
+            if unless_before is not None and first is not None and first < unless_before:
+                return
 
     def _note_failure(self, state: TargetState, why: str) -> None:
         if not state.failing:
@@ -181,15 +203,16 @@ class AlarmNotifier(Role):
         outbox.shown.setdefault((step.episode, step.target), set()).add(step.step)
 
     async def _refused(self, state: TargetState, step: Step, due: Due, error: NotifierRefused) -> None:
-        """Say loudly that it did not go out. What the message itself is refused for concerns that message only."""
-        logger.error("an alarm could not be delivered: %s", error)
-        await self._write(due, Undeliverable(**_names(step), reason=str(error)[:300]), step)
-        for outbox in self.outboxes.values():
-            outbox._settle(step, "undeliverable")  # noqa: SLF001 - as above
+        """Say loudly, once a message, that it did not go out. One that only waits for the account to be put right stays due."""
+        outbox = next(box for box in self.outboxes.values() if step in box.due)
+        if step not in outbox.refused:
+            logger.error("an alarm could not be delivered: %s", error)
+            refusal = Undeliverable(**_names(step), reason=str(error)[:300], final=error.final)
+            await self._write(due, refusal, step)
+        outbox.refuse(step, final=error.final)
         self._note_failure(state, str(error))
-        if error.code is None or error.code // 100 in (401, 403, 429) or error.code in (401, 403):
+        if not error.final:
             state.refused = str(error)
-            await asyncio.sleep(REFUSED_RETRY_S / max(1.0, self.clock.speed))
 
     async def _tidy(self, target: Notifier, step: Step) -> None:
         """Clear the predecessor only once its successor was accepted."""
@@ -222,7 +245,7 @@ class AlarmNotifier(Role):
         now_ms = self.clock.now_ms()
         kind = type(data).__name__
         event = make(
-            data, id=derived_id(kind, *step, now_ms if kind == "DeliveryAttempted" else 0), source=f"iv3/{self.name}",
+            data, id=derived_id(kind, *step, 0 if kind == "Delivered" else now_ms), source=f"iv3/{self.name}",
             subject=due.person, time=at_ms(now_ms), recordedtime=at_ms(now_ms),
         )  # fmt: skip
         await self._surely(lambda: append_events(self.log, ALERTS, [event]))

@@ -11,6 +11,7 @@ from processors.alerting.rules import (
     Runtime,
     evidence_of,
     glucose_condition,
+    heard_since_start,
     long_acting_condition,
     predicted_low_condition,
     stale_condition,
@@ -65,12 +66,14 @@ def decide(watch: Watch, episodes: Episodes, place: Place, now_ms: int, runtime:
 
 
 def _at_tick(watch: Watch, mine: dict[str, Episode], now_ms: int, runtime: Runtime) -> list[AlertEvent]:
-    events = _expiries(mine, now_ms)
+    system = system_condition(watch, now_ms, runtime)
+    told = _system(watch, mine, now_ms, system)
+    if runtime.behind or not heard_since_start(watch, now_ms, runtime):
+        return told
+    events = told + _expiries(mine, now_ms)
     stale = stale_condition(watch, now_ms, runtime, low_open="low" in mine or "urgent_low" in mine)
     events += _openings([stale], mine, watch, now_ms)
     events += _long_acting(watch, mine, now_ms, opening=True)
-    system = system_condition(watch, now_ms, runtime)
-    events += _system(watch, mine, now_ms, system)
     left = {kind: episode for kind, episode in mine.items() if kind not in {event.kind for event in events}}
     return events + _repeats(watch, left, now_ms, {"stale": stale, "system": system})
 
@@ -179,10 +182,13 @@ def _long_acting(watch: Watch, mine: dict[str, Episode], now_ms: int, *, opening
     condition = long_acting_condition(watch, now_ms)
     episode = mine.get("no_long_acting")
     if episode is not None and condition is None:
-        doses = watch.doses("long")
-        more = {"insulin": doses[-1][2], "last_logged": at_ms(doses[-1][0])} if doses else {}
-        evidence = evidence_of(watch, **more)
-        return [_event("resolved", episode, None, now_ms, evidence=evidence)]
+        doses, before = watch.doses("long"), episode.evidence.last_logged
+        if doses and (before is None or doses[-1][0] > ms(before)):
+            evidence = evidence_of(watch, insulin=doses[-1][2], last_logged=at_ms(doses[-1][0]))
+            return [_event("resolved", episode, None, now_ms, evidence=evidence)]
+        return [
+            _event("resolved", episode, None, now_ms, quiet=True)
+        ]  # the dose it counted from is gone, or the alarm was switched off
     return _openings([condition], mine, watch, now_ms) if opening else []
 
 
@@ -221,13 +227,16 @@ def _repeats(
             "priority": now.priority if now is not None and worse else min(5, episode.priority + (kind == "low")),
             "urgency": now.urgency if now is not None and worse else episode.urgency,
             "evidence": now.evidence if now is not None else _evidence_now(watch, episode),
+            "by": episode.acknowledged_by if episode.acknowledged_ms is not None else "",
         }
         events.append(_event("escalated", episode, None, now_ms, **more))
     return events
 
 
 def _evidence_now(watch: Watch, episode: Episode) -> Evidence:
-    return episode.evidence if episode.kind in ("no_long_acting", "stale", "system") else evidence_of(watch)
+    if episode.kind in ("no_long_acting", "stale", "system"):
+        return episode.evidence
+    return evidence_of(watch, limit_mgdl=episode.evidence.limit_mgdl)
 
 
 def _due_again(watch: Watch, episode: Episode, now_ms: int) -> bool:
@@ -253,13 +262,6 @@ def _rising_out(watch: Watch, now_ms: int) -> bool:
 
 
 def _still(watch: Watch, episode: Episode) -> bool:
-    """Whether what was acknowledged is still so. Without data it is."""
+    """Whether what was acknowledged is still so. Without data it is; an urgent low is, as long as it is a low."""
     newest = watch.line.newest
-    if newest is None:
-        return True
-    limits = watch.profile.limits
-    if episode.kind == "urgent_low":
-        return newest.glucose_mgdl <= limits.urgent_low_mgdl
-    if episode.kind == "low":
-        return newest.glucose_mgdl < limits.low_mgdl
-    return True
+    return newest is None or episode.kind not in LOWS or newest.glucose_mgdl < watch.profile.limits.low_mgdl

@@ -8,6 +8,7 @@ from schemas.alerts import AlertEvent, AlertsDecided, Delivered, DeliveryAttempt
 from schemas.envelope import Event
 from schemas.model import ms
 
+_CLEARED, _OVER = 3, 9  # places of all-clears, and of alarms that are over, among the urgencies
 ALL_CLEAR = 0  # the step of the message that ends an episode
 
 
@@ -35,9 +36,10 @@ class Due:
 
     @property
     def order(self) -> tuple[int, int]:
-        """Urgent first, then the oldest."""
-        urgency = self.event.urgency if self.event.step else 3
-        return (urgency, ms(self.event.at))
+        """Urgent first, then the oldest; what is over by now waits for everything that is not."""
+        if self.closed:
+            return (_OVER, ms(self.event.at))
+        return (self.event.urgency if self.event.step else _CLEARED, ms(self.event.at))
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Outbox:
     armed: set[str] = field(default_factory=set)
     due: dict[Step, Due] = field(default_factory=dict)
     attempted: set[Step] = field(default_factory=set)
+    refused: set[Step] = field(default_factory=set)  # due, but not before the account is put right
     done: dict[Step, str] = field(default_factory=dict)
     shown: dict[tuple[str, str], set[int]] = field(
         default_factory=dict
@@ -77,46 +80,60 @@ class Outbox:
                 self.shown.setdefault((episode, target), set()).add(step)
                 if step == ALL_CLEAR:
                     self.shown.pop((episode, target))
-            case Undeliverable(episode=episode, step=step, target=target):
-                self._settle(Step(episode, step, target), "undeliverable")
+            case Undeliverable(episode=episode, step=step, target=target, final=final):
+                self.refuse(Step(episode, step, target), final=final)
             case _:
                 pass
         return []
 
+    def refuse(self, step: Step, *, final: bool) -> None:
+        """The target did not take it: for good, or until the account is put right. Then it stays due, unless something newer takes its place."""
+        if final:
+            self._settle(step, "undeliverable")
+            return
+        self.attempted.discard(step)
+        if step in self.due:
+            self.refused.add(step)
+
     def _settle(self, step: Step, outcome: str) -> None:
+        self.refused.discard(step)
         self.done[step] = outcome
         self.due.pop(step, None)
         self.attempted.discard(step)
 
     def _change(self, person: str, change: AlertEvent) -> list[Step]:
-        if change.change == "opened":
-            self._opened[change.episode] = ms(change.at)
         if change.change == "acknowledged":
             return []
+        if change.change == "opened":
+            self._opened[change.episode] = ms(change.at)
+        opened = self._opened.get(change.episode, ms(change.at))
+        for step in [step for step in self.refused if step.episode == change.episode]:
+            self._settle(
+                step, "undeliverable"
+            )  # what could not be said in its time is said by what follows, or is over
         closing = change.change in ("resolved", "expired")
         if closing:
+            self._opened.pop(change.episode, None)
             for step, due in self.due.items():
                 due.closed |= step.episode == change.episode
-        number = ALL_CLEAR if closing else change.step
-        opened = self._opened.get(change.episode, ms(change.at))
-        if closing:
-            self._opened.pop(change.episode, None)
-        found = []
-        for target in self.targets:
-            step = Step(change.episode, number, target)
-            if target not in self.armed or step in self.done or step in self.due:
-                continue
-            if closing and (change.quiet or change.change == "expired"):
-                self.to_clear[change.episode, target] = ms(change.at)
-                continue
-            if closing and not self._was_told(step):
-                continue
-            event = change.model_copy(update={"step": number})
-            self.due[step] = Due(event, person, opened, closed=False)
-            found.append(step)
-        return found
+        event = change.model_copy(update={"step": ALL_CLEAR if closing else change.step})
+        steps = [Step(change.episode, event.step, target) for target in self.targets if target in self.armed]
+        return [step for step in steps if self._becomes_due(step, event, person, opened)]
+
+    def _becomes_due(self, step: Step, event: AlertEvent, person: str, opened_ms: int) -> bool:
+        if step in self.done or step in self.due:
+            return False
+        if event.step == ALL_CLEAR:
+            if event.quiet or event.change == "expired":
+                self.to_clear[event.episode, step.target] = ms(event.at)
+                return False
+            if not self._was_told(step):
+                return False
+        self.due[step] = Due(event, person, opened_ms)
+        return True
 
     def _was_told(self, clear: Step) -> bool:
         """An all-clear follows only what was, or still will be, said."""
         mine = (clear.episode, clear.target)
-        return any((s.episode, s.target) == mine for s in (*self.due, *self.done, *self.attempted))
+        told = (step for step, outcome in self.done.items() if outcome == "delivered")
+        return any((s.episode, s.target) == mine for s in (*self.due, *told, *self.attempted))

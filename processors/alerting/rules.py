@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from processors.activity import carbs_left
 from processors.alerting.watch import Watch
+from processors.alerting.words import clock_words
 from processors.predictors.protocol import Prediction
 from processors.predictors.registry import LIVE, PREDICTORS
 from processors.readings import STALE_S, Reading
@@ -15,6 +16,7 @@ from schemas.forecasts import ForecastMade
 from schemas.model import at_ms
 
 _MIN = 60_000
+_REASON_MOST = 300  # characters of a reason in an event
 FRESH_MS = int(STALE_S * 1000)  # a reading older than this opens nothing
 HIGH_FOR_MS = 60 * _MIN
 MEAL_GRACE_MS = 150 * _MIN
@@ -23,6 +25,7 @@ CARBS_HELP_MS = 30 * _MIN
 BOLUS_NEAR_MS = 20 * _MIN
 LATE_FORECASTS = 3  # in a row; one that is overtaken by the next reading is no trouble
 SETTLED_MS = 15 * _MIN  # at a start, history is worked off first
+FIRST_ANSWER_MS = 5 * _MIN  # a source that has said nothing for so long since the start will not: it is judged without
 UPLOADERS_TURN_MS = 10 * _MIN  # after a start, an uploader gets this long to bring what it kept
 
 
@@ -39,11 +42,22 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What the rules must know of the running system: when it began to evaluate, and whether the source has answered since."""
+    """What the rules must know of the running system: when it began to evaluate, whether it lags, and what of it does not work."""
 
     started_ms: int
     has_source: bool = True
-    troubles: tuple[str, ...] = ()  # what of iv3 itself does not work, a few words each
+    troubles: tuple[str, ...] = ()  # a few words each
+    behind: bool = False  # readings wait to be evaluated, so nothing may be concluded from their absence
+
+
+def heard_since_start(watch: Watch, now_ms: int, runtime: Runtime) -> bool:
+    """Whether the source has answered or failed once since the start, an uploader had its turn, or none of it can be waited for any longer.
+
+    Before that nothing may be concluded from time alone: what is missing may be a moment away.
+    """
+    if not runtime.has_source:
+        return now_ms - runtime.started_ms >= UPLOADERS_TURN_MS
+    return watch.source_recorded_ms >= runtime.started_ms or now_ms - runtime.started_ms >= FIRST_ANSWER_MS
 
 
 def evidence_of(watch: Watch, **more: object) -> Evidence:
@@ -71,12 +85,16 @@ def glucose_condition(watch: Watch, now_ms: int) -> Condition | None:
         return None
     limits = watch.profile.limits
     if newest.glucose_mgdl <= limits.urgent_low_mgdl:
-        return Condition("urgent_low", newest.id, 5, URGENCY["urgent_low"], evidence_of(watch))
+        return _glucose(watch, newest, "urgent_low", 5, limits.urgent_low_mgdl)
     if newest.glucose_mgdl < limits.low_mgdl:
-        return Condition("low", newest.id, 4, URGENCY["low"], evidence_of(watch))
+        return _glucose(watch, newest, "low", 4, limits.low_mgdl)
     if _persistently_high(watch, newest):
-        return Condition("high", newest.id, 3, URGENCY["high"], evidence_of(watch))
+        return _glucose(watch, newest, "high", 3, limits.high_alarm_mgdl)
     return None
+
+
+def _glucose(watch: Watch, newest: Reading, kind: AlertKind, priority: int, limit_mgdl: float) -> Condition:
+    return Condition(kind, newest.id, priority, URGENCY[kind], evidence_of(watch, limit_mgdl=limit_mgdl))
 
 
 def _persistently_high(watch: Watch, newest: Reading) -> bool:
@@ -104,7 +122,8 @@ def predicted_low_condition(watch: Watch, now_ms: int) -> Condition | None:
         return None
     if _treated_already(watch, newest, forecast):
         return None
-    return Condition("predicted_low", newest.id, 4, URGENCY["predicted_low"], evidence_of(watch, chance=forecast.p_low))
+    evidence = evidence_of(watch, chance=forecast.p_low, limit_mgdl=limits.low_mgdl)
+    return Condition("predicted_low", newest.id, 4, URGENCY["predicted_low"], evidence)
 
 
 def _calls(newest: Reading, forecast: ForecastMade, limit_mgdl: float) -> bool:
@@ -125,14 +144,12 @@ def _treated_already(watch: Watch, newest: Reading, forecast: ForecastMade) -> b
 
 
 def stale_condition(watch: Watch, now_ms: int, runtime: Runtime, *, low_open: bool) -> Condition | None:
-    """No reading for too long, and why. Never before the source has answered or failed once since the start.
+    """No reading for too long, and why.
 
     Lost while low (last below 80, a chance of a low of a quarter, or a low that is open): at 2 cadences and a minute, ringing through.
     Otherwise at the larger of 15 min and 3 cadences, ringing through at twice that.
     """
-    if runtime.has_source and watch.source_recorded_ms < runtime.started_ms:
-        return None
-    if not runtime.has_source and now_ms - runtime.started_ms < UPLOADERS_TURN_MS:
+    if not heard_since_start(watch, now_ms, runtime):
         return None
     newest = watch.line.newest
     since = newest.time_ms if newest is not None else watch.source_since_ms
@@ -157,17 +174,21 @@ def stale_condition(watch: Watch, now_ms: int, runtime: Runtime, *, low_open: bo
 def stale_reason(watch: Watch) -> str:
     """Why there is nothing, as far as iv3 knows."""
     source = watch.source
+    newest = watch.line.newest
     if source is None:
-        newest = watch.line.newest
-        return f"nothing uploaded by {newest.source}" if newest else "nothing was ever uploaded"
+        if newest is None:
+            return "nothing was ever uploaded"
+        name = newest.source.removeprefix("upload/")
+        return f"no upload from {name} since {clock_words(at_ms(newest.time_ms), watch.profile.zone)}"
     said = f": {source.reason}" if source.reason else ""
     match source.state:
         case "refused":
-            return f"Dexcom refuses the log-in{said}"
+            text = f"Dexcom refuses the log-in{said}"
         case "unreachable":
-            return f"Dexcom does not answer{said}"
+            text = f"Dexcom does not answer{said}"
         case _:
-            return f"Dexcom: no data{said}"
+            text = f"Dexcom: no data{said}"
+    return text if len(text) <= _REASON_MOST else f"{text[: _REASON_MOST - 1]}…"
 
 
 def long_acting_condition(watch: Watch, now_ms: int) -> Condition | None:

@@ -37,6 +37,7 @@ class Watch:
     line: Line = field(default_factory=Line)
     newest_offset: int = -1
     profile: ProfileChanged = DEFAULT
+    profile_ms: int = 0  # when it was recorded
     source: SourceStateChanged | None = None
     source_recorded_ms: int = 0
     source_since_ms: int = 0
@@ -58,7 +59,8 @@ class Watch:
             return False
         match event.data:
             case ProfileChanged() as profile:
-                self.profile = profile
+                if event.recorded_ms >= self.profile_ms:  # an older one that comes again changes nothing
+                    self.profile, self.profile_ms = profile, event.recorded_ms
             case SourceStateChanged() as source:
                 if self.source is None or self.source.state != source.state:
                     self.source_since_ms = event.time_ms
@@ -85,9 +87,20 @@ class Watch:
         if isinstance(after.data, DeviceStarted) and after.data.device == "sensor":
             minutes = after.data.warm_up_minutes if after.data.warm_up_minutes is not None else 120
             self.warm_up_until_ms = max(self.warm_up_until_ms, after.time_ms + minutes * 60_000)
-        oldest = event.recorded_ms - _KEEP_ENTRIES_MS
-        for old in [entry for entry in self.entries.values() if entry.time_ms < oldest]:
+        self._forget(event.recorded_ms - _KEEP_ENTRIES_MS)
+
+    def _forget(self, oldest_ms: int) -> None:
+        """Drop old entries, but never the last long-acting dose: an alarm may count from it for ever."""
+        long_acting = [e for e in self.entries.values() if not e.deleted and self._action(e) == "long"]
+        last = max(long_acting, key=lambda e: (e.time_ms, e.id), default=None)
+        for old in [e for e in self.entries.values() if e.time_ms < oldest_ms and e is not last]:
             del self.entries[old.id]
+
+    def _action(self, entry: EntryVersion) -> str | None:
+        data = entry.data
+        if not isinstance(data, InsulinTaken):
+            return None
+        return action_of(data.insulin, self.profile.insulins) or data.action
 
     def foresee(self, forecast: ForecastMade) -> bool:
         """Take a forecast; whether it is based on the newest reading and so counts."""
@@ -121,15 +134,11 @@ class Watch:
 
     def doses(self, action: str) -> list[tuple[int, float, str]]:
         """(time, units, insulin) of logged doses of that action, oldest first."""
-        found = []
-        for entry in self.entries.values():
-            data = entry.data
-            if entry.deleted or not isinstance(data, InsulinTaken):
-                continue
-            known = action_of(data.insulin, self.profile.insulins) or data.action
-            if known == action:
-                found.append((entry.time_ms, data.units, data.insulin))
-        return sorted(found)
+        return sorted(
+            (entry.time_ms, entry.data.units, entry.data.insulin)
+            for entry in self.entries.values()
+            if not entry.deleted and isinstance(entry.data, InsulinTaken) and self._action(entry) == action
+        )
 
     def meals(self) -> list[tuple[int, float]]:
         """(time, grams) of logged carbs, oldest first."""
@@ -149,6 +158,7 @@ class Watch:
             "cadence": self.line.cadence_s,
             "dropped": self.line.dropped,
             "newest_offset": self.newest_offset,
+            "profile_ms": self.profile_ms,
             "profile": self.profile.model_dump(mode="json"),
             "source": self.source.model_dump(mode="json") if self.source else None,
             "source_times": [self.source_recorded_ms, self.source_since_ms],
@@ -168,6 +178,7 @@ class Watch:
         line = Line([Reading._make(row) for row in raw["line"]], raw["cadence"], raw["dropped"])
         watch = cls(raw["person"], offset, line)
         watch.newest_offset, watch.warm_up_until_ms = raw["newest_offset"], raw["warm_up_until_ms"]
+        watch.profile_ms = raw["profile_ms"]
         watch.profile = ProfileChanged.model_validate_json(json.dumps(raw["profile"]))
         if raw["source"]:
             watch.source = SourceStateChanged.model_validate_json(json.dumps(raw["source"]))

@@ -77,8 +77,10 @@ def title(event: AlertEvent) -> str:
     """The first line."""
     e, value = event.evidence, value_words(event.evidence)
     match event.kind:
-        case "urgent_low":
+        case "urgent_low" if not _is_past(e):
             text = f"URGENT LOW {value}"
+        case "urgent_low":
+            text = f"Still low {value}"
         case "low":
             text = f"Low {value}"
         case "predicted_low":
@@ -99,11 +101,13 @@ def body(event: AlertEvent, now_ms: int) -> str:
     e = event.evidence
     last = f"last reading {age_words(now_ms - ms(e.reading_time))}" if e.reading_time else "no reading yet"
     match event.kind:
+        case "urgent_low" if _is_past(e):
+            text = f"Not yet out of the low after an urgent one: {value_words(e)} {e.unit}{_delta(e)}; {last}."
         case "urgent_low" | "low":
             limit = "the urgent limit" if event.kind == "urgent_low" else "the low limit"
             text = f"Below {limit}: {value_words(e)} {e.unit}{_delta(e)}; {last}."
         case "predicted_low":
-            text = f"{chance_words(e.chance or 0)} chance below {spoken(70, e.unit)} within 30 min; {last}."
+            text = f"{chance_words(e.chance or 0)} chance below {spoken(e.limit_mgdl or 70, e.unit)} within 30 min; {last}."
         case "high":
             text = f"Above the high limit for an hour or more: {value_words(e)} {e.unit}{_delta(e)}; {last}."
         case "stale":
@@ -118,9 +122,18 @@ def body(event: AlertEvent, now_ms: int) -> str:
             text = f"No {e.insulin} logged{since}. It may have been given and not logged: check before injecting."
         case _:
             text = e.reason[:1].upper() + e.reason[1:] + "."
-    if event.step > 1:
-        text += f" Reminder {event.step - 1}, nobody has answered yet." if event.kind != "stale" else ""
+    if event.step > 1 and event.kind != "stale":
+        text += (
+            f" {event.by} answered before, and it is still so."
+            if event.by
+            else f" Reminder {event.step - 1}, nobody has answered yet."
+        )
     return text
+
+
+def _is_past(e: Evidence) -> bool:
+    """Whether glucose is above the limit that opened an urgent low, though not yet out of it."""
+    return e.glucose_mgdl is not None and e.limit_mgdl is not None and e.glucose_mgdl > e.limit_mgdl
 
 
 def hours_words(length_ms: int) -> str:

@@ -27,6 +27,7 @@ _POLL_BYTES = 4 << 20
 _CACHE_S = 12 * 3600  # ntfy forgets messages after this long, unless told otherwise
 _DAY_MS = 86_400_000
 _TOO_MANY_S = 5.0  # ntfy grants one more request every 5 s and never says so
+_NOT_NTFY_S = 60.0  # what stands before ntfy does not let us through; it may have a bad moment, or a wrong setting
 _QUOTA, _TOO_MANY_BAD_TOKENS = 42908, 42909
 _NAME = re.compile(r"[-_A-Za-z0-9]{1,64}")
 _PROBE: Final = Message("iv3-probe", "iv3 looks whether this server can update messages", "", priority=1)
@@ -193,8 +194,13 @@ class Ntfy:
                 "A server of your own or ntfy's paid plan has none.",
                 retry_after_s=until_midnight_s,
             )
-        if code == _TOO_MANY_BAD_TOKENS or (400 <= status < 500 and status not in {408, 425, 429}):
-            raise NotifierRefused(_REFUSALS.get(code or status, _OTHER).format(status, code or "unknown"), code=code)
+        if code is not None and (
+            code == _TOO_MANY_BAD_TOKENS or (400 <= status < 500 and status not in {408, 425, 429})
+        ):
+            known = _REFUSALS.get(code)  # these are of the account, the topic or the address, not of the message
+            raise NotifierRefused(known or _OTHER.format(status, code), code=code, final=known is None)
+        if status in _REFUSALS:
+            raise NotifierUnreachable(_REFUSALS[status], retry_after_s=_NOT_NTFY_S)
         if 300 <= status < 400:
             raise NotifierUnreachable(
                 f"ntfy's address redirects (HTTP {status}): check ntfy.server, or log in to the network.",
@@ -214,6 +220,7 @@ _REFUSALS: Final[dict[int, str]] = {
     401: "ntfy's server wants a log-in: check ntfy.token.",
     403: "ntfy's server refuses access: check ntfy.server and ntfy.token.",
     404: "There is no ntfy at this address: check ntfy.server.",
+    40401: "There is no ntfy at this address: check ntfy.server.",
     40101: "ntfy does not know the token: check ntfy.token, then restart iv3.",
     40301: "ntfy does not allow this on the topic: check ntfy.topic and what ntfy.token may do.",
     _TOO_MANY_BAD_TOKENS: "ntfy shut this address out after too many bad tokens: correct ntfy.token, then restart iv3.",

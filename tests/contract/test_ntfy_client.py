@@ -207,25 +207,25 @@ async def test_an_old_server_is_found_out_and_trusted_with_nothing_that_needs_se
     ("status", "code", "says"),
     [(401, 40101, "ntfy.token"), (403, 40301, "ntfy.topic"), (400, 40009, "HTTP 400"), (413, 41303, "HTTP 413")],
 )
-async def test_a_refusal_is_for_good_and_names_its_code(
+async def test_a_refusal_names_its_code_and_says_whether_the_message_is_to_blame(
     ntfy: Ntfy, server: NtfyStandIn, status: int, code: int, says: str
 ) -> None:
     server.fail(status, code=code)
     error = await failure(ntfy)
     assert isinstance(error, NotifierRefused)
     assert error.code == code
+    assert error.final == (code not in (40101, 40301)), "the account can be put right; the message cannot"
     assert says in str(error)
     await ntfy.send(low())
 
 
 @pytest.mark.parametrize(("status", "says"), [(401, "log-in"), (403, "access"), (404, "no ntfy"), (418, "418")])
-async def test_a_refusal_that_is_not_ntfys_own_is_one_too(
+async def test_a_refusal_that_is_not_ntfys_own_may_pass_like_any_outage(
     ntfy: Ntfy, server: NtfyStandIn, status: int, says: str
 ) -> None:
     server.fail(status)
     error = await failure(ntfy)
-    assert isinstance(error, NotifierRefused)
-    assert error.code is None
+    assert isinstance(error, NotifierUnreachable)
     assert says in str(error)
 
 

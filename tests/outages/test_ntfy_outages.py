@@ -141,7 +141,7 @@ async def test_a_spent_quota_is_told_and_nothing_is_given_up(world: World) -> No
         await until(lambda: world.rang() == ["urgent_low-1-1"])
 
 
-async def test_a_revoked_token_is_tried_once_said_loudly_and_never_hammered(world: World) -> None:
+async def test_a_revoked_token_is_said_loudly_never_hammered_and_costs_no_open_alarm(world: World) -> None:
     async with world.notifying() as notifier:
         world.server.revoke_token()
         before = world.server.calls["POST"]
@@ -151,8 +151,45 @@ async def test_a_revoked_token_is_tried_once_said_loudly_and_never_hammered(worl
         assert world.server.calls["POST"] - before == 1
         assert await world.outcomes(Undeliverable) == Counter(["urgent_low-1-1"])
         world.server._tokens = {TOKEN: Access("iv3-*")}
-        await until(lambda: world.rang() == ["stale-1-1"])
+        await until(lambda: world.rang() == ["urgent_low-1-1", "stale-1-1"])
         await until(lambda: notifier.trouble() == "")
+
+
+async def test_what_a_revoked_token_kept_back_is_not_said_when_it_is_over(world: World) -> None:
+    async with world.notifying() as notifier:
+        world.server.revoke_token()
+        await world.decide(said("urgent_low"))
+        await until(lambda: "ntfy.token" in notifier.trouble())
+        await world.decide(said("urgent_low", 2, "escalated"), said("urgent_low", 2, "resolved"), said("low"))
+        world.server._tokens = {TOKEN: Access("iv3-*")}
+    async with world.notifying() as notifier:
+        await until(lambda: not notifier.waiting())
+    assert "urgent_low-1-1" not in world.rang()
+    assert world.rang()[0] == "low-1-1", "what is over waits for what is not"
+
+
+async def test_a_server_that_asks_for_a_day_of_silence_is_tried_every_minute_for_an_urgent_alarm(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.notifier.LONGEST_URGENT_PAUSE_S", 0.05)
+    monkeypatch.setattr("streams.clients.ntfy._TOO_MANY_S", 86_399.0)
+    world.server.fail(429, 3, code=42901)
+    async with world.notifying():
+        await world.decide(said("urgent_low"))
+        await until(lambda: world.rang() == ["urgent_low-1-1"])
+
+
+async def test_a_message_that_goes_before_ends_the_wait_for_the_one_that_failed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.clients.ntfy._TOO_MANY_S", 3600.0)
+    monkeypatch.setattr("streams.notifier.LONGEST_URGENT_PAUSE_S", 3600.0)
+    world.server.fail(429, 1, code=42901)
+    async with world.notifying() as notifier:
+        await world.decide(said("stale"))
+        await until(lambda: any(state.failing for state in notifier.states.values()))
+        await world.decide(said("urgent_low"))
+        await until(lambda: world.rang()[:1] == ["urgent_low-1-1"])
 
 
 async def test_one_target_that_is_dead_holds_up_no_other(world: World) -> None:
@@ -163,7 +200,7 @@ async def test_one_target_that_is_dead_holds_up_no_other(world: World) -> None:
             await world.decide(said("low"))
             await until(lambda: world.rang() == ["low-1-1"])
             assert asyncio.get_running_loop().time() - began < 1.0
-            assert len(notifier.waiting()) == 1, "the dead one is still owed it"
+            await until(lambda: len(notifier.waiting()) == 1)  # the dead one is still owed it
 
 
 @pytest.mark.parametrize("arrived", [True, False], ids=["it had arrived", "it had not"])

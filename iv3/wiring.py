@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import secrets
 import ssl
 import time
@@ -27,7 +28,7 @@ from streams.archives.folder import FolderArchive
 from streams.catalog import Catalog
 from streams.clients.dexcom import DexcomShare
 from streams.clients.ntfy import Ntfy
-from streams.errors import Misconfigured
+from streams.errors import Misconfigured, Transient
 from streams.forecaster import Forecaster
 from streams.generations import Generation, catalog_path, current, series_path
 from streams.house import House, Service
@@ -42,8 +43,10 @@ from streams.series.swappable import SwappableSeries
 from streams.topics import HEARTBEATS, JOURNAL, SNAPSHOTS
 from streams.transport.sqlite import LOGS
 
+logger = logging.getLogger("iv3.wiring")
+
 _BROKER = "main"
-_MAINTENANCE_S = 3600.0
+_MAINTENANCE_S, _MAINTENANCE_AGAIN_S = 3600.0, 60.0
 _POINTER_S = 0.5
 
 
@@ -245,14 +248,18 @@ def _maintain(log: SqliteLog) -> Service:
     """Keep the topics that may forget small."""
 
     async def maintain(stopping: asyncio.Event) -> None:
-        while True:
-            await log.compact(SNAPSHOTS)
-            await log.expire(HEARTBEATS, int(time.time() * 1000) - 86_400_000)  # the log's own stamps are the host's
+        while not stopping.is_set():
+            pause_s = _MAINTENANCE_S
             try:
-                await asyncio.wait_for(stopping.wait(), _MAINTENANCE_S)
-            except TimeoutError:
-                continue
-            return
+                await log.compact(SNAPSHOTS)
+                await log.expire(
+                    HEARTBEATS, int(time.time() * 1000) - 86_400_000
+                )  # the log's own stamps are the host's
+            except Transient as error:
+                logger.warning("the log cannot be tidied now: %s", error)
+                pause_s = _MAINTENANCE_AGAIN_S
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), pause_s)
 
     return maintain
 

@@ -13,7 +13,7 @@ from processors.alerting.rules import Runtime
 from processors.alerting.watch import VERSION, Watch
 from schemas.alerts import AlertsDecided, Place
 from schemas.bookkeeping import PartitionEvaluated
-from schemas.envelope import decode, encode, make
+from schemas.envelope import SYSTEM, decode, encode, make
 from schemas.forecasts import ForecastMade
 from schemas.identity import decision_id, derived_id, digest
 from schemas.model import at_ms
@@ -51,7 +51,8 @@ class Alerter(Role):
     ) -> None:
         super().__init__(log, clock, make_app)
         self._has_source, self._troubles = has_source, troubles
-        self._started_ms = clock.now_ms()
+        self._started_ms = self._looked_ms = clock.now_ms()
+        self._up_ms = 0
         self._snapshots = Snapshots(log, clock, self.name, VERSION)
         self.people: dict[str, Watch] = {}
         self.episodes: dict[int, Episodes] = {}
@@ -81,15 +82,14 @@ class Alerter(Role):
 
     async def _recall_forecasts(self, partition: int, to: int) -> None:
         """The forecasts of the newest readings, if they were handled already: they will not come again."""
-        for record in await self.log.read(FORECASTS, partition, max(0, to - _LOOK_BACK), to):
-            forecast = decode(record.value)
-            watch = self.people.get(forecast.subject)
-            if (
-                watch is not None
-                and isinstance(forecast.data, ForecastMade)
-                and forecast.data.pos == watch.newest_offset
-            ):
-                watch.foresee(forecast.data)
+
+        def step(record: Record) -> None:
+            forecast = self.event_of(record)
+            watch, data = self.people.get(forecast.subject), forecast.data
+            if watch is not None and isinstance(data, ForecastMade) and data.pos == watch.newest_offset:
+                watch.foresee(data)
+
+        await self.silently(FORECASTS, partition, max(0, to - _LOOK_BACK), to, step)
 
     def _quietly(self, record: Record) -> None:
         event = self.event_of(record)
@@ -138,7 +138,9 @@ class Alerter(Role):
         through = self.episodes[partition].through.get(watch.person, NOWHERE)
         if place[2] and place[0] == through[0] and place <= through:
             place = (*through[:2], through[2] + 1)  # the clock was set back; a tick is a later one all the same
-        runtime = Runtime(self._started_ms, self._has_source, tuple(troubles))
+        runtime = Runtime(
+            self._started_ms, self._up_ms, self._has_source, tuple(troubles), behind=self._behind_since is not None
+        )
         decided = decide(watch, self.episodes[partition], place, now_ms, runtime)
         if decided is None:
             return
@@ -165,6 +167,8 @@ class Alerter(Role):
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         moment = self.clock.now_ms()
+        self._up_ms += max(0, moment - self._looked_ms)
+        self._looked_ms = moment
         heads = {partition: head for partition, head in dict(self.log.heads).items() if partition[0] in self.topics}
         troubles = list(self._troubles())
         if not await self.reached(heads, _CATCH_UP_S):
@@ -176,6 +180,8 @@ class Alerter(Role):
         else:
             self._behind_since = None
         for person, partition in list(self._where.items()):
+            if person == SYSTEM:
+                continue  # tokens are facts too, but nobody's
             watch = self.people[person]
             async with self._locks[partition]:
                 await self._decide(watch, partition, watch.tick_place(moment), troubles)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import apsw
+
 from processors.readings import Line, Reading, reading_of
 from schemas.envelope import Event, Garbage, NewerVersion, decode
 from streams.catalog_store import CatalogStore
@@ -19,6 +21,7 @@ from streams.topics import ALERTS, JOURNAL
 logger = logging.getLogger("iv3.catalog")
 
 FOLLOWED = (JOURNAL, ALERTS)
+_RETRY_S = 1.0
 _SAVE_EVERY = 1_000  # records per transaction while it catches up
 
 
@@ -35,7 +38,7 @@ class Catalog:
         self._grew = asyncio.Event()
         self._moved = asyncio.Event()
         self._listeners: list[Callable[[frozenset[str]], None]] = []
-        self.paused = ""
+        self.paused = self.failing = ""
         self._goal = dict(log.heads)  # the heads seen at start: until they are reached nothing is answered
 
     # -- what is asked -----------------------------------------------------------------------------
@@ -93,7 +96,10 @@ class Catalog:
         try:
             while not stopping.is_set():
                 self._grew.clear()
-                await self.catch_up()
+                if not await self._caught_up_for_now():
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(stopping.wait(), _RETRY_S)
+                    continue
                 grew = asyncio.ensure_future(self._grew.wait())
                 await asyncio.wait({grew, stop}, return_when=asyncio.FIRST_COMPLETED)
                 grew.cancel()
@@ -101,6 +107,18 @@ class Catalog:
             end()
             stop.cancel()
             self.store.close()
+
+    async def _caught_up_for_now(self) -> bool:
+        """False where its file cannot be written (a full disk, most often): it says so once and tries again, for the log has everything."""
+        try:
+            await self.catch_up()
+        except apsw.Error as error:
+            if not self.failing:
+                logger.error("the catalog cannot be kept up: %r", error)  # noqa: TRY400 - the sentence says it all
+            self.failing = f"the catalog's file cannot be written: {error}"
+            return False
+        self.failing = ""
+        return True
 
     async def catch_up(self) -> None:
         """See everything that is in the log now."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from processors.forecasting import VERSION, Outlook, Said
-from schemas.envelope import Event, decode, make
+from schemas.envelope import Event, make
 from schemas.forecasts import ForecastMade, ForecastWithheld
 from schemas.identity import forecast_id
 from streams.ports import Clock, Log, Partition, Record, append_events
@@ -44,10 +44,14 @@ class Forecaster(Role):
     async def _spoken(self, partition: int) -> int:
         head = self.log.heads.get((FORECASTS, partition), 0)
         spoken = 0
-        for record in await self.log.read(FORECASTS, partition, max(0, head - _LOOK_BACK), head):
-            data = decode(record.value).data
+
+        def step(record: Record) -> None:
+            nonlocal spoken
+            data = self.event_of(record).data
             if isinstance(data, ForecastMade | ForecastWithheld):
                 spoken = max(spoken, data.pos + 1)
+
+        await self.silently(FORECASTS, partition, max(0, head - _LOOK_BACK), head, step)
         return spoken
 
     def _quietly(self, record: Record) -> None:

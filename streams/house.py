@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from streams.errors import Misconfigured
 from streams.role import Role
 
 logger = logging.getLogger("iv3.house")
@@ -59,11 +60,12 @@ class House:
 
     @staticmethod
     def _mourn(done: "set[asyncio.Task[None]]") -> None:
+        """A part is gone. What only the configuration can mend is raised; for anything else the process ends and is started again."""
         for task in done:
             error = task.exception()
-            logger.critical("a part of iv3 ended by itself; ending the process", exc_info=error)
-            if error is not None:
+            if isinstance(error, Misconfigured):
                 raise error
+            logger.critical("a part of iv3 ended by itself; ending the process", exc_info=error)
         os._exit(EXIT_SERVICE)
 
     async def _keep_beating(self) -> None:

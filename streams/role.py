@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 from faust.types import TP
 
 from schemas.bookkeeping import RecordDeadLettered
-from schemas.envelope import Event, decode, make
+from schemas.envelope import Event, Garbage, NewerVersion, decode, make
 from schemas.identity import derived_id
-from streams.consume import Progress, consume
+from streams.consume import Progress, consume, give_up_for_sure
 from streams.errors import Permanent
 from streams.ports import Clock, Log, Partition, Position, Record, append_events
 from streams.topics import DEAD_LETTERS, partition_of
@@ -84,13 +84,31 @@ class Role:
         return event
 
     async def silently(self, topic: str, partition: int, start: int, to: int, step: Callable[[Record], object]) -> int:
-        """Fold [start, to) without Faust, leaving out what this role gave up."""
+        """Fold [start, to) without Faust, leaving out what this role gave up.
+
+        What can never be read becomes a dead letter here too, or the role would fall at every start. Before a record of a newer release it
+        waits for ever: "upgrade this worker".
+        """
+        unreadable: list[tuple[Record, str]] = []
 
         def unless_given_up(record: Record) -> None:
-            if Position(record.topic, record.partition, record.offset) not in self.skip:
+            if Position(record.topic, record.partition, record.offset) in self.skip:
+                return
+            try:
                 step(record)
+            except (Garbage, Permanent) as error:
+                unreadable.append((record, str(error)))
 
-        return await self.log.fold(topic, partition, start, to, unless_given_up)
+        try:
+            reached = await self.log.fold(topic, partition, start, to, unless_given_up)
+        except NewerVersion as error:
+            self.progress.paused = f"{error} (in {topic}/{partition})"
+            logger.error("%s is paused: %s", self.name, self.progress.paused)  # noqa: TRY400 - the sentence says it all
+            await asyncio.Event().wait()
+            raise
+        for record, reason in unreadable:
+            await give_up_for_sure(self, record, reason)
+        return reached
 
     async def give_up(self, record: Record, reason: str) -> None:
         """Write the record's address to the dead letters; from then on every fold of this role leaves it out."""
@@ -176,7 +194,10 @@ class Role:
         given_up: set[Position] = set()
 
         def step(record: Record) -> None:
-            letter = decode(record.value).data
+            try:
+                letter = decode(record.value).data
+            except (Garbage, NewerVersion):
+                return  # nothing that could be given up is named in it
             if isinstance(letter, RecordDeadLettered) and letter.role == self.name:
                 given_up.add(Position(letter.topic, letter.partition, letter.offset))
 

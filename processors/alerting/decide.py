@@ -68,7 +68,7 @@ def decide(watch: Watch, episodes: Episodes, place: Place, now_ms: int, runtime:
 def _at_tick(watch: Watch, mine: dict[str, Episode], now_ms: int, runtime: Runtime) -> list[AlertEvent]:
     system = system_condition(watch, now_ms, runtime)
     told = _system(watch, mine, now_ms, system)
-    if runtime.behind or not heard_since_start(watch, now_ms, runtime):
+    if runtime.behind or not heard_since_start(watch, runtime):
         return told
     events = told + _expiries(mine, now_ms)
     stale = stale_condition(watch, now_ms, runtime, low_open="low" in mine or "urgent_low" in mine)

@@ -8,7 +8,7 @@ from schemas.alerts import AlertEvent, AlertsDecided, Delivered, DeliveryAttempt
 from schemas.envelope import Event
 from schemas.model import ms
 
-_CLEARED, _OVER = 3, 9  # places of all-clears, and of alarms that are over, among the urgencies
+_OVER = 9  # behind every urgency
 ALL_CLEAR = 0  # the step of the message that ends an episode
 
 
@@ -36,10 +36,9 @@ class Due:
 
     @property
     def order(self) -> tuple[int, int]:
-        """Urgent first, then the oldest; what is over by now waits for everything that is not."""
-        if self.closed:
-            return (_OVER, ms(self.event.at))
-        return (self.event.urgency if self.event.step else _CLEARED, ms(self.event.at))
+        """Urgent first, then the oldest; what is over, and that it is, waits for everything that is not."""
+        over = self.closed or self.event.step == ALL_CLEAR
+        return (_OVER if over else self.event.urgency, ms(self.event.at))
 
 
 @dataclass

@@ -45,19 +45,20 @@ class Runtime:
     """What the rules must know of the running system: when it began to evaluate, whether it lags, and what of it does not work."""
 
     started_ms: int
+    up_ms: int  # for how long; setting the clock back takes nothing off it
     has_source: bool = True
     troubles: tuple[str, ...] = ()  # a few words each
     behind: bool = False  # readings wait to be evaluated, so nothing may be concluded from their absence
 
 
-def heard_since_start(watch: Watch, now_ms: int, runtime: Runtime) -> bool:
+def heard_since_start(watch: Watch, runtime: Runtime) -> bool:
     """Whether the source has answered or failed once since the start, an uploader had its turn, or none of it can be waited for any longer.
 
     Before that nothing may be concluded from time alone: what is missing may be a moment away.
     """
     if not runtime.has_source:
-        return now_ms - runtime.started_ms >= UPLOADERS_TURN_MS
-    return watch.source_recorded_ms >= runtime.started_ms or now_ms - runtime.started_ms >= FIRST_ANSWER_MS
+        return runtime.up_ms >= UPLOADERS_TURN_MS
+    return watch.source_recorded_ms >= runtime.started_ms or runtime.up_ms >= FIRST_ANSWER_MS
 
 
 def evidence_of(watch: Watch, **more: object) -> Evidence:
@@ -149,7 +150,7 @@ def stale_condition(watch: Watch, now_ms: int, runtime: Runtime, *, low_open: bo
     Lost while low (last below 80, a chance of a low of a quarter, or a low that is open): at 2 cadences and a minute, ringing through.
     Otherwise at the larger of 15 min and 3 cadences, ringing through at twice that.
     """
-    if not heard_since_start(watch, now_ms, runtime):
+    if not heard_since_start(watch, runtime):
         return None
     newest = watch.line.newest
     since = newest.time_ms if newest is not None else watch.source_since_ms
@@ -207,8 +208,7 @@ def long_acting_condition(watch: Watch, now_ms: int) -> Condition | None:
 def system_condition(watch: Watch, now_ms: int, runtime: Runtime) -> Condition | None:
     """Something of iv3 itself does not work as it should; the sentences say what, each one worded the same for as long as it lasts."""
     troubles = list(runtime.troubles)
-    settled = now_ms - runtime.started_ms >= SETTLED_MS
-    if settled and watch.late_forecasts >= LATE_FORECASTS and not watch.foreseen:
+    if runtime.up_ms >= SETTLED_MS and watch.late_forecasts >= LATE_FORECASTS and not watch.foreseen:
         troubles.append("forecasts are late, so a low may not be foreseen")
     skew_s = watch.source.clock_skew_s if watch.source is not None else None
     if skew_s is not None:

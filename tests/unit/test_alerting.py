@@ -44,7 +44,8 @@ class Night:
     watch: Watch = field(default_factory=lambda: Watch("me"))
     outlook: Outlook = field(default_factory=Outlook)
     episodes: Episodes = field(default_factory=Episodes)
-    runtime: Runtime = field(default_factory=lambda: Runtime(T0 - MIN))
+    started: int = T0 - MIN
+    troubles: tuple[str, ...] = ()
     offset: int = -1
     now: int = T0
     said: list[AlertEvent] = field(default_factory=list)
@@ -79,6 +80,10 @@ class Night:
     def _input(self, given: Any) -> None:
         self.inputs.append(given)
         self.said += apply(given, self.watch, self.episodes, self.runtime)
+
+    @property
+    def runtime(self) -> Runtime:
+        return Runtime(self.started, self.now - self.started, troubles=self.troubles)
 
     def heard(self) -> list[tuple[str, str, int]]:
         return [(e.kind, e.change, e.step) for e in self.said]
@@ -250,7 +255,7 @@ def test_lost_while_low_rings_through_after_two_cadences_and_a_minute() -> None:
 
 
 def test_nothing_is_stale_before_the_source_has_answered_once_since_the_start() -> None:
-    night = Night(runtime=Runtime(T0 + 600 * MIN))
+    night = Night(started=T0 + 600 * MIN)
     a_source(night)
     night.read(120, 0)
     night.tick(601)
@@ -395,23 +400,23 @@ def test_a_clock_that_dexcom_calls_wrong_is_told_once_and_ends_when_it_is_right(
 
 def test_another_trouble_rings_at_once_and_the_same_one_ever_less_often() -> None:
     night = Night()
-    night.runtime = Runtime(T0 - MIN, troubles=("the disk is nearly full",))
+    night.troubles = ("the disk is nearly full",)
     night.ticks(0, 5)
-    night.runtime = Runtime(T0 - MIN, troubles=("alarms are not getting out", "the disk is nearly full"))
+    night.troubles = ("alarms are not getting out", "the disk is nearly full")
     night.ticks(6, 10)
-    night.runtime = Runtime(T0 - MIN, troubles=("alarms are not getting out",))
+    night.troubles = ("alarms are not getting out",)
     night.ticks(11, 250, 1)
     assert night.rings("system") == pytest.approx([0, 6, 246], abs=1.1)
     assert night.said[1].evidence.reason == "alarms are not getting out; the disk is nearly full"
     assert night.said[2].evidence.reason == "alarms are not getting out"
-    night.runtime = Runtime(T0 - MIN)
+    night.troubles = ()
     night.tick(251)
     assert night.heard()[-1] == ("system", "resolved", 3)
 
 
 def test_forecasts_that_are_late_three_times_are_told_but_not_while_history_is_worked_off() -> None:
     for started, told in ((T0 - 30 * MIN, ["system"]), (T0 + 20 * MIN, [])):
-        night = Night(foresees=False, runtime=Runtime(started))
+        night = Night(foresees=False, started=started)
         for n in range(6):
             night.read(120, 5 * n)
         outlook = Outlook()

@@ -65,6 +65,11 @@ class FailedTries:
         self._now = now
         self._left: dict[str, tuple[float, float]] = {}
 
+    def exhausted(self, address: str) -> bool:
+        """Whether this address must wait."""
+        left, at = self._left.get(address, (float(_BURST), 0.0))
+        return left + (self._now() - at) / _REFILL_S < 1 and address in self._left
+
     def spend(self, address: str) -> bool:
         """Whether one more wrong try may be answered as such."""
         now = self._now()
@@ -99,7 +104,7 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
         await where.catalog.caught_up()
         caller = _caller(request, needed)
     if caller is None:
-        raise _unauthorized(request)
+        raise _unauthorized(request, needed)
     if caller.role not in MAY[needed]:
         raise ProblemError(403, f"A {caller.role} token may not do this; it takes the role {needed}.")
     request[CALLER] = caller
@@ -111,14 +116,19 @@ def caller_of(request: web.Request) -> Caller:
     return request[CALLER]
 
 
-def _unauthorized(request: web.Request) -> ProblemError:
+def _unauthorized(request: web.Request, needed: str) -> ProblemError:
     shown = request.headers.get(hdrs.AUTHORIZATION) or _cookie(request)
     if shown and not request.app[TRIES].spend(request.remote or ""):
-        return ProblemError(
-            429, "Too many wrong tokens from this address; wait a minute.", headers={"Retry-After": "60"}
-        )
+        return too_many()
     detail = "The token is unknown, revoked or expired." if shown else "Show a token: Authorization: Bearer …"
-    return ProblemError(401, detail, headers={"WWW-Authenticate": 'Basic realm="iv3", charset="UTF-8"'})
+    # Only the seed's apps expect to be asked for a name and a password; to a browser it would mean a dialog of its own over our page.
+    scheme = 'Basic realm="iv3", charset="UTF-8"' if needed == "seed" else 'Bearer realm="iv3"'
+    return ProblemError(401, detail, headers={"WWW-Authenticate": scheme})
+
+
+def too_many() -> ProblemError:
+    """What an address is answered that has guessed too often."""
+    return ProblemError(429, "Too many wrong tokens from this address; wait a minute.", headers={"Retry-After": "60"})
 
 
 def _cookie(request: web.Request) -> str | None:
@@ -133,7 +143,11 @@ def _caller(request: web.Request, needed: str) -> Caller | None:
             return _by_token(request, rest.strip())
         case "basic":
             user, password = _basic(rest)
-            if needed == "seed" and _is_seed_user(request, user, password):
+            if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.method not in _SAFE:
+                raise _foreign()  # a browser that remembers a password sends it along with any page's request
+            # A password that somebody chose can be guessed, so it is not even looked at once an address has guessed too often.
+            may_guess = not request.app[TRIES].exhausted(request.remote or "")
+            if needed == "seed" and may_guess and _is_seed_user(request, user, password):
                 return Caller("seed", "the seed's API user", "seed")
             return _by_token(request, password)
         case _:
@@ -177,4 +191,8 @@ def _refuse_foreign_pages(request: web.Request) -> None:
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get(hdrs.ORIGIN)
     same = origin is None or origin == f"{request.scheme}://{request.host}"
     if site not in (None, "same-origin", "none") or not same:
-        raise ProblemError(403, "This write comes from another site's page, so it is refused.")
+        raise _foreign()
+
+
+def _foreign() -> ProblemError:
+    return ProblemError(403, "This write comes from another site's page, so it is refused.")

@@ -15,6 +15,7 @@ from api.openapi import Routes
 from api.problems import ProblemError
 from api.values import Asked, Flag, RangeQuery, WaitQuery, Whole, iso, next_cursor, place_of, refuse_odd_time
 from processors.entries import TYPES, EntryVersion, content_of, data_of
+from processors.profiles import action_of, proper_name
 from schemas.envelope import Event, make
 from schemas.facts import Entry, EntryCorrected, EntryDeleted, EntryRestored, InsulinTaken
 from schemas.identity import change_id, digest, entry_id, request_key
@@ -129,7 +130,11 @@ async def post_entry(request: web.Request, query: WaitQuery, body: EntryPosted) 
 
 
 async def _known(where: Hearing, requestkey: str) -> EntryVersion | None:
-    await where.catalog.caught_up()
+    if not await where.catalog.caught_up():
+        # Whether this key was used cannot be told yet, and guessing would count a dose twice.
+        raise ProblemError(
+            503, "iv3 is still reading its log; send it again with the same key.", headers={"Retry-After": "1"}
+        )
     return where.catalog.store.entry_by_request(requestkey)
 
 
@@ -146,10 +151,11 @@ def _repeated(where: Hearing, known: EntryVersion, name: str) -> web.Response:
     return web.json_response({"id": known.id, "position": position._asdict() if position else None}, status=202)
 
 
-def _guard(where: Hearing, dose: InsulinTaken, time_ms: int, actor: str) -> None:
+def _guard(where: Hearing, dose: InsulinTaken, time_ms: int, actor: str, *, but: str = "") -> None:
     store, now_ms = where.catalog.store, where.clock.now_ms()
     logged = store.entries(where.person, time_ms - GUARD_BACK_MS, time_ms + GUARD_BACK_MS, 5_000, kinds=("insulin",))
-    ask_about(dose, time_ms, actor, store.profile(where.person), logged, now_ms)
+    others = [entry for entry in logged if entry.id != but]
+    ask_about(dose, time_ms, actor, store.profile(where.person), others, now_ms)
 
 
 async def written(where: Hearing, name: str, position: Position, *, wait: bool) -> web.Response:
@@ -223,26 +229,31 @@ async def patch_entry(request: web.Request, path: EntryPath, query: WaitQuery, b
     now_ms = where.clock.now_ms()
     time_ms = body.time if body.time is not None else entry.time_ms
     refuse_odd_time(time_ms, now_ms)
-    content = Entry(type=TYPES[entry.kind], time=at_ms(time_ms), data=_changed(entry, body))
+    content = Entry(type=TYPES[entry.kind], time=at_ms(time_ms), data=_changed(where, entry, body))
     try:
         fact = content_of(content)
     except ValueError as error:
         field, _, why = str(error).partition(": ")
         raise ProblemError(422, why, field=field) from error
-    if isinstance(fact, InsulinTaken) and body.units is not None and not body.confirm:
-        profile = where.catalog.store.profile(where.person)
-        ask_about(fact, time_ms, caller.name, profile, [], now_ms)
+    if isinstance(fact, InsulinTaken) and not body.confirm and {"units", "insulin", "time"} & body.model_fields_set:
+        _guard(where, fact, time_ms, caller.name, but=entry.id)
     change = EntryCorrected(entry_id=entry.id, revision=body.revision + 1, entry=content)
     return await _change(request, entry, change, wait=query.wait)
 
 
-def _changed(entry: EntryVersion, body: EntryPatched) -> dict[str, Any]:
+def _changed(where: Hearing, entry: EntryVersion, body: EntryPatched) -> dict[str, Any]:
     change = body.model_dump(mode="json", exclude={"revision", "time", "confirm"}, exclude_unset=True)
     if "glucose_mmol" in change and change["glucose_mmol"] is not None:
         if change.get("glucose_mgdl") is not None:
             raise ProblemError(422, "give either glucose_mgdl or glucose_mmol", field="glucose_mmol")
         change["glucose_mgdl"] = mgdl(change["glucose_mmol"])
     change.pop("glucose_mmol", None)
+    if change.get("insulin") and entry.kind == "insulin":
+        insulins = where.catalog.store.profile(where.person).insulins
+        change |= {
+            "insulin": proper_name(change["insulin"], insulins),
+            "action": action_of(change["insulin"], insulins),
+        }
     merged = {**data_of(entry), **change}
     return {key: value for key, value in merged.items() if value is not None}
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from api.problems import ProblemError
 from processors.alerting.words import age_words
 from processors.entries import EntryVersion
-from processors.profiles import action_of
+from processors.profiles import action_of, nearest_name
 from schemas.facts import InsulinTaken, ProfileChanged
 
 RECENT_RAPID_MS = 15 * 60_000
@@ -17,6 +17,11 @@ def ask_about(
     dose: InsulinTaken, time_ms: int, actor: str, profile: ProfileChanged, logged: Sequence[EntryVersion], now_ms: int
 ) -> None:
     """Raise a 409 `needs_confirm` for a dose that looks like a mistake. `logged` are the entries around it, oldest first."""
+    if dose.action is None and profile.insulins:
+        near = nearest_name(dose.insulin, profile.insulins)
+        hint = f" Did you mean {near}?" if near else ""
+        line = f"{dose.insulin} is not among your insulins, so it would count for nothing.{hint}"
+        _ask("unknown_insulin", "Unknown insulin", line, dose.insulin, dose.units, time_ms, actor, now_ms)
     if dose.units > PEN_UNITS:
         line = f"{dose.units:g} U is above {PEN_UNITS:.0f} U."
         _ask("over_100", "Larger than a pen's usual dose", line, dose.insulin, dose.units, time_ms, actor, now_ms)

@@ -2,21 +2,23 @@
 
 import asyncio
 import json
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
+from pydantic import Field
 
 from api.alerts import open_alerts
+from api.auth import caller_of
 from api.hearing import Hearing, hearing
 from api.openapi import Routes
 from api.values import Asked, iso
 from processors.activity import Dose, Meal, cob_grams, iob_units
-from processors.profiles import action_of
+from processors.profiles import action_of_dose
 from processors.readings import STALE_S, Reading
 from schemas.facts import CarbsEaten, InsulinTaken, ProfileChanged, SourceStateChanged
 from schemas.forecasts import STEP_MIN, STEPS
 from schemas.model import ms
-from schemas.units import mmol
+from schemas.units import Unit, mmol
 from streams.errors import SeriesUnavailable
 
 routes = Routes()
@@ -28,7 +30,8 @@ _FORECAST_FOR_MS = int(1.5 * 300_000)
 class NowQuery(Asked):
     """Whom it is about."""
 
-    person: str | None = None
+    person: Annotated[str, Field(max_length=80)] | None = None
+    unit: Unit | None = None  # for the texts; numbers come in both
 
 
 @routes.route("GET", "/v1/now", role="now", tags=("now",))
@@ -37,12 +40,13 @@ async def get_now(request: web.Request, query: NowQuery) -> dict[str, Any]:
 
     The newest reading with its age, the forecast or why there is none, insulin and carbs at work, open alerts, how the source answers.
     """
-    return await now_document(hearing(request), query.person)
+    where, caller = hearing(request), caller_of(request)
+    said = await now_document(where, query.person or where.person, query.unit)
+    return {**said, "caller": {"role": caller.role, "name": caller.name}}
 
 
-async def now_document(where: Hearing, person: str | None = None) -> dict[str, Any]:
-    """The answer, for the page's stream too."""
-    person = person or where.person
+async def now_document(where: Hearing, person: str, unit: Unit | None = None) -> dict[str, Any]:
+    """The answer, whoever asks."""
     now_ms = where.clock.now_ms()
     profile = where.catalog.store.profile(person)
     newest, before = where.catalog.newest_reading(person)
@@ -66,7 +70,7 @@ async def now_document(where: Hearing, person: str | None = None) -> dict[str, A
         "forecast": forecast,
         "forecast_reason": reason,
         **_at_work(where, person, profile, now_ms),
-        "alerts": open_alerts(where, person, now_ms),
+        "alerts": open_alerts(where, person, now_ms, unit),
         "source": _source(where, person),
         "insulins": [
             insulin.model_dump(include={"name", "action", "duration_min", "peak_min", "every_h"})
@@ -133,10 +137,12 @@ def forecast_said(data: dict[str, Any], reading_ms: int) -> dict[str, Any]:
 def _at_work(where: Hearing, person: str, profile: ProfileChanged, now_ms: int) -> dict[str, Any]:
     """Insulin and carbohydrate at work; null where nothing was ever logged, for nothing known is not zero."""
     entries = where.catalog.store.entries(person, now_ms - _LOOK_BACK_MS, now_ms + 1, 1_000, kinds=("insulin", "carbs"))
+    logged = [(entry.time_ms, entry.data) for entry in entries if isinstance(entry.data, InsulinTaken)]
+    actions = [action_of_dose(data, profile.insulins) for _, data in logged]
     doses = [
-        Dose(entry.time_ms, entry.data.units, entry.data.insulin)
-        for entry in entries
-        if isinstance(entry.data, InsulinTaken) and action_of(entry.data.insulin, profile.insulins) != "long"
+        Dose(time_ms, data.units, data.insulin)
+        for (time_ms, data), action in zip(logged, actions, strict=True)
+        if action == "rapid"
     ]
     meals = [
         Meal(entry.time_ms, entry.data.grams, entry.data.speed)
@@ -145,6 +151,7 @@ def _at_work(where: Hearing, person: str, profile: ProfileChanged, now_ms: int) 
     ]
     return {
         "iob_units": round(iob_units(doses, profile.insulins, now_ms), 2) if doses else None,
+        "unknown_doses": actions.count(None),
         "iob_last_ms": doses[-1].time_ms if doses else None,
         "cob_grams": round(cob_grams(meals, now_ms), 1) if meals else None,
         "cob_last_ms": meals[-1].time_ms if meals else None,

@@ -11,7 +11,7 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field, ValidationError
 
-from api.auth import COOKIE, SECURE_COOKIE, hash_of
+from api.auth import COOKIE, SECURE_COOKIE, TRIES, hash_of, too_many
 from api.hearing import Hearing, hearing
 from api.openapi import ROLE
 from api.problems import ProblemError
@@ -136,10 +136,7 @@ async def _by_code(request: web.Request, code: str) -> web.StreamResponse:
     where = hearing(request)
     left = where.login_codes.get(code, 0)
     if left <= 0:
-        raise ProblemError(
-            403,
-            "This sign-in link was used already or belongs to an earlier start. Make a new one with `iv3 token new`.",
-        )
+        raise web.HTTPFound("/login?used=1")  # used already, or of an earlier start: the page says so
     where.login_codes[code] = left - 1
     token, event = issue("owner", "this browser", where.clock.now_ms())
     await append_events(where.log, JOURNAL, [event])
@@ -161,6 +158,8 @@ async def _login(request: web.Request) -> web.Response:
         raise ProblemError(422, "a token is needed", field="token") from None
     await where.catalog.caught_up()
     if where.catalog.store.token_by_hash(hash_of(body.token.strip())) is None:
+        if not request.app[TRIES].spend(request.remote or ""):
+            raise too_many()
         raise ProblemError(401, "The token is unknown or revoked.")
     response = web.Response(status=204)
     _set_cookie(response, where, body.token.strip())

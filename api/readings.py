@@ -26,6 +26,7 @@ from streams.topics import JOURNAL
 routes = Routes()
 
 MOST_AT_ONCE = 1_000
+_SOURCE_MOST = 80  # characters
 
 
 @routes.route("GET", "/v1/readings", role="reader", tags=("readings",))
@@ -88,9 +89,10 @@ async def post_readings(request: web.Request, body: ReadingsPosted) -> dict[str,
     """Readings from an uploader. Repeats are harmless: the same reading again is the same fact."""
     where, caller = hearing(request), caller_of(request)
     now_ms = where.clock.now_ms()
-    source = f"upload/{caller.name}"
+    source = f"upload/{caller.name}"[:_SOURCE_MOST]
     events: list[Event] = []
-    for n, item in enumerate(body.items):
+    # Oldest first, whatever order they come in: a forecast follows from the newest, and from what was before it.
+    for n, item in sorted(enumerate(body.items), key=lambda numbered: numbered[1].time):
         value = item.in_mgdl()
         if not 39 <= value <= 600:
             raise ProblemError(422, "is no glucose a sensor gives (39 to 600 mg/dL)", field=f"items.{n}.glucose_mgdl")

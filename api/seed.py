@@ -3,6 +3,7 @@ types, half units, two doses of one second kept apart. See docs/reference/seed-r
 """
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -28,6 +29,9 @@ _MOST_ROWS = 500_000
 _SLOT_MS, _SLOTS = 300_000, 288
 
 
+_SECONDS = re.compile(r"-?[0-9]{1,12}")
+
+
 class InsulinWritten(Asked):
     """The body of `/insulin/write`."""
 
@@ -50,7 +54,7 @@ def _range(request: web.Request) -> tuple[int, int]:
         text = request.query.get(name)
         if text is None:
             raise ProblemError(400, f"{name} is missing: give start and end in unix seconds.", field=name)
-        if not text.lstrip("-").isdigit() or len(text) > 12:
+        if not _SECONDS.fullmatch(text):
             raise ProblemError(400, f"{name} is no whole number of unix seconds.", field=name)
         bounds.append(int(text) * 1000)
     return bounds[0], bounds[1]

@@ -15,7 +15,9 @@ from schemas.units import mgdl
 MOST_ROWS = 50_000  # 120 days at 5 min; more comes by cursor
 USUAL_ROWS = 5_000
 EARLIEST_MS = 946_684_800_000  # the year 2000: before it, a clock was never set
+LATEST_MS = 253_402_300_799_000  # the end of the year 9999
 MOST_AHEAD_MS = 600_000
+MOST_ID = 80  # characters
 DAY_MS = 86_400_000
 
 
@@ -54,7 +56,7 @@ def _moment(value: object) -> object:
 MomentMs = Annotated[
     int,
     BeforeValidator(_moment, json_schema_input_type=str | int),
-    Field(ge=0, le=253_402_300_799_000, description="ISO 8601 with an offset, or epoch milliseconds"),
+    Field(ge=0, le=LATEST_MS, description="ISO 8601 with an offset, or epoch milliseconds"),
 ]
 Whole = Annotated[int, BeforeValidator(lambda v: int(v) if isinstance(v, str) and v.isdigit() else v)]
 Flag = Annotated[bool, BeforeValidator(lambda v: {"1": True, "true": True, "0": False, "false": False}.get(v, v))]
@@ -94,12 +96,21 @@ def place_of(cursor: str | None, default: list[Any]) -> list[Any]:
     if cursor is None:
         return default
     try:
-        place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        place: object = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError):
         place = None
-    if not isinstance(place, list) or [type(x) for x in place] != [type(x) for x in default]:
+    if (
+        not isinstance(place, list)
+        or [type(x) for x in place] != [type(x) for x in default]
+        or not all(map(_small, place))
+    ):
         raise ProblemError(422, "is no cursor of ours; ask again without it", field="cursor")
     return place
+
+
+def _small(part: object) -> bool:
+    """Whether a part of a cursor can be one that we made: a moment or an id."""
+    return abs(part) <= LATEST_MS if isinstance(part, int) else len(str(part)) <= MOST_ID
 
 
 def iso(time_ms: int) -> str:

@@ -52,9 +52,9 @@ def carbs_left(minutes: float, speed: str) -> float:
 
 
 def iob_units(doses: Iterable[Dose], insulins: Iterable[Insulin], now_ms: int) -> float:
-    """Rapid insulin on board, units. A name the profile does not know acts like the default curve; a long-acting one never counts.
+    """Rapid insulin on board, units. Give rapid doses only; one whose name has left the profile since acts like the default curve.
 
-    Names are compared as `profiles.action_of` compares them: "lantus" is the Lantus of the profile, and long-acting.
+    Names are compared as `profiles.action_of` compares them.
     """
     curves = {insulin.name.strip().casefold(): insulin for insulin in insulins}
     total = 0.0

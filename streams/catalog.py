@@ -54,6 +54,11 @@ class Catalog:
         newest = line.newest if line else None
         return newest, (line.before(newest) if line and newest else None)
 
+    def lowest_since(self, person: str, since_ms: int) -> float | None:
+        """The lowest canonical reading from a moment on, as far as two hours are remembered."""
+        line = self._lines.get(person)
+        return min((r.glucose_mgdl for r in line.recent if r.time_ms >= since_ms), default=None) if line else None
+
     def behind(self) -> int:
         """Records it has yet to see."""
         return sum(max(0, h - self._position.get(p, 0)) for p, h in dict(self._log.heads).items() if p[0] in FOLLOWED)

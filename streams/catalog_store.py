@@ -23,6 +23,7 @@ from schemas.alerts import AlertsDecided, Delivered, Undeliverable
 from schemas.envelope import Event, decode, encode
 from schemas.facts import (
     ENTRY_FACTS,
+    AlertAcknowledged,
     AlertsSnoozed,
     PersonAdded,
     PersonSuspended,
@@ -35,7 +36,7 @@ from schemas.model import ms
 from streams.logs.sqlite import connect
 from streams.ports import Partition
 
-FORMAT = "1"
+FORMAT = "2"
 _TABLES = ("positions", "entries", "versions", "conflicts", "newest", "tokens", "episodes", "lines")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta(k TEXT PRIMARY KEY, v TEXT NOT NULL) WITHOUT ROWID;
@@ -136,6 +137,9 @@ class CatalogStore:
             case AlertsSnoozed(kind=kind):
                 self._keep_newest(event, f"snooze/{kind}")
                 return "alerts"
+            case AlertAcknowledged(episode=episode):
+                self._keep_newest(event, "ack", episode)
+                return "alerts"
             case TokenIssued(token_id=token_id, sha256=sha256):
                 row = (token_id, sha256, 0, encode(event))
                 self._db.execute("INSERT OR IGNORE INTO tokens VALUES (?,?,?,?)", row)
@@ -149,12 +153,13 @@ class CatalogStore:
             case _:
                 return ""
 
-    def _keep_newest(self, event: Event, what: str) -> None:
+    def _keep_newest(self, event: Event, what: str, whose: str | None = None) -> None:
         """The one accepted last is the newest; a repeat of an older one must not win."""
-        known = self.newest(event.subject, what)
+        owner = whose or event.subject
+        known = self.newest(owner, what)
         if known is not None and known.recorded_ms > event.recorded_ms:
             return
-        self._db.execute("INSERT OR REPLACE INTO newest VALUES (?,?,?)", (event.subject, what, encode(event)))
+        self._db.execute("INSERT OR REPLACE INTO newest VALUES (?,?,?)", (owner, what, encode(event)))
 
     def _evolve_entry(self, event: Event, partition: int, offset: int) -> str:
         entry_id = entry_id_of(event)
@@ -279,7 +284,7 @@ class CatalogStore:
         ]
 
     def newest(self, person: str, what: str) -> Event | None:
-        """The newest event of its kind: profile, source, person, snooze/<kind>."""
+        """The newest event of its kind: profile, source, person, snooze/<kind> of a person; ack of an episode."""
         row = self._db.execute("SELECT body FROM newest WHERE person=? AND what=?", (person, what)).fetchone()
         return decode(row[0]) if row else None
 

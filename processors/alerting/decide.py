@@ -240,17 +240,26 @@ def _evidence_now(watch: Watch, episode: Episode) -> Evidence:
 
 
 def _due_again(watch: Watch, episode: Episode, now_ms: int) -> bool:
-    if episode.kind == "predicted_low":
+    treated = watch.acknowledged.get(episode.id, (0, "", False))[2]
+    again_ms = rings_again_ms(episode.kind, episode.step, episode.rang_ms, episode.acknowledged_ms, treated=treated)
+    if again_ms is None or now_ms < again_ms:
         return False
     if episode.acknowledged_ms is not None:
-        treated = watch.acknowledged.get(episode.id, (0, "", False))[2]
-        minutes = RECHECK_AFTER_TREATED_MIN if treated else AGAIN_AFTER_ACK_MIN.get(episode.kind, 60)
-        return _still(watch, episode) and now_ms - episode.acknowledged_ms >= minutes * _MIN
-    if episode.kind in LOWS and _rising_out(watch, now_ms):
-        return False  # on the way to the all-clear: it would say what is no longer so
-    waits = REPEATS_MIN[episode.kind]
-    wait = waits[min(episode.step, len(waits)) - 1]
-    return now_ms - episode.rang_ms >= wait * _MIN
+        return _still(watch, episode)
+    # On the way to the all-clear it would say what is no longer so.
+    return not (episode.kind in LOWS and _rising_out(watch, now_ms))
+
+
+def rings_again_ms(
+    kind: AlertKind, step: int, rang_ms: int, acknowledged_ms: int | None, *, treated: bool
+) -> int | None:
+    """When an open episode rings again if nothing changes; None if never."""
+    if kind == "predicted_low":
+        return None
+    if acknowledged_ms is not None:
+        return acknowledged_ms + (RECHECK_AFTER_TREATED_MIN if treated else AGAIN_AFTER_ACK_MIN[kind]) * _MIN
+    waits = REPEATS_MIN[kind]
+    return rang_ms + waits[min(step, len(waits)) - 1] * _MIN
 
 
 def _rising_out(watch: Watch, now_ms: int) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from processors.entries import EntryVersion, entry_id_of, evolve_entry, is_entry_event
-from processors.profiles import DEFAULT, action_of
+from processors.profiles import DEFAULT, action_of_dose
 from processors.readings import Line, Reading, reading_of
 from schemas.alerts import Place
 from schemas.envelope import Event, decode, encode, make
@@ -97,10 +97,7 @@ class Watch:
             del self.entries[old.id]
 
     def _action(self, entry: EntryVersion) -> str | None:
-        data = entry.data
-        if not isinstance(data, InsulinTaken):
-            return None
-        return action_of(data.insulin, self.profile.insulins) or data.action
+        return action_of_dose(entry.data, self.profile.insulins) if isinstance(entry.data, InsulinTaken) else None
 
     def foresee(self, forecast: ForecastMade) -> bool:
         """Take a forecast; whether it is based on the newest reading and so counts."""

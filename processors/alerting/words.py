@@ -7,7 +7,7 @@ from datetime import UTC
 from zoneinfo import ZoneInfo
 
 from schemas.alerts import AlertEvent, Evidence
-from schemas.model import Moment, ms
+from schemas.model import Moment, at_ms, ms
 from schemas.units import spoken
 
 ARROWS = {
@@ -129,6 +129,20 @@ def body(event: AlertEvent, now_ms: int) -> str:
             else f" Reminder {event.step - 1}, nobody has answered yet."
         )
     return text
+
+
+def page_body(event: AlertEvent, opened_ms: int, lowest_mgdl: float | None, now_ms: int) -> str:
+    """What a page says of an open episode; `event` carries the newest reading."""
+    e = event.evidence
+    if event.kind not in ("urgent_low", "low", "high") or e.limit_mgdl is None or e.reading_time is None:
+        return body(event, now_ms)
+    since = clock_words(at_ms(opened_ms), e.zone)
+    last = f"last reading {age_words(now_ms - ms(e.reading_time))}"
+    limit = spoken(e.limit_mgdl, e.unit)
+    if event.kind == "high":
+        return f"Above {limit} for an hour or more at {since}; {last}."
+    lowest = f", lowest {spoken(lowest_mgdl, e.unit)}" if lowest_mgdl is not None else ""
+    return f"Below {limit} at {since}{lowest}; {last}."
 
 
 def _is_past(e: Evidence) -> bool:

@@ -142,9 +142,17 @@ class SqliteSeries:
             "SELECT time_ms, glucose, trend, source, id FROM readings WHERE person=? AND time_ms>=? AND time_ms<? "
             "AND replaced=0 ORDER BY time_ms, source LIMIT ?"
         )
-        rows = await self._read(sql, (person, from_ms - _MARGIN_MS, to_ms + _MARGIN_MS, 2 * limit + 2))
-        line = canonical_readings(list(map(Reading._make, rows)))
-        return [reading for reading in line if from_ms <= reading.time_ms < to_ms][:limit]
+        most = 2 * limit + 2
+        while True:
+            rows = await self._read(sql, (person, from_ms - _MARGIN_MS, to_ms + _MARGIN_MS, most))
+            line = canonical_readings(list(map(Reading._make, rows)))
+            whole = len(rows) < most
+            # What is hidden near the end of a cut answer depends on what was cut off.
+            end_ms = to_ms if whole else min(to_ms, rows[-1][0] - _MARGIN_MS)
+            found = [reading for reading in line if from_ms <= reading.time_ms < end_ms]
+            if whole or len(found) >= limit:
+                return found[:limit]
+            most *= 2
 
     async def newest_readings(self, person: str, count: int, before_ms: int) -> list[Reading]:
         """See `Series.newest_readings`."""

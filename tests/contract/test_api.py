@@ -245,6 +245,128 @@ async def test_a_long_acting_dose_is_never_rapid_insulin_on_board(iv3: Served, o
     assert now["iob_units"] is None
 
 
+async def test_an_insulin_the_profile_does_not_know_is_asked_about_and_never_counted_as_rapid(
+    iv3: Served, owner: str
+) -> None:
+    status, said = await log_entry(iv3, owner, {**DOSE, "insulin": "Humalgo"}, "typo")
+    assert (status, said["facts"]["reason"]) == (409, "unknown_insulin")
+    assert "Did you mean Humalog?" in said["facts"]["line"]
+    assert (await log_entry(iv3, owner, {**DOSE, "insulin": "Lantus", "confirm": True}, "lantus"))[0] == 202
+    _, now = await iv3.ask("GET", "/v1/now", token=owner)
+    assert (now["iob_units"], now["unknown_doses"]) == (None, 1)
+    assert (await log_entry(iv3, owner, {**DOSE, "insulin": " humalog "}, "spelt"))[0] == 202
+    _, now = await iv3.ask("GET", "/v1/now", token=owner)
+    assert now["iob_units"] > 0
+
+
+async def test_a_change_to_another_insulin_is_asked_about_like_a_new_dose(iv3: Served, owner: str) -> None:
+    await log_entry(iv3, owner, {"kind": "insulin", "units": 18, "insulin": "Tresiba"}, "long")
+    _, made = await log_entry(iv3, owner, DOSE, "short")
+    change = {"revision": 1, "insulin": "Tresiba"}
+    status, said = await iv3.ask("PATCH", f"/v1/entries/{made['id']}", token=owner, json=change)
+    assert (status, said["facts"]["reason"]) == (409, "double_long")
+    assert (await iv3.ask("PATCH", f"/v1/entries/{made['id']}", token=owner, json={**change, "confirm": True}))[
+        0
+    ] == 202
+    _, now = await iv3.ask("GET", "/v1/now", token=owner)
+    assert now["iob_units"] is None, "it is long-acting now"
+
+
+async def test_an_open_alert_speaks_of_the_newest_reading_in_the_unit_that_was_asked_for(
+    iv3: Served, owner: str
+) -> None:
+    phone = await iv3.token("uploader", "xDrip")
+    for minutes, glucose in ((10, 65), (5, 50), (0, 60)):
+        iv3.clock.set(NOW_MS - minutes * 60_000)
+        items = [{"time": NOW_MS - minutes * 60_000, "glucose_mgdl": glucose}]
+        await iv3.ask("POST", "/v1/readings", token=phone, json={"items": items})
+        await iv3.settled()
+    _, now = await iv3.ask("GET", "/v1/now?unit=mg/dL", token=owner)
+    (alert,) = now["alerts"]
+    assert (alert["kind"], alert["lowest_mgdl"], alert["title"]) == ("urgent_low", 50, "Still low 60")
+    assert alert["text"].startswith("Below 55 at ")
+    assert alert["treatable"]
+    assert alert["rings_again_ms"] == NOW_MS
+    _, now = await iv3.ask("GET", "/v1/now", token=owner)
+    assert now["alerts"][0]["title"] == "Still low 3.3"
+    assert now["caller"] == {"role": "owner", "name": "Owner"}
+
+
+async def test_a_snooze_can_be_lifted(iv3: Served, owner: str) -> None:
+    await iv3.ask("POST", "/v1/snoozes", token=owner, json={"kind": "low", "minutes": 30})
+    assert iv3.where.catalog.store.snoozes("me", NOW_MS)
+    assert (await iv3.ask("DELETE", "/v1/snoozes/low", token=owner))[0] == 202
+    assert not iv3.where.catalog.store.snoozes("me", NOW_MS)
+    assert (await iv3.ask("DELETE", "/v1/snoozes/everything", token=owner))[0] == 422
+
+
+async def test_pages_hold_as_many_readings_as_were_asked_for_however_many_sources_there_are(
+    iv3: Served, owner: str
+) -> None:
+    for n, name in enumerate(("a", "b", "c", "d" * 80)):
+        phone = await iv3.token("uploader", name)
+        items = [{"time": NOW_MS - m * 300_000 + n * 1000, "glucose_mgdl": 100 + n} for m in range(300)]
+        assert (await iv3.ask("POST", "/v1/readings", token=phone, json={"items": items}))[0] == 202
+    await iv3.settled()
+    times: list[int] = []
+    cursor = ""
+    while cursor is not None:
+        path = (
+            f"/v1/readings?from={NOW_MS - 2 * 86_400_000}&to={NOW_MS + 60_000}&limit=100&cursor={cursor}".removesuffix(
+                "&cursor="
+            )
+        )
+        _, page = await iv3.ask("GET", path, token=owner)
+        times += [row["time_ms"] for row in page["items"]]
+        cursor = page["next_cursor"]
+    assert len(times) == 300
+    assert times == sorted(times)
+
+
+async def test_a_batch_that_comes_newest_first_is_forecast_all_the_same(iv3: Served, owner: str) -> None:
+    phone = await iv3.token("uploader", "xDrip")
+    items = [{"time": NOW_MS - m * 300_000, "glucose_mgdl": 100 + m} for m in range(6)]
+    await iv3.ask("POST", "/v1/readings", token=phone, json={"items": items})
+    await iv3.settled()
+    _, now = await iv3.ask("GET", "/v1/now", token=owner)
+    assert now["forecast"] is not None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/glucose?start=--5&end=9",
+        "/glucose?start=²&end=9",
+        "/v1/readings?cursor=WzFlNDAwXQ",
+        "/v1/readings?cursor=WzEwMDAwMDAwMDAwMDAwMDAwMDAwMDAwXQ",
+    ],
+)
+async def test_a_number_that_is_none_is_a_mistake_of_the_asker(iv3: Served, owner: str, path: str) -> None:
+    assert (await iv3.ask("GET", path, token=owner))[0] in (400, 422)
+
+
+async def test_only_the_seeds_routes_ask_a_browser_for_a_password(iv3: Served) -> None:
+    for path, scheme in (("/v1/now", "Bearer"), ("/config", "Basic")):
+        async with iv3.http.get(iv3.url + path) as reply:
+            assert reply.headers["WWW-Authenticate"].startswith(scheme)
+
+
+async def test_the_seeds_password_cannot_be_guessed_at_length(iv3: Served) -> None:
+    def basic(password: str) -> dict[str, str]:
+        return {"Authorization": "Basic " + base64.b64encode(f"seed:{password}".encode()).decode()}
+
+    for n in range(40):
+        await iv3.ask("GET", "/config", headers=basic(f"guess{n}"))
+    assert (await iv3.ask("GET", "/config", headers=basic("secret")))[0] == 429
+    statuses = [(await iv3.ask("POST", "/login", json={"token": f"guess{n}"}))[0] for n in range(3)]
+    assert statuses == [429, 429, 429]
+
+
+async def test_a_sign_in_link_that_was_used_leads_to_the_page_that_says_so(iv3: Served) -> None:
+    async with iv3.http.get(iv3.url + "/login?code=old", allow_redirects=False) as reply:
+        assert (reply.status, reply.headers["Location"]) == (302, "/login?used=1")
+
+
 async def test_a_low_opens_an_alert_that_can_be_acknowledged(iv3: Served, owner: str) -> None:
     phone = await iv3.token("uploader", "xDrip")
     items = [{"time": NOW_MS - 300_000, "glucose_mgdl": 80}, {"time": NOW_MS, "glucose_mgdl": 62}]
@@ -288,7 +410,7 @@ async def test_every_route_declares_a_role_and_refuses_who_has_none(iv3: Served)
             or route.resource.canonical == "/v1/stream"
         ):
             continue
-        path = route.resource.canonical.replace("{id}", "x")
+        path = route.resource.canonical.replace("{id}", "x").replace("{kind}", "low")
         assert (await iv3.ask(route.method, path))[0] == 401, path
         for role, token in tokens.items():
             status, _ = await iv3.ask(route.method, path, token=token)

@@ -19,12 +19,13 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One line of the system list."""
+    """One line of the system list. `missing`: it is no failure, it was never set up."""
 
     key: str
     ok: bool
     value: str
     detail: str
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

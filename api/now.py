@@ -77,7 +77,10 @@ async def now_document(where: Hearing, person: str, unit: Unit | None = None) ->
             for insulin in profile.insulins
         ],
         "bars": [{"kind": bar.kind, "text": bar.text} for bar in where.bars()],
-        "health": [{"key": h.key, "ok": h.ok, "value": h.value, "detail": h.detail} for h in where.health()],
+        "health": [
+            {"key": h.key, "ok": h.ok, "value": h.value, "detail": h.detail, "missing": h.missing}
+            for h in where.health()
+        ],
     }
 
 

@@ -114,6 +114,8 @@ def add_page_routes(app: web.Application, document: dict[str, object]) -> None:
         *((("GET", "/docs", docs),) if "docs.html" in files else ()),
     ):
         app.router.add_route(method, path, _public(handler))
+        if method == "GET":
+            app.router.add_route("HEAD", path, _public(handler))
 
 
 def _public(

@@ -25,7 +25,7 @@ class TokenPosted(Asked):
     """A token to make."""
 
     role: Role
-    name: Annotated[str, Field(min_length=1, max_length=80)]
+    name: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
     expires: MomentMs | None = None
 
 

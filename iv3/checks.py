@@ -47,12 +47,12 @@ def well(name: str, message: str) -> Finding:
     return Finding(name, True, message, serious=False)
 
 
-Check = Callable[[Settings, Path], Awaitable[list[Finding]]]
+Check = Callable[[Settings, Path, Path], Awaitable[list[Finding]]]  # settings, data folder, configuration file
 
 
-async def files(settings: Settings, data: Path) -> list[Finding]:
+async def files(settings: Settings, data: Path, config: Path) -> list[Finding]:
     """config.yaml, the data folder, the disk, SQLite, certificates."""
-    found = [_config_mode(), _disk(data), _file_system(data), _sqlite(), *_certificate(settings)]
+    found = [_config_mode(config), _disk(data), _file_system(data), _sqlite(), *_certificate(settings)]
     if settings.archive == "none":
         found.append(
             Finding(
@@ -65,18 +65,17 @@ async def files(settings: Settings, data: Path) -> list[Finding]:
     return [finding for finding in found if finding is not None]
 
 
-def _config_mode() -> Finding | None:
-    path = Path("config.yaml")
+def _config_mode(path: Path) -> Finding | None:
     if not path.exists():
         return None
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         return Finding(
             "config-readable",
             False,
-            "config.yaml holds passwords and others can read it: chmod 600 config.yaml.",
+            f"{path} holds passwords and others can read it: chmod 600 {path}.",
             serious=False,
         )
-    return well("config-readable", "config.yaml is readable by its owner only.")
+    return well("config-readable", f"{path} is readable by its owner only.")
 
 
 def _disk(data: Path) -> Finding:
@@ -125,9 +124,9 @@ def _certificate(settings: Settings) -> list[Finding]:
     return [well("certificate", f"The certificate holds for {left_days:.0f} days.")]
 
 
-async def person(settings: Settings, data: Path) -> list[Finding]:
+async def person(settings: Settings, data: Path, config: Path) -> list[Finding]:
     """Zone and insulins."""
-    del data
+    del data, config
     found = []
     host_utc = datetime.now(UTC).astimezone().utcoffset() == datetime.now(UTC).utcoffset()
     if settings.person.zone is None:
@@ -165,8 +164,9 @@ async def person(settings: Settings, data: Path) -> list[Finding]:
     return found
 
 
-async def port(settings: Settings, data: Path) -> list[Finding]:
+async def port(settings: Settings, data: Path, config: Path) -> list[Finding]:
     """Whether the API can listen."""
+    del config
     from iv3.verbs.up import _is_free
 
     if (data / "run.json").exists():
@@ -183,8 +183,9 @@ async def port(settings: Settings, data: Path) -> list[Finding]:
 # -- Dexcom ----------------------------------------------------------------------------------------
 
 
-async def dexcom(settings: Settings, data: Path) -> list[Finding]:
-    """One log-in at most, and none while the journal says to wait."""
+async def dexcom(settings: Settings, data: Path, config: Path) -> list[Finding]:
+    """One log-in at most, and none while the journal, or what an earlier refusal left here, says to wait."""
+    del config
     account = settings.dexcom
     if not account.account:
         return [
@@ -273,9 +274,9 @@ def _no_login_before(settings: Settings, data: Path) -> int | None:
 # -- ntfy ------------------------------------------------------------------------------------------
 
 
-async def ntfy(settings: Settings, data: Path) -> list[Finding]:
+async def ntfy(settings: Settings, data: Path, config: Path) -> list[Finding]:
     """Whether somebody can be told."""
-    del data
+    del data, config
     topic = settings.topic
     if not topic:
         return [

@@ -20,6 +20,25 @@ app.add_typer(token_app, name="token")
 app.add_typer(config_app, name="config")
 app.add_typer(dead_app, name="dead-letters")
 
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"iv3 {version('iv3')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A self-hosted companion for people with type 1 diabetes on pens, and for those who watch over them."""
+    del version
+
+
 Data = Annotated[Path, typer.Option("--data", help="Folder that holds everything iv3 keeps.")]
 Config = Annotated[
     Path | None, typer.Option("--config", help="Configuration file; default: ./config.yaml if it is there.")
@@ -210,11 +229,11 @@ def token_revoke(
 
 
 @config_app.command("check")
-def config_check(config: Config = None) -> None:
+def config_check(config: Config = None, json_: Json = False) -> None:
     """Say whether the configuration can be used, and what it means."""
     from iv3.verbs.doctor import config_check as verb
 
-    verb(config)
+    verb(config, as_json=json_)
 
 
 @dead_app.command("list")

@@ -112,9 +112,27 @@ def _sentences(error: ValidationError, path: Path) -> str:
             known = _fields_at(item["loc"][:-1])
             lines.append(f"{path}: there is no setting {place}.{_nearest(str(item['loc'][-1]), known)}")
             continue
-        message = str(item["msg"]).removeprefix("Value error, ")
+        message = _SAID.get(
+            item["type"], str(item["msg"]).removeprefix("Value error, ").replace("Input should", "it should")
+        )
+        if place == "archive":
+            message = "must be none, or folder:PATH with the folder of the archive"
         lines.append(f"{path}: {message}" if message.startswith(place) else f"{path}: {place}: {message}")
     return "\n".join(lines)
+
+
+_SAID = {  # pydantic's own words are for programmers
+    "string_type": "must be text; put it in quotes",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "tuple_type": "must be a list, each item with a dash before it",
+    "model_type": "must hold keys and values below it",
+    "model_attributes_type": "must hold keys and values below it",
+    "missing": "is missing",
+}
 
 
 def _fields_at(place: tuple[int | str, ...]) -> Mapping[str, object]:

@@ -7,8 +7,11 @@ what Share repeats of them is dropped like any overlap. A recorded person begins
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+from iv3.hostzone import host_zone
 from processors.profiles import action_of
 from processors.simulated_person import SimulatedEvent, simulate
 from schemas.envelope import Event, encode, make
@@ -28,7 +31,7 @@ PERSON = "demo"
 HISTORY_MS = 14 * 86_400_000
 AHEAD_MS = 7 * 86_400_000
 SEED = 7
-LOW_AFTER_MS = 10 * 60_000  # a visitor sees a low come, ring and end within the first hour
+LOW_AFTER_MS = 10 * 60_000  # a visitor sees a low come, ring and end soon after each start
 INSULINS = (
     Insulin(name="Humalog", action="rapid", duration_min=300, peak_min=75),
     Insulin(name="Tresiba", action="long", duration_min=2520, peak_min=0, every_h=24),
@@ -45,11 +48,13 @@ class DemoPerson:
         self.server = ShareServer(self.events, now_ms=clock.now_ms, username=USERNAME, password=PASSWORD)
 
     @classmethod
-    def simulated(cls, started_ms: int, now_ms: int, speed: float) -> "DemoPerson":
-        """The invented person, from two weeks before the first start on."""
+    def simulated(cls, started_ms: int, now_ms: int, speed: float, lows_at_ms: Sequence[int]) -> "DemoPerson":
+        """The invented person, from two weeks before the first start on; they live where the machine stands."""
         clock = ScaledClock(now_ms, speed)
         begin, end = started_ms - HISTORY_MS, now_ms + AHEAD_MS
-        return cls(clock, simulate(SEED, begin, end, low_at_ms=started_ms + LOW_AFTER_MS), started_ms)
+        offset = datetime.fromtimestamp(started_ms / 1000, ZoneInfo(host_zone() or "UTC")).utcoffset() or timedelta()
+        minutes = round(offset.total_seconds() / 60)
+        return cls(clock, simulate(SEED, begin, end, lows_at_ms=lows_at_ms, utc_offset_min=minutes), started_ms)
 
     @classmethod
     def recorded(cls, path: Path, subject: str | None, started_ms: int, now_ms: int, speed: float) -> "DemoPerson":
@@ -62,7 +67,7 @@ class DemoPerson:
 
     def profile(self) -> ProfileChanged:
         """The demo's profile."""
-        return ProfileChanged(name="Demo", unit="mmol/L", zone=None, insulins=INSULINS, no_long_acting_h=26)
+        return ProfileChanged(name="Demo", unit="mmol/L", zone=host_zone(), insulins=INSULINS, no_long_acting_h=26)
 
     # -- history -----------------------------------------------------------------------------------
 

@@ -56,7 +56,7 @@ class Status:
         """The truths about the whole page, in their fixed order."""
         plan, found = self._plan, []
         if plan.demo:
-            found.append(Bar("demo", "DEMO: simulated person"))
+            found.append(Bar("demo", f"DEMO: {plan.demo_of.removeprefix('a ') or 'simulated person'}"))
         if not plan.settings.topic and not plan.demo:
             found.append(Bar("alarms_off", "ALARMS ARE OFF. No phone is set up, so nobody will be told of a low."))
         trouble = self._notifier.trouble()
@@ -112,14 +112,35 @@ class Status:
                 f"checked {age_words(now - evaluated)}" if evaluated else "starting",
                 "every reading, and every 10 s",
             ),
+            self._source_health(),
             self._notifier_health(now),
             self._archive_health(now),
         ]
 
+    def _source_health(self) -> Health:
+        name = "Simulator" if self._plan.demo else "Dexcom"
+        event = self._catalog.store.newest(self._plan.person, "source")
+        if not self._plan.settings.dexcom.account:
+            return Health("Dexcom", False, "not set up", "readings come from uploaders", missing=True)
+        if event is None or not isinstance(event.data, SourceStateChanged):
+            return Health(name, True, "starting", "not asked yet")
+        words = {
+            "ok": "answers",
+            "no_data": "has no data",
+            "refused": "refuses the log-in",
+            "unreachable": "does not answer",
+        }
+        return Health(
+            name,
+            event.data.state == "ok",
+            words[event.data.state],
+            event.data.reason or "asked after each reading is due",
+        )
+
     def _archive_health(self, now: int) -> Health:
         archiver = next((role for role in self._roles if isinstance(role, Archiver)), None)
         if archiver is None:
-            return Health("Archive", self._plan.demo, "not set up", "the log is on this disk only")
+            return Health("Archive", False, "not set up", "the log is on this disk only", missing=True)
         if archiver.trouble():
             return Health("Archive", False, "not kept up", archiver.trouble())
         last = age_words(now - archiver.archived_ms) if archiver.archived_ms else "starting"
@@ -127,7 +148,7 @@ class Status:
 
     def _notifier_health(self, now: int) -> Health:
         if not self._notifier.states:
-            return Health("Notifier", self._plan.demo, "not set up", "no phone can be told")
+            return Health("Notifier", False, "not set up", "no phone can be told", missing=True)
         trouble = self._notifier.trouble()
         last = max((s.accepted_ms or 0 for s in self._notifier.states.values()), default=0)
         if trouble:

@@ -28,6 +28,7 @@ from streams.archives.folder import FolderArchive
 from streams.catalog import Catalog
 from streams.clients.dexcom import DexcomShare
 from streams.clients.ntfy import Ntfy
+from streams.clock import SystemClock
 from streams.errors import Misconfigured, Transient
 from streams.forecaster import Forecaster
 from streams.generations import Generation, catalog_path, current, series_path
@@ -61,6 +62,7 @@ class Plan:
     port: int
     person: str
     demo: bool = False
+    demo_of: str = ""  # in words: a simulated person, a recorded one
     dexcom_url: str | None = None
     services: list[Callable[["Parts"], Service]] = field(default_factory=list)
     before: Callable[["Parts"], Any] | None = None  # awaited after the log is open, before anything runs
@@ -111,7 +113,13 @@ async def run(plan: Plan) -> None:
 def archive_of(setting: str) -> Archive | None:
     """The adapter that `archive: none | folder:PATH` names."""
     kind, _, place = setting.partition(":")
-    return FolderArchive(Path(place).expanduser()) if kind == "folder" else None
+    if kind == "none":
+        return None
+    if kind != "folder" or not place.strip():
+        raise Misconfigured(
+            f"The archive {setting!r} is none that this release knows; write it like folder:/mnt/disk/iv3, or none."
+        )
+    return FolderArchive(Path(place).expanduser())
 
 
 def _sources(plan: Plan) -> dict[str, GlucoseSource]:
@@ -135,6 +143,15 @@ def _targets(plan: Plan) -> list[Notifier]:
     if not plan.settings.topic:
         return []
     return [Ntfy(server=ntfy.server, topic=plan.settings.topic, clock=plan.clock, token=ntfy.token)]
+
+
+def try_adapters(settings: Settings) -> None:
+    """Build what the settings name, without any I/O. Raises Misconfigured for what no adapter can use."""
+    tls_context(settings)
+    plan = Plan(Path("data"), settings, SystemClock(), "", 0, settings.person.id)
+    _sources(plan)
+    _targets(plan)
+    archive_of(settings.archive)
 
 
 def _roles(plan: Plan, parts: Parts, sources: Mapping[str, GlucoseSource], targets: list[Notifier]) -> list[Role]:

@@ -8,6 +8,7 @@ of seed and moment, so the same seed lives the same life, and a longer simulatio
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
@@ -31,7 +32,11 @@ _TARGET = 130.0
 _SETPOINT = 125.0  # where liver and long-acting insulin balance on a day like all days
 _PULL = 0.0045  # per min, towards the set point: glucose's effect on its own uptake
 _LONG_UNITS = 18.0
-_STAGED_MIN = 50  # an ordered low: half an hour down, 20 min there
+_STAY_MIN = 20.0  # how long an ordered low lasts before somebody drinks juice
+_AFTERWARDS_MIN = 50.0  # for so long a low that comes back after it is treated at once
+_ORDERED_MGDL = 43.0
+_QUICKEST_FALL_MIN = 26.0
+_STEEPEST_MGDL_PER_MIN = 3.5  # what insulin and sport do to a person at the worst
 
 
 class SimulatedEvent(NamedTuple):
@@ -89,15 +94,15 @@ class _Habits:
 
 
 def simulate(
-    seed: int, start_ms: int, end_ms: int, *, low_at_ms: int | None = None, utc_offset_min: int = 0
+    seed: int, start_ms: int, end_ms: int, *, lows_at_ms: Sequence[int] = (), utc_offset_min: int = 0
 ) -> list[SimulatedEvent]:
     """The life of person `seed` in [start_ms, end_ms), in order of time.
 
     A later end adds events and changes none. `utc_offset_min` is the person's local time, for meals and nights. From
-    `low_at_ms` on the person goes urgently low within about 40 min, stays there for a quarter of an hour, drinks juice
-    and recovers; nothing before that moment changes.
+    each of `lows_at_ms` on the person goes urgently low as quickly as a body may (half an hour; from very high, a good
+    hour), stays there for 20 min, drinks juice and recovers; nothing before that moment changes.
     """
-    life = _Life(seed, utc_offset_min, low_at_ms)
+    life = _Life(seed, utc_offset_min, sorted(lows_at_ms))
     events: list[SimulatedEvent] = []
     phase_ms = int(_chance(seed, 1) * _STEP_MS)  # the sensor's own cadence
     for now_ms in range(start_ms + phase_ms, end_ms, _STEP_MS):
@@ -106,12 +111,25 @@ def simulate(
     return [event for event in events if event.time_ms < end_ms]
 
 
+class _Stage(NamedTuple):
+    """A low that was ordered: when it began, from where, and how long the way down takes."""
+
+    began_ms: int
+    from_mgdl: float
+    fall_min: float
+
+    @property
+    def over_ms(self) -> float:
+        """When the body is left to itself again."""
+        return self.began_ms + (self.fall_min + _STAY_MIN) * 60_000
+
+
 class _Life:
-    def __init__(self, seed: int, utc_offset_min: int, low_at_ms: int | None) -> None:
+    def __init__(self, seed: int, utc_offset_min: int, lows_at_ms: Sequence[int]) -> None:
         self._seed = seed
         self._offset_ms = utc_offset_min * 60_000
-        self._low_at_ms = low_at_ms
-        self._low_from = 0.0
+        self._orders = list(lows_at_ms)
+        self._stage: _Stage | None = None  # the last ordered low
         glucose = 105.0 + 40.0 * _chance(seed, 2)
         self._body = _Body(glucose, glucose)
         self._habits = _Habits()
@@ -161,9 +179,8 @@ class _Life:
             habits.low_since_ms = now_ms
         # Some lows are noticed at once, some late; at night an alarm has to wake somebody first.
         unnoticed_min = (10.0 if asleep else 0.0) + 26.0 * _chance(self._seed, 8, habits.low_since_ms) ** 2
-        since_order_ms = now_ms - self._low_at_ms if self._low_at_ms is not None else -1
-        if 0 <= since_order_ms < 2 * _STAGED_MIN * 60_000:
-            unnoticed_min = 0.0 if since_order_ms >= _STAGED_MIN * 60_000 else math.inf
+        if self._stage is not None and now_ms < self._stage.over_ms + _AFTERWARDS_MIN * 60_000:
+            unnoticed_min = 0.0 if now_ms >= self._stage.over_ms else math.inf
         if now_ms - habits.low_since_ms < unnoticed_min * 60_000:
             return
         if now_ms - habits.last_juice_ms >= 20 * 60_000:
@@ -207,10 +224,7 @@ class _Life:
         change += 0.018 * _STEP_MIN * max(0.0, 65.0 - body.glucose)  # glucagon and adrenaline
         change -= 0.006 * _STEP_MIN * max(0.0, body.glucose - 190.0)  # the kidneys
         body.glucose = min(390.0, max(38.0, body.glucose + change))
-        if (staged_min := self._staged_min(now_ms)) is None:
-            self._low_from = body.glucose
-        else:
-            self._stage_the_low(staged_min)
+        self._stage_a_low(now_ms)
         body.interstitial += (body.glucose - body.interstitial) * (1 - math.exp(-_STEP_MIN / 7.0))
 
     def _sensitivity(self, day: int, minute: int) -> float:
@@ -224,21 +238,22 @@ class _Life:
         dawn = 26.0 * math.exp(-(((minute - 400) / 110.0) ** 2))
         return _SETPOINT + 14.0 * _bell(self._seed, 15, day) + dawn
 
-    def _staged_min(self, now_ms: int) -> float | None:
-        """Minutes since the ordered low began, None outside of it."""
-        if self._low_at_ms is None or not 0 <= now_ms - self._low_at_ms < _STAGED_MIN * 60_000:
-            return None
-        return (now_ms - self._low_at_ms) / 60_000
-
-    def _stage_the_low(self, staged_min: float) -> None:
-        """Down to 43 mg/dL in under half an hour, whatever the body was up to; a while there."""
-        done = min(1.0, (staged_min + _STEP_MIN) / 26.0)
-        ease = 0.5 - 0.5 * math.cos(math.pi * done)
+    def _stage_a_low(self, now_ms: int) -> None:
+        """Down to an urgent low, whatever the body was up to; a while there."""
         body = self._body
-        body.glucose = self._low_from + (43.0 - self._low_from) * ease
+        if self._orders and now_ms >= self._orders[0]:
+            fall = (
+                (body.glucose - _ORDERED_MGDL) * math.pi / 2 / _STEEPEST_MGDL_PER_MIN
+            )  # a cosine is steepest in its middle
+            self._stage = _Stage(self._orders.pop(0), body.glucose, max(_QUICKEST_FALL_MIN, fall))
+        stage = self._stage
+        if stage is None or now_ms >= stage.over_ms:
+            return
+        done = min(1.0, ((now_ms - stage.began_ms) / 60_000 + _STEP_MIN) / stage.fall_min)
+        ease = 0.5 - 0.5 * math.cos(math.pi * done)
+        body.glucose = stage.from_mgdl + (_ORDERED_MGDL - stage.from_mgdl) * ease
         if done >= 1.0:
             body.rapid_1 = body.rapid_2 = body.drift = 0.0  # so that juice is enough afterwards
-            body.interstitial = min(body.interstitial, 50.0)  # the sensor lags, but the alarm was asked for now
 
     def _plans(self, day: int) -> tuple[_Plan, ...]:
         plans = self._habits.plans.get(day)

@@ -26,9 +26,14 @@ class RestoreReport:
 
 
 async def restore(
-    archive: Archive, target: Path, progress: Progress | None = None, log_id: str | None = None
+    archive: Archive,
+    target: Path,
+    progress: Progress | None = None,
+    log_id: str | None = None,
+    *,
+    checked: Progress | None = None,
 ) -> RestoreReport:
-    """Make the log of `target` from the archive.
+    """Make the log of `target` from the archive, which is read twice: `checked` hears of the first time, `progress` of the second.
 
     Everything is built and counted in a folder of its own, which a crash leaves behind and the next try clears away; the last step is a
     rename. Raises Misconfigured if the target has a log, ArchiveDamaged (naming the first object) if anything is not as it should be.
@@ -37,7 +42,7 @@ async def restore(
         raise Misconfigured(f"{target} has a log already. Restore into an empty folder: name it with --data.")
     name = await the_log_id(archive, log_id)
     workshop = _cleared(target)
-    first = await read_back(archive, name)
+    first = await read_back(archive, name, checked)
     if first.problems:
         raise ArchiveDamaged(f"nothing was restored: {first.problems[0]}" + _more(first.problems))
     log = SqliteLog(workshop / "log.db", demo=first.demo)

@@ -20,9 +20,12 @@ from streams.ports import Archive
 from streams.restore import restore as make_anew
 
 
-def _archive(config: Path | None, named: str | None) -> Archive:
+def _archive(config: Path | None, named: str | None, *, must_exist: bool = False) -> Archive:
     setting = named or configuration.load(config).archive
     archive = archive_of(setting)
+    folder = setting.partition(":")[2]
+    if must_exist and archive is not None and not Path(folder).expanduser().is_dir():
+        raise Misconfigured(f"There is no folder {folder}; is the disk that holds the archive mounted?")
     if archive is None:
         raise Misconfigured(
             "No archive is named: set `archive: folder:PATH` in config.yaml, or name it here as folder:PATH."
@@ -48,7 +51,7 @@ def backup(data: Path, config: Path | None, to: str | None, *, as_json: bool) ->
 
 def verify(config: Path | None, named: str | None, *, as_json: bool) -> None:
     """Read everything back; exit 1 if anything is not as it should be."""
-    archive = _archive(config, named)
+    archive = _archive(config, named, must_exist=True)
 
     async def work() -> VerifyReport:
         name = await the_log_id(archive, None)
@@ -71,11 +74,17 @@ def verify(config: Path | None, named: str | None, *, as_json: bool) -> None:
 
 def restore(data: Path, config: Path | None, named: str | None, *, as_json: bool) -> None:
     """Make a new log from the archive."""
-    archive = _archive(config, named)
+    archive = _archive(config, named, must_exist=True)
 
     async def work() -> dict[str, object]:
-        with bar("Restoring", quiet=as_json) as progress:
-            return asdict(await make_anew(archive, data, progress))
+        with bar("Checking, then restoring", quiet=as_json) as progress:
+            report = await make_anew(
+                archive,
+                data,
+                lambda done, total: progress(total + done, 2 * total),
+                checked=lambda done, total: progress(done, 2 * total),
+            )
+        return asdict(report)
 
     report = asyncio.run(work())
     if as_json:

@@ -10,6 +10,8 @@ from rich.console import Console
 
 from iv3 import config as configuration
 from iv3.checks import CHECKS, Finding
+from iv3.verbs.up import with_found_certificate
+from iv3.wiring import try_adapters
 from schemas.settings import Settings
 from schemas.units import mmol
 from streams.errors import Misconfigured
@@ -26,26 +28,47 @@ def doctor(data: Path, config: Path | None, *, as_json: bool) -> None:
             mark = "[green]✓[/green]" if finding.ok else "[red]✗[/red]" if finding.serious else "[yellow]![/yellow]"
             console.print(f"{mark} [bold]{finding.name}[/bold]  ", end="")
             console.print(finding.message, markup=False)
+    if any(not finding.ok and finding.name == "configuration" for finding in findings):
+        raise SystemExit(2)
     if any(not finding.ok and finding.serious for finding in findings):
         raise SystemExit(1)
 
 
 async def _all(data: Path, config: Path | None) -> list[Finding]:
     try:
-        settings = configuration.load(config)
+        settings = with_found_certificate(configuration.load(config))
         configuration.refuse_unusable(settings)
     except Misconfigured as error:
-        return [Finding("configuration", False, str(error))]
-    findings = [Finding("configuration", True, "The configuration can be used.", serious=False)]
+        return [Finding("configuration", False, line) for line in str(error).splitlines()]
+    findings = [_usable(settings)]
     for check in CHECKS:
-        findings += await check(settings, data)
+        try:
+            findings += await check(settings, data, config or Path("config.yaml"))
+        except Misconfigured as error:
+            findings.append(Finding("configuration", False, str(error)))
     return findings
 
 
-def config_check(config: Path | None) -> None:
+def _usable(settings: Settings) -> Finding:
+    try:
+        try_adapters(settings)
+    except Misconfigured as error:
+        return Finding("configuration", False, str(error))
+    return Finding("configuration", True, "The configuration can be used.", serious=False)
+
+
+def config_check(config: Path | None, *, as_json: bool) -> None:
     """Say what the configuration means; no secret is printed. Raises Misconfigured."""
-    settings = configuration.load(config)
+    if config is None and not Path("config.yaml").exists():
+        sys.stdout.write(
+            "There is no config.yaml here; this is what the defaults and the environment give. `iv3 init` makes one.\n"
+        )
+    settings = with_found_certificate(configuration.load(config))
     configuration.refuse_unusable(settings)
+    try_adapters(settings)
+    if as_json:
+        sys.stdout.write(json.dumps(settings.model_dump(mode="json"), indent=1) + "\n")
+        return
     sys.stdout.write("\n".join(meaning(settings)) + "\n")
 
 

@@ -5,6 +5,8 @@ import os
 import secrets
 import sys
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
@@ -16,6 +18,7 @@ from pydantic import SecretStr, ValidationError
 from iv3 import config as configuration
 from iv3.checks import dexcom as try_dexcom
 from iv3.cli import fail
+from iv3.hostzone import host_zone
 from schemas.settings import Settings
 from streams.clients.ntfy import Ntfy
 from streams.clock import SystemClock
@@ -24,7 +27,10 @@ from streams.ports import Message
 
 _TOPIC_BYTES = 12  # 96 bits: nobody guesses it
 _RAPID = {"duration": 300, "peak": 75, "period_type": "short"}
-_LONG = {"duration": 2520, "peak": 0, "period_type": "long"}
+# Hours that long-acting insulins act, as their makers say (once a day at steady state; the longer end).
+_LONG_ACTS_H = {"tresiba": 42, "degludec": 42, "toujeo": 36, "lantus": 24, "glargine": 24, "levemir": 24, "detemir": 24}
+_LONG_USUAL_H = 24
+_NAME_MOST, _HOURS_MOST = 80, 168
 
 
 def init(config: Path) -> None:
@@ -43,71 +49,118 @@ def init(config: Path) -> None:
     typer.echo(f"\nWritten: {config} (only you can read it).")
     if settings.dexcom.account:
         typer.echo("\nTrying one Dexcom log-in ...")
-        for finding in asyncio.run(try_dexcom(settings, Path("data"))):
+        for finding in asyncio.run(try_dexcom(settings, Path("data"), config)):
             typer.echo(f"  {'ok' if finding.ok else '!!'}  {finding.message}")
     if settings.topic:
         typer.echo(
             f"\nSubscribe to this topic at {settings.ntfy.server} in the ntfy app; whoever knows it can read the alarms:\n  {settings.topic}"
         )
-        if typer.confirm("Send a test alarm now?", default=True):
-            _say(asyncio.run(_send(settings)))
-            if not typer.confirm("Did it ring?", default=True):
-                typer.echo(
-                    "  Look at the phone's notification settings for ntfy, then try again with `iv3 test-alarm`."
-                )
+        _until_it_rang(settings)
     typer.echo("\nNow run `iv3 up`. `iv3 doctor` looks for what may be wrong.")
 
 
+def _until_it_rang(settings: Settings) -> None:
+    """An alarm that nobody acknowledges was not set up: it is sent until somebody says that it rang, or that it shall be later."""
+    while typer.confirm("Send a test alarm now?", default=True):
+        _say(asyncio.run(_send(settings)))
+        if typer.confirm("Did the phone ring?", default=None):
+            typer.echo("  ok  Alarms reach the phone.")
+            return
+        typer.echo("  Is the ntfy app subscribed to exactly this topic and server, and allowed to ring (in Focus too)?")
+    typer.echo("  !!  ALARMS ARE NOT TRIED OUT. Do so with `iv3 test-alarm` before you rely on them.")
+
+
 def _ask() -> dict[str, Any]:
-    person: dict[str, Any] = {"name": typer.prompt("Whose glucose is it (a first name)", default="")}
-    year = typer.prompt("Year of birth (empty: not said)", default="", show_default=False)
-    if year.strip():
-        person["birth_year"] = _number(year, "The year")
-    person["zone"] = _zone(typer.prompt("Time zone (IANA)", default=_host_zone() or "UTC"))
-    account = typer.prompt(
-        "Dexcom: user name, e-mail or +phone of the account that shares (empty: none)", default="", show_default=False
+    name = _ask_for("Whose glucose is it (a first name)", _text, default="")
+    year = _ask_for("Year of birth (empty: not said)", _year, default="")
+    zone = _ask_for("Time zone (IANA)", _zone, default=host_zone() or "UTC")
+    person = {"name": name, "birth_year": year, "zone": zone}
+    raw: dict[str, Any] = {"person": {key: value for key, value in person.items() if value}}
+    account = _ask_for(
+        "Dexcom: user name, e-mail or +phone of the account that shares (empty: none)", _text, default=""
     )
-    raw: dict[str, Any] = {"person": {k: v for k, v in person.items() if v}}
-    if account.strip():
-        dexcom: dict[str, Any] = {
-            "account": account.strip(),
-            "password": typer.prompt("Dexcom: password", hide_input=True),
-        }
-        dexcom["region"] = typer.prompt("Dexcom: region (us, ous for outside the US, jp)", default="us")
-        url = os.environ.get("IV3_DEXCOM__URL")
-        raw["dexcom"] = dexcom | ({"url": url} if url else {})
-    unit = typer.prompt("Unit (mmol/L or mg/dL)", default="mmol/L")
-    rapid = typer.prompt("Rapid insulin (empty: none)", default="Humalog")
-    long_acting = typer.prompt("Long-acting insulin (empty: none)", default="")
+    if account:
+        raw["dexcom"] = _ask_dexcom(account)
+    unit = _ask_for("Unit (mmol/L or mg/dL)", _unit, default="mmol/L")
+    rapid = _ask_for("Rapid insulin (empty: none)", _text, default="Humalog")
+    long_acting = _ask_for("Long-acting insulin (empty: none)", _text, default="")
     raw["iv3"] = {"unit": unit}
-    raw["insulin"] = [{"name": rapid.strip(), **_RAPID}] if rapid.strip() else []
-    if long_acting.strip():
-        every = _number(typer.prompt("Long-acting: taken every how many hours", default="24"), "The hours")
-        raw["insulin"].append({"name": long_acting.strip(), **_LONG, "every_h": every})
+    raw["insulin"] = [{"name": rapid, **_RAPID}] if rapid else []
+    if long_acting:
+        every = _ask_for("Long-acting: taken every how many hours", _hours, default="24")
+        acts = next((h for word, h in _LONG_ACTS_H.items() if word in long_acting.casefold()), _LONG_USUAL_H)
+        curve = {"duration": acts * 60, "peak": 0, "period_type": "long", "every_h": every}
+        raw["insulin"].append({"name": long_acting, **curve})
         raw["iv3"]["missing_long_threshold"] = every + 2
-    server = os.environ.get("IV3_NTFY__SERVER") or typer.prompt("ntfy server", default="https://ntfy.sh")
+    server = os.environ.get("IV3_NTFY__SERVER") or _ask_for("ntfy server", _address, default="https://ntfy.sh")
     raw["ntfy"] = {"server": server, "topic": f"iv3-{secrets.token_hex(_TOPIC_BYTES)}"}
     return raw
 
 
-def _number(text: str, what: str) -> int:
+def _ask_dexcom(account: str) -> dict[str, Any]:
+    password = typer.prompt("Dexcom: password", hide_input=True)
+    region = _ask_for("Dexcom: region (us, ous for outside the US, jp)", _region, default="us")
+    url = os.environ.get("IV3_DEXCOM__URL")
+    return {"account": account, "password": password, "region": region, **({"url": url} if url else {})}
+
+
+def _ask_for(question: str, check: Callable[[str], Any], default: str) -> Any:  # noqa: ANN401 - what the check makes of it
+    """Ask until the answer fits; a slip of the thumb costs that answer only. Without a terminal the first that does not fit ends it."""
+    while True:
+        said = str(typer.prompt(question, default=default, show_default=bool(default))).strip()
+        try:
+            return check(said)
+        except ValueError as error:
+            if not sys.stdin.isatty():
+                raise Misconfigured(f"{question}: {said!r} {error}. Nothing was written.") from None
+            typer.echo(f"  {said!r} {error}.")
+
+
+def _text(said: str) -> str:
+    if len(said) > _NAME_MOST or not said.isprintable():
+        raise ValueError(f"is longer than {_NAME_MOST} characters, or holds some that cannot be printed")
+    return said
+
+
+def _year(said: str) -> int | None:
+    if not said:
+        return None
+    if not said.isdecimal() or not 1900 <= int(said) <= datetime.now(UTC).year:
+        raise ValueError("is no year of birth; write it like 2014")
+    return int(said)
+
+
+def _hours(said: str) -> int:
+    if not said.isdecimal() or not 1 <= int(said) <= _HOURS_MOST:
+        raise ValueError(f"is no number of hours from 1 to {_HOURS_MOST}")
+    return int(said)
+
+
+def _zone(said: str) -> str:
+    if said not in available_timezones():
+        raise ValueError("is no IANA time zone; write it like Europe/Berlin")
+    return said
+
+
+def _unit(said: str) -> str:
+    known = {"mmol/l": "mmol/L", "mmol": "mmol/L", "mg/dl": "mg/dL", "mg": "mg/dL", "mgdl": "mg/dL"}
+    if said.casefold() not in known:
+        raise ValueError("is no unit of glucose; write mmol/L or mg/dL")
+    return known[said.casefold()]
+
+
+def _region(said: str) -> str:
+    if said.casefold() not in {"us", "ous", "jp"}:
+        raise ValueError("is no region of Dexcom; write us, ous (everywhere else, Europe too) or jp")
+    return said.casefold()
+
+
+def _address(said: str) -> str:
     try:
-        return int(text.strip())
-    except ValueError:
-        raise Misconfigured(f"{what} is {text.strip()!r}; write a whole number. Nothing was written.") from None
-
-
-def _zone(text: str) -> str:
-    if text.strip() not in available_timezones():
-        raise Misconfigured(f"{text.strip()!r} is no IANA time zone; write it like Europe/Berlin. Nothing was written.")
-    return text.strip()
-
-
-def _host_zone() -> str:
-    """The machine's own zone, unless it is UTC, which most servers run in wherever they stand."""
-    link = Path("/etc/localtime")
-    name = str(link.resolve()).rpartition("zoneinfo/")[2] if link.exists() else ""
-    return name if name in available_timezones() and not name.upper().endswith("UTC") else ""
+        Ntfy(server=said, topic="x", clock=SystemClock())
+    except Misconfigured:
+        raise ValueError("is no server; write it like https://ntfy.sh") from None
+    return said
 
 
 def _write(path: Path, raw: dict[str, Any]) -> None:

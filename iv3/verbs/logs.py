@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 from rich.console import Console
@@ -10,8 +11,12 @@ from rich.table import Table
 from iv3.cli import fail
 from iv3.verbs.opened import with_log
 from schemas.bookkeeping import RecordDeadLettered
-from schemas.envelope import decode
+from schemas.envelope import decode, make
+from schemas.identity import derived_id
+from schemas.model import at_ms
 from streams.logs.sqlite import SqliteLog
+from streams.ports import append_events
+from streams.projector import Projector
 from streams.series.sqlite import SqliteSeries
 from streams.topics import DEAD_LETTERS, TOPICS
 
@@ -22,6 +27,14 @@ def digest(data: Path, *, as_json: bool) -> None:
     async def work(log: SqliteLog) -> list[dict[str, object]]:
         series = SqliteSeries(_series_path(data), log.log_id)
         try:
+            reached = await series.position()
+            behind = sum(
+                max(0, head - reached.get(at, 0)) for at, head in log.heads.items() if at[0] in Projector.topics
+            )
+            if behind:
+                sys.stderr.write(
+                    f"iv3: the series lacks {behind:,} records of the log; run `iv3 replay` (or `iv3 up`) first.\n"
+                )
             return [row._asdict() for row in await series.digest()]
         finally:
             await series.close()
@@ -60,9 +73,12 @@ def topics(data: Path, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(rows) + "\n")
         return
-    table = Table("topic", "holds", "key", "kept", "partitions", "appended")
+    table = Table("topic", "holds", "kept", "appended")
+    table.columns[0].no_wrap = True
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(
+            str(row["topic"]), f"{row['holds']}, by {row['keyed_by']}", str(row["kept"]), f"{row['appended']:,}"
+        )
     Console().print(table)
 
 
@@ -100,9 +116,12 @@ def _letters(data: Path) -> list[RecordDeadLettered]:
 
 def dead_letters(data: Path, *, as_json: bool) -> None:
     """Records that were given up."""
+    newest = {
+        (x.topic, x.partition, x.offset, x.role): x for x in _letters(data)
+    }  # the note of a retry replaces the first
     rows = [
         {"place": f"{x.topic}/{x.partition}/{x.offset}", "role": x.role, "reason": x.reason, "retried": x.retried}
-        for x in _letters(data)
+        for x in newest.values()
     ]
     if as_json:
         sys.stdout.write(json.dumps(rows) + "\n")
@@ -110,9 +129,9 @@ def dead_letters(data: Path, *, as_json: bool) -> None:
     if not rows:
         sys.stdout.write("There are no dead letters.\n")
         return
-    table = Table("place", "role", "reason")
+    table = Table("place", "role", "reason", "")
     for row in rows:
-        table.add_row(str(row["place"]), str(row["role"]), str(row["reason"]))
+        table.add_row(str(row["place"]), str(row["role"]), str(row["reason"]), "retried" if row["retried"] else "")
     Console().print(table)
 
 
@@ -124,9 +143,19 @@ def retry(data: Path, place: str) -> None:
     if place not in known or not rest.isdigit() or not partition.isdigit():
         fail(f"There is no dead letter at {place}; `iv3 dead-letters list` shows them.", 2)
 
+    letters = [x for x in _letters(data) if f"{x.topic}/{x.partition}/{x.offset}" == place]
+
     async def work(log: SqliteLog) -> None:
         (record,) = await log.read(topic, int(partition), int(rest), int(rest) + 1)
         await log.submit(log.record(topic, record.key, [record.value or b""], int(partition), record.headers))
+        now = at_ms(int(time.time() * 1000))
+        for letter in letters:
+            told = letter.model_copy(update={"retried": True})
+            event = make(
+                told, id=derived_id("retried", log.log_id, place, letter.role, now), source="iv3/dead-letters", subject=letter.role,
+                time=now, recordedtime=now,
+            )  # fmt: skip
+            await append_events(log, DEAD_LETTERS, [event])
 
     with_log(data, work)
     sys.stdout.write(f"The record of {place} was appended again.\n")

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from iv3.demo import DemoPerson
+from iv3.demo import LOW_AFTER_MS, DemoPerson
 from streams.errors import Misconfigured
 from streams.simulation.faults import FAULTS, parse_faults
 
@@ -25,7 +25,7 @@ def simulate(*, port: int, csv: Path | None, subject: str | None, fault: str, sp
     if csv is not None:
         person = DemoPerson.recorded(csv, subject, now_ms - 86_400_000, now_ms, speed)
     else:
-        person = DemoPerson.simulated(now_ms, now_ms, speed)
+        person = DemoPerson.simulated(now_ms, now_ms, speed, [now_ms + LOW_AFTER_MS])
     person.server.set_faults(faults)
     asyncio.run(_serve(person, port))
 

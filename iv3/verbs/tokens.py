@@ -22,11 +22,16 @@ from streams.logs.sqlite import SqliteLog
 from streams.ports import append_events
 from streams.topics import JOURNAL
 
+_NAME_MOST = 80
+
 
 def new(data: Path, role: str, name: str, expires_days: int | None, *, as_json: bool) -> None:
     """Make a token and print it last."""
     if role not in get_args(Role):
         raise Misconfigured(f"--role is {role!r}; it must be one of {', '.join(get_args(Role))}.")
+    name = name.strip()
+    if not 1 <= len(name) <= _NAME_MOST or not name.isprintable():
+        raise Misconfigured(f'--name must be 1 to {_NAME_MOST} characters that can be printed, such as "Mum\'s phone".')
     now_ms = int(time.time() * 1000)
     expires_ms = now_ms + expires_days * 86_400_000 if expires_days else None
 
@@ -66,7 +71,7 @@ def list_tokens(data: Path, *, as_json: bool) -> None:
         return
     table = Table("id", "name", "role", "created", "expires", "")
     for row in rows:
-        cells = (row["id"], row["name"], row["role"], row["created"], row["expires"] or "never")
+        cells = (row["id"], row["name"], row["role"], str(row["created"])[:10], str(row["expires"] or "never")[:10])
         table.add_row(*map(str, cells), "revoked" if row["revoked"] else "")
     Console().print(table)
 

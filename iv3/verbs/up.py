@@ -12,14 +12,15 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 from rich.console import Console
 
 from iv3 import config as configuration
 from iv3.cli import fail
-from iv3.demo import PASSWORD, PERSON, USERNAME, DemoPerson
-from iv3.wiring import Parts, Plan, run, tls_context
+from iv3.demo import LOW_AFTER_MS, PASSWORD, PERSON, USERNAME, DemoPerson
+from iv3.wiring import Parts, Plan, run, tls_context, try_adapters
 from schemas.envelope import decode
 from schemas.settings import DexcomSettings, NtfySettings, PersonSettings, Settings
 from streams.clock import SystemClock
@@ -31,6 +32,7 @@ from streams.topics import JOURNAL, partition_of
 _PORT = 8080
 _PORTS_TRIED = 20
 _STOP_WAIT_S = 15.0
+_LOW_OVER_MS = 2 * 3_600_000
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,17 @@ def up(options: UpOptions) -> None:
     ):
         raise Misconfigured("--csv, --subject, --speed, --ntfy-server and --ntfy-topic belong to --demo.")
     data = options.data or Path("data-demo" if options.demo else "data")
+    settings = None if options.demo else _settings(options)  # a mistake in them leaves no folder behind
+    os.umask(0o077)  # health data and hashes of tokens: nobody else on this machine reads them
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(PermissionError):  # a folder that somebody made for us, and owns
+        data.chmod(0o700)
     lock = FileLock(data / "up.lock")
     if not lock.try_acquire():
         raise Misconfigured(
             f"Another `iv3 up` runs on {data} already ({_running(data)}). Stop it with `iv3 stop --data {data}`."
         )
-    plan = _demo_plan(options, data) if options.demo else _plan(options, data)
+    plan = _demo_plan(options, data) if settings is None else _plan(options, data, settings)
     plan.on_ready = _announce
     try:
         asyncio.run(run(plan))
@@ -86,7 +92,7 @@ def _running(data: Path) -> str:
 # -- the real thing --------------------------------------------------------------------------------
 
 
-def _plan(options: UpOptions, data: Path) -> Plan:
+def _settings(options: UpOptions) -> Settings:
     settings = configuration.load(options.config)
     configuration.refuse_unusable(settings)
     if not settings.dexcom.account and not Path("config.yaml").exists() and options.config is None:
@@ -95,16 +101,21 @@ def _plan(options: UpOptions, data: Path) -> Plan:
             "  iv3 up --demo    shows everything with a simulated person, in its own folder\n"
             "  iv3 init         asks a few questions and writes config.yaml; then run `iv3 up` again"
         )
+    settings = with_found_certificate(settings)
+    try_adapters(settings)
+    _refuse_open_air(options.host or settings.api.host, tls=tls_context(settings) is not None)
+    return settings
+
+
+def _plan(options: UpOptions, data: Path, settings: Settings) -> Plan:
     host = options.host or settings.api.host
-    settings = _with_found_certificate(settings)
-    _refuse_open_air(host, tls=tls_context(settings) is not None)
     port = options.port if options.port is not None else settings.api.port
     if port and not _is_free(host, port):
         raise Misconfigured(f"Port {port} is in use. Choose another with --port, or --port 0 for any free one.")
     return Plan(data=data, settings=settings, clock=SystemClock(), host=host, port=port, person=settings.person.id)
 
 
-def _with_found_certificate(settings: Settings) -> Settings:
+def with_found_certificate(settings: Settings) -> Settings:
     """The seed's certificate, where it lay, unless another one is configured."""
     cert, key = Path("_iv3_ssl/certfile.crt"), Path("_iv3_ssl/keyfile.key")
     if settings.api.certfile or not (cert.exists() and key.exists()):
@@ -153,11 +164,11 @@ def _demo_plan(options: UpOptions, data: Path) -> Plan:
         raise Misconfigured(
             "--ntfy-server must be on this machine (http://127.0.0.1:...): the demo speaks to nobody else."
         )
-    started_ms, now_ms = _demo_start(data)
+    started_ms, now_ms, lows_at_ms = _demo_start(data)
     if options.csv is not None:
         person = DemoPerson.recorded(options.csv, options.subject, started_ms, now_ms, options.speed)
     else:
-        person = DemoPerson.simulated(started_ms, now_ms, options.speed)
+        person = DemoPerson.simulated(started_ms, now_ms, options.speed, lows_at_ms)
     settings = Settings(
         dexcom=DexcomSettings(account=USERNAME, password=SecretStr(PASSWORD)),
         ntfy=NtfySettings(server=options.ntfy_server or "http://127.0.0.1:9", topic=options.ntfy_topic or ""),
@@ -172,6 +183,7 @@ def _demo_plan(options: UpOptions, data: Path) -> Plan:
         port=port,
         person=PERSON,
         demo=True,
+        demo_of="a recorded person" if options.csv is not None else "a simulated person",
         profile=person.profile(),
     )
 
@@ -205,17 +217,17 @@ def _any_free_port() -> int:
 
 
 def _is_loopback_url(url: str) -> bool:
-    return url.startswith(("http://127.0.0.1", "http://localhost", "http://[::1]"))
+    parts = urlsplit(url)
+    return parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"}
 
 
-def _demo_start(data: Path) -> tuple[int, int]:
-    """(when this demo's person began, what time it is for them now). A demo that ran fast goes on where it was."""
+def _demo_start(data: Path) -> tuple[int, int, list[int]]:
+    """(when this demo's person began, what time it is for them now, when they go low). A demo that ran fast goes on where it was."""
     now_ms = int(time.time() * 1000)
     note = data / "demo.json"
     if not note.exists():
-        write_durably(note, json.dumps({"started_ms": now_ms}).encode())
-        return now_ms, now_ms
-    started_ms = int(json.loads(note.read_text())["started_ms"])
+        return _noted(note, now_ms, now_ms, [])
+    said = json.loads(note.read_text())
     log = SqliteLog(data / "log.db", demo=True)
     try:
         partition = partition_of(PERSON)
@@ -223,7 +235,17 @@ def _demo_start(data: Path) -> tuple[int, int]:
         last = [decode(r.value).time_ms for r in log.read_now(JOURNAL, partition, max(0, head - 50))]
     finally:
         log.close_now()
-    return started_ms, max([now_ms, *(t + 1000 for t in last)])
+    return _noted(
+        note, int(said["started_ms"]), max([now_ms, *(t + 1000 for t in last)]), list(said.get("lows_at_ms", []))
+    )
+
+
+def _noted(note: Path, started_ms: int, now_ms: int, lows_at_ms: list[int]) -> tuple[int, int, list[int]]:
+    """Order a low for soon after this start, unless one is under way, and write it down: a life that was lived never changes."""
+    if not lows_at_ms or now_ms - lows_at_ms[-1] > _LOW_OVER_MS:
+        lows_at_ms = [*lows_at_ms, now_ms + LOW_AFTER_MS]
+    write_durably(note, json.dumps({"started_ms": started_ms, "lows_at_ms": lows_at_ms}).encode())
+    return started_ms, now_ms, lows_at_ms
 
 
 def _free_port(host: str, port: int) -> int:
@@ -252,7 +274,7 @@ def _announce(parts: Parts, port: int) -> None:
     write_durably(plan.data / "run.json", json.dumps(said).encode())
     code = next(iter(where.login_codes), "") if where is not None else ""
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    first = "iv3 demo is running (a simulated person; nothing leaves this machine)." if plan.demo else "iv3 is running."
+    first = f"iv3 demo is running ({plan.demo_of}; nothing leaves this machine)." if plan.demo else "iv3 is running."
     console.print(first)
     console.print(f"  Open  {url}/login?code={code}", markup=False)
     if not plan.settings.topic and not plan.demo:
@@ -261,16 +283,18 @@ def _announce(parts: Parts, port: int) -> None:
 
 
 def stop(data: Path) -> None:
-    """Stop the `iv3 up` of a data folder, and wait until it is gone."""
-    try:
-        pid = int(json.loads((data / "run.json").read_text())["pid"])
-    except (OSError, ValueError, KeyError):
+    """Stop the `iv3 up` of a data folder, and wait until it is gone. Whose process a number in a file names is never guessed."""
+    lock = FileLock(data / "up.lock")
+    if not data.is_dir() or lock.try_acquire():
+        lock.release()
+        with suppress(FileNotFoundError):
+            (data / "run.json").unlink()  # left behind by one that was killed
         fail(f"No `iv3 up` runs on {data}.")
     try:
+        pid = int(json.loads((data / "run.json").read_text())["pid"])
         os.kill(pid, signal.SIGTERM)
-    except ProcessLookupError:
-        fail(f"The `iv3 up` that wrote {data}/run.json (pid {pid}) is gone already.")
-    lock = FileLock(data / "up.lock")
+    except (OSError, ValueError, KeyError):
+        fail(f"An `iv3 up` is just starting on {data}; try again in a moment.")
     deadline = time.monotonic() + _STOP_WAIT_S
     while time.monotonic() < deadline:
         if lock.try_acquire():

@@ -240,7 +240,7 @@ class DexcomShare:
         part = self._session_file.with_name(f"{self._session_file.name}.{os.getpid()}.part")
         with suppress(FileNotFoundError):
             part.unlink()  # left by a crash; O_EXCL below makes sure that the mode is ours
-        self._session_file.parent.mkdir(parents=True, exist_ok=True)
+        self._session_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(content, file)
         part.replace(self._session_file)

@@ -159,7 +159,7 @@ def test_the_doctor_names_what_is_wrong(tmp_path: Path, outside: Outside) -> Non
     found = findings(tmp_path, 1)
     assert (found["dexcom-unreachable"], found["no-long-acting"], found["insulin-type"]) == (False, False, False)
     (tmp_path / "config.yaml").write_text("dexcom: {acount: x}")
-    assert findings(tmp_path, 1) == {"configuration": False}
+    assert findings(tmp_path, 2) == {"configuration": False}
     (tmp_path / "config.yaml").write_text("api: {port: 0}")
     found = findings(tmp_path, 1)
     assert (found["alarms-off"], found["no-dexcom"], found["no-zone"]) == (False, False, False)

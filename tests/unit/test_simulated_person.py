@@ -127,16 +127,29 @@ def test_two_weeks_are_lived_in_a_moment() -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("hour", [3, 9, 13, 20])
-def test_a_low_that_was_ordered_comes_within_forty_minutes_and_passes(seed: int, hour: int) -> None:
+def test_a_low_that_was_ordered_comes_as_quickly_as_a_body_may_and_passes(seed: int, hour: int) -> None:
     low_at = START + (72 + hour) * HOUR + 98_765
-    events = simulate(seed, START, START + 5 * 24 * HOUR, low_at_ms=low_at)
+    events = simulate(seed, START, START + 5 * 24 * HOUR, lows_at_ms=[low_at])
     plain = simulate(seed, START, START + 5 * 24 * HOUR)
     assert [e for e in events if e.time_ms < low_at] == [e for e in plain if e.time_ms < low_at]
     readings = [(event.time_ms - low_at, event.value) for event in events if event.kind == "glucose"]
-    assert any(value < 55 for when, value in readings if 0 <= when <= HOUR * 42 / 60)
-    assert sum(value < 55 for when, value in readings if 0 <= when <= HOUR) >= 3
-    assert any(event.name == "juice" and low_at < event.time_ms < low_at + 1.25 * HOUR for event in events)
-    assert all(70 <= value <= 260 for when, value in readings if 1.75 * HOUR <= when <= 2 * HOUR)
+    began = next(value for when, value in readings if when >= 0)
+    fall = max(26, (began - 43) * 0.45) / 60 * HOUR
+    low = [when for when, value in readings if 0 <= when <= fall + 0.5 * HOUR and value < 55]
+    assert len(low) >= 3
+    assert low[0] <= fall + 0.2 * HOUR
+    assert any(event.name == "juice" and low_at < event.time_ms < low_at + fall + HOUR for event in events)
+    assert all(70 <= value <= 260 for when, value in readings if fall + 1.25 * HOUR <= when <= fall + 1.5 * HOUR)
+    steps = [b - a for (_, a), (when, b) in pairwise(readings) if 0 < when <= fall]
+    assert min(steps) >= -(3.5 * 5 + 8), "as steep as insulin and a sensor's noise, no steeper"
+
+
+def test_ordered_lows_come_one_after_another_and_the_first_does_not_know_of_the_second() -> None:
+    first, second = START + 30 * HOUR, START + 55 * HOUR
+    one = simulate(7, START, START + 54 * HOUR, lows_at_ms=[first])
+    both = simulate(7, START, START + 72 * HOUR, lows_at_ms=[first, second])
+    assert both[: len(one)] == one
+    assert sum(e.value < 55 for e in both if e.kind == "glucose" and e.time_ms > second) >= 3
 
 
 def test_meals_follow_the_persons_own_clock() -> None:

@@ -5,44 +5,53 @@ What depends on where a record lies (offsets, when it was recorded) is left out,
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
 
 from processors.entries import EntryVersion, data_of
 from processors.readings import Reading
 
 KINDS = ("readings", "entries", "forecasts", "alerts")
+_POSITION = re.compile(rb'"pos":\d+,')
 
 
-def reading_row(reading: Reading) -> list[Any]:
-    """The canonical row of a reading."""
-    return [reading.time_ms, reading.source, reading.glucose_mgdl, reading.trend]
+def _line(*row: object) -> bytes:
+    return json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def entry_row(entry: EntryVersion) -> list[Any]:
-    """The canonical row of an entry."""
-    return [entry.time_ms, entry.id, entry.kind, entry.revision, entry.deleted, data_of(entry)]
+def reading_line(reading: Reading) -> bytes:
+    """The canonical line of a reading."""
+    return _line(reading.time_ms, reading.source, reading.glucose_mgdl, reading.trend)
 
 
-def forecast_row(body: bytes) -> list[Any]:
-    """The canonical row of a forecast."""
-    data = json.loads(body)
-    data.pop("pos", None)
-    return [data.pop("reading_time"), data]
+def entry_line(entry: EntryVersion) -> bytes:
+    """The canonical line of an entry."""
+    return _line(entry.time_ms, entry.id, entry.kind, entry.revision, entry.deleted, data_of(entry))
 
 
-def alert_row(at_ms: int, key: str, body: bytes) -> list[Any]:
-    """The canonical row of a row of the alert history."""
-    return [at_ms, key, json.loads(body)]
+def forecast_line(body: bytes) -> bytes:
+    """The canonical line of a forecast: its JSON as the event had it, without where in the log its reading lies."""
+    return _POSITION.sub(b"", body, count=1)
+
+
+def alert_line(at_ms: int, key: str, body: bytes) -> bytes:
+    """The canonical line of a row of the alert history."""
+    return b"%d %s %s" % (at_ms, key.encode(), body)
 
 
 def day_of(time_ms: int) -> str:
     """The UTC day a moment falls on."""
-    return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%d")
+    return _day(time_ms // 86_400_000)
 
 
-def fingerprint(rows: Iterable[list[Any]]) -> tuple[int, str]:
-    """How many rows, and the SHA-256 of their sorted JSON lines."""
-    lines = sorted(json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=False) for row in rows)
-    return len(lines), hashlib.sha256("\n".join(lines).encode()).hexdigest()
+@lru_cache(10_000)
+def _day(number: int) -> str:
+    return datetime.fromtimestamp(number * 86_400, UTC).strftime("%Y-%m-%d")
+
+
+def fingerprint(lines: Iterable[bytes]) -> tuple[int, str]:
+    """How many lines, and the SHA-256 of them, sorted."""
+    ordered = sorted(lines)
+    return len(ordered), hashlib.sha256(b"\n".join(ordered)).hexdigest()

@@ -63,9 +63,7 @@ class Outlook:
     def dump(self) -> str:
         """The state as text; `load(dump())` is the same state."""
         return json.dumps({
-            "line": self.line.recent,
-            "cadence": self.line.cadence_s,
-            "dropped": self.line.dropped,
+            "line": self.line.dump(),
             "marks": self.marks,
             "marks_ms": self.marks_ms,
             "predictors": {name: predictor.dump() for name, predictor in self.predictors.items()},
@@ -75,8 +73,7 @@ class Outlook:
     def load(cls, state: str, offset: int) -> "Outlook":
         """The state a snapshot holds."""
         raw = json.loads(state)
-        line = Line([Reading._make(row) for row in raw["line"]], raw["cadence"], raw["dropped"])
-        outlook = cls(offset, line, marks=Marks(*raw["marks"]), marks_ms=raw["marks_ms"])
+        outlook = cls(offset, Line.load(raw["line"]), marks=Marks(*raw["marks"]), marks_ms=raw["marks_ms"])
         for name, numbers in raw["predictors"].items():
             outlook.predictors[name].load(numbers)
         return outlook

@@ -7,7 +7,7 @@ higher-ranked source has one within `window_s`; a fold that sees them as they co
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from schemas.envelope import Event
 from schemas.facts import GlucoseRead
@@ -94,13 +94,30 @@ class Line:
         `recorded_ms` is when it was accepted. A reading from the future would hide every reading until then, so it makes room as soon as one
         with a possible time arrives; where the clock itself is behind, all are from the future and stay.
         """
-        if reading.id in self.dropped or any(other.id == reading.id for other in self.recent):
-            return False
-        if recorded_ms is not None and reading.time_ms <= recorded_ms + self.AHEAD_MS:
-            self._drop([other for other in self.recent if other.time_ms > recorded_ms + self.AHEAD_MS])
-        if self.recent and reading.time_ms < self.recent[-1].time_ms - self.KEEP_MS:
-            return False  # so late that nothing here can tell whether it is new; nothing here depends on it either
+        limit_ms = None if recorded_ms is None else recorded_ms + self.AHEAD_MS
+        if self.recent and limit_ms is not None and reading.time_ms <= limit_ms < self.recent[-1].time_ms:
+            if self._knows(reading):
+                return False
+            self._drop([other for other in self.recent if other.time_ms > limit_ms])
         near_ms = window_s(self.cadence_s) * 1000
+        if self.recent and reading.time_ms <= self.recent[-1].time_ms + max(near_ms, 1000):
+            return self._admit_among(reading, near_ms)
+        if reading.id in self.dropped:
+            return False
+        self.recent.append(reading)  # the usual case: newer than everything, and near nothing
+        self._forget()
+        self._learn_cadence()
+        return True
+
+    def _knows(self, reading: Reading) -> bool:
+        return reading.id in self.dropped or any(other.id == reading.id for other in self.recent)
+
+    def _admit_among(self, reading: Reading, near_ms: float) -> bool:
+        """Admit one that is near others in time, or comes late."""
+        if self._knows(reading):
+            return False
+        if reading.time_ms < self.recent[-1].time_ms - self.KEEP_MS:
+            return False  # so late that nothing here can tell whether it is new; nothing here depends on it either
         if any(o.source != reading.source and abs(o.time_ms - reading.time_ms) <= near_ms for o in self.recent):
             self.dropped[reading.id] = reading.time_ms
             return False
@@ -121,6 +138,8 @@ class Line:
         oldest = self.recent[-1].time_ms - self.KEEP_MS
         while self.recent[0].time_ms < oldest:
             self.recent.pop(0)
+        if not self.dropped:
+            return
         for gone in [name for name, time_ms in self.dropped.items() if time_ms < oldest]:
             del self.dropped[gone]
 
@@ -129,6 +148,16 @@ class Line:
         steps = sorted(b.time_ms - a.time_ms for a, b in pairwise(self.recent[-8:]))
         if len(steps) >= 3:
             self.cadence_s = min(900.0, max(60.0, round(steps[len(steps) // 2] / 60_000) * 60.0))
+
+    def dump(self) -> list[Any]:
+        """The state, for a snapshot."""
+        return [self.recent, self.cadence_s, self.dropped]
+
+    @classmethod
+    def load(cls, state: list[Any]) -> "Line":
+        """The state that `dump` gave, after a round through JSON or not."""
+        recent, cadence_s, dropped = state
+        return cls([Reading._make(row) for row in recent], cadence_s, dict(dropped))
 
     @property
     def newest(self) -> Reading | None:

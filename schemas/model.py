@@ -1,6 +1,6 @@
 """The two bases of everything that is said: `Said` for values, `Fact` for the data of an event."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
@@ -18,9 +18,15 @@ class Fact(Said):
     TYPE: ClassVar[str]
 
 
+_NO_OFFSET = timedelta()
+
+
 def _to_utc_ms(moment: datetime) -> datetime:
     """Aware, in UTC, whole milliseconds: the finest grain iv3 keeps."""
-    if moment.tzinfo is None:
+    offset = moment.utcoffset()
+    if offset == _NO_OFFSET and not moment.microsecond % 1000:
+        return moment  # as every event has it that we wrote ourselves
+    if offset is None:
         message = "needs a time zone, such as the Z of 2026-01-31T07:05:00Z"
         raise ValueError(message)
     moment = moment.astimezone(UTC)

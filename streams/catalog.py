@@ -6,7 +6,7 @@ It knows entries by id with their history, the profile, tokens, episodes, snooze
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,9 +32,7 @@ class Catalog:
         self._log = log
         self.store = CatalogStore(path, log.log_id)
         self._position: dict[Partition, int] = self.store.positions()
-        self._lines: dict[str, Line] = {
-            person: Line([Reading._make(row) for row in rows]) for person, rows in self.store.lines().items()
-        }
+        self._lines: dict[str, Line] = self.store.lines()
         self._grew = asyncio.Event()
         self._moved = asyncio.Event()
         self._listeners: list[Callable[[frozenset[str]], None]] = []
@@ -86,9 +84,7 @@ class Catalog:
         old, self.store = self.store, CatalogStore(path, self._log.log_id)
         old.close()
         self._position = self.store.positions()
-        self._lines = {
-            person: Line([Reading._make(row) for row in rows]) for person, rows in self.store.lines().items()
-        }
+        self._lines = self.store.lines()
         self._goal = dict(self._log.heads)
         self._grew.set()
 
@@ -121,6 +117,8 @@ class Catalog:
             if not self.failing:
                 logger.error("the catalog cannot be kept up: %r", error)  # noqa: TRY400 - the sentence says it all
             self.failing = f"the catalog's file cannot be written: {error}"
+            with suppress(apsw.Error):
+                self._lines = self.store.lines()  # what was admitted meanwhile was rolled back
             return False
         self.failing = ""
         return True
@@ -138,25 +136,30 @@ class Catalog:
                 await asyncio.sleep(0)
 
     def _see(self, topic: str, partition: int, records: list[Record]) -> None:
+        pairs: list[tuple[Record, Event]] = []
+        seen = records[-1].offset + 1
+        for record in records:
+            try:
+                pairs.append((record, decode(record.value)))
+            except NewerVersion as error:
+                self.paused, seen = f"{error}", record.offset
+                logger.error("the catalog is paused: %s", error)  # noqa: TRY400 - the sentence says it all
+                break
+            except Garbage as error:
+                logger.warning("the catalog leaves out %s/%s/%s: %s", topic, partition, record.offset, error)
+        self.take((topic, partition), pairs, seen)
+
+    def take(self, place: Partition, pairs: Sequence[tuple[Record, Event]], seen: int) -> None:
+        """Fold decoded records of one partition in, which leads to offset `seen`; a replay that has decoded them anyway calls it too."""
         changed: set[str] = set()
         touched: set[str] = set()
-        seen = records[-1].offset + 1
         with self.store.transaction():
-            for record in records:
-                try:
-                    event = decode(record.value)
-                except NewerVersion as error:
-                    self.paused, seen = f"{error}", record.offset
-                    logger.error("the catalog is paused: %s", error)  # noqa: TRY400 - the sentence says it all
-                    break
-                except Garbage as error:
-                    logger.warning("the catalog leaves out %s/%s/%s: %s", topic, partition, record.offset, error)
-                    continue
+            for record, event in pairs:
                 changed.add(self._one(event, record, touched))
             for person in touched:
-                self.store.save_line(person, self._lines[person].recent)
-            self.store.save_position(topic, partition, seen)
-        self._position[topic, partition] = seen
+                self.store.save_line(person, self._lines[person])
+            self.store.save_position(*place, seen)
+        self._position[place] = seen
         self._moved.set()
         changed.discard("")
         if changed:

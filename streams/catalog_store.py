@@ -18,7 +18,7 @@ from processors.entries import (
     is_entry_event,
 )
 from processors.profiles import DEFAULT
-from processors.readings import Reading
+from processors.readings import Line
 from schemas.alerts import AlertsDecided, Delivered, Undeliverable
 from schemas.envelope import Event, decode, encode
 from schemas.facts import (
@@ -36,7 +36,7 @@ from schemas.model import ms
 from streams.logs.sqlite import connect
 from streams.ports import Partition
 
-FORMAT = "2"
+FORMAT = "3"
 _TABLES = ("positions", "entries", "versions", "conflicts", "newest", "tokens", "episodes", "lines")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta(k TEXT PRIMARY KEY, v TEXT NOT NULL) WITHOUT ROWID;
@@ -110,13 +110,14 @@ class CatalogStore:
         """Remember it."""
         self._db.execute("INSERT OR REPLACE INTO positions VALUES (?,?,?)", (topic, partition, head))
 
-    def lines(self) -> dict[str, list[list[Any]]]:
+    def lines(self) -> dict[str, Line]:
         """The last readings of each person."""
-        return {person: json.loads(rows) for person, rows in self._db.execute("SELECT person, readings FROM lines")}
+        rows = self._db.execute("SELECT person, readings FROM lines")
+        return {person: Line.load(json.loads(state)) for person, state in rows}
 
-    def save_line(self, person: str, readings: Sequence[Reading]) -> None:
+    def save_line(self, person: str, line: Line) -> None:
         """Remember them."""
-        self._db.execute("INSERT OR REPLACE INTO lines VALUES (?,?)", (person, json.dumps(readings)))
+        self._db.execute("INSERT OR REPLACE INTO lines VALUES (?,?)", (person, json.dumps(line.dump())))
 
     # -- the fold ----------------------------------------------------------------------------------
 

@@ -2,16 +2,20 @@
 effect on the world: nothing in history can page anyone.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from processors.digest import KINDS
 from processors.entries import is_entry_event
+from schemas.alerts import AlertsDecided, Delivered, DeliveryAttempted, Undeliverable
 from schemas.envelope import Event, Garbage, decode
 from schemas.facts import GlucoseRead
 from schemas.forecasts import ForecastMade
-from streams.catalog import Catalog
+from schemas.model import ms
+from streams.catalog import FOLLOWED, Catalog
 from streams.errors import StreamError
 from streams.generations import catalog_path, current, flip, remove, series_path
 from streams.ports import Log, Partition, Record
@@ -19,7 +23,7 @@ from streams.projector import apply_records
 from streams.series.sqlite import SqliteSeries
 from streams.topics import ALERTS, FORECASTS, JOURNAL
 
-BATCH = 2_000  # records per transaction
+BATCH = 500  # records per transaction
 _TOPICS = (JOURNAL, FORECASTS, ALERTS)  # readings before what was made of them
 
 Progress = Callable[[int, int], None]
@@ -41,6 +45,9 @@ class ReplayReport:
     entries: int
     forecasts: int
     alerts: int
+    changed: tuple[
+        str, ...
+    ]  # person, day and kind of what the old series had otherwise: nothing, unless it was damaged or behind
     seconds: float
 
 
@@ -51,6 +58,7 @@ class _Expected:
     readings: set[str]
     entries: set[str]
     forecasts: set[str]
+    alerts: set[str]
     left_out: int = 0
 
     def count(self, event: Event) -> None:
@@ -62,6 +70,12 @@ class _Expected:
             self.forecasts.add(f"{event.subject}/{data.based_on}")
         elif is_entry_event(event) and not hasattr(data, "entry_id"):
             self.entries.add(event.id)
+        elif isinstance(data, AlertsDecided):
+            self.alerts |= {f"{event.subject}/{ms(e.at)}/{e.episode}/{e.step}/{e.change}" for e in data.events}
+        elif isinstance(data, DeliveryAttempted | Delivered | Undeliverable):
+            self.alerts.add(
+                f"{event.subject}/{event.time_ms}/{data.episode}/{data.step}/{data.target}/{type(data).__name__}"
+            )
 
 
 async def replay(log: Log, data: Path, progress: Progress | None = None) -> ReplayReport:
@@ -71,19 +85,21 @@ async def replay(log: Log, data: Path, progress: Progress | None = None) -> Repl
     """
     began = time.monotonic()
     old, new = current(data), current(data).next()
+    served = _if_there(series_path(data, old.series))
     remove(data, new)  # what an interrupted replay may have left
     series = SqliteSeries(series_path(data, new.series), log.log_id)
     catalog = Catalog(log, catalog_path(data, new.catalog))
-    expected = _Expected(set(), set(), set())
+    expected = _Expected(set(), set(), set(), set())
     try:
         done = 0
         for _ in range(2):  # once more for what was appended meanwhile; the projector does the rest
-            done += await _pass(log, series, expected, progress, done)
+            done += await _pass(log, series, catalog, expected, progress, done)
         await catalog.catch_up()
         if catalog.paused:
             raise ReplayFailed(catalog.paused)
         counts = await series.counts()
         _agree(counts, expected)
+        changed = await _changed(log, series, served)
     except BaseException:
         await series.close()
         catalog.store.close()
@@ -95,33 +111,59 @@ async def replay(log: Log, data: Path, progress: Progress | None = None) -> Repl
     remove(data, old)
     return ReplayReport(
         new.series, new.catalog, done, expected.left_out, counts["readings"], counts["entries"], counts["forecasts"],
-        counts["alerts"], round(time.monotonic() - began, 2),
+        counts["alerts"], changed, round(time.monotonic() - began, 2),
     )  # fmt: skip
 
 
-async def _pass(log: Log, series: SqliteSeries, expected: _Expected, progress: Progress | None, before: int) -> int:
+def _if_there(path: Path) -> Path | None:
+    return path if path.exists() else None
+
+
+async def _changed(log: Log, fresh: SqliteSeries, old: Path | None) -> tuple[str, ...]:
+    """Where the digests of the rebuilt series and the one that serves differ, as far as both have read the same of the log."""
+    if old is None:
+        return ()
+    served = SqliteSeries(old, log.log_id)
+    try:
+        if await served.position() != await fresh.position():
+            return ()
+        before, after = await served.digest(), await fresh.digest()
+    finally:
+        await served.close()
+    return tuple(sorted({f"{row.person} {row.day} {row.kind}" for row in set(before) ^ set(after)}))
+
+
+async def _pass(
+    log: Log, series: SqliteSeries, catalog: Catalog, expected: _Expected, progress: Progress | None, before: int
+) -> int:
+    """Apply everything up to the heads of now. While one batch is written the next is read and decoded."""
     start = await series.position()
     heads: dict[Partition, int] = {p: h for p, h in dict(log.heads).items() if p[0] in _TOPICS}
     total = before + sum(max(0, head - start.get(partition, 0)) for partition, head in heads.items())
     done = 0
-    for topic in _TOPICS:
-        for (name, partition), head in heads.items():
-            if name != topic:
-                continue
-            at = start.get((topic, partition), 0)
-            while at < head:
-                records = await log.read(topic, partition, at, head, BATCH)
-                if not records:
-                    break
-                at = records[-1].offset + 1
-                await _apply(series, records, expected)
-                done += len(records)
-                if progress is not None:
-                    progress(before + done, total)
+    writing: asyncio.Future[None] | None = None
+    for (topic, partition), head in sorted(heads.items(), key=lambda item: _TOPICS.index(item[0][0])):
+        at = start.get((topic, partition), 0)
+        while at < head:
+            records = await log.read(topic, partition, at, head, BATCH)
+            if not records:
+                break
+            at = records[-1].offset + 1
+            pairs = _decoded(records, expected)
+            if topic in FOLLOWED:
+                catalog.take((topic, partition), pairs, at)
+            if writing is not None:
+                await writing
+            writing = asyncio.ensure_future(apply_records(series, pairs, {(topic, partition): at}))
+            done += len(records)
+            if progress is not None:
+                progress(before + done, total)
+    if writing is not None:
+        await writing
     return done
 
 
-async def _apply(series: SqliteSeries, records: list[Record], expected: _Expected) -> None:
+def _decoded(records: list[Record], expected: _Expected) -> list[tuple[Record, Event]]:
     pairs: list[tuple[Record, Event]] = []
     for record in records:
         try:
@@ -131,12 +173,11 @@ async def _apply(series: SqliteSeries, records: list[Record], expected: _Expecte
             continue
         expected.count(event)
         pairs.append((record, event))
-    last = records[-1]
-    await apply_records(series, pairs, {(last.topic, last.partition): last.offset + 1})
+    return pairs
 
 
 def _agree(counts: Mapping[str, int], expected: _Expected) -> None:
-    for kind in ("readings", "entries", "forecasts"):
+    for kind in KINDS:
         want = len(getattr(expected, kind))
         if counts[kind] != want:
             raise ReplayFailed(

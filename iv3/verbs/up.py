@@ -1,6 +1,7 @@
 """`iv3 up` and `iv3 stop`."""
 
 import asyncio
+import gc
 import ipaddress
 import json
 import logging
@@ -73,6 +74,7 @@ def up(options: UpOptions) -> None:
         )
     plan = _demo_plan(options, data) if settings is None else _plan(options, data, settings)
     plan.on_ready = _announce
+    gc.freeze()  # what is loaded by now stays for months; the collector need not look through it again
     try:
         asyncio.run(run(plan))
     finally:

@@ -151,9 +151,7 @@ class Watch:
         """The state as text."""
         return json.dumps({
             "person": self.person,
-            "line": self.line.recent,
-            "cadence": self.line.cadence_s,
-            "dropped": self.line.dropped,
+            "line": self.line.dump(),
             "newest_offset": self.newest_offset,
             "profile_ms": self.profile_ms,
             "profile": self.profile.model_dump(mode="json"),
@@ -172,8 +170,7 @@ class Watch:
     def load(cls, state: str, offset: int) -> "Watch":
         """The state a snapshot holds."""
         raw: dict[str, Any] = json.loads(state)
-        line = Line([Reading._make(row) for row in raw["line"]], raw["cadence"], raw["dropped"])
-        watch = cls(raw["person"], offset, line)
+        watch = cls(raw["person"], offset, Line.load(raw["line"]))
         watch.newest_offset, watch.warm_up_until_ms = raw["newest_offset"], raw["warm_up_until_ms"]
         watch.profile_ms = raw["profile_ms"]
         watch.profile = ProfileChanged.model_validate_json(json.dumps(raw["profile"]))

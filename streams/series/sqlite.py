@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from processors.digest import KINDS, alert_row, day_of, entry_row, fingerprint, forecast_row, reading_row
+from processors.digest import KINDS, alert_line, day_of, entry_line, fingerprint, forecast_line, reading_line
 from processors.entries import TYPES, EntryVersion, data_of
 from processors.projection import Change, PutAlert, PutEntry, PutForecast, PutReading
 from processors.readings import Reading, canonical_readings
@@ -28,7 +28,10 @@ CREATE TABLE IF NOT EXISTS meta(k TEXT PRIMARY KEY, v TEXT NOT NULL) WITHOUT ROW
 CREATE TABLE IF NOT EXISTS positions(topic TEXT, part INTEGER, next INTEGER NOT NULL, PRIMARY KEY(topic, part)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS readings(person TEXT, time_ms INTEGER, source TEXT, id TEXT, glucose REAL NOT NULL, trend TEXT,
   recorded_ms INTEGER NOT NULL, replaced INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(person, time_ms, source, id)) WITHOUT ROWID;
-CREATE UNIQUE INDEX IF NOT EXISTS readings_by_id ON readings(id);
+DROP INDEX IF EXISTS readings_by_id;
+CREATE TRIGGER IF NOT EXISTS the_last_of_a_second_counts AFTER INSERT ON readings BEGIN
+  UPDATE readings SET replaced=1 WHERE person=NEW.person AND time_ms BETWEEN NEW.time_ms/1000*1000 AND NEW.time_ms/1000*1000+999
+  AND source=NEW.source AND id<>NEW.id; END;
 CREATE TABLE IF NOT EXISTS entries(id TEXT PRIMARY KEY, person TEXT NOT NULL, kind TEXT NOT NULL, time_ms INTEGER NOT NULL,
   revision INTEGER NOT NULL, deleted INTEGER NOT NULL, data BLOB NOT NULL, recorded_ms INTEGER NOT NULL, actor TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS entries_by_time ON entries(person, time_ms);
@@ -36,6 +39,12 @@ CREATE TABLE IF NOT EXISTS forecasts(person TEXT, time_ms INTEGER, based_on TEXT
   PRIMARY KEY(person, time_ms, based_on)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS alerts(person TEXT, at_ms INTEGER, key TEXT, body BLOB NOT NULL, PRIMARY KEY(person, at_ms, key)) WITHOUT ROWID;
 """
+# A reading that is there already is ignored, and so fires no trigger: a repeat replaces nothing.
+_PUT_READING = "INSERT OR IGNORE INTO readings VALUES (?,?,?,?,?,?,?,0)"
+_PUT_ENTRY = "INSERT OR REPLACE INTO entries VALUES (?,?,?,?,?,?,?,?,?)"
+_PUT_FORECAST = "INSERT OR IGNORE INTO forecasts VALUES (?,?,?,?,?)"
+_PUT_ALERT = "INSERT OR IGNORE INTO alerts VALUES (?,?,?,?)"
+_REACH = "INSERT INTO positions VALUES (?,?,?) ON CONFLICT DO UPDATE SET next=max(next, excluded.next)"
 _ENTRY_COLUMNS = "id, person, kind, time_ms, revision, deleted, data, recorded_ms, actor"
 
 
@@ -101,38 +110,24 @@ class SqliteSeries:
         await self._write(lambda: self.apply_now(changes, position))
 
     def apply_now(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
-        """As `apply`, in the calling thread."""
+        """As `apply`, in the calling thread. One statement for all rows of a kind; within a kind they keep their order."""
+        rows: dict[str, list[Any]] = {sql: [] for sql in (_PUT_READING, _PUT_ENTRY, _PUT_FORECAST, _PUT_ALERT)}
+        for change in changes:
+            match change:
+                case PutReading(person, r, recorded_ms):
+                    row: Any = (person, r.time_ms, r.source, r.id, r.glucose_mgdl, r.trend, recorded_ms)
+                    rows[_PUT_READING].append(row)
+                case PutEntry(version):
+                    rows[_PUT_ENTRY].append((*version[:6], _json(data_of(version)), *version[7:]))
+                case PutForecast():
+                    rows[_PUT_FORECAST].append(change)
+                case PutAlert(person, key, at_ms, body):
+                    rows[_PUT_ALERT].append((person, at_ms, key, body))
         with self._db:
-            for change in changes:
-                self._put(change)
-            self._db.executemany(
-                "INSERT INTO positions VALUES (?,?,?) ON CONFLICT DO UPDATE SET next=max(next, excluded.next)",
-                [(topic, part, head) for (topic, part), head in position.items()],
-            )
-
-    def _put(self, change: Change) -> None:
-        match change:
-            case PutReading(person, reading, recorded_ms):
-                self._put_reading(person, reading, recorded_ms)
-            case PutEntry(version):
-                row = (*version[:6], _json(data_of(version)), *version[7:])
-                self._db.execute("INSERT OR REPLACE INTO entries VALUES (?,?,?,?,?,?,?,?,?)", row)
-            case PutForecast(person, time_ms, based_on, pos, body):
-                self._db.execute(
-                    "INSERT OR IGNORE INTO forecasts VALUES (?,?,?,?,?)", (person, time_ms, based_on, pos, body)
-                )
-            case PutAlert(person, key, at_ms, body):
-                self._db.execute("INSERT OR IGNORE INTO alerts VALUES (?,?,?,?)", (person, at_ms, key, body))
-
-    def _put_reading(self, person: str, reading: Reading, recorded_ms: int) -> None:
-        row = (person, reading.time_ms, reading.source, reading.id, reading.glucose_mgdl, reading.trend, recorded_ms)
-        self._db.execute("INSERT OR IGNORE INTO readings VALUES (?,?,?,?,?,?,?,0)", row)
-        if self._db.changes():
-            second = reading.time_ms // 1000 * 1000
-            self._db.execute(
-                "UPDATE readings SET replaced=1 WHERE person=? AND time_ms BETWEEN ? AND ? AND source=? AND id<>?",
-                (person, second, second + 999, reading.source, reading.id),
-            )
+            for sql, bindings in rows.items():
+                if bindings:
+                    self._db.executemany(sql, bindings)
+            self._db.executemany(_REACH, [(topic, part, head) for (topic, part), head in position.items()])
 
     # -- what readers need -------------------------------------------------------------------------
 
@@ -184,18 +179,18 @@ class SqliteSeries:
 
     async def digest(self) -> list[DigestRow]:
         """See `Series.digest`."""
-        days: dict[tuple[str, str, str], list[list[Any]]] = defaultdict(list)
+        days: dict[tuple[str, str, str], list[bytes]] = defaultdict(list)
         for person, *row in await self._read(
             "SELECT person, time_ms, glucose, trend, source, id FROM readings WHERE replaced=0"
         ):
-            days[person, day_of(row[0]), "readings"].append(reading_row(Reading._make(row)))
+            days[person, day_of(row[0]), "readings"].append(reading_line(Reading._make(row)))
         for row in await self._read(f"SELECT {_ENTRY_COLUMNS} FROM entries"):
             entry = _entry(row)
-            days[entry.person, day_of(entry.time_ms), "entries"].append(entry_row(entry))
+            days[entry.person, day_of(entry.time_ms), "entries"].append(entry_line(entry))
         for person, time_ms, body in await self._read("SELECT person, time_ms, body FROM forecasts"):
-            days[person, day_of(time_ms), "forecasts"].append(forecast_row(body))
+            days[person, day_of(time_ms), "forecasts"].append(forecast_line(body))
         for person, at_ms, key, body in await self._read("SELECT person, at_ms, key, body FROM alerts"):
-            days[person, day_of(at_ms), "alerts"].append(alert_row(at_ms, key, body))
+            days[person, day_of(at_ms), "alerts"].append(alert_line(at_ms, key, body))
         order = sorted(days, key=lambda at: (at[0], at[1], KINDS.index(at[2])))
         return [DigestRow(*at, *fingerprint(days[at])) for at in order]
 

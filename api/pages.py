@@ -140,7 +140,7 @@ async def _by_code(request: web.Request, code: str) -> web.StreamResponse:
     if left <= 0:
         raise web.HTTPFound("/login?used=1")  # used already, or of an earlier start: the page says so
     where.login_codes[code] = left - 1
-    token, event = issue("owner", "this browser", where.clock.now_ms())
+    token, event = issue("owner", _browser(request.headers.get("User-Agent", "")), where.clock.now_ms())
     await append_events(where.log, JOURNAL, [event])
     await where.catalog.caught_up()
     # Strict cookies are not sent along a redirect that another site began, and a click on a terminal's link is none: a page of our own leads on.
@@ -149,6 +149,26 @@ async def _by_code(request: web.Request, code: str) -> web.StreamResponse:
     )
     _set_cookie(response, where, token)
     return response
+
+
+# In this order: Edge and Opera call themselves Chrome too, and Chrome calls itself Safari.
+_BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("FxiOS", "Firefox"), ("Chrome", "Chrome"), ("CriOS", "Chrome"),
+             ("Safari", "Safari"))  # fmt: skip
+_SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS", "Mac"),
+    ("Linux", "Linux"),
+)
+
+
+def _browser(agent: str) -> str:
+    """What people would call the browser that signs in, so that "logged by" tells two of them apart."""
+    browser = next((name for word, name in _BROWSERS if word in agent), "a browser")
+    system = next((name for word, name in _SYSTEMS if word in agent), "")
+    return f"{browser} on {system}" if system else browser
 
 
 async def _login(request: web.Request) -> web.Response:

@@ -543,3 +543,26 @@ async def test_a_record_of_a_newer_release_pauses_everything_that_reads_it(iv3: 
     status, said = await iv3.ask("GET", "/readyz")
     assert status == 503
     assert "upgrade this worker" in json.dumps(said)
+
+
+@pytest.mark.parametrize(
+    ("agent", "name"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
+        (
+            "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Mobile Safari/537.36",
+            "Chrome on Android",
+        ),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605 Version/18.0 Mobile Safari/604.1",
+            "Safari on iPhone",
+        ),
+        ("curl/8.0", "a browser"),
+    ],
+)
+async def test_who_signed_in_by_the_link_is_called_by_the_browser(iv3: Served, agent: str, name: str) -> None:
+    iv3.where.login_codes["one"] = 1
+    async with iv3.http.get(iv3.url + "/login?code=one", headers={"User-Agent": agent}) as reply:
+        assert reply.status == 200
+    issued = [event.data for event, _ in iv3.where.catalog.store.tokens()]
+    assert name in {data.name for data in issued}  # type: ignore[attr-defined]

@@ -204,3 +204,51 @@ def test_a_test_alarm_says_whether_it_was_accepted(tmp_path: Path, outside: Outs
     (tmp_path / "config.yaml").write_text("")
     done = iv3(tmp_path, "test-alarm")
     assert (done.returncode, "ALARMS ARE OFF" in done.stderr) == (2, True)
+
+
+def test_a_fake_dexcom_can_be_had_on_its_own_and_lists_its_faults(tmp_path: Path) -> None:
+    listed = iv3(tmp_path, "simulate", "--fault", "help")
+    assert (listed.returncode, "expired-session" in listed.stdout) == (0, True)
+    wrong = iv3(tmp_path, "simulate", "--fault", "expired-sesion")
+    assert (wrong.returncode, "did you mean expired-session?" in wrong.stderr) == (2, True)
+    command = [sys.executable, "-P", "-m", "iv3", "simulate", "--port", "0", "--fault", "1-minute"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(2)]
+        url = said[1].rsplit("url: ", 1)[1].strip().rstrip("}")
+        (tmp_path / "config.yaml").write_text(
+            f"dexcom: {{account: demo, password: demo, url: '{url}'}}\napi: {{port: 0}}\n"
+        )
+        assert findings(tmp_path, 1)["dexcom-empty"] is True
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 81, "two\nlines"])
+def test_a_token_needs_a_name_that_people_can_read(tmp_path: Path, name: str) -> None:
+    from streams.logs.sqlite import SqliteLog
+
+    SqliteLog(tmp_path / "data" / "log.db").close_now()
+    done = iv3(tmp_path, "token", "new", "--role", "reader", "--name", name)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert "--name" in done.stderr
+
+
+def test_init_asks_a_password_the_zone_and_the_test_alarm_and_a_slip_names_the_question(
+    tmp_path: Path, outside: Outside
+) -> None:
+    outer = {"IV3_DEXCOM__URL": outside.share.url, "IV3_NTFY__SERVER": outside.phone.url}
+    for slip in (("mmol/L", "stones"), ("ous", "eu"), ("2014", "1500"), ("\n24\n", "\nmany\n")):
+        done = iv3(tmp_path, "init", given=ANSWERS.replace(*slip), **outer)
+        assert (done.returncode, "Nothing was written" in done.stderr) == (2, True), slip
+        assert not (tmp_path / "config.yaml").exists()
+    not_heard = ANSWERS.removesuffix("y\ny\n") + "y\nn\ny\nn\nn\n"
+    done = iv3(tmp_path, "init", given=not_heard, **outer)
+    assert done.returncode == 0, done.stderr
+    assert "ALARMS ARE NOT TRIED OUT" in done.stdout
+    assert len(outside.phone.received) == 2, "sent again, as long as nobody heard it"
+
+
+def test_the_version_can_be_asked(tmp_path: Path) -> None:
+    done = iv3(tmp_path, "--version")
+    assert (done.returncode, done.stdout.startswith("iv3 ")) == (0, True)

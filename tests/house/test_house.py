@@ -155,6 +155,19 @@ def test_every_verb_is_documented() -> None:
     assert not [verb for verb in verbs if f"`iv3 {verb}" not in text]
 
 
+def test_every_document_that_is_named_exists() -> None:
+    named: set[str] = set()
+    for path in [
+        *modules(),
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        ROOT / "Taskfile.yaml",
+        ROOT / "pyproject.toml",
+    ]:
+        named |= set(re.findall(r"docs/[a-z0-9/_-]+\.(?:md|png)", path.read_text(encoding="utf-8")))
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
 @pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX", "HACK"])
 def test_nothing_is_left_for_later_in_the_code(word: str) -> None:
     assert not [str(p.relative_to(ROOT)) for p in modules() if re.search(rf"\b{word}\b", p.read_text())]

@@ -6,12 +6,14 @@ from typing import Any, ClassVar
 
 import pytest
 
+from streams.app import make_app
 from streams.clock import SystemClock
 from streams.errors import Permanent, Transient
 from streams.logs.sqlite import SqliteLog
 from streams.ports import Record
 from streams.role import Role
 from streams.topics import JOURNAL, partition_of
+from streams.transport.sqlite import LOGS
 from tests.running import app_maker, caught_up, running, until
 
 P = partition_of("me")
@@ -165,3 +167,54 @@ async def test_a_record_from_a_newer_release_pauses_the_role_before_it(log: Sqli
         assert role.lag() == 1
     assert role.progress.dead_letters == 0
     assert log.committed("collector").get((JOURNAL, P), 0) == 0
+
+
+async def test_what_was_acknowledged_is_committed_once_more_when_partitions_are_revoked(log: SqliteLog) -> None:
+    """A rebalance right after a record: waiting for the next commit interval would hand it to the next owner again."""
+    LOGS["slow-commits"] = log
+    app = lambda group: make_app(  # noqa: E731 - one line says it
+        group, "iv3sqlite://slow-commits", data_folder=str(log.path.parent), broker_commit_interval=3600.0
+    )
+    role = Collector(log, app)
+    async with running(role):
+        await feed(log, 7)
+        await caught_up([role])
+        assert log.committed("collector").get((JOURNAL, P), 0) == 0
+        await role.app.consumer.on_partitions_revoked(set(role.app.consumer.assignment()))
+        assert log.committed("collector")[JOURNAL, P] == 7
+
+
+async def test_an_acknowledgement_from_before_a_rebalance_commits_nothing(log: SqliteLog) -> None:
+    role = Collector(log, app_maker(log))
+    held: list[object] = []
+    release = asyncio.Event()
+
+    async def hold(record: Record) -> None:
+        role.seen.append(record.offset)
+        if record.offset == 2 and not release.is_set():
+            held.append(record)
+            await release.wait()
+
+    role.handle = hold  # type: ignore[method-assign]
+    async with running(role):
+        await feed(log, 5)
+        await until(lambda: bool(held))
+        consumer = role.app.consumer
+        stale = next(m for m in consumer._unacked_messages if m.offset == 2)
+        role.app.consumer_generation_id += 1
+        assert consumer.ack(stale) is False
+        assert (JOURNAL, P) not in {(tp.topic, tp.partition) for tp in consumer._acked if 2 in consumer._acked[tp]}
+        release.set()
+
+
+async def test_a_flush_waits_for_what_was_put_before_it_under_load(log: SqliteLog) -> None:
+    role = Collector(log, app_maker(log))
+    async with running(role):
+        producer = role.app.producer
+        answers = [await producer.send(JOURNAL, b"me", b"%d" % n, None, None, None) for n in range(500)]
+        await producer.flush()
+        assert all(answer.done() for answer in answers)
+        offsets = [answer.result().offset for answer in answers]
+        assert offsets == list(range(500))
+        await caught_up([role])
+    assert role.seen == list(range(500))

@@ -4,12 +4,14 @@ import asyncio
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
+from api.tokens import issue
 from processors.forecasting import VERSION
 from schemas.bookkeeping import SnapshotTaken
 from schemas.envelope import Event, decode, make
@@ -22,6 +24,7 @@ from streams.forecaster import Forecaster
 from streams.house import House
 from streams.logs.sqlite import SqliteLog
 from streams.logs.writer import Run
+from streams.notifier import AlarmNotifier
 from streams.ports import Partition, Record, append_events
 from streams.role import Role
 from streams.snapshots import EVERY
@@ -212,6 +215,54 @@ async def test_garbage_in_the_journal_becomes_one_dead_letter_a_role_and_stays_s
         await play(log, clock, again, 10, 2)
     assert len(await everything(log, FORECASTS)) == 12
     assert len([r for n in range(12) for r in await everything(log, DEAD_LETTERS, n)]) == 2
+
+
+async def test_garbage_among_the_alerts_silences_nobody(log: SqliteLog) -> None:
+    """Alerter and notifier read them too; before a start and while they run."""
+    clock = SetClock(T0)
+    await log.append(ALERTS, "me", [b"{no event"])
+    alerter = Alerter(log, clock, app_maker(log), has_source=False)
+    async with running(alerter):
+        await append_events(log, JOURNAL, [reading(0, 60)])
+        await caught_up([alerter])
+        await log.append(ALERTS, "me", [b"{no event either"])
+        await append_events(log, JOURNAL, [reading(1, 50)])
+        await caught_up([alerter])
+        assert alerter.progress.restarts == 0
+    again = AlarmNotifier(log, clock, app_maker(log), [])
+    async with running(again):
+        assert {episode.kind for box in again.outboxes.values() for episode in box.episodes.open.values()} == {
+            "urgent_low"
+        }
+    assert again.progress.restarts == 0
+    letters = [decode(r.value).data for n in range(12) for r in await everything(log, DEAD_LETTERS, n)]
+    assert Counter(letter.role for letter in letters) == {"alerter": 2, "notifier": 2}  # type: ignore[attr-defined]
+
+
+async def test_a_role_that_folds_what_only_a_newer_release_knows_says_so_and_still_stops(log: SqliteLog) -> None:
+    await log.append(JOURNAL, "me", [b'{"type":"iv3.potion.v1","id":"x"}'])
+    await log.submit(Run([("INSERT INTO commits VALUES ('forecaster', ?, ?, 1)", (JOURNAL, P))]))
+    role = Forecaster(log, SetClock(T0), app_maker(log))
+    stopping = asyncio.Event()
+    task = asyncio.ensure_future(role.supervise(stopping))
+    await until(lambda: "upgrade this worker" in role.progress.paused)
+    assert role.state == "folding"
+    stopping.set()
+    async with asyncio.timeout(5):
+        await task
+
+
+async def test_a_token_is_a_fact_of_nobody_and_nobody_is_told_of_troubles(log: SqliteLog) -> None:
+    clock = SetClock(T0)
+    alerter = Alerter(log, clock, app_maker(log), has_source=False, troubles=lambda: ["the disk is nearly full"])
+    async with running(alerter):
+        _, event = issue("owner", "a test", T0)
+        await append_events(log, JOURNAL, [event])
+        await append_events(log, JOURNAL, [reading(0, 120)])
+        await caught_up([alerter])
+        await alerter._tick()
+    told = [decode(r.value) for n in range(12) for r in await everything(log, ALERTS, n)]
+    assert [(event.subject, event.data.events[0].kind) for event in told] == [("me", "system")]  # type: ignore[attr-defined]
 
 
 # -- assignment ------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from schemas.facts import (
     GlucoseRead,
     Insulin,
     InsulinTaken,
+    Limits,
     ProfileChanged,
     SourceStateChanged,
 )
@@ -373,6 +374,71 @@ def test_no_long_acting_logged_is_told_hourly_until_one_is_logged_even_back_date
     night.fact(EntryDeleted(entry_id="late", revision=2))
     night.tick(205)
     assert night.heard()[-1][:2] == ("no_long_acting", "opened")
+
+
+def test_a_long_acting_alarm_whose_dose_is_gone_ends_without_claiming_that_one_was_logged() -> None:
+    night = Night()
+    a_profile(night)
+    a_source(night)
+    night.fact(InsulinTaken(units=18, insulin="Tresiba"), at=T0 - 27 * 60 * MIN, name="dose")
+    night.tick(1)
+    assert night.rings("no_long_acting") == [1]
+    night.fact(EntryDeleted(entry_id="dose", revision=2), now=T0 + 2 * MIN)
+    assert [(e.change, e.quiet) for e in night.said] == [("opened", False), ("resolved", True)]
+
+
+def test_the_last_long_acting_dose_is_remembered_however_long_ago_it_was() -> None:
+    night = Night()
+    a_profile(night)
+    a_source(night)
+    night.fact(InsulinTaken(units=18, insulin="Tresiba"), at=T0 - 20 * 24 * 60 * MIN, name="dose")
+    for n in range(5):
+        night.fact(InsulinTaken(units=2, insulin="Humalog"), name=f"rapid{n}")
+    night.tick(1)
+    assert night.rings("no_long_acting") == [1]
+
+
+def test_an_acknowledged_urgent_low_that_stays_a_low_rings_again_though_it_is_urgent_no_more() -> None:
+    night = Night(foresees=False)
+    night.read(52, 0)
+    night.fact(AlertAcknowledged(episode=night.said[0].episode), now=T0 + MIN)
+    for minutes in range(5, 65, 5):
+        night.read(60, minutes)
+        night.ticks(minutes, minutes + 4.9)
+    assert night.rings("urgent_low") == pytest.approx([0, 31, 41, 51, 61], abs=0.3)
+
+
+def test_before_the_source_has_answered_time_alone_rings_nothing_for_five_minutes_at_most() -> None:
+    night = Night(started=T0 - 60 * MIN, foresees=False)
+    a_source(night)
+    night.read(60, 0)
+    night.started = T0 + 9 * 60 * MIN  # a restart in the morning, before the first poll
+    night.now = night.started
+    night.ticks(9 * 60, 9 * 60 + 4.9)
+    assert len(night.said) == 1
+    night.ticks(9 * 60 + 5, 9 * 60 + 6)
+    assert {e.kind for e in night.said[1:]} == {"low", "stale"}
+
+
+def test_while_readings_wait_to_be_evaluated_nothing_is_called_stale() -> None:
+    night = Night()
+    a_source(night)
+    night.read(120, 0)
+    behind = Runtime(T0 - MIN, 60 * MIN, troubles=("alarms are running late",), behind=True)
+    said = decide(night.watch, night.episodes, night.watch.tick_place(T0 + 60 * MIN), T0 + 60 * MIN, behind)
+    assert said is not None
+    assert [event.kind for event in said.events] == ["system"]
+
+
+def test_an_old_profile_that_comes_again_moves_no_limit() -> None:
+    night = Night(foresees=False)
+    night.fact(ProfileChanged(limits=Limits(low_mgdl=90)), name="old")
+    old = night.inputs[-1][1]
+    night.fact(ProfileChanged(limits=Limits(low_mgdl=70)), now=T0 + MIN)
+    night.offset += 1
+    night._input(("fact", old, night.offset, T0 + 2 * MIN))
+    night.read(80, 3)
+    assert night.said == []
 
 
 def test_without_a_long_acting_dose_on_record_nobody_is_told_anything() -> None:

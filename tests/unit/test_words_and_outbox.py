@@ -35,11 +35,19 @@ def event(kind: str, change: str = "opened", step: int = 1, **more: Any) -> Aler
     return AlertEvent.model_validate(fields | more)
 
 
-@pytest.mark.parametrize(("kind", "step", "unit"), list(itertools.product(KINDS, (1, 2, 5), ("mmol/L", "mg/dL"))))
-def test_no_sentence_orders_anybody_to_act_or_says_that_something_was_missed(kind: str, step: int, unit: str) -> None:
-    ring = event(kind, step=step, unit=unit)
+@pytest.mark.parametrize(
+    ("kind", "step", "unit", "by", "limit", "bare"),
+    list(itertools.product(KINDS, (1, 2, 5), ("mmol/L", "mg/dL"), ("", "Dad"), (None, 55.0, 70.0), (False, True))),
+)
+def test_no_sentence_orders_anybody_to_act_or_says_that_something_was_missed(
+    kind: str, step: int, unit: str, by: str, limit: float | None, *, bare: bool
+) -> None:
+    ring = event(kind, step=step, unit=unit, by=by)
     over = event(kind, change="resolved", unit=unit)
+    known = Evidence(reason="Dexcom: no data", insulin="Tresiba") if bare else ring.evidence
+    ring = ring.model_copy(update={"evidence": known.model_copy(update={"limit_mgdl": limit})})
     for text in (
+        words.page_body(ring, T0 - 600_000, 50.0, T0),
         words.title(ring),
         words.body(ring, T0),
         words.clear_title(over),
@@ -49,6 +57,19 @@ def test_no_sentence_orders_anybody_to_act_or_says_that_something_was_missed(kin
         assert text
         assert "None" not in text
     assert "%" not in words.body(ring, T0)
+
+
+def test_a_reminder_never_says_that_nobody_answered_when_somebody_had() -> None:
+    assert "nobody has answered" in words.body(event("low", "escalated", 2), T0)
+    answered = words.body(event("low", "escalated", 2, by="Dad"), T0)
+    assert ("Dad answered before" in answered, "nobody" in answered) == (True, False)
+
+
+def test_an_urgent_low_is_called_urgent_only_while_it_is() -> None:
+    rising = event("urgent_low", "escalated", 3)
+    rising = rising.model_copy(update={"evidence": rising.evidence.model_copy(update={"limit_mgdl": 55.0})})
+    assert words.title(rising) == "Maya: Still low 3.4 ↓"
+    assert "urgent limit" not in words.body(rising, T0)
 
 
 def test_a_message_says_how_old_what_it_knows_is_at_the_moment_of_sending() -> None:

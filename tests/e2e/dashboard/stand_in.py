@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import json
 import math
+import re
 import sys
 import threading
 import time
@@ -20,6 +21,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
+
+from api.app import operations
+from api.openapi import document
 
 Json = dict[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -59,6 +63,11 @@ class Scene:
     unit: str = "mmol/L"
     name: str = "Maya"
     bad_parts: tuple[str, ...] = ()
+    missing_parts: tuple[str, ...] = ()
+    zone: str | None = "Europe/Berlin"
+    reading_source: str = "dexcom-share"
+    unknown_doses: int = 0
+    extra: tuple[tuple[float, Json], ...] = ()  # more entries: hours ago, and their fields
 
 
 def _alert(kind: str, title: str, text: str, told: str, opened_min: int, choices: list[int], **more: Any) -> Json:
@@ -73,6 +82,9 @@ def _alert(kind: str, title: str, text: str, told: str, opened_min: int, choices
         "told": told,
         "acknowledged_min": None,
         "acknowledged_by": None,
+        "again_min": None,  # when it rings again, minutes from now
+        "lowest_mgdl": None,
+        "treatable": kind in ("low", "urgent_low", "predicted_low"),
         "snooze_choices_min": choices,
         **more,
     }
@@ -81,18 +93,22 @@ def _alert(kind: str, title: str, text: str, told: str, opened_min: int, choices
 LOW = _alert(
     "low",
     "Low 3.3 ↓↓",
-    "Below 3.9 since 20:55, lowest 3.3.",
-    "Told Maya 20:56. Dad at 21:11 unless someone answers.",
+    "Below 3.9 at 20:55, lowest 3.3; last reading 1 min ago.",
+    "Told at 20:56.",
     12,
     [15, 30],
+    lowest_mgdl=59,
+    again_min=4,
 )
 URGENT = _alert(
     "urgent_low",
-    "Urgent low 2.8 →",
-    "Below 3.1. Low since 07:20.",
-    "Told Maya 07:41, Dad 07:46. Mum at 07:51 unless someone answers.",
+    "URGENT LOW 2.8 →",
+    "Below 3.1 at 07:20, lowest 2.8; last reading 1 min ago.",
+    "Told at 07:41.",
     26,
     [10, 20, 30],
+    lowest_mgdl=50,
+    again_min=5,
 )
 FALLING = (121, 114, 105, 95, 83, 75, 59)
 UNDELIVERABLE = "ALARMS ARE NOT GETTING OUT. ntfy refused (403) since 21:05. Sent by email instead."
@@ -113,9 +129,10 @@ SCENES: dict[str, Scene] = {
                 "predicted_low",
                 "Low predicted, now 4.2 →",
                 "About 1 in 3 chance below 3.9 within 30 min; last reading 2 min ago.",
-                "Told Maya 19:40.",
+                "Told at 19:40.",
                 2,
                 [15, 30],
+                again_min=13,
             ),
         ),
     ),
@@ -128,10 +145,11 @@ SCENES: dict[str, Scene] = {
             _alert(
                 "stale",
                 "No data since 20:00",
-                "Rings again at 20:30, then every hour until readings return.",
-                "Told Maya 20:16.",
+                "Last known 5.3 → 23 min ago, nothing since (Dexcom: no data). Check by finger-stick.",
+                "Told at 20:16.",
                 8,
                 [30, 60],
+                again_min=7,
             ),
         ),
     ),
@@ -146,10 +164,11 @@ SCENES: dict[str, Scene] = {
                 "stale",
                 "Lost while low",
                 "Last known 3.3 ↓↓ 11 min ago, nothing since (Dexcom: no data). Check by finger-stick.",
-                "Told Maya 21:16, Dad at 21:21 unless someone answers.",
+                "Told at 21:16.",
                 1,
                 [10, 20],
                 priority=5,
+                again_min=4,
             ),
         ),
     ),
@@ -190,7 +209,7 @@ SCENES: dict[str, Scene] = {
                 **LOW,
                 "acknowledged_min": 1,
                 "acknowledged_by": "Dad",
-                "told": "Rings again at 21:21 if still low.",
+                "again_min": 14,
                 "snooze_choices_min": [],
             },
         ),
@@ -202,7 +221,7 @@ SCENES: dict[str, Scene] = {
         chance=(0.95, 0.9, 0.0),
         alerts=(
             URGENT,
-            _alert("system", "Backup is 3 days old", "The disk for backups is not there.", "Told Maya 06:00.", 100, []),
+            _alert("system", "iv3 needs attention", "The disk for backups is not there.", "Told at 06:00.", 100, []),
         ),
     ),
     "due-now": Scene(at="22:02", insulins=(HUMALOG, {**TRESIBA, "every_h": 24}), long_hours=24.1),
@@ -216,14 +235,35 @@ SCENES: dict[str, Scene] = {
                 "no_long_acting",
                 "No Tresiba logged for 26 h",
                 "It may have been given and not logged: check before a second one.",
-                "Told Maya 00:00. Again at 01:00.",
+                "Told at 00:00.",
                 20,
                 [30, 60],
+                again_min=40,
             ),
         ),
     ),
     "no-insulins": Scene(insulins=()),
     "mgdl": Scene(unit="mg/dL"),
+    "uploads": Scene(
+        source={"name": "", "state": "none"}, reading_source="upload/xDrip", missing_parts=("Notifier", "Archive")
+    ),
+    "uploads-stale": Scene(
+        at="21:02", age_min=26, source={"name": "", "state": "none"}, reading_source="upload/xDrip", zone=None
+    ),
+    "refused": Scene(
+        source={"state": "refused", "reason": "the account or the password is wrong; the next try is at 12:00"},
+        bad_parts=("Notifier",),
+    ),
+    "busy": Scene(
+        extra=(
+            *((0.5 + n / 10, {"kind": "insulin", "insulin": "Humalog", "units": 2.0 + n}) for n in range(7)),
+            (4.0, {"kind": "insulin", "insulin": "Tresiba", "units": 20.0}),
+            (4.0, {"kind": "insulin", "insulin": "Tresiba", "units": 18.0}),
+            (6.0, {"kind": "insulin", "insulin": "Novorapid", "units": 3.0}),
+        ),
+        unknown_doses=1,
+    ),
+    "after-midnight": Scene(at="00:20", tail=(112, 110, 108, 107, 105, 104)),
 }
 
 
@@ -278,6 +318,7 @@ class StandIn:
         self.hello = True  # False: the stream opens and says nothing
         self.alive = True  # False: every connection is cut
         self.signed_in = True
+        self.role = "owner"
         self.refuse: tuple[int, Json] | None = None  # the answer to the next POST of an entry
         self.fail_posts = False
         self.posts.clear()
@@ -325,7 +366,7 @@ class StandIn:
         delta = None if gap or prev is None else round(mgdl) - prev["glucose_mgdl"]
         rate = None if delta is None else delta / 5
         trend = None if rate is None else next((name for over, name in TRENDS if rate >= over), "DoubleDown")
-        return {**_both(ms), **_glucose(mgdl), "trend": trend, "delta_mgdl": delta, "source": "dexcom-share"}
+        return {**_both(ms), **_glucose(mgdl), "trend": trend, "delta_mgdl": delta, "source": self.scene.reading_source}
 
     def _history(self) -> list[Json]:
         scene, end = self.scene, self._start - self.scene.age_min * MIN
@@ -362,6 +403,7 @@ class StandIn:
             (1.9, {"kind": "fingerstick", **_glucose(140)}),
             (1.5, {"kind": "exercise", "minutes": 40, "intensity": "moderate"}),
             (1.2, {"kind": "carbs", "grams": 5, "deleted": True, "revision": 2}),
+            *self.scene.extra,
         ]
         return [self._entry(f"e{i}", t - ago * HOUR, fields) for i, (ago, fields) in enumerate(plan)]
 
@@ -374,6 +416,8 @@ class StandIn:
         acked = x.pop("acknowledged_min")
         x["opened_ms"] = round(self._start - x.pop("opened_min") * MIN)
         x["acknowledged_ms"] = None if acked is None else round(self._start - acked * MIN)
+        again = x.pop("again_min")
+        x["rings_again_ms"] = None if again is None else round(self._start + again * MIN)
         x["snoozed_until_ms"] = None
         return x
 
@@ -414,7 +458,15 @@ class StandIn:
             out.append({"from": r[-1]["time"], "from_ms": r[-1]["time_ms"], "to": None, "to_ms": None, "open": True})
         return out
 
-    def _now(self) -> Json:
+    def _said(self, alerts: list[Json], unit: str | None) -> list[Json]:
+        """The alerts with their texts in the unit that was asked for, as the server composes them."""
+        if (unit or self.scene.unit) == "mmol/L":
+            return alerts
+        number = re.compile(r"\b\d+\.\d\b")
+        in_mgdl = lambda m: str(round(float(m.group()) * FACTOR))  # noqa: E731 - a line is enough
+        return [{**a, **{k: number.sub(in_mgdl, a[k]) for k in ("title", "text")}} for a in alerts]
+
+    def _now(self, unit: str | None = None) -> Json:
         scene, t = self.scene, self.now()
         last = self.readings[-1] if self.readings else None
         reading = (
@@ -449,7 +501,9 @@ class StandIn:
             "person": "me",
             "name": scene.name,
             "unit": scene.unit,
-            "zone": "Europe/Berlin",
+            "zone": scene.zone,
+            "caller": {"role": self.role, "name": "this browser"},
+            "unknown_doses": scene.unknown_doses,
             "limits": LIMITS,
             "reading": reading,
             "forecast": forecast,
@@ -458,11 +512,16 @@ class StandIn:
             "iob_last_ms": dose,
             "cob_grams": None if carbs is None else 0,
             "cob_last_ms": carbs,
-            "alerts": self.alerts,
+            "alerts": self._said(self.alerts, unit),
             "source": source,
             "insulins": list(scene.insulins),
             "bars": [{"kind": k, "text": x} for k, x in scene.bars],
-            "health": [{"key": k, "ok": k not in scene.bad_parts, "value": v, "detail": d} for k, v, d in parts],
+            "health": [
+                {"key": k, "ok": False, "value": "not set up", "detail": d, "missing": True}
+                if k in scene.missing_parts
+                else {"key": k, "ok": k not in scene.bad_parts, "value": v, "detail": d, "missing": False}
+                for k, v, d in parts
+            ],
         }
 
     # -- HTTP ----
@@ -475,6 +534,9 @@ class StandIn:
                 web.get("/", self._file),
                 web.get("/login", self._file),
                 web.post("/login", self._login),
+                web.post("/logout", self._logout),
+                web.get("/docs", self._file),
+                web.get("/openapi.json", self._openapi),
                 web.get("/static/{path:.+}", self._file),
                 web.get("/v1/stream", self._stream),
                 web.get("/v1/now", self._get_now),
@@ -490,8 +552,10 @@ class StandIn:
                 web.get("/v1/gaps", self._get_gaps),
                 web.post("/v1/alerts/{id}/ack", self._ack),
                 web.post("/v1/snoozes", self._snooze),
+                web.delete("/v1/snoozes/{kind}", self._lift),
             ]
         )
+        app.on_response_prepare.append(self._mark)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
 
         async def start() -> None:
@@ -517,6 +581,10 @@ class StandIn:
 
         return guard
 
+    async def _mark(self, _request: web.Request, response: web.StreamResponse) -> None:
+        if self.scene.demo:
+            response.headers["X-IV3-Demo"] = "1"
+
     @staticmethod
     def _list(items: list[Json], cursor: str | None = None) -> web.Response:
         return web.json_response({"items": items, "next_cursor": cursor})
@@ -528,7 +596,9 @@ class StandIn:
         )
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
-        name = {"/": "index.html", "/login": "login.html"}.get(request.path) or request.match_info["path"]
+        name = {"/": "index.html", "/login": "login.html", "/docs": "docs.html"}.get(
+            request.path
+        ) or request.match_info["path"]
         path = (STATIC / name).resolve()
         if STATIC not in path.parents or not path.is_file():
             return self._problem(404, detail="no such file")
@@ -544,6 +614,14 @@ class StandIn:
         answer = web.Response(status=204)
         answer.set_cookie("iv3", "x", httponly=True, samesite="Strict")
         return answer
+
+    async def _logout(self, request: web.Request) -> web.StreamResponse:
+        self.posts.append(("POST", request.path, {}, None))
+        self.signed_in = False
+        return web.Response(status=204)
+
+    async def _openapi(self, _request: web.Request) -> web.StreamResponse:
+        return web.json_response(document(operations(), title="iv3", version="0.1"))
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
@@ -570,8 +648,8 @@ class StandIn:
             self._streams.discard(queue)
         return response
 
-    async def _get_now(self, _request: web.Request) -> web.StreamResponse:
-        return web.json_response(self._now(), headers={"Cache-Control": "no-store"})
+    async def _get_now(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(self._now(request.query.get("unit")), headers={"Cache-Control": "no-store"})
 
     async def _get_readings(self, request: web.Request) -> web.StreamResponse:
         low, high = int(request.query["from"]), int(request.query["to"])
@@ -582,7 +660,7 @@ class StandIn:
         low, high, gone = int(request.query["from"]), int(request.query["to"]), request.query.get("deleted") == "1"
         return self._list([e for e in self.entries if low <= e["time_ms"] < high and (gone or not e["deleted"])])
 
-    async def _get_alerts(self, _request: web.Request) -> web.StreamResponse:
+    async def _get_alerts(self, request: web.Request) -> web.StreamResponse:
         past = {
             **self._episode({**LOW, "opened_min": 860}),
             "id": "ep-old",
@@ -590,7 +668,8 @@ class StandIn:
             "acknowledged_ms": round(self._start - 855 * MIN),
             "acknowledged_by": "Dad",
         }
-        return self._list([*self.alerts, *([] if self.scene.empty else [past])])
+        known = [*self.alerts, *([] if self.scene.empty else [past])]
+        return self._list(self._said(known, request.query.get("unit")))
 
     async def _get_gaps(self, _request: web.Request) -> web.StreamResponse:
         return self._list(self._gaps())
@@ -655,6 +734,13 @@ class StandIn:
             if a["kind"] == body["kind"]:
                 a.update(snoozed_until_ms=round(self.now() + body["minutes"] * MIN))
         return web.json_response({"id": "x"}, status=202)
+
+    async def _lift(self, request: web.Request) -> web.StreamResponse:
+        self.posts.append(("DELETE", request.path, {}, None))
+        for a in self.alerts:
+            if a["kind"] == request.match_info["kind"]:
+                a.update(snoozed_until_ms=None)
+        return web.json_response({"kind": request.match_info["kind"]}, status=202)
 
 
 if __name__ == "__main__":

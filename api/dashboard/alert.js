@@ -3,7 +3,7 @@ import { $, fill, h, icon, toast } from './dom.js';
 import { call } from './api.js';
 import { hm, now } from './clock.js';
 import { want } from './feed.js';
-import { store } from './store.js';
+import { mayWrite, store } from './store.js';
 
 const KIND = {
   urgent_low: ['urgent', 's-urgent'],
@@ -39,22 +39,32 @@ const acknowledge =
       () => call('POST', `/v1/alerts/${encodeURIComponent(a.id)}/ack`, { body: { treated } }),
       treated ? 'Checking again in 15 min. Nothing was logged.' : 'Acknowledged. Everyone can see it.',
     );
-const TREATABLE = ['urgent_low', 'low', 'predicted_low'];
 const snooze = (a, minutes) => (ev) =>
   act(ev.currentTarget, () => call('POST', '/v1/snoozes', { body: { kind: a.kind, minutes } }), `Snoozed for ${minutes} min.`);
 
+const ringAgain = (a) => (ev) =>
+  act(
+    ev.currentTarget,
+    () => call('DELETE', `/v1/snoozes/${encodeURIComponent(a.kind)}`),
+    'The snooze is lifted. It rings again when it is due.',
+  );
+
+const isSnoozed = (a, t) => Boolean(a.snoozed_until_ms && a.snoozed_until_ms > t);
+/* What became of it, and when it rings again; a snooze holds back whatever is due before its end. */
 function status(a, t) {
-  if (a.snoozed_until_ms && a.snoozed_until_ms > t) return `Snoozed until ${hm(a.snoozed_until_ms)}.`;
-  if (a.acknowledged_ms) return `Acknowledged${a.acknowledged_by ? ` by ${a.acknowledged_by}` : ''} at ${hm(a.acknowledged_ms)}.`;
-  return '';
+  const answered = a.acknowledged_ms && `Acknowledged${a.acknowledged_by ? ` by ${a.acknowledged_by}` : ''} at ${hm(a.acknowledged_ms)}.`,
+    due = a.rings_again_ms && a.rings_again_ms > t && `Rings again at ${hm(a.rings_again_ms)} ${answered ? 'if still so' : 'unless somebody answers'}.`;
+  return [answered, isSnoozed(a, t) ? `Snoozed until ${hm(a.snoozed_until_ms)}.` : due].filter(Boolean).join(' ');
 }
+/* An arrow stays on the line of its number. */
+const bound = (title) => title.replace(/ (?=[↑↗→↘↓])/g, '\u00a0');
 
 function card(a) {
   const t = now(),
     [look, ic] = KIND[a.kind] ?? ['info', 'i-warn'],
     says = status(a, t),
-    quiet = says !== '';
-  const snoozed = a.snoozed_until_ms && a.snoozed_until_ms > t,
+    snoozed = isSnoozed(a, t),
+    quiet = snoozed || Boolean(a.acknowledged_ms),
     choices = snoozed ? [] : (a.snooze_choices_min ?? []);
   const kind = quiet ? 'acked' : a.kind === 'stale' && a.priority >= MOST_URGENT ? 'urgent' : look;
   return h(
@@ -63,11 +73,12 @@ function card(a) {
     h(
       'div',
       {},
-      h('h2', {}, icon(ic), a.title),
+      h('h2', {}, icon(ic), bound(a.title)),
       a.text && h('p', {}, a.text),
-      (a.told || says) && h('p', { class: 'told' }, [says, a.told].filter(Boolean).join(' ')),
+      (a.told || says) && h('p', { class: 'told' }, [a.told, says].filter(Boolean).join(' ')),
     ),
-    (!a.acknowledged_ms || choices.length > 0) &&
+    mayWrite() &&
+      (!a.acknowledged_ms || snoozed || choices.length > 0) &&
       h(
         'div',
         { class: 'buttons' },
@@ -81,7 +92,7 @@ function card(a) {
               icon('i-check'),
               'Acknowledge',
             ),
-            TREATABLE.includes(a.kind) &&
+            a.treatable &&
               h(
                 'button',
                 {
@@ -93,6 +104,17 @@ function card(a) {
                 },
                 'Treated',
               ),
+          ),
+        snoozed &&
+          h(
+            'div',
+            { class: 'acts' },
+            h(
+              'button',
+              { class: 'btn quiet', type: 'button', data: { k: `ring ${a.id}` }, onclick: ringAgain(a) },
+              icon('i-bell'),
+              'Let it ring again',
+            ),
           ),
         choices.length > 0 &&
           h(
@@ -112,7 +134,7 @@ export function alertCards() {
     t = now();
   fill(
     $('#open-alerts'),
-    list.map((a) => [a, status(a, t)]),
+    [list.map((a) => [a, status(a, t)]), mayWrite()],
     () => list.map(card),
   );
   $('#open-alerts').hidden = list.length === 0;

@@ -16,8 +16,9 @@ const LOOK = {
 };
 const open = new Set(); // which trails the reader has opened
 function episodes() {
-  const by = new Map([...store.alerts, ...(store.now?.alerts ?? [])].map((a) => [a.id, { ...a }])),
-    still = new Set((store.now?.alerts ?? []).map((a) => a.id));
+  const by = new Map(store.alerts.map((a) => [a.id, a]));
+  for (const a of store.now?.alerts ?? []) by.set(a.id, { ...by.get(a.id), ...a }); // its trail, and what is so now
+  const still = new Set((store.now?.alerts ?? []).map((a) => a.id));
   return [...by.values()].map((a) => {
     const end = a.resolved_ms ?? null,
       [ic, cls] = LOOK[a.kind] ?? LOOK.system,

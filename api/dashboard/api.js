@@ -1,11 +1,15 @@
 /* One way to talk to the server: JSON, a time limit, and every failure as a Problem with a status (0: no answer). */
+import { hearDemo } from './demo.js';
+
 export class Problem extends Error {
   constructor(status, body = {}) {
     const errors = Array.isArray(body.errors)
       ? body.errors.map((e) => (typeof e === 'string' ? e : (e.detail ?? e.message ?? ''))).filter(Boolean)
       : [];
+    // the detail repeats the first error, so only what it leaves out is added
+    const told = errors.filter((e, i) => !body.detail?.includes(e) && errors.indexOf(e) === i);
     super(
-      [body.detail, ...errors].filter(Boolean).join(' ') ||
+      [body.detail, ...told].filter(Boolean).join(' ') ||
         body.title ||
         (status ? `The server answered ${status}.` : 'No answer from iv3.'),
     );
@@ -39,6 +43,7 @@ export async function call(method, path, { body, key, timeout = 8_000 } = {}) {
       cache: 'no-store',
       credentials: 'same-origin',
     });
+    hearDemo(r);
     const text = await r.text();
     let data = null;
     try {

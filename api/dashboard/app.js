@@ -3,18 +3,20 @@ import { alertCards } from './alert.js';
 import { alertList } from './alerts.js';
 import { bars } from './bars.js';
 import { chart, getSpan, setSpan, wireChart } from './chart.js';
-import { now, speed, zoneNote } from './clock.js';
+import { now, speed, zoneMissing, zoneNote } from './clock.js';
 import { context } from './context.js';
+import { onDemo } from './demo.js';
 import { $, fill, h, icon, keep, recall } from './dom.js';
 import { entryList, onEdit } from './entries.js';
-import { start, tryNow, whenLive } from './feed.js';
+import { start, tryNow, want, whenLive } from './feed.js';
 import { sheetOpen, wireSheet } from './frame.js';
 import { health } from './health.js';
 import { forget, hero } from './hero.js';
 import { loginForm } from './login.js';
 import { flush, startQueue, unsent } from './queue.js';
+import { session } from './session.js';
 import { openSheet } from './sheet.js';
-import { listen, store } from './store.js';
+import { changed, listen, mayWrite, store } from './store.js';
 import { mmol, setUnit } from './units.js';
 
 const FINE = 'Not a medical device. Never dose from this page. Keep the Dexcom app’s own alarms on.';
@@ -35,9 +37,10 @@ function draw() {
   alertList();
   health();
   unsent();
+  session();
   chart();
   $('#person').textContent = store.now?.name || store.now?.person || 'iv3';
-  $('#fine').textContent = [FINE, store.now && zoneNote(now())].filter(Boolean).join(' ');
+  $('#fine').textContent = [FINE, store.now && !zoneMissing() && zoneNote(now())].filter(Boolean).join(' ');
   for (const r of document.querySelectorAll('#unit input')) r.checked = (r.value === 'mmol') === mmol();
   document.documentElement.dataset.live = store.live;
 }
@@ -79,6 +82,7 @@ function wire() {
       setUnit(r.value);
       forget();
       draw();
+      want('now', 'alerts'); // the server composes its texts in the unit of the page
     });
   for (const r of document.querySelectorAll('#span input')) {
     r.checked = r.value === String(getSpan());
@@ -97,7 +101,7 @@ function wire() {
   for (const b of document.querySelectorAll('[data-open]')) b.addEventListener('click', () => openSheet());
   document.addEventListener('keydown', (e) => {
     if (e.key === 'Escape' && document.body.classList.contains('bedside') && !sheetOpen()) bedside();
-    if (e.key !== 'l' || e.ctrlKey || e.metaKey || e.altKey || sheetOpen() || /INPUT|TEXTAREA/.test(e.target.tagName)) return;
+    if (e.key !== 'l' || !mayWrite() || e.ctrlKey || e.metaKey || e.altKey || sheetOpen() || /INPUT|TEXTAREA/.test(e.target.tagName)) return;
     e.preventDefault();
     openSheet();
   });
@@ -114,6 +118,7 @@ wireChart();
 wire();
 onEdit(openSheet);
 listen(draw);
+onDemo(changed);
 whenLive(flush);
 applyTheme();
 tick();

@@ -1,6 +1,7 @@
 /* Bars: truths about the whole page, always on top and never dismissable; the server's first, then the page's own. */
 import { $, fill, h, icon } from './dom.js';
 import { hm, now } from './clock.js';
+import { DEMO, isDemo } from './demo.js';
 import { tryNow } from './feed.js';
 import { store } from './store.js';
 import { long } from './words.js';
@@ -15,7 +16,7 @@ const LOOK = {
   simulated: ['sim', 'i-warn'],
 };
 const ORDER = Object.keys(LOOK);
-const LISTS = { readings: 'The readings', entries: 'The entries', alerts: 'The alerts' };
+const LISTS = { readings: 'The readings', entries: 'The entries', alerts: 'The alerts', gaps: 'The gaps' };
 
 /* The first sentence of a bar is its headline. */
 function split(text) {
@@ -24,15 +25,14 @@ function split(text) {
 }
 
 function fromServer() {
-  const n = store.now;
-  if (!n) return [];
-  const list = [...(n.bars ?? [])];
+  const n = store.now,
+    list = [...(n?.bars ?? [])];
   const add = (kind, text) => {
     if (!list.some((b) => b.kind === kind)) list.push({ kind, text });
   };
-  if (n.demo)
-    add('demo', 'DEMO: simulated person'); // a demo must be told even if its bar were lost
-  else if (n.source?.simulated) add('simulated', 'SIMULATED SOURCE. These readings do not come from a real sensor.');
+  if (n?.demo || isDemo())
+    add('demo', DEMO); // a demo must be told even if its bar were lost, and before anybody has signed in
+  else if (n?.source?.simulated) add('simulated', 'SIMULATED SOURCE. These readings do not come from a real sensor.');
   const place = (b) => {
     const i = ORDER.indexOf(b.kind);
     return i < 0 ? ORDER.length : i;

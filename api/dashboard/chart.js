@@ -2,7 +2,9 @@
 import { $, fill, h, icon, keep, recall } from './dom.js';
 import { hm, HOUR, hourTicks, MIN, now } from './clock.js';
 import { usableForecast } from './hero.js';
-import { actsFor, LANE, LANES, over, readTokens, under } from './marks.js';
+import { actsFor } from './lanes.js';
+import { over, under } from './marks.js';
+import { LANE, LANES, readTokens } from './pen.js';
 import { entriesAlive, insulin, store } from './store.js';
 import { g, gr, limits, state, unitText } from './units.js';
 import { label, long, roleOf, STATE } from './words.js';

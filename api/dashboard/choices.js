@@ -4,7 +4,7 @@ import { label, labelText, roleOf } from './words.js';
 
 const CHIPS = 6;
 
-/* The latest distinct doses and carbs of the list, newest first. */
+/* The latest distinct doses and carbs of the list, newest first; the last long-acting dose is always one of them, however many came after it. */
 export function usual() {
   const seen = new Map();
   for (const e of entriesAlive().sort((a, b) => b.time_ms - a.time_ms)) {
@@ -19,16 +19,24 @@ export function usual() {
     const name = labelText(body);
     if (!seen.has(name)) seen.set(name, body);
   }
-  return [...seen.values()].slice(0, CHIPS);
+  const found = [...seen.values()],
+    first = found.slice(0, CHIPS),
+    long = found.find((b) => roleOf(b) === 'long');
+  return !long || first.includes(long) ? first : [...first.slice(0, CHIPS - 1), long];
 }
 
-/* What can be logged: each configured insulin, or one with a name to be typed; carbs; a note. An edit keeps its kind. */
+/* What can be logged: each configured insulin, or one with a name to be typed; carbs; a finger-stick; a note. An edit keeps its kind. */
 export function choices(edit) {
   const list = insulins().map((x) => ({ id: `i ${x.name}`, kind: 'insulin', name: x.name, text: x.name }));
   if (edit?.kind === 'insulin' && !list.some((c) => c.name === edit.insulin))
     list.push({ id: `i ${edit.insulin}`, kind: 'insulin', name: edit.insulin, text: edit.insulin });
   if (!list.length) list.push({ id: 'i', kind: 'insulin', name: null, text: 'Insulin' });
-  const all = [...list, { id: 'carbs', kind: 'carbs', text: 'Carbs' }, { id: 'note', kind: 'note', text: 'Note' }];
+  const all = [
+    ...list,
+    { id: 'carbs', kind: 'carbs', text: 'Carbs' },
+    { id: 'fingerstick', kind: 'fingerstick', text: 'Finger-stick' },
+    { id: 'note', kind: 'note', text: 'Note' },
+  ];
   if (!edit) return all;
   const same = all.filter((c) => c.kind === edit.kind);
   return same.length ? same : [{ id: edit.kind, kind: edit.kind, text: label(edit)[0] }];

@@ -1,11 +1,15 @@
-/* The server's clock on this page, and times of day in the person's own zone. */
+/* The server's clock on this page, and times of day in the person's own zone; where none is known, in UTC, as everything else of iv3. */
+import { isDemo } from './demo.js';
+import { keep, recall } from './dom.js';
+
 export const MIN = 60_000,
   HOUR = 3_600_000,
   DAY = 86_400_000;
 const pad = (n) => String(n).padStart(2, '0');
 
 let base = null; // { time_ms, perf, wall, speed }
-let zone = null,
+let zone = null, // the zone that times are shown in
+  asked = null, // the zone of the profile, null where it has none
   parts = null,
   weekday = null;
 
@@ -25,15 +29,16 @@ export const speed = () => base?.speed ?? 1;
 export const slept = () => base != null && Math.abs(Date.now() - base.wall - (performance.now() - base.perf)) > 5_000;
 
 export function setZone(name) {
-  if (parts && name === zone) return;
-  zone = name;
-  const make = (o) => {
-    try {
-      return new Intl.DateTimeFormat('en-GB', { ...o, timeZone: name || undefined });
-    } catch {
-      return new Intl.DateTimeFormat('en-GB', o);
-    }
-  };
+  if (parts && (name || null) === asked) return;
+  asked = name || null;
+  const make = (o) => new Intl.DateTimeFormat('en-GB', { ...o, timeZone: zone });
+  zone = asked ?? 'UTC';
+  try {
+    weekday = make({ weekday: 'short' });
+  } catch {
+    zone = 'UTC'; // a zone that this browser has never heard of
+    weekday = make({ weekday: 'short' });
+  }
   parts = make({
     hourCycle: 'h23',
     year: 'numeric',
@@ -43,9 +48,9 @@ export function setZone(name) {
     minute: '2-digit',
     second: '2-digit',
   });
-  weekday = make({ weekday: 'short' });
+  keep('zone', asked ?? '');
 }
-setZone(null);
+setZone(recall('zone', null)); // until the server says it: an entry may be made before that
 
 function fields(ms) {
   return Object.fromEntries(parts.formatToParts(ms).map((p) => [p.type, Number(p.value)]));
@@ -71,15 +76,31 @@ export function midnight(ms) {
   const f = fields(ms);
   return toMs(f.year, f.month, f.day, 0, 0);
 }
-/* The moment nearest to now, at most 10 min ahead of it, at which the clock on the wall says `text` (HH:MM). */
-export function atClock(text, t = now()) {
+const MONTH_DAY = { timeZone: 'UTC', day: 'numeric', month: 'short' };
+/* Which day a moment belongs to, as said today: '' for today itself. */
+function dayWord(ms, t) {
+  const zero = midnight(t);
+  if (ms >= midnight(zero + 36 * HOUR)) return 'tomorrow';
+  if (ms >= zero) return '';
+  if (ms >= midnight(zero - 12 * HOUR)) return 'yesterday';
+  const f = fields(ms);
+  return new Intl.DateTimeFormat('en-GB', MONTH_DAY).format(Date.UTC(f.year, f.month - 1, f.day));
+}
+/* A time of day that cannot be taken for another day's: "at 23:50", "yesterday 23:50". */
+export function when(ms, t = now()) {
+  const word = dayWord(ms, t);
+  return `${word || 'at'} ${hm(ms)}`;
+}
+/* The moment at which the clock on the wall says `text` (HH:MM): the last one, or for an entry of another day the one nearest to it. */
+export function atClock(text, near = null, t = now()) {
   const m = /^(\d{1,2}):(\d{2})/.exec(text);
   if (!m) return null;
-  const f = fields(t),
-    x = toMs(f.year, f.month, f.day, Number(m[1]), Number(m[2]));
-  if (x <= t + 10 * MIN) return x;
-  const y = fields(t - DAY);
-  return toMs(y.year, y.month, y.day, Number(m[1]), Number(m[2]));
+  const about = near ?? t,
+    possible = [-DAY, 0, DAY]
+      .map((off) => fields(about + off))
+      .map((f) => toMs(f.year, f.month, f.day, Number(m[1]), Number(m[2])))
+      .filter((x) => x <= t + 10 * MIN);
+  return near == null ? possible.at(-1) : possible.reduce((a, x) => (Math.abs(x - near) < Math.abs(a - near) ? x : a));
 }
 /* Whole hours of the zone between two moments, every `step` hours. */
 export function hourTicks(from, to, step) {
@@ -88,7 +109,15 @@ export function hourTicks(from, to, step) {
   for (let x = start; x <= to; x += step * HOUR) if (x >= from) out.push(x);
   return out;
 }
+/* Asks for the zone where the profile has none; times are then UTC, as in every message of iv3. */
+export function zoneMissing() {
+  if (asked && zone === asked) return '';
+  if (asked) return `Times are UTC: this browser does not know the zone ${asked}.`;
+  if (isDemo()) return 'Times are UTC: the simulated person has no time zone.'; // and no configuration to set it in
+  const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return `Times are UTC: iv3 has not been told this person’s time zone. Set person.zone${here && here !== 'UTC' ? `, here ${here}` : ''}.`;
+}
 export function zoneNote(ms) {
   const here = -new Date(ms).getTimezoneOffset();
-  return zone && here !== offset(ms) ? `Times are those of ${zone}.` : '';
+  return zoneMissing() || (here !== offset(ms) ? `Times are those of ${zone}.` : '');
 }

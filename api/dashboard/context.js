@@ -2,7 +2,7 @@
 import { $, fill, h, icon } from './dom.js';
 import { day, DAY, hm, HOUR, midnight, MIN, now } from './clock.js';
 import { entriesAlive, insulin, store } from './store.js';
-import { amount, gr, mmol, unitText } from './units.js';
+import { amount, mmol, stick, unitText } from './units.js';
 import { ago, hours, roleOf } from './words.js';
 
 const TIERS = [
@@ -138,7 +138,7 @@ function fingerstick(t) {
     .at(-1);
   return cap(
     'Finger-stick',
-    e ? [gr(e), h('small', {}, ` ${unitText()}`)] : '–',
+    e ? [stick(e), h('small', {}, ` ${unitText()}`)] : '–',
     e
       ? `${e.time_ms < midnight(t) ? `${day(e.time_ms)} ` : ''}${hm(e.time_ms)}, ${ago(t - e.time_ms)}`
       : store.loaded.has('entries')
@@ -154,7 +154,7 @@ export function context() {
     waits = 'not loaded yet';
   const on = (value, last, unit, what, none) => [
     value == null || last == null ? '–' : [value, h('small', {}, ` ${unit}`)],
-    !n ? waits : last == null ? none : `from logged ${what}; last ${ago(t - last)}`,
+    !n ? waits : last == null ? none : `from logged ${what}; last logged ${ago(t - last)}`,
   ];
   const iob = on(
     n?.iob_units == null ? null : amount(Math.round(n.iob_units * 10) / 10),
@@ -163,6 +163,8 @@ export function context() {
     'doses',
     'no rapid dose logged',
   );
+  const lost = n?.unknown_doses ?? 0;
+  if (lost > 0) iob[1] += `; ${lost} dose${lost === 1 ? '' : 's'} of an unknown insulin not counted`;
   const cob = on(n?.cob_grams == null ? null : String(Math.round(n.cob_grams)), n?.cob_last_ms, 'g', 'carbs', 'no carbs logged');
   const long = Math.floor(t / MIN);
   fill(

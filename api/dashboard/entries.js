@@ -3,7 +3,7 @@ import { $, fill, h, icon, toast } from './dom.js';
 import { all, call } from './api.js';
 import { DAY, hm, midnight, now } from './clock.js';
 import { want } from './feed.js';
-import { changed, insulins, store } from './store.js';
+import { changed, insulins, mayWrite, store } from './store.js';
 import { amount, unitText } from './units.js';
 import { ICON, label, labelText, roleOf } from './words.js';
 
@@ -84,7 +84,7 @@ function row(e, zero) {
       h('span', { class: 'amt' }, b),
       h('span', { class: 'by' }, by),
     ),
-    e.pending
+    e.pending || !mayWrite()
       ? h('span')
       : e.deleted
         ? h(
@@ -138,13 +138,13 @@ export function entryList() {
   }));
   const list = [...store.entries, ...waiting].sort((a, b) => b.time_ms - a.time_ms),
     n = list.filter((e) => e.time_ms >= zero || e.pending).length;
-  // today, and enough of yesterday to see the last long-acting dose
-  const rows = list.filter((e, i) => e.pending || (i < Math.max(n, 5) && e.time_ms > zero - DAY));
+  // today, enough of yesterday to see the last long-acting dose, and whatever was just written here, so that nobody writes it twice
+  const rows = list.filter((e, i) => e.pending || store.fresh.has(e.id) || (i < Math.max(n, 5) && e.time_ms > zero - DAY));
   const today = rows.filter((e) => !e.deleted && e.time_ms >= zero);
   $('#ent-sum').textContent = today.length ? totals(today) : '';
   fill(
     $('#entries'),
-    [rows, zero, unitText(), store.loaded.has('entries'), rows.map((e) => past.get(e.id)?.text), store.now?.insulins],
+    [rows, zero, unitText(), store.loaded.has('entries'), rows.map((e) => past.get(e.id)?.text), store.now?.insulins, mayWrite()],
     () =>
       rows.length
         ? rows.map((e) => row(e, zero))

@@ -2,6 +2,7 @@
 import { all, call, onSignedOut } from './api.js';
 import { anchor, DAY, HOUR, MIN, now, setZone, slept, stamp } from './clock.js';
 import { changed, store } from './store.js';
+import { unitAsked } from './units.js';
 
 const SILENCE = 25_000,
   WAITS = [1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
@@ -97,7 +98,8 @@ function connect() {
 async function refreshNow() {
   const at = stamp();
   try {
-    const n = await call('GET', '/v1/now');
+    const q = new URLSearchParams(unitAsked());
+    const n = await call('GET', `/v1/now${q.size ? `?${q}` : ''}`);
     if (store.now && n.time_ms < store.now.time_ms - 5_000 && store.now.person === n.person && store.live === 'live') return true; // a late answer
     anchor(n.time_ms, n.speed, at);
     setZone(n.zone);
@@ -127,11 +129,14 @@ function hole(x) {
   return { from_ms: ms('from'), to_ms: x.open ? null : ms('to') };
 }
 
+const holes = async () => (await all('/v1/gaps', { from: Math.floor(now() - DAY), to: Math.ceil(now() + HOUR) })).map(hole);
+async function gaps() {
+  store.gaps = await holes();
+}
 async function readings(full) {
   const t = now(),
-    to = Math.ceil(t + HOUR),
-    q = (from) => ({ from: Math.floor(from), to });
-  const gaps = (await all('/v1/gaps', { from: Math.floor(t - DAY), to })).map(hole);
+    q = (from) => ({ from: Math.floor(from), to: Math.ceil(t + HOUR) });
+  const gaps = await holes();
   const key = JSON.stringify(gaps.filter((x) => x.to_ms != null).map((x) => [x.from_ms, x.to_ms]));
   const last = store.readings.at(-2)?.time_ms ?? 0; // the newest may only have come with /v1/now
   if (full || key !== gapsKey || !store.loaded.has('readings')) {
@@ -140,13 +145,14 @@ async function readings(full) {
     merge([...items, store.now?.reading].filter(Boolean));
   } else merge(await all('/v1/readings', q(Math.max(t - DAY, Math.min(t - 30 * MIN, last)))));
   store.gaps = gaps;
+  store.failed.delete('gaps');
   gapsKey = key;
 }
 const entries = async () => {
   store.entries = await all('/v1/entries', { from: Math.floor(now() - 2 * DAY), to: Math.ceil(now() + HOUR), deleted: 1 });
 };
 const alerts = async () => {
-  store.alerts = await all('/v1/alerts', { from: Math.floor(now() - DAY), to: Math.ceil(now() + HOUR) });
+  store.alerts = await all('/v1/alerts', { from: Math.floor(now() - DAY), to: Math.ceil(now() + HOUR), ...unitAsked() });
 };
 
 /* Asks for parts to be fetched; calls that come while a fetch runs are put together into the next one. */
@@ -161,9 +167,10 @@ export async function want(...what) {
       if (w.has('now') && !(await refreshNow()) && store.live === 'live') fail();
       const jobs = [
         ['readings', () => readings(w.has('full'))],
+        ['gaps', w.has('readings') ? null : gaps],
         ['entries', entries],
         ['alerts', alerts],
-      ].filter(([k]) => w.has(k));
+      ].filter(([k, job]) => job && w.has(k));
       await Promise.all(
         jobs.map(async ([k, job]) => {
           try {
@@ -182,6 +189,9 @@ export async function want(...what) {
   }
 }
 
+/* While nothing arrives, nothing is told of either: an open hole has to be asked for. */
+const silent = () => now() - (store.readings.at(-1)?.time_ms ?? now()) >= 10 * MIN;
+
 /* After sleep, a hidden tab or a new network, what is on the page has to be confirmed again. */
 function wake() {
   if (document.visibilityState === 'hidden') return;
@@ -197,10 +207,7 @@ function wake() {
 }
 
 export function start() {
-  onSignedOut(() => {
-    hangUp();
-    setLive('out');
-  });
+  onSignedOut(leave);
   window.addEventListener('online', wake);
   window.addEventListener('focus', wake);
   window.addEventListener('pageshow', (e) => {
@@ -216,10 +223,16 @@ export function start() {
   setInterval(() => {
     if (store.live === 'live') {
       if (slept()) wake();
-      else want('now', ...store.failed);
+      else want('now', ...store.failed, ...(silent() ? ['gaps'] : []));
     }
   }, 30_000);
   connect();
+}
+/* Signed out: what was seen before may stay, unless somebody signed out to leave the page to others. */
+export function leave({ wipe = false } = {}) {
+  hangUp();
+  if (wipe) Object.assign(store, { now: null, readings: [], entries: [], alerts: [], gaps: [] });
+  setLive('out');
 }
 export function tryNow() {
   tries = 0;

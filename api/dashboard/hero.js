@@ -1,14 +1,16 @@
 /* The hero: state, value, arrow, change, age, one forecast sentence, source; and the page's title. */
 import { $, fill, h, icon } from './dom.js';
 import { hm, now, MIN } from './clock.js';
+import { isDemo } from './demo.js';
 import { isLive, store } from './store.js';
 import { delta, g, gr, isHighWord, isLowWord, limits, state, unitText } from './units.js';
 import { age, chance, long, STATE, trend } from './words.js';
 
 export const STALE = 15 * MIN;
 const DOT = { ok: 'live', no_data: 'stale', refused: 'stale', unreachable: 'stale', starting: 'waiting', none: 'waiting' };
-const SAYS = { ok: 'live', no_data: 'no data', refused: 'refused', unreachable: 'unreachable', starting: 'asking', none: 'not set up' };
-let said = null;
+const SAYS = { ok: 'live', no_data: 'no data', refused: 'refused', unreachable: 'unreachable', starting: 'asking' };
+let said = null,
+  shouted = null;
 
 /* The live region speaks once per new fact, not at every tick. */
 function say(text, key = text) {
@@ -21,13 +23,31 @@ export function forget() {
   said = null;
 }
 
-function source() {
+/* Where nothing is asked, readings come from whoever uploads: the newest one says who that was, "upload/xDrip". */
+const uploads = () => !store.now?.source?.name || store.now.source.state === 'none';
+const from = () => (uploads() ? (store.now?.reading?.source ?? '').replace(/^upload(\/|$)/, '') : store.now.source.name);
+
+function source(t) {
   const n = store.now;
   if (store.live === 'out') return ['lost', 'Signed out'];
   if (!isLive()) return ['lost', n ? `Since ${hm(n.time_ms)}` : 'Checking'];
-  const s = n.source ?? {};
-  return [DOT[s.state] ?? 'waiting', [s.name, SAYS[s.state] ?? s.state].filter(Boolean).join(', ')];
+  if (uploads()) {
+    if (!n.reading) return ['waiting', 'Waiting for uploads'];
+    const old = n.reading.stale || t - n.reading.time_ms >= STALE;
+    return [old ? 'stale' : 'live', `${from() || 'Uploads'}, ${old ? 'no data' : 'live'}`];
+  }
+  const s = n.source;
+  return [DOT[s.state] ?? 'waiting', `${s.name}, ${SAYS[s.state] ?? s.state}`];
 }
+/* A refused log-in is told at once, not only when readings have been missing for a while: somebody has to do something. */
+function refused() {
+  const s = store.now?.source;
+  if (s?.state !== 'refused') return null;
+  const why = (s.reason ?? '').trim().replace(/\.$/, '');
+  return `${s.name || 'The source'} refuses the log-in${why ? `: ${why}` : ''}.`;
+}
+const nothingSince = (ms) =>
+  uploads() ? `No upload${from() ? ` from ${from()}` : ''} since ${hm(ms)}.` : `Nothing received from ${from()} since ${hm(ms)}.`;
 
 /* In range: the likelier way out. Low: the way to urgent. Otherwise: where it will probably be. */
 function forecast(f, st) {
@@ -56,16 +76,17 @@ function view() {
     r = n?.reading,
     t = now(),
     name = n?.name || n?.person || 'iv3',
-    demo = n?.demo ? '[DEMO] ' : '',
-    src = source();
+    demo = n?.demo || isDemo() ? '[DEMO] ' : '',
+    src = source(t),
+    bad = refused();
   if (!r) {
     const [tag, line, foot] =
       store.live === 'out'
         ? ['Signed out', 'Paste an access token to go on', 'Nothing is shown before you sign in.']
         : !n
           ? [store.live === 'lost' ? 'Not live' : 'Not live yet', 'Checking for newer readings', 'Nothing is shown until iv3 confirms it.']
-          : ['No reading yet', 'Waiting for the first reading', n.source?.reason || 'iv3 has no reading for this person yet.'];
-    return { state: 'empty', ic: 's-wait', tag, line, foot: [foot], src, title: `${demo}${name} · iv3`, say: [`${tag}.`] };
+          : ['No reading yet', 'Waiting for the first reading', (!bad && n.source?.reason) || 'iv3 has no reading for this person yet.'];
+    return { state: 'empty', ic: 's-wait', tag, line, foot: [foot], src, bad, title: `${demo}${name} · iv3`, say: [`${tag}.`] };
   }
   const old = t - r.time_ms,
     st = state(r.glucose_mgdl),
@@ -79,8 +100,9 @@ function view() {
       tag: `No data for ${long(old)}`,
       line: `${val} at ${hm(r.time_ms)}, ${age(old)}`,
       unit: unitText(),
-      foot: [n.source?.reason || `Nothing received from ${n.source?.name ?? 'the sensor'} since ${hm(r.time_ms)}.`],
+      foot: [(!bad && n.source?.reason) || nothingSince(r.time_ms)],
       src,
+      bad,
       title: `${demo}– – ${name} · iv3`,
       say: [`No data. Last value ${val} at ${hm(r.time_ms)}.`],
     };
@@ -107,6 +129,7 @@ function view() {
     age: age(old),
     foot,
     src,
+    bad,
     unit: unitText(),
     title: `${demo}${off ? '? ' : ''}${val} ${arrow?.glyph ?? ''} ${name} · iv3`,
     say: [
@@ -122,14 +145,17 @@ export function hero() {
     text = (x) => x.map((k) => (k instanceof Node ? k.textContent + (k.firstChild?.getAttribute?.('href') ?? '') : k));
   el.dataset.state = v.state;
   document.title = v.title;
-  fill(el, [v.state, v.ic, v.tag, v.value, v.line, v.arrow?.key, v.age, v.unit, v.src, text(v.foot), text(v.sub ?? [])], () => {
+  fill(el, [v.state, v.ic, v.tag, v.value, v.line, v.arrow?.key, v.age, v.unit, v.src, v.bad, text(v.foot), text(v.sub ?? [])], () => {
     const top = h(
       'div',
       { class: 'hero-top' },
       h('span', { class: 'tag' }, icon(v.ic), v.tag),
       h('span', { class: 'source', data: { s: v.src[0] } }, v.src[1]),
     );
-    const foot = h('div', { class: 'hero-foot' }, v.foot.length === 1 ? h('span', {}, v.foot[0]) : v.foot);
+    const foot = [
+      h('div', { class: 'hero-foot' }, v.foot.length === 1 ? h('span', {}, v.foot[0]) : v.foot),
+      v.bad && h('p', { class: 'hero-bad' }, icon('i-warn'), h('span', {}, v.bad)),
+    ];
     if (v.value == null) {
       return [
         top,
@@ -161,4 +187,6 @@ export function hero() {
     ];
   });
   say(...v.say);
+  if (v.bad && v.bad !== shouted) $('#shout').textContent = v.bad; // once, not at every tick
+  shouted = v.bad;
 }

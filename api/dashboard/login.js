@@ -1,5 +1,6 @@
 /* Signing in with an access token: the form of the sign-in page, and of the signed-out state of the dashboard. */
 import { call } from './api.js';
+import { askForMark, wearMark } from './demo.js';
 import { $, h } from './dom.js';
 
 export function loginForm(done) {
@@ -47,11 +48,32 @@ export function loginForm(done) {
     },
     h('label', { for: 'token' }, 'Access token'),
     token,
-    h('p', { class: 'muted', id: 'token-why' }, 'Made by the owner of this iv3. It is shown once, when it is made.'),
+    h(
+      'p',
+      { class: 'muted', id: 'token-why' },
+      'Made by the owner of this iv3 with ',
+      h('code', {}, 'iv3 token new'),
+      '. It is shown once, when it is made.',
+    ),
     err,
     go,
   );
 }
 
+/* Where a link leads that has done its work. */
+const usedLink = () =>
+  h(
+    'p',
+    { class: 'used', role: 'status' },
+    'This sign-in link was used already, or belongs to an earlier start of iv3. Open the link of the latest start, or make a token with ',
+    h('code', {}, 'iv3 token new --role owner --name "my phone"'),
+    ' where iv3 runs and paste it below.',
+  );
+
 const place = $('#login');
-if (place) place.append(loginForm(() => location.assign('/')));
+if (place) {
+  wearMark($('#bars'));
+  askForMark();
+  if (new URLSearchParams(location.search).get('used') === '1') place.append(usedLink());
+  place.append(loginForm(() => location.assign('/')));
+}

@@ -1,106 +1,12 @@
-/* Draws on the chart's canvas: bands, gaps, forecast, readings, alert flags and the lanes of entries; nothing is joined or smoothed. */
+/* Draws on the chart's canvas: bands, gaps, forecast, readings and alert flags; nothing is joined or smoothed. */
 import { MIN } from './clock.js';
-import { amount, state } from './units.js';
-import { long, roleOf } from './words.js';
+import { lanes, laneNames } from './lanes.js';
+import { C, font, frame, hatch, LANE, LANES, line, shape } from './pen.js';
+import { state } from './units.js';
+import { long } from './words.js';
 
-export const LANE = 27,
-  LANES = 3;
-const STALE = 15 * MIN,
-  LANED = { rapid: 0, other: 0, long: 1, carbs: 2 };
-const NAMES = [
-  'ink',
-  'ink-2',
-  'ink-3',
-  'line',
-  'line-2',
-  'surface',
-  'sunk',
-  'band',
-  'band-line',
-  'range-dot',
-  'low-dot',
-  'low',
-  'high-dot',
-  'vhigh-dot',
-  'urgent',
-  'urgent-line',
-  'hatch',
-  'rapid',
-  'long',
-  'carbs',
-  'fc',
-  'fc-80',
-  'fc-50',
-  'fc-low',
-];
+const STALE = 15 * MIN;
 const DOT = { urgent: 'low-dot', low: 'low-dot', range: 'range-dot', high: 'high-dot', 'very-high': 'vhigh-dot' };
-let C = {};
-
-export function readTokens() {
-  const style = getComputedStyle(document.documentElement);
-  C = Object.fromEntries(NAMES.map((k) => [k, style.getPropertyValue(`--${k}`).trim()]));
-  C.other = C['ink-2'];
-  return C;
-}
-
-function frame(u) {
-  const px = devicePixelRatio,
-    { left: L, top: T, width: W, height: H } = u.bbox;
-  return {
-    c: u.ctx,
-    px,
-    L,
-    T,
-    W,
-    H,
-    X: (ms) => u.valToPos(ms / 1000, 'x', true),
-    Y: (v) => u.valToPos(v, 'y', true),
-    base: T + H - LANE * LANES * px,
-  };
-}
-function shape(c, s, x, y, r) {
-  c.beginPath();
-  if (s === 'low') {
-    c.moveTo(x - r * 1.15, y - r * 0.85);
-    c.lineTo(x + r * 1.15, y - r * 0.85);
-    c.lineTo(x, y + r * 1.2);
-  } else if (s === 'high' || s === 'very-high') {
-    c.moveTo(x - r * 1.15, y + r * 0.85);
-    c.lineTo(x + r * 1.15, y + r * 0.85);
-    c.lineTo(x, y - r * 1.2);
-  } else if (s === 'urgent') {
-    const k = r * 1.45;
-    c.moveTo(x, y - k);
-    c.lineTo(x + k, y);
-    c.lineTo(x, y + k);
-    c.lineTo(x - k, y);
-  } else c.arc(x, y, r, 0, 7);
-  c.closePath();
-}
-function hatch(c, x, y, w, high, colour, px, step = 6) {
-  c.save();
-  c.beginPath();
-  c.rect(x, y, w, high);
-  c.clip();
-  c.strokeStyle = colour;
-  c.lineWidth = px;
-  c.beginPath();
-  for (let k = Math.floor((x - high) / (step * px)) * step * px; k < x + w; k += step * px) {
-    c.moveTo(k, y + high);
-    c.lineTo(k + high, y);
-  }
-  c.stroke();
-  c.restore();
-}
-function font(c, px, size, weight = 500) {
-  c.font = `${weight} ${size * px}px Inter, system-ui, sans-serif`;
-}
-function line(c, x0, y0, x1, y1) {
-  c.beginPath();
-  c.moveTo(x0, y0);
-  c.lineTo(x1, y1);
-  c.stroke();
-}
 
 function bands({ c, px, L, W, Y, X }, s) {
   c.fillStyle = C.band;
@@ -281,75 +187,6 @@ function dots({ c, px, L, X, Y, base }, s, R) {
   c.stroke();
 }
 
-/* A long-acting dose is a capsule and a line for as long as it acts. */
-function longMark({ c, px, L, W, X }, e, y, text, w, now, acts) {
-  const x = X(e.time_ms),
-    to = Math.min(X(Math.min(now, e.time_ms + acts)), L + W),
-    x0 = Math.max(L, x);
-  if (to < L) return;
-  if (to > x0) {
-    c.globalAlpha = 0.32;
-    c.fillRect(x0, y - 3 * px, to - x0, 6 * px);
-    c.globalAlpha = 1;
-  }
-  if (x < L) {
-    const all = `${e.insulin} ${text}`,
-      wide = c.measureText(all).width;
-    if (to - L <= wide + 24 * px) return;
-    c.textAlign = 'left';
-    c.fillStyle = C.surface;
-    c.fillRect(L + 6 * px, y - 8 * px, wide + 8 * px, 16 * px);
-    c.fillStyle = C.long;
-    c.fillText(all, L + 10 * px, y + 0.5 * px);
-    return;
-  }
-  const pill = w + 14 * px;
-  c.beginPath();
-  c.roundRect(x - px, y - 9 * px, pill, 18 * px, 9 * px);
-  c.fill();
-  c.fillStyle = C.surface;
-  c.textAlign = 'center';
-  c.fillText(text, x - px + pill / 2, y + 0.5 * px);
-}
-
-function lanes(f, s) {
-  const { c, px, L, W, X, base } = f,
-    middle = (i) => base + (i + 0.5) * LANE * px,
-    r = 4.6 * px;
-  const marks = s.entries.filter((e) => LANED[roleOf(e)] != null).sort((a, b) => a.time_ms - b.time_ms);
-  const latestLong = marks.filter((e) => roleOf(e) === 'long').at(-1);
-  for (const [k, e] of marks.entries()) {
-    const role = roleOf(e),
-      x = X(e.time_ms),
-      y = middle(LANED[role]),
-      text = amount(role === 'carbs' ? e.grams : e.units);
-    font(c, px, 12, 650);
-    const w = c.measureText(text).width;
-    c.textBaseline = 'middle';
-    c.fillStyle = C[role];
-    if (role === 'long') {
-      const next = marks.slice(k + 1).find((n) => roleOf(n) === 'long');
-      if (x < L && next && X(next.time_ms) < L && latestLong !== e) continue; // only the newest one from before the window is named
-      longMark(f, e, y, text, w, s.now, Math.min(s.acts(e), next ? next.time_ms - e.time_ms : Infinity));
-      continue;
-    }
-    if (x < L - px) continue;
-    if (role === 'rapid') shape(c, 'low', x, y, r);
-    else if (role === 'other') shape(c, 'urgent', x, y, r * 0.8);
-    else {
-      c.beginPath();
-      c.roundRect(x - r, y - r, 2 * r, 2 * r, 1.5 * px);
-    }
-    c.fill();
-    const lx = x + r + 4 * px,
-      next = marks.slice(k + 1).find((n) => LANED[roleOf(n)] === LANED[role]);
-    if (next && X(next.time_ms) - r < lx + w) continue; // no room: the mark stays, the readout has the number
-    const flip = lx + w > L + W;
-    c.textAlign = flip ? 'right' : 'left';
-    c.fillText(text, flip ? x - r - 4 * px : lx, y + 0.5 * px);
-  }
-}
-
 export function over(u, s) {
   const f = frame(u),
     { c, px, L, T, W, H, X, base } = f,
@@ -371,19 +208,5 @@ export function over(u, s) {
   dots(f, s, R);
   lanes(f, s);
   c.restore();
-  c.save();
-  font(c, px, 11, 550);
-  c.textAlign = 'right';
-  c.textBaseline = 'middle';
-  for (const [i, [text, k]] of [
-    ['Rapid', 'rapid'],
-    ['Long', 'long'],
-    ['Carbs', 'carbs'],
-  ].entries()) {
-    c.fillStyle = C[k];
-    c.fillText(text, L - 7 * px, base + (i + 0.5) * LANE * px);
-  }
-  c.restore();
+  laneNames(f);
 }
-/* Without a known action no line is drawn. */
-export const actsFor = (spec) => (spec?.duration_min ?? 0) * MIN;

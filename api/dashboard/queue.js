@@ -30,6 +30,7 @@ export async function log(key, body) {
   try {
     const answer = await post(item);
     await outbox.remove(key);
+    if (answer?.id) store.fresh.add(answer.id);
     want('now', 'entries');
     return { id: answer?.id ?? null };
   } catch (e) {
@@ -52,7 +53,8 @@ export async function discard(key) {
 
 async function sendOne(item) {
   try {
-    await post(item);
+    const answer = await post(item);
+    if (answer?.id) store.fresh.add(answer.id);
     await outbox.remove(item.key);
     return true;
   } catch (e) {

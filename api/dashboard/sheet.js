@@ -1,16 +1,21 @@
 /* The entry sheet: two taps log what is usual, the form logs the rest; what the button says is what will be logged. */
 import { call, newKey } from './api.js';
-import { atClock, hm, MIN, now, zoneNote } from './clock.js';
+import { atClock, hm, MIN, now, when, zoneNote } from './clock.js';
 import { choiceRole, choices, usual } from './choices.js';
-import { confirmView } from './confirm.js';
+import { confirmView, ends } from './confirm.js';
 import { h, icon, toast } from './dom.js';
 import { takeBack, undo } from './entries.js';
 import { want } from './feed.js';
+import { amountRow, area, chip, kindRow, typed, whenRow } from './form.js';
 import { closeSheet, sheetHead, sheetOpen, showSheet } from './frame.js';
 import { discard, log } from './queue.js';
-import { store } from './store.js';
-import { amount, parseNumber } from './units.js';
-import { ICON, label, labelText, roleOf } from './words.js';
+import { mayWrite, store } from './store.js';
+import { readAmount, readNumber } from './typed.js';
+import { amount, mmol, stick, unitText } from './units.js';
+import { label, labelText } from './words.js';
+
+const SIZED = ['insulin', 'carbs', 'fingerstick'];
+const sizeOf = (e) => (e.kind === 'fingerstick' ? stick(e) : amount(e.units ?? e.grams ?? 0));
 
 class Sheet {
   constructor(edit) {
@@ -19,6 +24,7 @@ class Sheet {
     this.spoiled = false;
     this.back = 0;
     this.exact = edit ? edit.time_ms : null;
+    this.unitWas = unitText(); // a typed glucose keeps the unit it was typed in
     this.choices = choices(edit);
     this.choice = this.choices.find((c) => c.kind === 'insulin' && c.name === edit?.insulin) ?? this.choices[0];
     this.chips = edit ? [] : usual();
@@ -33,67 +39,34 @@ class Sheet {
   }
 
   build() {
-    const edit = this.edit;
+    const edit = this.edit,
+      touched = () => this.touched();
     this.err = h('p', { class: 'err', role: 'alert', hidden: true });
     this.time = h('input', { type: 'time', value: hm(this.stamp()), 'aria-label': 'Time', onchange: () => this.pickTime() });
-    this.whens = [];
-    const when = h(
-      'div',
-      { class: 'when' },
-      h(
-        'fieldset',
-        { class: 'seg' },
-        h('legend', { class: 'vh' }, 'When'),
-        [
-          [0, 'Now'],
-          [5, '−5'],
-          [15, '−15'],
-          [30, '−30'],
-        ].map(([m, text]) => {
-          const i = h('input', {
-            type: 'radio',
-            name: 'when',
-            value: String(m),
-            'aria-label': m ? `${m} minutes ago` : 'Now',
-            onchange: () => this.pickBack(m),
-          });
-          if (m === 0 && !edit) i.checked = true;
-          this.whens.push(i);
-          return h('label', {}, i, h('span', {}, text));
-        }),
-      ),
-      this.time,
-    );
-    this.num = h('input', {
-      type: 'text',
+    const times = whenRow({ time: this.time, chosen: edit ? null : 0, onback: (m) => this.pickBack(m) });
+    this.whens = times.radios;
+    this.num = typed({
       inputmode: 'decimal',
-      autocomplete: 'off',
       enterkeyhint: 'done',
       'aria-label': 'Amount',
       placeholder: '0',
-      value: edit ? amount(edit.units ?? edit.grams ?? 0) : '',
-      oninput: () => this.touched(),
+      value: edit && SIZED.includes(edit.kind) ? sizeOf(edit) : '',
+      oninput: touched,
     });
     this.unit = h('span');
-    this.field = h(
-      'div',
-      { class: 'num' },
-      h('button', { class: 'btn', type: 'button', 'aria-label': 'Less', onclick: () => this.step(-1) }, '−'),
-      h('label', { class: 'field' }, this.num, this.unit),
-      h('button', { class: 'btn', type: 'button', 'aria-label': 'More', onclick: () => this.step(1) }, '+'),
-    );
-    this.note = h('textarea', { class: 'note-in', rows: '2', 'aria-label': 'Note', placeholder: 'Note', oninput: () => this.touched() });
-    if (edit?.kind === 'note') this.note.value = edit.text ?? '';
+    this.field = amountRow({ num: this.num, unit: this.unit, onstep: (d) => this.step(d) });
+    this.note = area('Note', touched);
+    this.note.value = (edit?.kind === 'note' ? edit.text : edit?.note) ?? '';
     this.noteBox = h('div', {}, this.note);
-    this.name = h('input', {
+    this.noting = Boolean(this.note.value); // beside an amount a note is asked for only when wanted
+    this.addNote = h('button', { class: 'link add-note', type: 'button', onclick: () => this.openNote() }, 'Add a note');
+    this.name = typed({
       class: 'name-in',
-      type: 'text',
-      autocomplete: 'off',
       maxlength: '60',
       'aria-label': 'Insulin name',
       'aria-describedby': 'name-why',
       placeholder: 'Insulin name',
-      oninput: () => this.touched(),
+      oninput: touched,
     });
     this.nameBox = h(
       'div',
@@ -102,68 +75,34 @@ class Sheet {
       h('p', { class: 'muted', id: 'name-why' }, 'No insulin is set up in iv3 yet: write its name as on the pen.'),
     );
     this.go = h('button', { class: 'btn primary big', type: 'submit' });
-    const kinds =
-      this.choices.length > 1 &&
-      h(
-        'fieldset',
-        {},
-        h('legend', { class: 'vh' }, 'What'),
-        h(
-          'div',
-          { class: 'kinds' },
-          this.choices.map((c) => {
-            const i = h('input', {
-                type: 'radio',
-                name: 'kind',
-                value: c.id,
-                onchange: () => {
-                  this.choice = c;
-                  this.touched();
-                },
-              }),
-              role = choiceRole(c);
-            if (c === this.choice) i.checked = true;
-            return h('label', {}, i, h('span', { class: `c-${role}` }, icon(ICON[role]), h('em', {}, c.text)));
-          }),
-        ),
-      );
+    const onchoose = (c) => {
+      this.choice = c;
+      this.touched();
+    };
+    const onsubmit = (ev) => {
+      ev.preventDefault();
+      this.fromForm();
+    };
     const form = h(
       'form',
-      {
-        class: 'other',
-        novalidate: true,
-        onsubmit: (ev) => {
-          ev.preventDefault();
-          this.fromForm();
-        },
-      },
+      { class: 'other', novalidate: true, onsubmit },
       !edit && this.chips.length > 0 && h('h3', {}, 'Another amount'),
-      kinds,
+      kindRow({ choices: this.choices, chosen: this.choice, onchoose }),
       this.nameBox,
       this.field,
       this.noteBox,
+      this.addNote,
       this.err,
       this.go,
     );
     this.tapHead = h('h3');
-    this.chipEls = this.chips.map((body) => {
-      const role = roleOf(body),
-        [name, size] = label(body);
-      return h(
-        'button',
-        { class: `chip c-${role}`, type: 'button', onclick: () => this.submit(body) },
-        icon(ICON[role]),
-        h('b', {}, size),
-        ' ',
-        h('span', {}, name),
-      );
-    });
+    this.chipEls = this.chips.map((body) => chip(body, () => this.submit(body)));
     const note = zoneNote(now());
     this.view = h(
       'div',
       { class: 'sheet-in' },
       sheetHead(edit ? 'Edit' : 'Log'),
-      when,
+      times.row,
       note && h('p', { class: 'muted' }, note),
       this.chips.length > 0 && this.tapHead,
       this.chips.length > 0 && h('div', { class: 'chips' }, this.chipEls),
@@ -172,8 +111,13 @@ class Sheet {
     );
   }
 
+  openNote() {
+    this.noting = true;
+    this.caption();
+    this.note.focus();
+  }
   pickTime() {
-    const ms = atClock(this.time.value);
+    const ms = atClock(this.time.value, this.edit?.time_ms);
     if (ms == null) return;
     this.exact = ms;
     for (const r of this.whens) r.checked = false;
@@ -196,53 +140,51 @@ class Sheet {
   }
   step(direction) {
     const role = choiceRole(this.choice),
-      size = role === 'carbs' ? 5 : role === 'rapid' ? 0.5 : 1;
-    this.num.value = amount(Math.max(0, (parseNumber(this.num.value || '0') ?? 0) + direction * size));
+      size = { carbs: 5, rapid: 0.5, fingerstick: this.unitWas === 'mmol/L' ? 0.1 : 1 }[role] ?? 1;
+    this.num.value = amount(Math.max(0, (readNumber(this.num.value).n ?? 0) + direction * size));
     this.touched();
   }
 
-  /* The button repeats what it will log. */
+  /* The button repeats what it will log, and when. */
   caption() {
     const { kind, name } = this.choice,
-      sized = kind === 'insulin' || kind === 'carbs',
-      n = parseNumber(this.num.value || '');
+      sized = SIZED.includes(kind),
+      n = readNumber(this.num.value).n;
     this.field.hidden = !sized;
-    this.noteBox.hidden = kind !== 'note';
+    this.noteBox.hidden = kind !== 'note' && !this.noting;
+    this.addNote.hidden = kind === 'note' || this.noting;
     this.nameBox.hidden = !(kind === 'insulin' && name == null);
-    this.unit.textContent = kind === 'carbs' ? 'g' : 'U';
-    const size = n == null ? '' : amount(n),
+    this.unit.textContent = { carbs: 'g', fingerstick: this.unitWas }[kind] ?? 'U';
+    const size = n ? `${amount(n)} ${this.unit.textContent}` : '',
       insulinName = name ?? (this.name.value.trim() || 'insulin');
-    const what =
-      kind === 'carbs'
-        ? `${size && `${size} g `}carbs`
-        : kind === 'insulin'
-          ? `${insulinName} ${size && `${size} U`}`.trim()
-          : kind === 'note'
-            ? 'note'
-            : label(this.edit)[0].toLowerCase();
-    const at = this.back || this.exact != null ? ` at ${hm(this.stamp())}` : '';
-    this.go.textContent = this.busy ? 'Saving…' : `${this.edit ? 'Save' : 'Log'} ${what}${at}`;
+    const what = {
+      carbs: () => `${size} carbs`,
+      insulin: () => `${insulinName} ${size}`,
+      fingerstick: () => `finger-stick ${size}`,
+      note: () => 'note',
+    }[kind] ?? (() => label(this.edit)[0].toLowerCase());
+    const at = this.back || this.exact != null ? ` ${when(this.stamp())}` : '';
+    this.go.textContent = this.busy ? 'Saving…' : `${this.edit ? 'Save' : 'Log'} ${what().trim()}${at}`;
     this.tapHead.textContent = at ? `Tap to log${at}` : 'Tap to log now';
     for (const [i, c] of this.chipEls.entries())
       c.setAttribute('aria-label', `${[...label(this.chips[i])].reverse().join(' ')}, log${at || ' now'}`);
   }
 
   fromForm() {
-    const { kind, name } = this.choice;
-    if (kind === 'note') {
-      const text = this.note.value.trim();
-      return text ? this.submit({ kind, text }) : this.fail('Write the note first.', this.note);
-    }
-    if (kind !== 'insulin' && kind !== 'carbs') return this.submit({ kind });
-    const typed = this.num.value.trim(),
-      n = parseNumber(typed);
-    if (n == null)
-      return this.fail(typed ? `“${typed}” could be read two ways. Write it like 4,5 or 4.5.` : 'Enter the amount first.', this.num);
-    if (!n) return this.fail('The amount is 0.', this.num);
-    if (kind === 'carbs') return this.submit({ kind, grams: n });
+    const { kind, name } = this.choice,
+      text = this.note.value.trim();
+    if (kind === 'note') return text ? this.submit({ kind, text }) : this.fail('Write the note first.', this.note);
+    const note = this.noting && (text || this.edit?.note) ? { note: text || null } : {};
+    if (!SIZED.includes(kind)) return this.submit({ kind, ...note });
+    if (kind === 'fingerstick' && this.unitWas !== unitText())
+      return this.fail(`The page shows ${unitText()} now. Open this again to log in ${unitText()}.`);
+    const { n, why } = readAmount(this.num.value, kind);
+    if (why) return this.fail(why, this.num);
+    if (kind === 'carbs') return this.submit({ kind, grams: n, ...note });
+    if (kind === 'fingerstick') return this.submit({ kind, [mmol() ? 'glucose_mmol' : 'glucose_mgdl']: n, ...note });
     const insulinName = name ?? this.name.value.trim();
     return insulinName
-      ? this.submit({ kind, insulin: insulinName, units: n })
+      ? this.submit({ kind, insulin: insulinName, units: n, ...note })
       : this.fail('Write the name of the insulin first.', this.name);
   }
 
@@ -275,11 +217,10 @@ class Sheet {
     } // the server refused the earlier content for good: this is another entry
     const key = this.key,
       { id, kept, lasting } = await log(key, body),
-      name = labelText(body),
-      at = hm(Date.parse(body.time));
+      what = `${labelText(body)} ${when(Date.parse(body.time))}`;
     closeSheet();
-    if (kept) toast(lasting ? `Kept on this device: ${name}` : `Kept while this page is open: ${name}`, () => this.drop(key));
-    else toast(`Logged ${name} at ${at}`, id == null ? null : () => takeBack(id));
+    if (kept) toast(lasting ? `Kept on this device: ${what}` : `Kept while this page is open: ${what}`, () => this.drop(key));
+    else toast(`Logged ${what}`, id == null ? null : () => takeBack(id));
   }
 
   async drop(key) {
@@ -292,8 +233,9 @@ class Sheet {
     for (const [k, v] of Object.entries(body))
       if (k !== 'kind' && (k === 'time' ? Date.parse(v) !== was.time_ms : v !== was[k])) fields[k] = v;
     if (Object.keys(fields).length > 1) {
+      store.fresh.add(was.id); // a new time may lie on another day
       await call('PATCH', `/v1/entries/${encodeURIComponent(was.id)}?wait=1`, { body: fields });
-      toast(`Saved ${labelText({ ...was, ...body })}`, () => this.undoLast(was));
+      toast(`Saved ${labelText({ ...was, ...body })} ${when(Date.parse(body.time))}`, () => this.undoLast(was));
       want('now', 'entries');
     }
     closeSheet();
@@ -318,11 +260,10 @@ class Sheet {
   /* What the server refused: its question, somebody else's change, or a plain reason; the content of the sheet stays. */
   async answer(e, body) {
     if (e.status === 409 && e.code === 'needs_confirm' && e.facts && body) {
-      const facts = e.facts,
-        earlier = facts.reason === 'double_long' || facts.reason === 'recent_rapid';
+      const facts = e.facts;
       const back = () => {
         this.spoiled = true;
-        if (earlier) closeSheet();
+        if (ends(facts)) closeSheet();
         else {
           showSheet(this.view, this.num);
           this.caption();
@@ -357,7 +298,7 @@ class Sheet {
       const fresh = await call('GET', `/v1/entries/${encodeURIComponent(this.edit.id)}`);
       this.edit = fresh;
       want('entries');
-      const what = fresh.deleted ? 'removed' : `${labelText(fresh)} at ${hm(fresh.time_ms)}`;
+      const what = fresh.deleted ? 'removed' : `${labelText(fresh)} ${when(fresh.time_ms)}`;
       this.fail(`Not saved: changed by somebody else meanwhile. It is now ${what}${fresh.by ? ` (${fresh.by})` : ''}. Save again to replace that.`);
     } catch {
       this.fail(e.message);
@@ -366,5 +307,6 @@ class Sheet {
 }
 
 export function openSheet(edit = null) {
+  if (!mayWrite()) return;
   showSheet(new Sheet(edit).view);
 }

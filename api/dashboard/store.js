@@ -11,6 +11,7 @@ export const store = {
   loaded: new Set(), // which lists have come at least once
   failed: new Set(), // which lists could not be fetched the last time
   queue: [], // entries that the server has not confirmed yet
+  fresh: new Set(), // ids of entries made or changed on this page: always in the list, whatever their day
 };
 
 const ears = new Set();
@@ -30,6 +31,8 @@ export function changed() {
   });
 }
 
+/* A reader is not offered what the server would refuse. A server that does not say who asks is an older one: then everything is offered. */
+export const mayWrite = () => !['reader', 'uploader'].includes(store.now?.caller?.role);
 export const isLive = () => store.live === 'live';
 export const insulins = () => store.now?.insulins ?? [];
 export const insulin = (name) => insulins().find((x) => x.name === name) ?? null;

@@ -1,4 +1,4 @@
-/* Glucose and amounts as numbers on the page, and numbers typed by thumbs. */
+/* Glucose and amounts as numbers on the page. */
 import { keep, recall } from './dom.js';
 import { store } from './store.js';
 
@@ -8,6 +8,8 @@ let override = recall('unit', null);
 
 export const mmol = () => (override ? override === 'mmol' : (store.now?.unit ?? 'mmol/L') !== 'mg/dL');
 export const unitText = () => (mmol() ? 'mmol/L' : 'mg/dL');
+/* The unit the server is to write its texts in: only where it was switched here, for the profile's own needs no asking. */
+export const unitAsked = () => (override ? { unit: unitText() } : {});
 export function setUnit(value) {
   override = value;
   keep('unit', value);
@@ -28,6 +30,11 @@ export function gr(r) {
   if (isHighWord(r.glucose_mgdl)) return 'HIGH';
   return mmol() && typeof r.glucose_mmol === 'number' ? r.glucose_mmol.toFixed(1) : g(r.glucose_mgdl);
 }
+/* A finger-stick: a number of a meter, which is never LOW or HIGH. */
+export function stick(e) {
+  if (mmol() && typeof e?.glucose_mmol === 'number') return e.glucose_mmol.toFixed(1);
+  return g(e?.glucose_mgdl ?? (typeof e?.glucose_mmol === 'number' ? e.glucose_mmol * FACTOR : null));
+}
 export function delta(d) {
   const t = mmol() ? (Math.abs(d) / FACTOR).toFixed(1) : String(Math.abs(Math.round(d)));
   return (Number(t) === 0 ? '±' : d > 0 ? '+' : '−') + t;
@@ -37,10 +44,4 @@ export const amount = (n) => (n == null ? '–' : String(Math.round(n * 100) / 1
 export function state(v) {
   const l = limits();
   return v <= l.urgent ? 'urgent' : v < l.low ? 'low' : v > l.veryHigh ? 'very-high' : v > l.high ? 'high' : 'range';
-}
-
-/* Comma or point; "1.234,5" could be read two ways and is refused, never guessed. */
-export function parseNumber(text) {
-  const x = text.trim().replace(/\s/g, '');
-  return /^\d{1,4}([.,]\d{1,2})?$/.test(x) ? Number(x.replace(',', '.')) : null;
 }

@@ -1,7 +1,7 @@
 /* The page's vocabulary: states, trends, durations, chances, and what an entry is called. */
 import { DAY, HOUR, MIN } from './clock.js';
 import { insulin } from './store.js';
-import { amount, gr, unitText } from './units.js';
+import { amount, stick, unitText } from './units.js';
 
 const NB = '\u00a0'; // a number stays on the line of its unit
 export const STATE = {
@@ -70,7 +70,7 @@ export function label(e) {
     case 'carbs':
       return ['Carbs', `${amount(e.grams)}${NB}g`];
     case 'fingerstick':
-      return ['Finger-stick', `${gr(e)}${NB}${unitText()}`];
+      return ['Finger-stick', `${stick(e)}${NB}${unitText()}`];
     case 'exercise':
       return ['Exercise', [e.minutes && `${e.minutes}${NB}min`, e.intensity].filter(Boolean).join(', ')];
     default:

@@ -40,23 +40,43 @@ def init(config: Path) -> None:
             f"{config} is there already and is never overwritten. Move it away first, or name another with --config."
         )
     raw = _ask()
-    try:
-        settings = Settings.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise Misconfigured(f"{'.'.join(map(str, first['loc']))}: {first['msg']}. Nothing was written.") from None
+    settings = _checked(raw)
+    if settings.dexcom.account:
+        settings = _until_dexcom_lets_in(raw, settings, config)
     _write(config, raw)
     typer.echo(f"\nWritten: {config} (only you can read it).")
-    if settings.dexcom.account:
-        typer.echo("\nTrying one Dexcom log-in ...")
-        for finding in asyncio.run(try_dexcom(settings, Path("data"), config)):
-            typer.echo(f"  {'ok' if finding.ok else '!!'}  {finding.message}")
     if settings.topic:
         typer.echo(
             f"\nSubscribe to this topic at {settings.ntfy.server} in the ntfy app; whoever knows it can read the alarms:\n  {settings.topic}"
         )
         _until_it_rang(settings)
     typer.echo("\nNow run `iv3 up`. `iv3 doctor` looks for what may be wrong.")
+
+
+def _checked(raw: dict[str, Any]) -> Settings:
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise Misconfigured(f"{'.'.join(map(str, first['loc']))}: {first['msg']}. Nothing was written.") from None
+
+
+def _until_dexcom_lets_in(raw: dict[str, Any], settings: Settings, config: Path) -> Settings:
+    """One log-in; where the password is refused it may be typed again, for that is what is wrong most often."""
+    while True:
+        typer.echo("\nTrying one Dexcom log-in ...")
+        findings = asyncio.run(try_dexcom(settings, Path("data"), config))
+        for finding in findings:
+            typer.echo(f"  {'ok' if finding.ok else '!!'}  {finding.message}")
+        if all(finding.ok or finding.name != "dexcom-refused" for finding in findings):
+            return settings
+        again = typer.prompt(
+            "Dexcom: password, once more (empty: leave it as it is)", hide_input=True, default="", show_default=False
+        )
+        if not again:
+            return settings
+        raw["dexcom"]["password"] = again
+        settings = _checked(raw)
 
 
 def _until_it_rang(settings: Settings) -> None:

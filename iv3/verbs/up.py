@@ -21,6 +21,7 @@ from rich.console import Console
 from iv3 import config as configuration
 from iv3.cli import fail
 from iv3.demo import LOW_AFTER_MS, PASSWORD, PERSON, USERNAME, DemoPerson
+from iv3.hostzone import host_zone
 from iv3.wiring import Parts, Plan, run, tls_context, try_adapters
 from schemas.envelope import decode
 from schemas.settings import DexcomSettings, NtfySettings, PersonSettings, Settings
@@ -281,6 +282,9 @@ def _announce(parts: Parts, port: int) -> None:
     console.print(f"  Open  {url}/login?code={code}", markup=False)
     if not plan.settings.topic and not plan.demo:
         console.print("  ALARMS ARE OFF: set iv3.endpoint or ntfy.topic, then try `iv3 test-alarm`.")
+    if plan.settings.person.zone is None and not plan.demo:
+        zone = host_zone()
+        console.print(f"  Times are shown in UTC: set person.zone{f' (this machine is in {zone})' if zone else ''}.")
     console.print("  Stop with Ctrl-C.")
 
 

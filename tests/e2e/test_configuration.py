@@ -249,6 +249,18 @@ def test_init_asks_a_password_the_zone_and_the_test_alarm_and_a_slip_names_the_q
     assert len(outside.phone.received) == 2, "sent again, as long as nobody heard it"
 
 
+def test_a_password_that_dexcom_refuses_may_be_typed_again_before_anything_is_written(
+    tmp_path: Path, outside: Outside
+) -> None:
+    outer = {"IV3_DEXCOM__URL": outside.share.url, "IV3_NTFY__SERVER": outside.phone.url}
+    answers = ANSWERS.replace("demo\ndemo\n", "demo\nwr0ng-canary\n").removesuffix("y\ny\n") + "demo\ny\ny\n"
+    done = iv3(tmp_path, "init", given=answers, **outer)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Dexcom accepts the log-in" in done.stdout
+    assert "canary" not in (tmp_path / "config.yaml").read_text() + done.stdout
+    assert outside.share.log_ins == 3
+
+
 def test_the_version_can_be_asked(tmp_path: Path) -> None:
     done = iv3(tmp_path, "--version")
     assert (done.returncode, done.stdout.startswith("iv3 ")) == (0, True)

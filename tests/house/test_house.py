@@ -142,6 +142,24 @@ def test_every_route_is_documented() -> None:
     assert not missing
 
 
+def test_every_address_that_is_no_operation_is_documented_too() -> None:
+    from aiohttp import web
+
+    from api.ops import add_ops_routes
+    from api.pages import add_page_routes
+    from api.seed import add_seed_routes
+
+    app = web.Application()
+    add_seed_routes(app)
+    add_ops_routes(app)
+    add_page_routes(app, {})
+    texts = [(ROOT / "docs" / "reference" / name).read_text() for name in ("api.md", "seed-routes.md")]
+    known = " ".join(texts)
+    paths = {route.resource.canonical for route in app.router.routes() if route.resource is not None}
+    missing = [path for path in paths if path not in known and not path.startswith(("/static", "/favicon"))]
+    assert not missing
+
+
 def test_every_verb_is_documented() -> None:
     from iv3.cli import app, config_app, dead_app, token_app
 

@@ -54,16 +54,20 @@ def rows_of(readings: Iterable[Reading]) -> list[str]:
     for time_ms, glucose, trend, source, name in readings:
         seconds, millis = divmod(time_ms, 1000)
         day, second = divmod(seconds, 86_400)
+        minute, second = divmod(second, 60)
         date = days.get(day)
         if date is None:
-            date = days[day] = datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d")
+            date = days[day] = datetime.fromtimestamp(day * 86_400, UTC).strftime('{"time":"%Y-%m-%d')
         middle = middles.get((glucose, trend, source))
         if middle is None:
             middle = middles[glucose, trend, source] = _middle(glucose, trend, source)
-        clock = f"T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
-        zulu = f".{millis:03d}Z" if millis else "Z"
-        rows.append(f'{{"time":"{date}{clock}{zulu}","time_ms":{time_ms}{middle}"{name}"}}')
+        zulu = f'.{millis:03d}Z","time_ms":' if millis else 'Z","time_ms":'
+        rows.append(f'{date}{_MINUTES[minute]}{_SECONDS[second]}{zulu}{time_ms}{middle}"{name}"}}')
     return rows
+
+
+_MINUTES = tuple(f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(1440))
+_SECONDS = tuple(f"{second:02d}" for second in range(60))
 
 
 def _middle(glucose: float, trend: str | None, source: str) -> str:

@@ -46,18 +46,18 @@ class PutAlert(NamedTuple):
     body: bytes  # JSON
 
 
+_DATA = b',"data":'
 Change = PutReading | PutEntry | PutForecast | PutAlert
 
 
-def project(event: Event, entries: MutableMapping[str, EntryVersion]) -> list[Change]:
-    """The rows that follow from `event`. `entries` holds the entries it may touch, and is kept up to date."""
+def project(event: Event, entries: MutableMapping[str, EntryVersion], value: bytes) -> list[Change]:
+    """The rows that follow from `event`, which `value` holds as it was written. `entries` holds the entries it may touch, and is kept up to date."""
     reading = reading_of(event)
     if reading is not None:
         return [PutReading(event.subject, reading, event.recorded_ms)]
     data = event.data
     if isinstance(data, ForecastMade):
-        body = pydantic_core.to_json(data, exclude_none=True)
-        return [PutForecast(event.subject, ms(data.reading_time), data.based_on, data.pos, body)]
+        return [PutForecast(event.subject, ms(data.reading_time), data.based_on, data.pos, _body(event, value))]
     if is_entry_event(event):
         entry_id = entry_id_of(event)
         after = evolve_entry(entries.get(entry_id), event)
@@ -66,6 +66,17 @@ def project(event: Event, entries: MutableMapping[str, EntryVersion]) -> list[Ch
         entries[entry_id] = after
         return [PutEntry(after)]
     return _alerts(event)
+
+
+def _body(event: Event, value: bytes) -> bytes:
+    """The event's data as JSON, cut out of what was written: ten times as quick as making it again, and no release makes it otherwise.
+
+    `data` is the envelope's last member, and inside a string its quotes would be escaped. What an upcaster changed is made again.
+    """
+    start = value.find(_DATA)
+    if start < 0 or f'"type":"{event.data.TYPE}"'.encode() not in value[:start]:
+        return pydantic_core.to_json(event.data, exclude_none=True)
+    return value[start + len(_DATA) : -1]
 
 
 def _alerts(event: Event) -> list[Change]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from schemas.envelope import Event
 from schemas.facts import GlucoseRead
 
+_TAIL = 8  # readings whose steps tell a person's cadence
 CADENCE_S = 300.0  # until a person's own is known
 STALE_S = 900.0  # older than this is not "now"
 FIRST_RANK = ("dexcom-share",)  # then everything else, by name
@@ -105,9 +106,14 @@ class Line:
         if reading.id in self.dropped:
             return False
         self.recent.append(reading)  # the usual case: newer than everything, and near nothing
+        steady = len(self.recent) > _TAIL and self._last_step_s() == self.cadence_s
         self._forget()
-        self._learn_cadence()
+        if not steady:  # one more step like the median leaves the median where it is
+            self._learn_cadence()
         return True
+
+    def _last_step_s(self) -> float:
+        return round((self.recent[-1].time_ms - self.recent[-2].time_ms) / 60_000) * 60.0
 
     def _knows(self, reading: Reading) -> bool:
         return reading.id in self.dropped or any(other.id == reading.id for other in self.recent)
@@ -145,7 +151,7 @@ class Line:
 
     def _learn_cadence(self) -> None:
         """The median step of the last readings, between one minute and fifteen."""
-        steps = sorted(b.time_ms - a.time_ms for a, b in pairwise(self.recent[-8:]))
+        steps = sorted(b.time_ms - a.time_ms for a, b in pairwise(self.recent[-_TAIL:]))
         if len(steps) >= 3:
             self.cadence_s = min(900.0, max(60.0, round(steps[len(steps) // 2] / 60_000) * 60.0))
 

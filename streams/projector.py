@@ -1,9 +1,9 @@
 """The projector: writes the Series. It starts where the Series itself says it is, whatever its group has committed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import ClassVar
 
-from processors.entries import entry_id_of, is_entry_event
+from processors.entries import EntryVersion, entry_id_of, is_entry_event
 from processors.projection import Change, project
 from schemas.envelope import Event
 from streams.ports import Clock, Log, Partition, Record, Series
@@ -36,11 +36,24 @@ async def apply_records(
     series: Series, records: Sequence[tuple[Record, Event]], position: Mapping[Partition, int] | None = None
 ) -> None:
     """Project records into a Series, in order; the replay uses it too. `position` is where that leads, if not right behind the records."""
-    touched = {entry_id_of(event) for _, event in records if is_entry_event(event)}
+    touched = touched_by(records)
     entries = await series.entries_by_id(touched) if touched else {}
+    changes, reached = rows_of(records, entries)
+    await series.apply(changes, position if position is not None else reached)
+
+
+def touched_by(records: Sequence[tuple[Record, Event]]) -> set[str]:
+    """The entries that the records make or change."""
+    return {entry_id_of(event) for _, event in records if is_entry_event(event)}
+
+
+def rows_of(
+    records: Sequence[tuple[Record, Event]], entries: MutableMapping[str, EntryVersion]
+) -> tuple[list[Change], dict[Partition, int]]:
+    """What the records change, in order, and where that leads."""
     changes: list[Change] = []
     reached: dict[Partition, int] = {}
     for record, event in records:
-        changes += project(event, entries)
+        changes += project(event, entries, record.value or b"")
         reached[record.topic, record.partition] = record.offset + 1
-    await series.apply(changes, position if position is not None else reached)
+    return changes, reached

@@ -1,6 +1,5 @@
 """Verbs that look at the log: replay, digest, topics, dead letters."""
 
-import gc
 import json
 import sys
 import time
@@ -89,8 +88,6 @@ def replay(data: Path, *, as_json: bool) -> None:
 
     from iv3.verbs.progress import bar
     from streams.replay import replay as rebuild
-
-    gc.freeze()  # what is loaded by now stays; looking through it again and again is a sixth of the work
 
     async def work(log: SqliteLog) -> dict[str, object]:
         with bar("Replaying the log", quiet=as_json) as progress:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -97,13 +98,13 @@ class SqliteSeries:
 
     async def entries_by_id(self, ids: Iterable[str]) -> dict[str, EntryVersion]:
         """See `Series.entries_by_id`. Asked of the writing connection, which knows its own last transaction."""
-        wanted = json.dumps(list(ids))
+        wanted = list(ids)
+        return await self._write(lambda: self.entries_now(wanted))
 
-        def work() -> list[Any]:
-            sql = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE id IN (SELECT value FROM json_each(?))"
-            return list(self._db.execute(sql, (wanted,)))
-
-        return {row[0]: _entry(row) for row in await self._write(work)}
+    def entries_now(self, ids: Iterable[str]) -> dict[str, EntryVersion]:
+        """As `entries_by_id`, in the calling thread."""
+        sql = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE id IN (SELECT value FROM json_each(?))"
+        return {row[0]: _entry(row) for row in self._db.execute(sql, (json.dumps(list(ids)),))}
 
     async def apply(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
         """See `Series.apply`."""
@@ -144,9 +145,9 @@ class SqliteSeries:
             whole = len(rows) < most
             # What is hidden near the end of a cut answer depends on what was cut off.
             end_ms = to_ms if whole else min(to_ms, rows[-1][0] - _MARGIN_MS)
-            found = [reading for reading in line if from_ms <= reading.time_ms < end_ms]
-            if whole or len(found) >= limit:
-                return found[:limit]
+            first, last = (bisect_left(line, ms, key=lambda r: r.time_ms) for ms in (from_ms, end_ms))
+            if whole or last - first >= limit:
+                return line[first:last][:limit]
             most *= 2
 
     async def newest_readings(self, person: str, count: int, before_ms: int) -> list[Reading]:

@@ -254,3 +254,15 @@ def test_after_a_gap_there_is_nothing_honest_to_say() -> None:
     predictor = Ar2()
     predictor.read(Reading(T0, 110, None, "", ""))
     assert predictor.read(Reading(T0 + 21 * MIN, 104, None, "", "")) is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from([1, 4, 5, 5, 5, 6, 15, 40]), min_size=1, max_size=40))
+def test_the_cadence_is_the_median_of_the_last_steps_whatever_was_not_worked_out_again(steps: list[int]) -> None:
+    line, at = Line(), T0
+    for number, minutes in enumerate(steps):
+        at += minutes * MIN
+        line.admit(Reading(at, 100.0, None, "s", f"r{number}"), at)
+        known = line.cadence_s
+        line._learn_cadence()
+        assert line.cadence_s == known

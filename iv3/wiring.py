@@ -34,14 +34,14 @@ from streams.forecaster import Forecaster
 from streams.generations import Generation, catalog_path, current, series_path
 from streams.house import House, Service
 from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier
+from streams.notifier import AlarmNotifier, add_target
 from streams.poller import Poller
 from streams.ports import Archive, Clock, GlucoseSource, Log, Notifier, append_events
 from streams.projector import Projector
 from streams.role import Role
 from streams.series.sqlite import SqliteSeries
 from streams.series.swappable import SwappableSeries
-from streams.topics import HEARTBEATS, JOURNAL, SNAPSHOTS
+from streams.topics import ALERTS, HEARTBEATS, JOURNAL, PARTITIONS, SNAPSHOTS
 from streams.transport.sqlite import LOGS
 
 logger = logging.getLogger("iv3.wiring")
@@ -102,6 +102,7 @@ async def run(plan: Plan) -> None:
         if plan.before is not None:
             await plan.before(parts)
         await _declare_profile(plan, log, parts.catalog)
+        await _arm_first(plan, log, targets)
         parts.roles = _roles(plan, parts, sources, targets)
         house = House(parts.roles, [])
         status = Status(parts.log, parts.roles, parts.catalog, plan)
@@ -193,6 +194,15 @@ async def _declare_profile(plan: Plan, log: Log, catalog: Catalog) -> None:
     )  # fmt: skip
     await append_events(log, JOURNAL, [event])
     await catalog.catch_up()
+
+
+async def _arm_first(plan: Plan, log: Log, targets: list[Notifier]) -> None:
+    """In a new log the phone is known before anything is decided, so that a low of the first minute rings. Later ones the notifier adds."""
+    if any(head for (topic, _), head in log.heads.items() if topic == ALERTS):
+        return
+    for target in targets:
+        for partition in range(PARTITIONS):
+            await add_target(log, plan.clock, target.target, partition)
 
 
 def _hearing(plan: Plan, parts: Parts, status: Status) -> Hearing:

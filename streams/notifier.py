@@ -7,6 +7,7 @@ an attempt without an outcome is asked about at the server before it is sent aga
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -105,18 +106,11 @@ class AlarmNotifier(Role):
             group.create_task(asyncio.Event().wait())
 
     async def _arm(self) -> None:
-        """Write down, once and in every partition, from where on a target is told."""
-        now = at_ms(self.clock.now_ms())
+        """Write down, once and in every partition, from where on a target is told. It counts once it is read back, in the order of the log."""
         for partition, outbox in self.outboxes.items():
             for name in self._targets:
-                if name in outbox.armed:
-                    continue
-                event = make(
-                    TargetAdded(target=name), id=derived_id("target", name, partition), source=f"iv3/{self.name}",
-                    subject=name, time=now, recordedtime=now,
-                )  # fmt: skip
-                await self._surely(partial(self.log.append, ALERTS, name, [encode(event)], partition=partition))
-                outbox.armed.add(name)
+                if name not in outbox.armed:
+                    await self._surely(partial(add_target, self.log, self.clock, name, partition))
 
     async def _surely(self, write: Callable[[], Awaitable[object]]) -> None:
         delay = FIRST_RETRY_S
@@ -166,17 +160,14 @@ class AlarmNotifier(Role):
 
     async def _pause(self, name: str, seconds: float, unless_before: tuple[int, int] | None) -> None:
         """Wait; a message that goes before the one that failed ends the wait."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        while (left := until - loop.time()) > 0:
-            self._wake[name].clear()
-            try:
-                await asyncio.wait_for(self._wake[name].wait(), left)
-            except TimeoutError:
-                return
-            first = min((due.order for step, due in self.waiting() if step.target == name), default=None)
-            if unless_before is not None and first is not None and first < unless_before:
-                return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):  # `wait_for` may swallow the cancellation of a stop
+                while True:
+                    self._wake[name].clear()
+                    await self._wake[name].wait()
+                    first = min((due.order for step, due in self.waiting() if step.target == name), default=None)
+                    if unless_before is not None and first is not None and first < unless_before:
+                        return
 
     def _note_failure(self, state: TargetState, why: str) -> None:
         if not state.failing:
@@ -275,6 +266,16 @@ class AlarmNotifier(Role):
             if since is not None and now_ms - since > LOUD_AFTER_S * 1000 and self.waiting():
                 return state.failing
         return ""
+
+
+async def add_target(log: Log, clock: Clock, name: str, partition: int) -> None:
+    """Append to a partition that a target is told from here on."""
+    now = at_ms(clock.now_ms())
+    event = make(
+        TargetAdded(target=name), id=derived_id("target", name, partition), source="iv3/notifier", subject=name, time=now,
+        recordedtime=now,
+    )  # fmt: skip
+    await log.append(ALERTS, name, [encode(event)], partition=partition)
 
 
 def _names(step: Step) -> dict[str, Any]:

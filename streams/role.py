@@ -25,6 +25,7 @@ from streams.topics import DEAD_LETTERS, partition_of
 logger = logging.getLogger("iv3.role")
 
 STOP_DEADLINE_S = 4.0  # longer than an App ever took to stop (0.3 s); past it the process is in an unknown state
+_CANCEL_AGAIN_S = 0.5
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _CALM_S = 30.0
@@ -254,10 +255,19 @@ class Role:
         reasons = [repr(f.exception() or f.result()) for f in done if not f.cancelled()]
         return f"crashed: {app.crash_reason!r}" if app.crash_reason else ", ".join(reasons)
 
+    async def _cancel(self, working: "asyncio.Future[Any]") -> None:
+        """Cancel the background work until it has ended: a library may swallow a cancellation that comes at the wrong moment."""
+        for _ in range(round(STOP_DEADLINE_S / _CANCEL_AGAIN_S)):
+            working.cancel()
+            done, _ = await asyncio.wait({working}, timeout=_CANCEL_AGAIN_S)
+            if done:
+                return
+        logger.critical("%s: its background work did not stop; ending the process", self.name)
+        os._exit(71)
+
     async def _end(self, app: Any, tasks: Sequence["asyncio.Future[Any]"]) -> None:  # noqa: ANN401 - Faust is untyped
         working, *others = tasks
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        await self._cancel(working)
         try:
             await asyncio.wait_for(app.stop(), STOP_DEADLINE_S)
         except Exception as error:  # noqa: BLE001 - an App that will not stop leaves the process in an unknown state

@@ -76,7 +76,9 @@ def up(options: UpOptions) -> None:
     plan = _demo_plan(options, data) if settings is None else _plan(options, data, settings)
     plan.on_ready = _announce
     gc.freeze()  # what is loaded by now stays for months; the collector need not look through it again
-    gc.set_threshold(20_000, 20, 20)  # a quarter of readings is 50,000 short-lived rows: looking through them costs more than making them
+    gc.set_threshold(
+        20_000, 20, 20
+    )  # a quarter of readings is 50,000 short-lived rows: looking through them costs more than making them
     try:
         asyncio.run(run(plan))
     finally:

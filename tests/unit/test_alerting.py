@@ -584,12 +584,12 @@ def test_whatever_is_redelivered_decides_nothing_again(script: list[Any], crash:
     episodes = Episodes()
     for event in decisions(whole, inputs[crashed - 1][3] if crashed else T0 - 1):
         episodes.evolve("me", event)
+    through = episodes.through.get("me", (-1, 0, 0))  # before anything is redelivered
     again = [
         said
         for given_ in inputs[start:crashed]
         for said in apply((*given_[:3], whole.now + MIN), watch, episodes, whole.runtime)
     ]
-    through = episodes.through.get("me", (-1, 0, 0))
     late = [given_ for given_ in inputs[start:crashed] if (given_[2], int(given_[0] == "forecast"), 0) > through]
     assert not again or late, "something at or before what was decided was decided again"
 

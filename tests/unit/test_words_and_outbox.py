@@ -35,28 +35,19 @@ def event(kind: str, change: str = "opened", step: int = 1, **more: Any) -> Aler
     return AlertEvent.model_validate(fields | more)
 
 
-@pytest.mark.parametrize(
-    ("kind", "step", "unit", "by", "limit", "bare"),
-    list(itertools.product(KINDS, (1, 2, 5), ("mmol/L", "mg/dL"), ("", "Dad"), (None, 55.0, 70.0), (False, True))),
-)
-def test_no_sentence_orders_anybody_to_act_or_says_that_something_was_missed(
-    kind: str, step: int, unit: str, by: str, limit: float | None, *, bare: bool
-) -> None:
-    ring = event(kind, step=step, unit=unit, by=by)
-    over = event(kind, change="resolved", unit=unit)
-    known = Evidence(reason="Dexcom: no data", insulin="Tresiba") if bare else ring.evidence
-    ring = ring.model_copy(update={"evidence": known.model_copy(update={"limit_mgdl": limit})})
-    for text in (
-        words.page_body(ring, T0 - 600_000, 50.0, T0),
-        words.title(ring),
-        words.body(ring, T0),
-        words.clear_title(over),
-        words.clear_body(over, T0 - 600_000, T0),
-    ):
-        assert not FORBIDDEN.search(text), text
-        assert text
-        assert "None" not in text
-    assert "%" not in words.body(ring, T0)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_sentence_orders_anybody_to_act_or_says_that_something_was_missed(kind: str) -> None:
+    cases = itertools.product((1, 2, 5), ("mmol/L", "mg/dL"), ("", "Dad"), (None, 55.0, 70.0), (False, True))
+    for step, unit, by, limit, bare in cases:
+        ring, over = event(kind, step=step, unit=unit, by=by), event(kind, change="resolved", unit=unit)
+        known = Evidence(reason="Dexcom: no data", insulin="Tresiba") if bare else ring.evidence
+        ring = ring.model_copy(update={"evidence": known.model_copy(update={"limit_mgdl": limit})})
+        said = (words.title(ring), words.body(ring, T0), words.page_body(ring, T0 - 600_000, 50.0, T0))
+        for text in (*said, words.clear_title(over), words.clear_body(over, T0 - 600_000, T0)):
+            assert not FORBIDDEN.search(text), text
+            assert text
+            assert "None" not in text
+        assert "%" not in words.body(ring, T0)
 
 
 def test_a_reminder_never_says_that_nobody_answered_when_somebody_had() -> None:

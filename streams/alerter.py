@@ -59,6 +59,7 @@ class Alerter(Role):
         self._alerts_at: dict[int, int] = {}
         self._locks: dict[int, asyncio.Lock] = {}
         self._where: dict[str, int] = {}
+        self._in_hand: set[str] = set()
         self.ticks = self.skipped_ticks = self.skipped_forecasts = 0
         self.evaluated_ms = 0
         self._behind_since: float | None = None
@@ -67,6 +68,7 @@ class Alerter(Role):
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Fold the own alerts to the head, and the journal silently to the committed offset."""
         self.people, self._where = {}, {}
+        self._in_hand.clear()
         for (topic, partition), offset in committed.items():
             if topic != JOURNAL:
                 continue
@@ -96,6 +98,7 @@ class Alerter(Role):
         watch = self._watch(event.subject, record.partition)
         if record.offset >= watch.offset:
             watch.take(event, record.offset)
+            self._snapshots.touched(record.partition, event.subject)
 
     def _watch(self, person: str, partition: int) -> Watch:
         self._where[person] = partition
@@ -115,6 +118,7 @@ class Alerter(Role):
     async def handle(self, record: Record) -> None:
         """Take the record in, then decide."""
         event = self.event_of(record)
+        self._in_hand.add(event.subject)  # until it is decided; a tick must not go past it
         async with self._locks[record.partition]:
             watch = self._watch(event.subject, record.partition)
             if record.topic == JOURNAL:
@@ -122,13 +126,13 @@ class Alerter(Role):
                     watch.take(event, record.offset)
                 place: Place = (record.offset, 0, 0)
             else:
-                if not isinstance(event.data, ForecastMade):
-                    return
-                if not watch.foresee(event.data):
-                    self.skipped_forecasts += 1
+                if not isinstance(event.data, ForecastMade) or not watch.foresee(event.data):
+                    self.skipped_forecasts += isinstance(event.data, ForecastMade)
+                    self._in_hand.discard(event.subject)
                     return
                 place = (event.data.pos, 1, 0)
             await self._decide(watch, record.partition, place)
+        self._in_hand.discard(event.subject)
         if record.topic == JOURNAL:
             await self._snapshots.changed(record.partition, event.subject, self.people, record.offset + 1)
 
@@ -180,8 +184,8 @@ class Alerter(Role):
         else:
             self._behind_since = None
         for person, partition in list(self._where.items()):
-            if person == SYSTEM:
-                continue  # tokens are facts too, but nobody's
+            if person == SYSTEM or person in self._in_hand:
+                continue  # tokens are facts too, but nobody's; and what waits for the log is decided first
             watch = self.people[person]
             async with self._locks[partition]:
                 await self._decide(watch, partition, watch.tick_place(moment), troubles)

@@ -32,6 +32,7 @@ class ArchiveWriter:
     def __init__(self, log: Log, archive: Archive, clock: Clock, *, demo: bool = False) -> None:
         self._log, self._archive, self._clock, self._demo = log, archive, clock, demo
         self._ends: dict[Partition, _End] | None = None
+        self._head: bytes | None = None  # as it was read or written last
 
     async def open(self) -> None:
         """Learn from the archive's own manifests how far it is. Raises ArchiveUnavailable, ArchiveDamaged."""
@@ -45,6 +46,7 @@ class ArchiveWriter:
             data = await self._archive.get(key) or b""
             ends[place] = _End(_manifest(key, data).last + 1, segments.sha256(data))
         self._ends = ends
+        self._head = await self._archive.get(segments.head_key(self._log.log_id))
 
     def waiting(self) -> int:
         """Records that are not archived yet."""
@@ -54,6 +56,9 @@ class ArchiveWriter:
 
     async def catch_up(self, progress: Progress | None = None) -> int:
         """Archive everything that is in the log now. Returns how many records. Raises ArchiveUnavailable, ArchiveDamaged."""
+        head_key = segments.head_key(self._log.log_id)
+        if self._ends is not None and await self._archive.get(head_key) != self._head:
+            self._ends = None  # another writer was here, or this is another disk than a while ago: look again
         if self._ends is None:
             await self.open()
         ends = self._ends if self._ends is not None else {}
@@ -67,7 +72,7 @@ class ArchiveWriter:
                 done += await self._one(place, end, records)
                 if progress is not None:
                     progress(done, total)
-        if done or await self._archive.get(segments.head_key(self._log.log_id)) is None:
+        if done or self._head is None:
             heads = [
                 (topic, partition, end.following, end.digest)
                 for (topic, partition), end in ends.items()
@@ -75,7 +80,8 @@ class ArchiveWriter:
             ]
             written = self._clock.now_ms()
             said = segments.write_head(self._log.log_id, heads, demo=self._demo, written_ms=written)
-            await self._archive.replace(segments.head_key(self._log.log_id), said)
+            await self._archive.replace(head_key, said)
+            self._head = said
         return done
 
     async def _one(self, place: Partition, end: _End, records: list[Record]) -> int:

@@ -132,6 +132,8 @@ class Catalog:
                 records = await self._log.read(topic, partition, start, head, _SAVE_EVERY)
                 if not records:
                     break
+                if self._position.get((topic, partition), 0) != start:
+                    continue  # another file was taken up meanwhile; what was read belongs to the old one
                 self._see(topic, partition, records)
                 await asyncio.sleep(0)
 

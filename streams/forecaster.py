@@ -59,6 +59,7 @@ class Forecaster(Role):
         outlook = self.people.setdefault(event.subject, Outlook())
         if record.offset >= outlook.offset:
             outlook.take(event, record.offset)
+            self._snapshots.touched(record.partition, event.subject)
 
     def _take(self, event: Event, record: Record) -> Said | None:
         """Fold once, however often the record comes: until it is acknowledged, what was said is remembered."""

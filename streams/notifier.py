@@ -127,10 +127,10 @@ class AlarmNotifier(Role):
         state = self.states[name]
         delay = FIRST_RETRY_S
         while True:
+            self._wake[name].clear()  # before looking: what comes from here on sets it again
             todo = [(step, due) for step, due in self.waiting() if step.target == name]
             if not todo:
                 await self._clear_ended(name, target)
-                self._wake[name].clear()
                 await self._wake[name].wait()
                 continue
             step, due = min(todo, key=lambda item: item[1].order)
@@ -164,10 +164,10 @@ class AlarmNotifier(Role):
             async with asyncio.timeout(seconds):  # `wait_for` may swallow the cancellation of a stop
                 while True:
                     self._wake[name].clear()
-                    await self._wake[name].wait()
                     first = min((due.order for step, due in self.waiting() if step.target == name), default=None)
                     if unless_before is not None and first is not None and first < unless_before:
                         return
+                    await self._wake[name].wait()
 
     def _note_failure(self, state: TargetState, why: str) -> None:
         if not state.failing:
@@ -190,12 +190,13 @@ class AlarmNotifier(Role):
             outbox.attempted.add(step)
             await target.send(self.message(step, due))
             await self._write(due, Delivered(**_names(step)), step)
-        outbox._settle(step, "delivered")  # noqa: SLF001 - the read-back will say the same a moment later
-        outbox.shown.setdefault((step.episode, step.target), set()).add(step.step)
+        outbox.delivered(step)  # the read-back will say the same a moment later
 
     async def _refused(self, state: TargetState, step: Step, due: Due, error: NotifierRefused) -> None:
         """Say loudly, once a message, that it did not go out. One that only waits for the account to be put right stays due."""
-        outbox = next(box for box in self.outboxes.values() if step in box.due)
+        outbox = next((box for box in self.outboxes.values() if step in box.due), None)
+        if outbox is None:
+            return  # something newer took its place meanwhile
         if step not in outbox.refused:
             logger.error("an alarm could not be delivered: %s", error)
             refusal = Undeliverable(**_names(step), reason=str(error)[:300], final=error.final)

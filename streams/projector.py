@@ -8,6 +8,7 @@ from processors.projection import Change, project
 from schemas.envelope import Event
 from streams.ports import Clock, Log, Partition, Record, Series
 from streams.role import MakeApp, Role
+from streams.series.swappable import SwappableSeries
 from streams.topics import ALERTS, FORECASTS, JOURNAL
 
 
@@ -20,16 +21,18 @@ class Projector(Role):
 
     def __init__(self, log: Log, clock: Clock, make_app: MakeApp, series: Series) -> None:
         super().__init__(log, clock, make_app)
-        self._series = series
+        self._series = self._sink = series
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Nothing to learn: the Series knows where it is."""
-        position = await self._series.position()
+        # One adapter for each life: what is in hand when a replay swaps the Series belongs to the old one, at the old one's position.
+        self._sink = self._series.adapter if isinstance(self._series, SwappableSeries) else self._series
+        position = await self._sink.position()
         return {partition: position.get(partition, 0) for partition in committed}
 
     async def handle_batch(self, records: Sequence[Record]) -> None:
         """Apply the rows of all records with their position, or nothing."""
-        await apply_records(self._series, [(record, self.event_of(record)) for record in records])
+        await apply_records(self._sink, [(record, self.event_of(record)) for record in records])
 
 
 async def apply_records(

@@ -59,6 +59,10 @@ class Snapshots:
         await self._log.fold(SNAPSHOTS, partition, 0, self._log.heads.get((SNAPSHOTS, partition), 0), step)
         return (floor, states) if floor else (0, {})
 
+    def touched(self, partition: int, person: str) -> None:
+        """Note a change that a silent fold brought: the next floor covers this person only with a snapshot of its own."""
+        self._changed.setdefault(partition, set()).add(person)
+
     async def changed(self, partition: int, person: str, people: Mapping[str, Folded], next_offset: int) -> None:
         """Note that a person's state changed; write snapshots when enough has. A disk that is nearly full only costs a longer start."""
         self._changed.setdefault(partition, set()).add(person)

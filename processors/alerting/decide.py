@@ -4,6 +4,8 @@ A decision is one record with the place of its input. At or before the place up 
 redelivered journal, met by decisions that are already ahead of it, can never open an episode a second time.
 """
 
+from collections.abc import Mapping
+
 from processors.alerting.episodes import NOWHERE, Episode, Episodes
 from processors.alerting.rules import (
     FRESH_MS,
@@ -22,7 +24,9 @@ from schemas.alerts import AlertEvent, AlertKind, AlertsDecided, Evidence, Place
 from schemas.identity import episode_id
 from schemas.model import at_ms, ms
 
+Closed = Mapping[tuple[str, str], int]  # (person, kind) -> when the last episode of it ended
 _MIN = 60_000
+_SET_BACK_MS = _MIN  # a ring that lies further ahead was dated by a clock that was wrong
 # Minutes until an alarm nobody answered rings again, by step; the last one repeats. Urgent low as Dexcom's: every 5 min.
 REPEATS_MIN: dict[AlertKind, tuple[int, ...]] = {
     "urgent_low": (5, 10, 10),
@@ -54,26 +58,26 @@ def decide(watch: Watch, episodes: Episodes, place: Place, now_ms: int, runtime:
         return None
     mine = episodes.of(watch.person)
     if place[2]:
-        events = _at_tick(watch, mine, now_ms, runtime)
+        events = _at_tick(watch, mine, episodes.closed, now_ms, runtime)
     elif place[1]:
         events = _at_forecast(watch, mine, episodes, now_ms)
     else:
         events = _answers(watch, mine, now_ms)
         events += _closings(watch, mine, now_ms)
-        events += _openings([glucose_condition(watch, now_ms)], mine, watch, now_ms)
-        events += _long_acting(watch, mine, now_ms, opening=False)
+        events += _openings([glucose_condition(watch, now_ms)], mine, episodes.closed, watch, now_ms)
+        events += _long_acting(watch, mine, episodes.closed, now_ms, opening=False)
     return AlertsDecided(pos=place, events=tuple(events)) if events else None
 
 
-def _at_tick(watch: Watch, mine: dict[str, Episode], now_ms: int, runtime: Runtime) -> list[AlertEvent]:
+def _at_tick(watch: Watch, mine: dict[str, Episode], closed: Closed, now_ms: int, runtime: Runtime) -> list[AlertEvent]:
     system = system_condition(watch, now_ms, runtime)
-    told = _system(watch, mine, now_ms, system)
+    told = _system(watch, mine, closed, now_ms, system)
     if runtime.behind or not heard_since_start(watch, runtime):
         return told
     events = told + _expiries(mine, now_ms)
     stale = stale_condition(watch, now_ms, runtime, low_open="low" in mine or "urgent_low" in mine)
-    events += _openings([stale], mine, watch, now_ms)
-    events += _long_acting(watch, mine, now_ms, opening=True)
+    events += _openings([stale], mine, closed, watch, now_ms)
+    events += _long_acting(watch, mine, closed, now_ms, opening=True)
     left = {kind: episode for kind, episode in mine.items() if kind not in {event.kind for event in events}}
     return events + _repeats(watch, left, now_ms, {"stale": stale, "system": system})
 
@@ -88,14 +92,16 @@ def _at_forecast(watch: Watch, mine: dict[str, Episode], episodes: Episodes, now
         return []
     if now_ms - episodes.closed.get((watch.person, "predicted_low"), -PREDICTED_LOW_PAUSE_MS) < PREDICTED_LOW_PAUSE_MS:
         return []
-    return _openings([condition], mine, watch, now_ms)
+    return _openings([condition], mine, episodes.closed, watch, now_ms)
 
 
-def _system(watch: Watch, mine: dict[str, Episode], now_ms: int, condition: Condition | None) -> list[AlertEvent]:
+def _system(
+    watch: Watch, mine: dict[str, Episode], closed: Closed, now_ms: int, condition: Condition | None
+) -> list[AlertEvent]:
     """What of iv3 itself does not work is told at once, and again at once when more is added."""
     episode = mine.get("system")
     if episode is None:
-        return _openings([condition], mine, watch, now_ms)
+        return _openings([condition], mine, closed, watch, now_ms)
     if condition is None:
         return [_event("resolved", episode, None, now_ms)]
     known = episode.evidence.reason.split("; ")
@@ -124,7 +130,7 @@ def _event(
 
 
 def _openings(
-    conditions: list[Condition | None], mine: dict[str, Episode], watch: Watch, now_ms: int
+    conditions: list[Condition | None], mine: dict[str, Episode], closed: Closed, watch: Watch, now_ms: int
 ) -> list[AlertEvent]:
     events: list[AlertEvent] = []
     for condition in conditions:
@@ -132,7 +138,11 @@ def _openings(
             continue
         if watch.snoozes.get(condition.kind, 0) > now_ms:
             continue
-        name = episode_id(watch.person, condition.kind, condition.cause)
+        # What opens again for the same cause is another episode: under the first one's name its rings would count as delivered.
+        again = closed.get((watch.person, condition.kind))
+        name = episode_id(
+            watch.person, condition.kind, condition.cause if again is None else f"{condition.cause}/{again}"
+        )
         events += _taken_over(condition, mine, now_ms)
         events.append(_event("opened", None, condition, now_ms, episode=name, step=1))
     return events
@@ -178,7 +188,9 @@ def _closings(watch: Watch, mine: dict[str, Episode], now_ms: int) -> list[Alert
     return events
 
 
-def _long_acting(watch: Watch, mine: dict[str, Episode], now_ms: int, *, opening: bool) -> list[AlertEvent]:
+def _long_acting(
+    watch: Watch, mine: dict[str, Episode], closed: Closed, now_ms: int, *, opening: bool
+) -> list[AlertEvent]:
     condition = long_acting_condition(watch, now_ms)
     episode = mine.get("no_long_acting")
     if episode is not None and condition is None:
@@ -189,7 +201,7 @@ def _long_acting(watch: Watch, mine: dict[str, Episode], now_ms: int, *, opening
         return [
             _event("resolved", episode, None, now_ms, quiet=True)
         ]  # the dose it counted from is gone, or the alarm was switched off
-    return _openings([condition], mine, watch, now_ms) if opening else []
+    return _openings([condition], mine, closed, watch, now_ms) if opening else []
 
 
 def _answers(watch: Watch, mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
@@ -240,6 +252,8 @@ def _evidence_now(watch: Watch, episode: Episode) -> Evidence:
 
 
 def _due_again(watch: Watch, episode: Episode, now_ms: int) -> bool:
+    if episode.kind != "predicted_low" and max(episode.rang_ms, episode.acknowledged_ms or 0) > now_ms + _SET_BACK_MS:
+        return True  # the clock was set back since: once more, rather than silence until it is that late again
     treated = watch.acknowledged.get(episode.id, (0, "", False))[2]
     again_ms = rings_again_ms(episode.kind, episode.step, episode.rang_ms, episode.acknowledged_ms, treated=treated)
     if again_ms is None or now_ms < again_ms:
@@ -265,7 +279,8 @@ def rings_again_ms(
 def _rising_out(watch: Watch, now_ms: int) -> bool:
     """Whether a fresh reading is in range again. Without fresh data nobody may hope so."""
     newest = watch.line.newest
-    if newest is None or now_ms - newest.time_ms > _CLEAR_FRESH_MS:
+    fresh_ms = max(_CLEAR_FRESH_MS, 1.5 * watch.line.cadence_s * 1000)
+    if newest is None or now_ms - newest.time_ms > fresh_ms:
         return False
     return newest.glucose_mgdl >= watch.profile.limits.low_mgdl
 

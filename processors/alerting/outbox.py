@@ -75,15 +75,19 @@ class Outbox:
             case DeliveryAttempted(episode=episode, step=step, target=target):
                 self.attempted.add(Step(episode, step, target))
             case Delivered(episode=episode, step=step, target=target):
-                self._settle(Step(episode, step, target), "delivered")
-                self.shown.setdefault((episode, target), set()).add(step)
+                self.delivered(Step(episode, step, target))
                 if step == ALL_CLEAR:
-                    self.shown.pop((episode, target))
+                    self.shown.pop((episode, target), None)
             case Undeliverable(episode=episode, step=step, target=target, final=final):
                 self.refuse(Step(episode, step, target), final=final)
             case _:
                 pass
         return []
+
+    def delivered(self, step: Step) -> None:
+        """The target took it."""
+        self._settle(step, "delivered")
+        self.shown.setdefault((step.episode, step.target), set()).add(step.step)
 
     def refuse(self, step: Step, *, final: bool) -> None:
         """The target did not take it: for good, or until the account is put right. Then it stays due, unless something newer takes its place."""

@@ -81,6 +81,8 @@ def title(event: AlertEvent) -> str:
             text = f"URGENT LOW {value}"
         case "urgent_low":
             text = f"Still low {value}"
+        case "low" if _is_past(e):
+            text = f"Not yet clear {value}"
         case "low":
             text = f"Low {value}"
         case "predicted_low":
@@ -101,8 +103,9 @@ def body(event: AlertEvent, now_ms: int) -> str:
     e = event.evidence
     last = f"last reading {age_words(now_ms - ms(e.reading_time))}" if e.reading_time else "no reading yet"
     match event.kind:
-        case "urgent_low" if _is_past(e):
-            text = f"Not yet out of the low after an urgent one: {value_words(e)} {e.unit}{_delta(e)}; {last}."
+        case "urgent_low" | "low" if _is_past(e):
+            what = "an urgent low" if event.kind == "urgent_low" else "a low"
+            text = f"Not yet clear of {what}: {value_words(e)} {e.unit}{_delta(e)}; {last}."
         case "urgent_low" | "low":
             limit = "the urgent limit" if event.kind == "urgent_low" else "the low limit"
             text = f"Below {limit}: {value_words(e)} {e.unit}{_delta(e)}; {last}."
@@ -146,7 +149,7 @@ def page_body(event: AlertEvent, opened_ms: int, lowest_mgdl: float | None, now_
 
 
 def _is_past(e: Evidence) -> bool:
-    """Whether glucose is above the limit that opened an urgent low, though not yet out of it."""
+    """Whether glucose is above the limit that opened a low, though not yet clear of it."""
     return e.glucose_mgdl is not None and e.limit_mgdl is not None and e.glucose_mgdl > e.limit_mgdl
 
 

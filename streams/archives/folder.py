@@ -21,6 +21,9 @@ class FolderArchive:
 
     def __init__(self, path: Path) -> None:
         self._root = path
+        self._seen = (
+            False  # a root that was there once and is gone is a disk that was taken away, not a folder to be made
+        )
 
     def __repr__(self) -> str:
         return f"folder:{self._root}"
@@ -32,6 +35,10 @@ class FolderArchive:
 
     async def _do(self, work: Callable[[], _T]) -> _T:
         try:
+            there = await asyncio.to_thread(self._root.is_dir)
+            if self._seen and not there:
+                raise ArchiveUnavailable(f"the archive folder {self._root} is gone; is its disk mounted?")
+            self._seen = there
             return await asyncio.to_thread(work)
         except OSError as error:
             raise ArchiveUnavailable(

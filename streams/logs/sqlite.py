@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +244,9 @@ class SqliteLog:
         """Whether less than the reserve is left on the disk; looked at most once a second."""
         now = time.monotonic()
         if now - self._space_at > _SPACE_CHECK_S:
-            self._space_at, self._space_low = now, self._free() < RESERVE_BYTES
+            self._space_at = now
+            with suppress(OSError):  # what was known last holds
+                self._space_low = self._free() < RESERVE_BYTES
         return self._space_low
 
     @property

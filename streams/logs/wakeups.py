@@ -40,17 +40,20 @@ class Wakeups:
         self._thread.start()
 
     def tell(self) -> None:
-        """Wake every other process that has the log open."""
-        for other in self._folder.iterdir():
-            if other.name == self._own.name:
-                continue
-            try:
-                self._out.sendto(b"!", str(other))
-            except BlockingIOError:
-                pass  # its queue is full: it will wake anyway
-            except OSError:
-                with suppress(OSError):  # nobody is behind that socket any more
-                    other.unlink()
+        """Wake every other process that has the log open. Never fails: whoever is not woken looks by itself a little later."""
+        with suppress(OSError):  # the folder is gone, or no file descriptor is left to read it
+            for other in self._folder.iterdir():
+                if other.name != self._own.name:
+                    self._wake(other)
+
+    def _wake(self, other: Path) -> None:
+        try:
+            self._out.sendto(b"!", str(other))
+        except BlockingIOError:
+            pass  # its queue is full: it will wake anyway
+        except OSError:
+            with suppress(OSError):  # nobody is behind that socket any more
+                other.unlink()
 
     def _listen(self) -> None:
         while not self._closed:

@@ -114,7 +114,12 @@ class Writer:
                 batch.append(self._queue.get_nowait())
             waiting = [item for item in batch if item is not None]
             if waiting:
-                self._transact(waiting)
+                try:
+                    self._transact(waiting)
+                except Exception as error:  # noqa: BLE001 - a writer that dies unseen would leave everybody waiting for ever
+                    self.broken = error
+                    self._on_fatal(error)
+                    self._answer(waiting, Unknown(f"the log's writer failed: {error!r}"))
             if len(waiting) < len(batch):
                 return
 

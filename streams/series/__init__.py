@@ -1,3 +1,3 @@
-"""Adapters of the `Series` port: points over time, for charts and reports. `sqlite` is the embedded one; `generations` swaps one version
-for the next while readers look on.
+"""Adapters of the `Series` port: points over time, for charts and reports. `sqlite` is the embedded one; `swappable` exchanges one
+version for the next while readers look on.
 """

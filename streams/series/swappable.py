@@ -18,6 +18,11 @@ class SwappableSeries:
         self._now = series
         self._leaving: set[asyncio.Task[None]] = set()
 
+    @property
+    def adapter(self) -> Series:
+        """The adapter of the moment. Whoever writes with a position must stay with one: another's position is another's."""
+        return self._now
+
     async def swap(self, series: Series) -> None:
         """Serve from `series` from now on; the old one is closed when nobody can still be using it."""
         old, self._now = self._now, series

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -26,6 +27,9 @@ from streams.topics import JOURNAL
 
 routes = Routes()
 
+# Two people who write the key "1" mean two entries, so a key counts within its token. A UUID is nobody else's: the phone that kept an entry over
+# a new sign-in sends it under another token, and it is the same entry all the same (docs/decisions/0006-random-keys.md).
+_RANDOM_KEY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 GUARD_BACK_MS = 8 * 86_400_000
 LOCKS: web.AppKey[dict[str, asyncio.Lock]] = web.AppKey("entry-locks", dict)
 _KEY = (("Idempotency-Key", "Any text that names this write; sent again with it, it is the same write.", True),)
@@ -103,8 +107,9 @@ async def post_entry(request: web.Request, query: WaitQuery, body: EntryPosted) 
         )
     said = body.model_dump(mode="json", exclude={"confirm"}, exclude_none=True)
     told = digest(json.dumps(said, sort_keys=True).encode())
-    requestkey = request_key(where.person, caller.token_id, key)
-    name = entry_id(where.person, caller.token_id, key, told)
+    owner = "" if _RANDOM_KEY.fullmatch(key) else caller.token_id
+    requestkey = request_key(where.person, owner, key)
+    name = entry_id(where.person, owner, key, told)
     lock = request.app[LOCKS].setdefault(requestkey, asyncio.Lock())
     try:
         async with lock:

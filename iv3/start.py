@@ -1,8 +1,9 @@
 """The command `iv3`: where a process begins. Imports nothing that is not needed, for the supervisor stays in memory beside the worker."""
 
 import sys
+import traceback
 
-from iv3.supervise import Supervisor, die_with_parent, is_child
+from iv3.supervise import UNEXPECTED, Supervisor, die_with_parent, is_child
 
 
 def main() -> None:
@@ -10,8 +11,17 @@ def main() -> None:
     arguments = sys.argv[1:]
     if arguments[:1] == ["up"] and not is_child() and "--help" not in arguments:
         raise SystemExit(Supervisor(arguments).run())
-    if is_child():
-        die_with_parent()
-    from iv3.cli import run
+    if not is_child():
+        from iv3.cli import run
 
-    run()
+        run()
+        return
+    die_with_parent()
+    try:
+        from iv3.cli import run
+
+        run()
+    except Exception:  # noqa: BLE001 - whatever it is, the supervisor must hear that it may pass
+        # Python's own exit code for this is 1, which the supervisor takes for a sentence of ours that starting again would only repeat.
+        traceback.print_exc()
+        raise SystemExit(UNEXPECTED) from None

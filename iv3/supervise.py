@@ -13,6 +13,7 @@ from types import FrameType
 
 CHILD = "IV3_CHILD"
 PIPE = "IV3_PARENT_PIPE"
+UNEXPECTED = 76  # an error that nobody foresaw: a disk that fails for a moment, most likely
 _FINAL = frozenset({0, 1, 2})  # done, failed with a sentence, wrong usage: starting again would change nothing
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
 _CALM_S = 60.0

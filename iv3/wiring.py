@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import apsw
 
 from api.app import serve
 from api.auth import hash_of
@@ -46,6 +48,7 @@ from streams.transport.sqlite import LOGS
 
 logger = logging.getLogger("iv3.wiring")
 
+_T = TypeVar("_T")
 _BROKER = "main"
 _MAINTENANCE_S, _MAINTENANCE_AGAIN_S = 3600.0, 60.0
 _POINTER_S = 0.5
@@ -91,9 +94,13 @@ async def run(plan: Plan) -> None:
         stack.callback(log.close_now)
         LOGS[_BROKER] = log
         generation = current(plan.data)
-        series = SwappableSeries(SqliteSeries(series_path(plan.data, generation.series), log.log_id))
+        series_file, catalog_file = (
+            series_path(plan.data, generation.series),
+            catalog_path(plan.data, generation.catalog),
+        )
+        series = SwappableSeries(readable(lambda: SqliteSeries(series_file, log.log_id), series_file))
         stack.push_async_callback(series.close)
-        catalog = Catalog(log, catalog_path(plan.data, generation.catalog))
+        catalog = readable(lambda: Catalog(log, catalog_file), catalog_file)
         parts = Parts(plan, log, series, catalog, generation)
         sources, targets = _sources(plan), _targets(plan)
         for close in (*(source.close for source in sources.values()), *(target.close for target in targets)):
@@ -109,6 +116,18 @@ async def run(plan: Plan) -> None:
         parts.hearing = _hearing(plan, parts, status)
         house.add_services(_services(plan, parts, status))
         await house.run()
+
+
+def readable(opened: Callable[[], _T], path: Path) -> _T:
+    """Open a file that is derived from the log. One that is damaged is set aside and made anew: the log has everything."""
+    try:
+        return opened()
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        logger.error("%s is damaged (%s); it is set aside and made anew from the log", path, error)  # noqa: TRY400 - the sentence says it all
+        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+            with suppress(FileNotFoundError):
+                (path.parent / name).replace(path.parent / f"{name}.damaged")
+        return opened()
 
 
 def archive_of(setting: str) -> Archive | None:
@@ -192,7 +211,12 @@ async def _declare_profile(plan: Plan, log: Log, catalog: Catalog) -> None:
     event = make(
         profile, id=derived_id("profile", plan.person, told, plan.clock.now_ms()), source="config", subject=plan.person, time=now, recordedtime=now
     )  # fmt: skip
-    await append_events(log, JOURNAL, [event])
+    try:
+        await append_events(log, JOURNAL, [event])
+    except Transient as error:
+        logger.warning(
+            "the profile of the configuration is not in the log yet: %s", error
+        )  # alarms with the old one are better than none
     await catalog.catch_up()
 
 

@@ -292,6 +292,20 @@ async def test_an_open_alert_speaks_of_the_newest_reading_in_the_unit_that_was_a
     assert now["caller"] == {"role": "owner", "name": "Owner"}
 
 
+async def test_an_entry_that_waited_on_a_phone_over_a_new_sign_in_is_logged_once(iv3: Served, owner: str) -> None:
+    again = await iv3.token("writer", "the same phone, signed in anew")
+    key = "0f8fad5b-d9cb-469f-a165-70867728950e"
+    first = await log_entry(iv3, owner, DOSE, key)
+    second = await log_entry(iv3, again, {**DOSE, "confirm": True}, key)
+    assert first == second
+    for token in (owner, again):
+        assert (await log_entry(iv3, token, {"kind": "carbs", "grams": 20}, "1"))[0] == 202
+    entries = (await iv3.ask("GET", "/v1/entries", token=owner))[1]["items"]
+    assert sorted(entry["kind"] for entry in entries) == ["carbs", "carbs", "insulin"], (
+        "the key 1 of two clients is two entries"
+    )
+
+
 async def test_a_snooze_can_be_lifted(iv3: Served, owner: str) -> None:
     await iv3.ask("POST", "/v1/snoozes", token=owner, json={"kind": "low", "minutes": 30})
     assert iv3.where.catalog.store.snoozes("me", NOW_MS)

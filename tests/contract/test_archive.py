@@ -148,6 +148,26 @@ async def test_an_archive_that_is_away_costs_nothing_but_the_wait(tmp_path: Path
         await until(lambda: role.archived_ms > 0 and not role.trouble() and role.waiting() == 0)
 
 
+async def test_a_disk_that_is_taken_away_and_comes_back_leaves_no_hole(tmp_path: Path, log: SqliteLog) -> None:
+    folder, away = tmp_path / "mounted", tmp_path / "in a drawer"
+    archive = FolderArchive(folder)
+    writer = ArchiveWriter(log, archive, SystemClock())
+    await log.append(JOURNAL, "me", [b"one"])
+    await writer.catch_up()
+    folder.rename(away)
+    await log.append(JOURNAL, "me", [b"two"])
+    with pytest.raises(ArchiveUnavailable, match="is its disk mounted"):
+        await writer.catch_up()
+    folder.mkdir()  # the bare mount point
+    await writer.catch_up()
+    folder.rename(tmp_path / "bare")
+    away.rename(folder)
+    await log.append(JOURNAL, "me", [b"three"])
+    await writer.catch_up()
+    report = await read_back(archive, log.log_id)
+    assert (report.problems, report.records) == ([], 3)
+
+
 async def test_a_crash_between_segment_and_manifest_leaves_nothing_to_mend(log: SqliteLog, archive: Any) -> None:
     await fill(log, 60)
     await ArchiveWriter(log, archive, SystemClock()).catch_up()

@@ -1,13 +1,14 @@
 """The exam of the `Log` port. Another adapter joins by one more line in `LOGS`."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from streams.errors import DiskReserve, Misconfigured, Refused
+from streams.errors import DiskReserve, Misconfigured, Refused, Unknown
 from streams.logs.disk import RESERVE_BYTES
 from streams.logs.sqlite import SqliteLog
 from streams.ports import Position
@@ -111,6 +112,35 @@ async def test_two_processes_share_a_log_and_wake_each_other(tmp_path: Path) -> 
             await asyncio.sleep(0.01)
     await one.close()
     await two.close()
+
+
+async def test_a_log_goes_on_when_nobody_can_be_woken(tmp_path: Path) -> None:
+    """The folder of the wake-ups is cleaned away, as temporary folders are."""
+    log = SqliteLog(tmp_path / "log.db")
+    shutil.rmtree(log._wakeups._folder)
+    for n in range(3):
+        async with asyncio.timeout(5):
+            assert (await log.append(JOURNAL, "me", [b"%d" % n]))[0].offset == n
+    await log.close()
+
+
+async def test_a_writer_that_fails_in_a_way_nobody_foresaw_answers_everybody_and_ends_the_process(
+    tmp_path: Path,
+) -> None:
+    ended: list[BaseException] = []
+    log = SqliteLog(tmp_path / "log.db", on_fatal=ended.append)
+
+    def fails() -> bool:
+        raise RuntimeError("never seen before")
+
+    log._writer._nearly_full = fails
+    with pytest.raises(Unknown):
+        async with asyncio.timeout(5):
+            await log.append(JOURNAL, "me", [b'{"type":"iv3.insulin.v1"}'])
+    assert len(ended) == 1
+    with pytest.raises(Unknown):
+        await log.append(JOURNAL, "me", [b"later"])
+    await log.close()
 
 
 async def test_below_the_reserve_only_readings_and_alarms_are_taken(tmp_path: Path) -> None:

@@ -61,6 +61,30 @@ def test_stop_stops_and_nobody_else_can_read_what_was_kept(tmp_path: Path) -> No
         up.kill()
 
 
+def first_days(up: Up) -> list[str]:
+    """The fingerprints of the readings of the first days, which nothing changes any more."""
+    return [line for line in up.iv3("digest", "--data", str(up.data)).splitlines() if " readings " in line][:10]
+
+
+def test_a_derived_file_that_is_damaged_is_set_aside_and_made_anew(tmp_path: Path) -> None:
+    up = Up(tmp_path / "data")
+    up.start()
+    try:
+        before = first_days(up)
+        up.stop()
+        for name in ("series-1.db", "catalog-1.db"):
+            (up.data / name).write_bytes(b"no database" * 1000)
+        up.start()
+        assert (up.data / "series-1.db.damaged").exists()
+        deadline = time.monotonic() + 20
+        while first_days(up) != before:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert up.ask("GET", "/v1/now")[0] == 200
+    finally:
+        up.kill()
+
+
 def test_a_refused_start_leaves_no_folder_behind(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("ntfy: {topic: 'a b/c'}\napi: {port: 0}\n")
     done = iv3(tmp_path, "up")

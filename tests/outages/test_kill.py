@@ -141,6 +141,36 @@ def test_nothing_is_lost_doubled_or_missed_whenever_it_is_killed(tmp_path: Path,
     print(f"\nkill cycles {CYCLES}, of them SIGTERM {len(stops)}, the slowest {max(stops, default=0):.2f} s, {counts}")
 
 
+@pytest.mark.chaos
+@pytest.mark.timeout(300)
+def test_a_replay_beside_a_busy_house_loses_no_row_of_what_came_meanwhile(tmp_path: Path) -> None:
+    """The projector of the old series has records in hand at the moment the new one is taken up."""
+    up = Up(tmp_path / "data", "--csv", str(_restless(tmp_path / "person.csv")), "--speed", "1000")
+    up.start()
+    load = Load(up)
+    try:
+        for _ in range(max(3, CYCLES // 5)):
+            time.sleep(0.5)
+            up.iv3("replay", "--data", str(up.data))
+        time.sleep(1)
+        load.end()
+        _wait_until_quiet(up)
+        up.stop()
+        asyncio.run(_compare(up.data))
+    finally:
+        load.end()
+        up.kill()
+
+
+async def _compare(data: Path) -> None:
+    log = SqliteLog(data / "log.db", demo=True)
+    try:
+        events = {t: [(r, decode(r.value)) for r in await _all(log, t)] for t in (JOURNAL, FORECASTS, ALERTS)}
+        await _series_as_uninterrupted(data, log, events)
+    finally:
+        await log.close()
+
+
 def _restless(path: Path) -> Path:
     """A recorded person who goes low and comes back every half hour, for two weeks: something rings every few seconds of the test."""
     hour = (66, 52, 60, 85, 95, 110)

@@ -179,6 +179,21 @@ async def test_a_server_that_asks_for_a_day_of_silence_is_tried_every_minute_for
         await until(lambda: world.rang() == ["urgent_low-1-1"])
 
 
+async def test_a_decision_that_comes_while_something_is_cleared_is_sent_at_once(world: World) -> None:
+    """Predicted low, low, urgent low: each takes the one before it off the phone, which takes a while."""
+    async with world.notifying():
+        await world.decide(said("predicted_low"))
+        await until(lambda: world.rang() == ["predicted_low-1-1"])
+        quiet = said("predicted_low", 1, "resolved")
+        events = tuple(e.model_copy(update={"quiet": True}) for e in quiet.data.events)  # type: ignore[attr-defined]
+        quiet = quiet.model_copy(update={"data": quiet.data.model_copy(update={"events": events})})
+        world.server.hang(0.6, 1)
+        await world.decide(quiet)
+        await asyncio.sleep(0.2)  # the clearing is under way
+        await world.decide(said("urgent_low"))
+        await until(lambda: "urgent_low-1-1" in world.rang(), 5)
+
+
 async def test_a_message_that_goes_before_ends_the_wait_for_the_one_that_failed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

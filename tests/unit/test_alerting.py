@@ -387,6 +387,19 @@ def test_a_long_acting_alarm_whose_dose_is_gone_ends_without_claiming_that_one_w
     assert [(e.change, e.quiet) for e in night.said] == [("opened", False), ("resolved", True)]
 
 
+def test_an_alarm_that_opens_again_for_the_same_cause_is_another_one_and_rings() -> None:
+    night = Night()
+    a_profile(night)
+    a_source(night)
+    night.fact(InsulinTaken(units=18, insulin="Tresiba"), at=T0 - 27 * 60 * MIN, name="dose")
+    night.tick(1)
+    night.fact(InsulinTaken(units=18, insulin="Tresiba"), name="by mistake", now=T0 + 2 * MIN)
+    night.fact(EntryDeleted(entry_id="by mistake", revision=2), now=T0 + 3 * MIN)
+    night.tick(4)
+    opened = [event.episode for event in night.said if event.change == "opened"]
+    assert len(set(opened)) == 2
+
+
 def test_the_last_long_acting_dose_is_remembered_however_long_ago_it_was() -> None:
     night = Night()
     a_profile(night)

@@ -315,6 +315,7 @@ async def test_an_empty_archive_says_so(archive: Any) -> None:
         await the_log_id(archive, None)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 async def test_a_restore_that_is_killed_leaves_the_whole_log_or_none(tmp_path: Path, log: SqliteLog) -> None:
     archive = FolderArchive(tmp_path / "archive")

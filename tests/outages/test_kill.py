@@ -1,6 +1,6 @@
 """kill -9 and SIGTERM of everything at random moments under load: nothing accepted is lost or counted twice, no step is missed or rings twice.
 
-Five cycles by default; IV3_TEST_CYCLES sets another number (`task chaos`: 50).
+Three cycles by default; IV3_TEST_CYCLES sets another number (`task chaos`: 50).
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from streams.topics import ALERTS, FORECASTS, JOURNAL, PARTITIONS
 from tests.outages.up import Up
 from tests.standins.ntfy import NtfyStandIn
 
-CYCLES = int(os.environ.get("IV3_TEST_CYCLES", "5"))
+CYCLES = int(os.environ.get("IV3_TEST_CYCLES", "3"))
 SEED = int(os.environ.get("IV3_TEST_SEED", "7"))
 
 
@@ -142,6 +142,7 @@ def test_nothing_is_lost_doubled_or_missed_whenever_it_is_killed(tmp_path: Path,
 
 
 @pytest.mark.chaos
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_replay_beside_a_busy_house_loses_no_row_of_what_came_meanwhile(tmp_path: Path) -> None:
     """The projector of the old series has records in hand at the moment the new one is taken up."""

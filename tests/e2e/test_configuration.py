@@ -91,6 +91,7 @@ def test_the_seeds_own_file_loads_unchanged_and_100_is_explained(tmp_path: Path)
     assert "many alarms a day" in done.stdout
 
 
+@pytest.mark.long
 def test_the_environment_goes_over_files_over_dotenv_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("person: {zone: Europe/Berlin}\n")
     (tmp_path / ".env").write_text("IV3_PERSON__ZONE=Asia/Tokyo\n")
@@ -134,6 +135,7 @@ def findings(folder: Path, code: int) -> dict[str, bool]:
     return {finding["name"]: finding["ok"] for finding in json.loads(done.stdout)}
 
 
+@pytest.mark.long
 def test_the_doctor_finds_nothing_wrong_where_nothing_is(tmp_path: Path, outside: Outside) -> None:
     configured(tmp_path, outside)
     found = findings(tmp_path, 0)
@@ -142,6 +144,7 @@ def test_the_doctor_finds_nothing_wrong_where_nothing_is(tmp_path: Path, outside
     assert found["alarms-off"]
 
 
+@pytest.mark.long
 def test_the_doctor_names_what_is_wrong(tmp_path: Path, outside: Outside) -> None:
     configured(tmp_path, outside, password="wrong-canary", mode="644")
     found = findings(tmp_path, 1)
@@ -206,6 +209,7 @@ def test_a_test_alarm_says_whether_it_was_accepted(tmp_path: Path, outside: Outs
     assert (done.returncode, "ALARMS ARE OFF" in done.stderr) == (2, True)
 
 
+@pytest.mark.long
 def test_a_fake_dexcom_can_be_had_on_its_own_and_lists_its_faults(tmp_path: Path) -> None:
     listed = iv3(tmp_path, "simulate", "--fault", "help")
     assert (listed.returncode, "expired-session" in listed.stdout) == (0, True)
@@ -234,6 +238,7 @@ def test_a_token_needs_a_name_that_people_can_read(tmp_path: Path, name: str) ->
     assert "--name" in done.stderr
 
 
+@pytest.mark.long
 def test_init_asks_a_password_the_zone_and_the_test_alarm_and_a_slip_names_the_question(
     tmp_path: Path, outside: Outside
 ) -> None:
@@ -249,6 +254,7 @@ def test_init_asks_a_password_the_zone_and_the_test_alarm_and_a_slip_names_the_q
     assert len(outside.phone.received) == 2, "sent again, as long as nobody heard it"
 
 
+@pytest.mark.long
 def test_a_password_that_dexcom_refuses_may_be_typed_again_before_anything_is_written(
     tmp_path: Path, outside: Outside
 ) -> None:

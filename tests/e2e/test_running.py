@@ -18,6 +18,8 @@ import pytest
 from tests.outages.outside import Outside
 from tests.outages.up import Up
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
@@ -151,7 +153,6 @@ def test_whoever_ends_the_parent_ends_the_worker_too(tmp_path: Path) -> None:
     assert not Path(f"/proc/{worker}").exists()
 
 
-@pytest.mark.long
 def test_a_worker_that_is_killed_is_started_again_and_serves(tmp_path: Path) -> None:
     up = Up(tmp_path / "data")
     up.start()
@@ -171,7 +172,6 @@ def test_a_worker_that_is_killed_is_started_again_and_serves(tmp_path: Path) -> 
         up.kill()
 
 
-@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_the_demos_low_rings_once_a_step_and_ends_with_an_all_clear(tmp_path: Path) -> None:
     """What a visitor sees in the first hour, a hundred times as fast, at a phone that is a stand-in."""

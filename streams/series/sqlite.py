@@ -23,6 +23,7 @@ from streams.ports import AlertRow, DigestRow, ForecastRow, Partition
 
 FORMAT = "1"
 _T = TypeVar("_T")
+_QUICK_MS = 2 * 86_400_000
 _MARGIN_MS = 150_000  # the widest window in which one reading hides another
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta(k TEXT PRIMARY KEY, v TEXT NOT NULL) WITHOUT ROWID;
@@ -77,11 +78,11 @@ class SqliteSeries:
         return await self._in(self._write_pool, work)
 
     async def _read(self, sql: str, bindings: Sequence[Any] = ()) -> list[Any]:
-        def work() -> list[Any]:
-            with self._reading:
-                return list(self._reader.execute(sql, bindings))
+        return await self._in(self._read_pool, lambda: self._read_now(sql, bindings))
 
-        return await self._in(self._read_pool, work)
+    def _read_now(self, sql: str, bindings: Sequence[Any]) -> list[Any]:
+        with self._reading:
+            return list(self._reader.execute(sql, bindings))
 
     async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
         try:
@@ -140,7 +141,17 @@ class SqliteSeries:
         )
         most = 2 * limit + 2
         while True:
-            rows = await self._read(sql, (person, from_ms - _MARGIN_MS, to_ms + _MARGIN_MS, most))
+            asked = (person, from_ms - _MARGIN_MS, to_ms + _MARGIN_MS, most)
+            if to_ms - from_ms <= _QUICK_MS and self._reading.acquire(blocking=False):
+                # A day or two take a third of a millisecond; handing them to a thread and back takes longer.
+                try:
+                    rows = list(self._reader.execute(sql, asked))
+                except apsw.Error as error:
+                    raise SeriesUnavailable(f"the series file {self.path.name} cannot be used: {error}") from error
+                finally:
+                    self._reading.release()
+            else:
+                rows = await self._read(sql, asked)
             line = canonical_readings(list(map(Reading._make, rows)))
             whole = len(rows) < most
             # What is hidden near the end of a cut answer depends on what was cut off.

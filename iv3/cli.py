@@ -263,11 +263,14 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 def run() -> None:
     """Run the verb that the command line names; every failure of ours ends as one sentence."""
-    from streams.errors import Misconfigured, StreamError
+    from iv3.supervise import UNEXPECTED, is_child
+    from streams.errors import Misconfigured, StreamError, Transient
 
     try:
         app()
     except Misconfigured as error:
         fail(str(error), 2)
+    except Transient as error:
+        fail(str(error), UNEXPECTED if is_child() else 1)  # an outage passes: the supervisor tries again
     except StreamError as error:
         fail(str(error))

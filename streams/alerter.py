@@ -136,6 +136,11 @@ class Alerter(Role):
         if record.topic == JOURNAL:
             await self._snapshots.changed(record.partition, event.subject, self.people, record.offset + 1)
 
+    async def give_up(self, record: Record, reason: str) -> None:
+        """See `Role.give_up`; from then on ticks look at the person again."""
+        await super().give_up(record, reason)
+        self._in_hand.discard((record.key or b"").decode("utf-8", "replace"))
+
     async def _decide(self, watch: Watch, partition: int, place: Place, troubles: Sequence[str] = ()) -> None:
         await self._follow(partition)
         now_ms = self.clock.now_ms()

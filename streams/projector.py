@@ -35,14 +35,12 @@ class Projector(Role):
         await apply_records(self._sink, [(record, self.event_of(record)) for record in records])
 
 
-async def apply_records(
-    series: Series, records: Sequence[tuple[Record, Event]], position: Mapping[Partition, int] | None = None
-) -> None:
-    """Project records into a Series, in order; the replay uses it too. `position` is where that leads, if not right behind the records."""
+async def apply_records(series: Series, records: Sequence[tuple[Record, Event]]) -> None:
+    """Project records into a Series, in order, together with the position behind them."""
     touched = touched_by(records)
     entries = await series.entries_by_id(touched) if touched else {}
     changes, reached = rows_of(records, entries)
-    await series.apply(changes, position if position is not None else reached)
+    await series.apply(changes, reached)
 
 
 def touched_by(records: Sequence[tuple[Record, Event]]) -> set[str]:

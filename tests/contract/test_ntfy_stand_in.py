@@ -11,7 +11,7 @@ import pytest
 from tests.standins.ntfy import Access, NtfyStandIn
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "ntfy_2.27.0.json"
-pytestmark = pytest.mark.skipif(not GOLDEN.exists(), reason=f"the recorded answers are not here ({GOLDEN})")
+pytestmark = pytest.mark.skipif(not GOLDEN.exists(), reason="the recorded answers are not beside the checkout")
 
 TOKENS = {"NTFY_TOKEN": Access("iv3-*"), "NTFY_READ_TOKEN": Access("iv3-*", write=False)}
 HEADERS = {"publish_header_sequence": {"Title": "t", "X-Sequence-ID": "low-2"}}  # not in the recording

@@ -239,6 +239,33 @@ async def test_garbage_among_the_alerts_silences_nobody(log: SqliteLog) -> None:
     assert Counter(letter.role for letter in letters) == {"alerter": 2, "notifier": 2}  # type: ignore[attr-defined]
 
 
+async def test_a_person_whose_record_was_given_up_is_looked_at_by_ticks_again(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug in a decision costs that record after three stops, never the alarms that time alone calls for."""
+    clock = SetClock(T0)
+    alerter = Alerter(log, clock, app_maker(log), has_source=False)
+    async with running(alerter):
+        await append_events(log, JOURNAL, [reading(0, 75)])
+        await caught_up([alerter])
+        right = alerter._decide
+
+        async def fails(*given: Any) -> None:
+            if given[2][2] == 0:
+                raise RuntimeError("a bug")
+            await right(*given)
+
+        monkeypatch.setattr(alerter, "_decide", fails)
+        await append_events(log, JOURNAL, [reading(1, 74)])
+        await until(lambda: alerter.progress.dead_letters == 1, 20)
+        await caught_up([alerter])
+        for minutes in (30, 45):
+            clock.set(T0 + minutes * MIN)
+            await alerter._tick()
+    told = [decode(r.value).data.events[0].kind for r in await everything(log, ALERTS)]  # type: ignore[attr-defined]
+    assert told[:1] == ["stale"]
+
+
 async def test_a_role_that_folds_what_only_a_newer_release_knows_says_so_and_still_stops(log: SqliteLog) -> None:
     await log.append(JOURNAL, "me", [b'{"type":"iv3.potion.v1","id":"x"}'])
     await log.submit(Run([("INSERT INTO commits VALUES ('forecaster', ?, ?, 1)", (JOURNAL, P))]))

@@ -1,11 +1,33 @@
-"""What every test may ask for: an open log in a temporary folder, and roles that run on it."""
+"""What every test may ask for: an open log in a temporary folder, and real servers where `--servers` provides them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from streams.logs.sqlite import SqliteLog
+from tests.servers.kafka import Kafka
+
+_SERVERS = {"kafka", "influx", "s3"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--servers", choices=("none", "local", "docker"), default="none",
+        help="real servers: local installs and starts them on loopback, docker uses containers, none skips their tests",
+    )  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what asks for a real server, and skip it where there is none."""
+    absent = pytest.mark.skip(reason="needs real servers: run with --servers=local")
+    for item in items:
+        if _SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.servers)
+        if config.getoption("--servers") == "none" and item.get_closest_marker("servers"):
+            item.add_marker(absent)
 
 
 @pytest.fixture
@@ -13,3 +35,18 @@ async def log(tmp_path: Path) -> AsyncIterator[SqliteLog]:
     opened = SqliteLog(tmp_path / "log.db")
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory: Any) -> Iterator[Kafka]:
+    server = Kafka(tmp_path_factory.mktemp("kafka"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def kafka(kafka_server: Kafka) -> Kafka:
+    """A broker that runs, without topics."""
+    kafka_server.start()
+    return kafka_server

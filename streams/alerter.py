@@ -53,7 +53,7 @@ class Alerter(Role):
         self._has_source, self._troubles = has_source, troubles
         self._started_ms = self._looked_ms = clock.now_ms()
         self._up_ms = 0
-        self._snapshots = Snapshots(log, clock, self.name, VERSION)
+        self._snapshots = Snapshots(self.log, clock, self.name, VERSION)
         self.people: dict[str, Watch] = {}
         self.episodes: dict[int, Episodes] = {}
         self._alerts_at: dict[int, int] = {}
@@ -68,6 +68,7 @@ class Alerter(Role):
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Fold the own alerts to the head, and the journal silently to the committed offset."""
         self.people, self._where = {}, {}
+        self.episodes, self._alerts_at, self._locks = {}, {}, {}
         self._in_hand.clear()
         for (topic, partition), offset in committed.items():
             if topic != JOURNAL:
@@ -112,8 +113,7 @@ class Alerter(Role):
             if isinstance(event.data, AlertsDecided):
                 self.episodes[partition].evolve(event.subject, event.data)
 
-        head = self.log.heads.get((ALERTS, partition), 0)
-        self._alerts_at[partition] = await self.silently(ALERTS, partition, self._alerts_at[partition], head, step)
+        self._alerts_at[partition] = await self.silently(ALERTS, partition, self._alerts_at[partition], None, step)
 
     async def handle(self, record: Record) -> None:
         """Take the record in, then decide."""
@@ -178,7 +178,8 @@ class Alerter(Role):
         moment = self.clock.now_ms()
         self._up_ms += max(0, moment - self._looked_ms)
         self._looked_ms = moment
-        heads = {partition: head for partition, head in dict(self.log.heads).items() if partition[0] in self.topics}
+        mine = self.progress.next_offset
+        heads = {place: head for place, head in (await self.log.latest(self.topics)).items() if place in mine}
         troubles = list(self._troubles())
         if not await self.reached(heads, _CATCH_UP_S):
             self.skipped_ticks += 1

@@ -45,4 +45,20 @@ def make_app(group: str, broker: str, *, data_folder: str, **overrides: Any) -> 
         "agent_supervisor": mode.CrashingSupervisor,
         "TableManager": NoTables,
     }
-    return faust.App(group, **{**settings, **overrides})
+    app = faust.App(group, **{**settings, **overrides})
+    # What the role and the driver say to each other. The role sets what it needs; these are the answers of one that has no role.
+    app.start_offsets = {}  # where each partition starts, as the role's fold has it
+    app.may_seek = False  # the role has folded, so the driver may seek to the start offsets
+    app.before_revoke = _nothing_in_hand
+    app.found_hole = _not_noted
+    app.lease_holds = lambda: True  # whether the group cannot yet have given the partitions to somebody else
+    return app
+
+
+def _not_noted(partition: tuple[str, int], expected: int, offset: int) -> None:
+    """There is no role that waits for what is not there."""
+    del partition, expected, offset
+
+
+async def _nothing_in_hand() -> None:
+    """There is no role that could hold a record."""

@@ -3,8 +3,10 @@
     StreamError
     |- Transient              an outage: try the same again after a while
     |  |- Refused             the log wrote nothing
-    |  |  `- DiskReserve      the disk is nearly full: only readings, source states and alert events are taken
+    |  |  |- DiskReserve      the disk is nearly full: only readings, source states and alert events are taken
+    |  |  `- NotOurs          the partition went to another worker, or may have; nothing was written
     |  |- Unknown             the log may or may not have written: try again with the same ids
+    |  |- LogUnavailable      the log cannot be read
     |  |- SeriesUnavailable   the series cannot be reached
     |  |- SourceUnreachable   the glucose source did not answer, or asked to be left alone for a while
     |  |- NotifierUnreachable the notifier did not answer, or asked to be left alone for a while
@@ -37,6 +39,14 @@ class Refused(Transient):
 
 class DiskReserve(Refused):
     """The disk is nearly full; what is left is kept for readings and alarms."""
+
+
+class NotOurs(Refused):
+    """The partition went to another worker, or may have gone: nothing was written, and its new owner will write it."""
+
+
+class LogUnavailable(Transient):
+    """The log cannot be read."""
 
 
 class Unknown(Transient):

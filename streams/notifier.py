@@ -73,11 +73,11 @@ class AlarmNotifier(Role):
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Fold all alerts to the head; a target that is new is told of nothing that was decided before."""
         self._wake = {name: asyncio.Event() for name in self._targets}
+        self.outboxes = {}
         start: dict[Partition, int] = {}
         for topic, partition in committed:
             self.outboxes[partition] = Outbox(tuple(self._targets))
-            head = self.log.heads.get((topic, partition), 0)
-            start[topic, partition] = await self.silently(topic, partition, 0, head, self._fold_one)
+            start[topic, partition] = await self.silently(topic, partition, 0, None, self._fold_one)
         return start
 
     def _fold_one(self, record: Record) -> None:

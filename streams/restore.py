@@ -49,7 +49,7 @@ async def restore(
     new_id = log.log_id
 
     async def take(topic: str, partition: int, records: list[ArchivedRecord]) -> None:
-        await log.submit(log.restored(topic, partition, records))
+        await log.append_as_was(topic, partition, records)
 
     try:
         report = await read_back(archive, name, progress, take)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streams.logs.sqlite import SqliteLog
-from tests.servers.kafka import Kafka
+from tests.servers.kafka import Kafka, without_topics
 
 _SERVERS = {"kafka", "influx", "s3"}
 
@@ -49,4 +49,5 @@ def kafka_server(tmp_path_factory: Any) -> Iterator[Kafka]:
 def kafka(kafka_server: Kafka) -> Kafka:
     """A broker that runs, without topics."""
     kafka_server.start()
+    without_topics(kafka_server.bootstrap)
     return kafka_server

@@ -19,7 +19,7 @@ from schemas.bookkeeping import RecordDeadLettered
 from schemas.envelope import Event, Garbage, NewerVersion, decode, make
 from schemas.identity import derived_id
 from streams.consume import Progress, consume, give_up_for_sure
-from streams.errors import Permanent, Transient
+from streams.errors import Misconfigured, Permanent, Transient
 from streams.ports import Clock, Log, Partition, Position, Record, append_events
 from streams.tenure import Tenure, TenuredLog
 from streams.topics import DEAD_LETTERS, partition_of
@@ -180,6 +180,7 @@ class Role:
         app.start_offsets = {}
         app.before_revoke = self.lost
         app.found_hole = self._found_hole
+        app.replaced = self._replaced
         # One agent over all topics: one order, one record at a time.
         channel = app.topic(*self.topics, key_serializer="raw", value_serializer="raw")
 
@@ -236,6 +237,14 @@ class Role:
             await self._ready.wait()
         return self.tenure
 
+    def _replaced(self) -> None:
+        if not self.failed.done():
+            self.failed.set_exception(
+                Misconfigured(
+                    "Another worker has joined the group under this one's name, so this one stops. Give each worker a name of its own (--name)."
+                )
+            )
+
     def _found_hole(self, partition: Partition, expected: int, offset: int) -> None:
         self.holes[partition, expected] = offset
 
@@ -288,6 +297,8 @@ class Role:
         while not stopping.is_set():
             began, before = loop.time(), self.progress.handled
             why = await self._one_life(stopping)
+            if self.failed.done() and isinstance(self.failed.exception(), Misconfigured):
+                self.failed.result()  # starting again would only take the place back
             if stopping.is_set():
                 break
             self.progress.restarts += 1

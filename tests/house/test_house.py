@@ -69,7 +69,13 @@ def test_only_the_transport_folder_and_app_know_faust() -> None:
         for p in modules()
         if re.search(r"^\s*(import|from) (faust|mode)\b", p.read_text(), re.MULTILINE)
     }
-    assert knows == {"streams/app.py", "streams/role.py", "streams/transport/sqlite.py", "streams/transport/strict.py"}
+    assert knows == {
+        "streams/app.py",
+        "streams/role.py",
+        "streams/transport/kafka.py",
+        "streams/transport/sqlite.py",
+        "streams/transport/strict.py",
+    }
 
 
 def test_our_package_names_are_ours() -> None:

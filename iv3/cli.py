@@ -80,6 +80,48 @@ def up(
 
 
 @app.command()
+def worker(
+    role: Annotated[str, typer.Option("--role", help="Roles, with commas; default all.")] = "",
+    name: Annotated[str | None, typer.Option(help="This worker's own name; default the machine's.")] = None,
+    data: Annotated[Path, typer.Option("--data", help="Folder for what this machine keeps.")] = Path("data"),
+    config: Config = None,
+    host: Annotated[str, typer.Option(help="Where /healthz, /readyz and /metrics are.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Their port; 0 takes a free one.")] = 0,
+) -> None:
+    """Run some of the roles on a log that is shared on Kafka; any number of workers divide the people among them."""
+    from iv3.verbs import worker as verb
+
+    verb.worker(verb.WorkerOptions(role, name, data, config, host, port))
+
+
+@app.command()
+def poller(
+    name: Annotated[str | None, typer.Option(help="This worker's own name; default the machine's.")] = None,
+    data: Annotated[Path, typer.Option("--data", help="Folder for what this machine keeps.")] = Path("data"),
+    config: Config = None,
+    host: Annotated[str, typer.Option(help="Where /healthz, /readyz and /metrics are.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Their port; 0 takes a free one.")] = 0,
+) -> None:
+    """A worker that only asks Dexcom: `iv3 worker --role poller`."""
+    from iv3.verbs import worker as verb
+
+    verb.worker(verb.WorkerOptions("poller", name, data, config, host, port))
+
+
+@app.command()
+def api(
+    data: Annotated[Path, typer.Option("--data", help="Folder for what this process keeps.")] = Path("data"),
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; anything but loopback needs TLS.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. Default 8080.")] = None,
+) -> None:
+    """Run the API and the page alone, on a log that is shared on Kafka."""
+    from iv3.verbs import worker as verb
+
+    verb.api(data, config, host, port)
+
+
+@app.command()
 def stop(data: Data = DATA) -> None:
     """Stop the `iv3 up` of this data folder."""
     from iv3.verbs.up import stop as verb
@@ -120,27 +162,27 @@ def predict(predictor: Annotated[str, typer.Option(help="ar2, linear or persiste
 
 
 @app.command()
-def replay(data: Data = DATA, json_: Json = False) -> None:
+def replay(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
     """Rebuild what charts and pages read from the log, verify it, and switch to it, while `iv3 up` goes on."""
     from iv3.verbs.logs import replay as verb
 
-    verb(data, as_json=json_)
+    verb(data, config, as_json=json_)
 
 
 @app.command()
-def digest(data: Data = DATA, json_: Json = False) -> None:
+def digest(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
     """A fingerprint of the content per person, day and kind; equal wherever the content is equal."""
     from iv3.verbs.logs import digest as verb
 
-    verb(data, as_json=json_)
+    verb(data, config, as_json=json_)
 
 
 @app.command()
-def topics(data: Data = DATA, json_: Json = False) -> None:
+def topics(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
     """The topics of the log: what each holds, and how much."""
     from iv3.verbs.logs import topics as verb
 
-    verb(data, as_json=json_)
+    verb(data, config, as_json=json_)
 
 
 @app.command()
@@ -202,30 +244,33 @@ def token_new(
     expires_days: Annotated[
         int | None, typer.Option(min=1, max=3650, help="Days until it ends; default never.")
     ] = None,
+    config: Config = None,
     json_: Json = False,
 ) -> None:
     """Make a token. It is printed once, last, and kept nowhere."""
     from iv3.verbs.tokens import new as verb
 
-    verb(data, role, name, expires_days, as_json=json_)
+    verb(data, config, role, name, expires_days, as_json=json_)
 
 
 @token_app.command("list")
-def token_list(data: Data = DATA, json_: Json = False) -> None:
+def token_list(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
     """Every token that was made."""
     from iv3.verbs.tokens import list_tokens as verb
 
-    verb(data, as_json=json_)
+    verb(data, config, as_json=json_)
 
 
 @token_app.command("revoke")
 def token_revoke(
-    token_id: Annotated[str, typer.Argument(help="The token's id, from `iv3 token list`.")], data: Data = DATA
+    token_id: Annotated[str, typer.Argument(help="The token's id, from `iv3 token list`.")],
+    data: Data = DATA,
+    config: Config = None,
 ) -> None:
     """End a token at once."""
     from iv3.verbs.tokens import revoke as verb
 
-    verb(data, token_id)
+    verb(data, config, token_id)
 
 
 @config_app.command("check")
@@ -237,22 +282,23 @@ def config_check(config: Config = None, json_: Json = False) -> None:
 
 
 @dead_app.command("list")
-def dead_letters_list(data: Data = DATA, json_: Json = False) -> None:
+def dead_letters_list(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
     """Records that were given up: where they lie, which role gave up, why."""
     from iv3.verbs.logs import dead_letters as verb
 
-    verb(data, as_json=json_)
+    verb(data, config, as_json=json_)
 
 
 @dead_app.command("retry")
 def dead_letters_retry(
     place: Annotated[str, typer.Argument(help="topic/partition/offset, from `iv3 dead-letters list`.")],
     data: Data = DATA,
+    config: Config = None,
 ) -> None:
     """Append the record again, as it was, for every role to handle once more."""
     from iv3.verbs.logs import retry as verb
 
-    verb(data, place)
+    verb(data, config, place)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

@@ -115,6 +115,8 @@ def _sentences(error: ValidationError, path: Path) -> str:
         message = _SAID.get(
             item["type"], str(item["msg"]).removeprefix("Value error, ").replace("Input should", "it should")
         )
+        if place == "log":
+            message = "must be sqlite, or kafka://HOST:PORT with commas between several"
         if place == "archive":
             message = "must be none, or folder:PATH with the folder of the archive"
         lines.append(f"{path}: {message}" if message.startswith(place) else f"{path}: {place}: {message}")

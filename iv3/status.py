@@ -1,5 +1,6 @@
 """Status: what the running parts say of themselves, as bars and health lines for the page, readiness for the outer world, and metrics."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from api.hearing import Bar, Health, Readiness
@@ -8,9 +9,10 @@ from schemas.facts import SourceStateChanged
 from streams.alerter import BEHIND_S, Alerter
 from streams.archiver import Archiver
 from streams.catalog import Catalog
-from streams.logs.sqlite import SqliteLog
 from streams.notifier import AlarmNotifier
+from streams.ports import Log
 from streams.projector import Projector
+from streams.pulse import Pulse
 from streams.role import Role
 from streams.topics import JOURNAL
 
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from iv3.wiring import Plan
+    from streams.logs.kafka import KafkaLog
+    from streams.logs.sqlite import SqliteLog
 
 
-def troubles(log: SqliteLog, roles: "Sequence[Role]") -> list[str]:
+def troubles(log: Log, roles: "Sequence[Role]") -> list[str]:
     """What of this process does not work and must be told: a few words each, the same for as long as it lasts."""
     found = []
     if log.nearly_full():
@@ -37,18 +41,47 @@ def troubles(log: SqliteLog, roles: "Sequence[Role]") -> list[str]:
     return found
 
 
+def role_metrics(roles: "Sequence[Role]", counters: object) -> str:
+    """Prometheus text: one figure for each thing that somebody would act upon."""
+    lines = ["# TYPE iv3_role_lag gauge", "# TYPE iv3_role_handled_total counter"]
+    for role in roles:
+        label = f'{{role="{role.name}"}}'
+        did = role.progress
+        lines += [
+            f"iv3_role_running{label} {int(role.state == 'running')}",
+            f"iv3_role_partitions{label} {len(did.next_offset)}",
+            f"iv3_role_lag{label} {role.lag()}",
+            f"iv3_role_handled_total{label} {did.handled}",
+            f"iv3_role_retries_total{label} {did.retries}",
+            f"iv3_role_restarts_total{label} {did.restarts}",
+            f"iv3_role_dead_letters_total{label} {did.dead_letters}",
+            f"iv3_role_assignments_total{label} {did.assignments}",
+            f"iv3_role_dropped_total{label} {did.dropped}",
+            f"iv3_role_late_hand_overs_total{label} {role.late_hand_overs}",
+        ]
+    lines += [f"iv3_log_{name}_total {value}" for name, value in asdict(counters).items()]  # type: ignore[call-overload] # a dataclass of counters
+    return "\n".join(lines) + "\n"
+
+
 class Status:
     """Looks at the parts when it is asked; keeps nothing."""
 
-    def __init__(self, log: SqliteLog, roles: "Sequence[Role]", catalog: Catalog, plan: "Plan") -> None:
-        self._log, self._roles, self._catalog, self._plan = log, roles, catalog, plan
-        self._alerter = next(role for role in roles if isinstance(role, Alerter))
-        self._notifier = next(role for role in roles if isinstance(role, AlarmNotifier))
-        self._projector = next(role for role in roles if isinstance(role, Projector))
+    def __init__(
+        self, log: "SqliteLog | KafkaLog", roles: "Sequence[Role]", catalog: Catalog, plan: "Plan", pulse: Pulse
+    ) -> None:
+        self._log, self._roles, self._catalog, self._plan, self._pulse = log, roles, catalog, plan, pulse
+        # None where the role runs in another process, or in none.
+        self._alerter = next((role for role in roles if isinstance(role, Alerter)), None)
+        self._notifier = next((role for role in roles if isinstance(role, AlarmNotifier)), None)
+        self._projector = next((role for role in roles if isinstance(role, Projector)), None)
+
+    def _evaluated_ms(self) -> int:
+        """Through when alarms were decided: as this process's alerter knows, or as the others' heartbeats say; 0 while nobody has yet."""
+        return self._alerter.evaluated_ms if self._alerter is not None else self._pulse.evaluated_ms()
 
     def _late_ms(self) -> int:
         """How far alarms are behind, in ms of the clock; 0 while they are not."""
-        evaluated = self._alerter.evaluated_ms
+        evaluated = self._evaluated_ms()
         late = self._plan.clock.now_ms() - evaluated if evaluated else 0
         return late if late > BEHIND_S * 1000 * max(1.0, self._plan.clock.speed) else 0
 
@@ -59,7 +92,7 @@ class Status:
             found.append(Bar("demo", f"DEMO: {plan.demo_of.removeprefix('a ') or 'simulated person'}"))
         if not plan.settings.topic and not plan.demo:
             found.append(Bar("alarms_off", "ALARMS ARE OFF. No phone is set up, so nobody will be told of a low."))
-        trouble = self._notifier.trouble()
+        trouble = self._notifier.trouble() if self._notifier is not None else ""
         if trouble:
             found.append(Bar("undeliverable", f"ALARMS ARE NOT GETTING OUT. {trouble}"))
         late = self._late_ms()
@@ -94,8 +127,8 @@ class Status:
         """One line per part."""
         now = self._plan.clock.now_ms()
         events = sum(head for (topic, _), head in self._log.heads.items() if topic == JOURNAL)
-        evaluated, late = self._alerter.evaluated_ms, self._late_ms()
-        lag = self._projector.lag()
+        evaluated, late = self._evaluated_ms(), self._late_ms()
+        lag = self._projector.lag() if self._projector is not None else 0
         return [
             Health(
                 "Log", not self._log.nearly_full(), f"{events:,} events", "every one on disk before it was answered"
@@ -147,6 +180,8 @@ class Status:
         return Health("Archive", True, f"brought up to date {last}", f"{archiver.waiting():,} events waiting")
 
     def _notifier_health(self, now: int) -> Health:
+        if self._notifier is None:
+            return Health("Notifier", True, "in another process", "see its own /readyz")
         if not self._notifier.states:
             return Health("Notifier", False, "not set up", "no phone can be told", missing=True)
         trouble = self._notifier.trouble()
@@ -172,26 +207,14 @@ class Status:
 
     def metrics(self) -> str:
         """Prometheus text: few figures, each one that somebody would act upon."""
-        lines = ["# TYPE iv3_role_lag gauge", "# TYPE iv3_role_handled_total counter"]
-        for role in self._roles:
-            label = f'{{role="{role.name}"}}'
+        lines = [role_metrics(self._roles, self._log.counters).rstrip("\n")]
+        if self._alerter is not None:
             lines += [
-                f"iv3_role_running{label} {int(role.state == 'running')}",
-                f"iv3_role_lag{label} {role.lag()}",
-                f"iv3_role_handled_total{label} {role.progress.handled}",
-                f"iv3_role_retries_total{label} {role.progress.retries}",
-                f"iv3_role_restarts_total{label} {role.progress.restarts}",
-                f"iv3_role_dead_letters_total{label} {role.progress.dead_letters}",
+                f"iv3_alerter_ticks_total {self._alerter.ticks}",
+                f"iv3_alerter_skipped_ticks_total {self._alerter.skipped_ticks}",
+                f"iv3_alerter_skipped_forecasts_total {self._alerter.skipped_forecasts}",
             ]
-        counters = self._log.counters
-        lines += [
-            f"iv3_log_transactions_total {counters.transactions}",
-            f"iv3_log_records_total {counters.records}",
-            f"iv3_log_refused_total {counters.refused}",
-            f"iv3_alerter_ticks_total {self._alerter.ticks}",
-            f"iv3_alerter_skipped_ticks_total {self._alerter.skipped_ticks}",
-            f"iv3_alerter_skipped_forecasts_total {self._alerter.skipped_forecasts}",
-            f"iv3_notifier_waiting {len(self._notifier.waiting())}",
-            f"iv3_catalog_lag {self._catalog.behind()}",
-        ]
+        if self._notifier is not None:
+            lines.append(f"iv3_notifier_waiting {len(self._notifier.waiting())}")
+        lines.append(f"iv3_catalog_lag {self._catalog.behind()}")
         return "\n".join(lines) + "\n"

@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import apsw
 
 from api.app import serve
 from api.auth import hash_of
 from api.hearing import Hearing, SeedSettings
+from iv3.logs import OpenLog, open_log
 from iv3.status import Status, troubles
 from schemas.envelope import make
 from schemas.facts import ProfileChanged
@@ -24,7 +25,6 @@ from schemas.identity import derived_id, digest
 from schemas.model import at_ms
 from schemas.settings import SEED_LOW_DEFAULT_MGDL, Settings, profile_of, seed_config
 from streams.alerter import Alerter
-from streams.app import make_app
 from streams.archiver import Archiver
 from streams.archives.folder import FolderArchive
 from streams.catalog import Catalog
@@ -33,25 +33,30 @@ from streams.clients.ntfy import Ntfy
 from streams.clock import SystemClock
 from streams.errors import Misconfigured, Transient
 from streams.forecaster import Forecaster
-from streams.generations import Generation, catalog_path, current, series_path
+from streams.generations import catalog_path, current, series_path
 from streams.house import House, Service
 from streams.logs.sqlite import SqliteLog
 from streams.notifier import AlarmNotifier, add_target
 from streams.poller import Poller
-from streams.ports import Archive, Clock, GlucoseSource, Log, Notifier, append_events
+from streams.ports import Archive, Clock, GlucoseSource, Log, Notifier, Series, append_events
 from streams.projector import Projector
+from streams.pulse import Pulse
 from streams.role import Role
 from streams.series.sqlite import SqliteSeries
 from streams.series.swappable import SwappableSeries
 from streams.topics import ALERTS, HEARTBEATS, JOURNAL, PARTITIONS, SNAPSHOTS
-from streams.transport.sqlite import LOGS
+
+if TYPE_CHECKING:
+    from streams.logs.kafka import KafkaLog
 
 logger = logging.getLogger("iv3.wiring")
 
 _T = TypeVar("_T")
-_BROKER = "main"
 _MAINTENANCE_S, _MAINTENANCE_AGAIN_S = 3600.0, 60.0
 _POINTER_S = 0.5
+
+
+ROLES = frozenset({"poller", "projector", "forecaster", "alerter", "notifier", "archiver"})
 
 
 @dataclass
@@ -67,6 +72,8 @@ class Plan:
     demo: bool = False
     demo_of: str = ""  # in words: a simulated person, a recorded one
     dexcom_url: str | None = None
+    roles: frozenset[str] = ROLES
+    worker: str | None = None  # the name of this member of the groups, on Kafka
     services: list[Callable[["Parts"], Service]] = field(default_factory=list)
     before: Callable[["Parts"], Any] | None = None  # awaited after the log is open, before anything runs
     profile: ProfileChanged | None = None
@@ -78,44 +85,52 @@ class Parts:
     """What was built."""
 
     plan: Plan
-    log: SqliteLog
+    opened: OpenLog
     series: SwappableSeries
     catalog: Catalog
-    generation: Generation
     roles: list[Role] = field(default_factory=list)
     hearing: Hearing | None = None
     source_account: str = ""
+
+    @property
+    def log(self) -> "SqliteLog | KafkaLog":
+        """The open log."""
+        return self.opened.log
 
 
 async def run(plan: Plan) -> None:
     """Build everything, run until a signal, take it down in order."""
     async with AsyncExitStack() as stack:
-        log = SqliteLog(plan.data / "log.db", demo=plan.demo)
-        stack.callback(log.close_now)
-        LOGS[_BROKER] = log
-        generation = current(plan.data)
-        series_file, catalog_file = (
-            series_path(plan.data, generation.series),
-            catalog_path(plan.data, generation.catalog),
-        )
-        series = SwappableSeries(readable(lambda: SqliteSeries(series_file, log.log_id), series_file))
+        opened = await open_log(plan.settings, plan.data, demo=plan.demo, worker=plan.worker)
+        log = opened.log
+        stack.push_async_callback(log.close)
+        catalog_file = catalog_path(plan.data, current(plan.data).catalog)
+        series = open_series(plan, log)
         stack.push_async_callback(series.close)
         catalog = readable(lambda: Catalog(log, catalog_file), catalog_file)
-        parts = Parts(plan, log, series, catalog, generation)
-        sources, targets = _sources(plan), _targets(plan)
+        parts = Parts(plan, opened, series, catalog)
+        sources, targets = sources_of(plan), targets_of(plan)
         for close in (*(source.close for source in sources.values()), *(target.close for target in targets)):
             stack.push_async_callback(close)
         parts.source_account = next((source.account for source in sources.values()), "")
         if plan.before is not None:
             await plan.before(parts)
         await _declare_profile(plan, log, parts.catalog)
-        await _arm_first(plan, log, targets)
-        parts.roles = _roles(plan, parts, sources, targets)
+        if "notifier" in plan.roles:
+            await arm_first(plan, log, targets)
+        parts.roles = roles_of(plan, opened, series, sources, targets)
         house = House(parts.roles, [])
-        status = Status(parts.log, parts.roles, parts.catalog, plan)
+        pulse = Pulse(log)
+        status = Status(log, parts.roles, parts.catalog, plan, pulse)
         parts.hearing = _hearing(plan, parts, status)
-        house.add_services(_services(plan, parts, status))
+        house.add_services([*_services(plan, parts, status), pulse.follow])
         await house.run()
+
+
+def open_series(plan: Plan, log: Log) -> SwappableSeries:
+    """The Series of the current generation."""
+    path = series_path(plan.data, current(plan.data).series)
+    return SwappableSeries(readable(lambda: SqliteSeries(path, log.log_id), path))
 
 
 def readable(opened: Callable[[], _T], path: Path) -> _T:
@@ -142,7 +157,8 @@ def archive_of(setting: str) -> Archive | None:
     return FolderArchive(Path(place).expanduser())
 
 
-def _sources(plan: Plan) -> dict[str, GlucoseSource]:
+def sources_of(plan: Plan) -> dict[str, GlucoseSource]:
+    """Whose readings are asked for, and where."""
     dexcom = plan.settings.dexcom
     if not dexcom.account:
         return {}
@@ -158,7 +174,8 @@ def _sources(plan: Plan) -> dict[str, GlucoseSource]:
     }
 
 
-def _targets(plan: Plan) -> list[Notifier]:
+def targets_of(plan: Plan) -> list[Notifier]:
+    """Who is told."""
     ntfy = plan.settings.ntfy
     if not plan.settings.topic:
         return []
@@ -169,30 +186,30 @@ def try_adapters(settings: Settings) -> None:
     """Build what the settings name, without any I/O. Raises Misconfigured for what no adapter can use."""
     tls_context(settings)
     plan = Plan(Path("data"), settings, SystemClock(), "", 0, settings.person.id)
-    _sources(plan)
-    _targets(plan)
+    sources_of(plan)
+    targets_of(plan)
     archive_of(settings.archive)
 
 
-def _roles(plan: Plan, parts: Parts, sources: Mapping[str, GlucoseSource], targets: list[Notifier]) -> list[Role]:
-    """Every role, as far as there is something for it to do."""
-    log, clock = parts.log, plan.clock
-
-    def app(group: str) -> Any:  # noqa: ANN401 - Faust is untyped
-        return make_app(group, f"iv3sqlite://{_BROKER}", data_folder=str(plan.data / "faust"))
-
-    public = plan.settings.api.public_url
-    roles: list[Role] = [
-        Projector(log, clock, app, parts.series),
-        Forecaster(log, clock, app),
-        Alerter(log, clock, app, has_source=bool(sources), troubles=lambda: troubles(log, roles)),
-        AlarmNotifier(log, clock, app, targets, label="[DEMO] " if plan.demo else "", click=public),
-    ]
-    if sources:
-        roles.append(Poller(log, clock, app, sources))
+def roles_of(
+    plan: Plan, opened: OpenLog, series: Series, sources: Mapping[str, GlucoseSource], targets: list[Notifier]
+) -> list[Role]:
+    """The roles of the plan, as far as there is something for them to do."""
+    log, clock, app = opened.log, plan.clock, opened.make_app
     archive = archive_of(plan.settings.archive)
+    makers: dict[str, Callable[[], Role]] = {
+        "projector": lambda: Projector(log, clock, app, series),
+        "forecaster": lambda: Forecaster(log, clock, app),
+        "alerter": lambda: Alerter(log, clock, app, has_source=bool(sources), troubles=lambda: troubles(log, roles)),
+        "notifier": lambda: AlarmNotifier(
+            log, clock, app, targets, label="[DEMO] " if plan.demo else "", click=plan.settings.api.public_url
+        ),
+    }
+    if sources:
+        makers["poller"] = lambda: Poller(log, clock, app, sources)
     if archive is not None:
-        roles.append(Archiver(log, clock, app, archive, demo=plan.demo))
+        makers["archiver"] = lambda: Archiver(log, clock, app, archive, demo=plan.demo)
+    roles: list[Role] = [make() for name, make in makers.items() if name in plan.roles]
     return roles
 
 
@@ -220,7 +237,7 @@ async def _declare_profile(plan: Plan, log: Log, catalog: Catalog) -> None:
     await catalog.catch_up()
 
 
-async def _arm_first(plan: Plan, log: Log, targets: list[Notifier]) -> None:
+async def arm_first(plan: Plan, log: Log, targets: list[Notifier]) -> None:
     """In a new log the phone is known before anything is decided, so that a low of the first minute rings. Later ones the notifier adds."""
     if any(head for (topic, _), head in log.heads.items() if topic == ALERTS):
         return
@@ -289,8 +306,8 @@ def _services(plan: Plan, parts: Parts, status: Status) -> list[Service]:
         api,
         catalog,
         tell_when_ready,
-        _maintain(parts.log),
-        _follow_pointer(parts),
+        *([_maintain(parts.log)] if isinstance(parts.log, SqliteLog) else []),
+        follow_series(plan, parts.log, parts.series, parts.roles, parts.catalog),
         *(make_service(parts) for make_service in plan.services),
     ]
 
@@ -315,23 +332,27 @@ def _maintain(log: SqliteLog) -> Service:
     return maintain
 
 
-def _follow_pointer(parts: Parts) -> Service:
+def follow_series(
+    plan: Plan, log: Log, series: SwappableSeries, roles: list[Role], catalog: Catalog | None = None
+) -> Service:
     """Serve from the files that a replay made, once it has flipped the pointer."""
+    serving = current(plan.data)
 
     async def follow(stopping: asyncio.Event) -> None:
-        data = parts.plan.data
+        nonlocal serving
         while not stopping.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), _POINTER_S)
-            named = current(data)
-            if stopping.is_set() or named == parts.generation:
+            named = current(plan.data)
+            if stopping.is_set() or named == serving:
                 continue
-            await parts.series.swap(SqliteSeries(series_path(data, named.series), parts.log.log_id))
-            parts.catalog.reopen(catalog_path(data, named.catalog))
-            for role in parts.roles:
+            await series.swap(SqliteSeries(series_path(plan.data, named.series), log.log_id))
+            if catalog is not None:
+                catalog.reopen(catalog_path(plan.data, named.catalog))
+            for role in roles:
                 if isinstance(role, Projector):
                     role.begin_again(f"a replay made generation {named.series} of the series")
-            parts.generation = named
+            serving = named
 
     return follow
 

@@ -137,6 +137,22 @@ class PersonSettings(Setting):
     max_rapid_units: Annotated[float, Field(gt=0, le=100)] = 15
 
 
+class KafkaSettings(Setting):
+    """How Kafka is used where `log` names it. Absent `copies` and `in_sync`: as many as the cluster has, at most 3, all but one of them in sync."""
+
+    partitions: Annotated[int, Field(ge=1, le=1000)] = 12
+    copies: Annotated[int, Field(ge=1, le=9)] | None = None
+    in_sync: Annotated[int, Field(ge=1, le=9)] | None = None
+    session_s: Annotated[float, Field(ge=3, le=300)] = 10
+    tls: bool = False
+    cafile: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+    mechanism: str = "SCRAM-SHA-512"
+    username: str = ""
+    password: SecretStr = SecretStr("")
+
+
 class Settings(Setting):
     """All of it."""
 
@@ -147,7 +163,8 @@ class Settings(Setting):
     iv3: SeedSettings = SeedSettings()
     ntfy: NtfySettings = NtfySettings()
     person: PersonSettings = PersonSettings()
-    log: Literal["sqlite"] = "sqlite"
+    kafka: KafkaSettings = KafkaSettings()
+    log: Annotated[str, Field(pattern=r"^(sqlite|kafka://.+)$")] = "sqlite"
     series: Literal["sqlite"] = "sqlite"
     archive: Annotated[str, Field(pattern=r"^(none|folder:.+)$")] = "none"
 

@@ -9,14 +9,13 @@ from pathlib import Path
 from api.values import iso
 from iv3 import config as configuration
 from iv3.cli import fail
-from iv3.verbs.opened import is_demo, with_log
+from iv3.verbs.opened import with_log
 from iv3.verbs.progress import bar
 from iv3.wiring import archive_of
 from streams.backup import ArchiveWriter, VerifyReport, read_back, the_log_id
 from streams.clock import SystemClock
 from streams.errors import Misconfigured
-from streams.logs.sqlite import SqliteLog
-from streams.ports import Archive
+from streams.ports import Archive, Log
 from streams.restore import restore as make_anew
 
 
@@ -37,12 +36,12 @@ def backup(data: Path, config: Path | None, to: str | None, *, as_json: bool) ->
     """Archive everything that is in the log now. May run beside `iv3 up`."""
     archive = _archive(config, to)
 
-    async def work(log: SqliteLog) -> int:
-        writer = ArchiveWriter(log, archive, SystemClock(), demo=is_demo(data))
+    async def work(log: Log) -> int:
+        writer = ArchiveWriter(log, archive, SystemClock(), demo=getattr(log, "demo", False))
         with bar("Archiving", quiet=as_json) as progress:
             return await writer.catch_up(progress)
 
-    done = with_log(data, work)
+    done = with_log(data, work, config)
     said = {"archived": done, "archive": repr(archive)}
     sys.stdout.write(
         json.dumps(said) + "\n" if as_json else f"{done:,} records archived in {archive!r}; it is up to date.\n"

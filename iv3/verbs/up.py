@@ -55,26 +55,21 @@ class UpOptions:
 
 def up(options: UpOptions) -> None:
     """Run until a signal. Raises Misconfigured for what cannot be started."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("mode").setLevel(logging.ERROR)
-    logging.getLogger("faust").setLevel(logging.ERROR)
+    quiet_libraries()
     if not options.demo and any(
         (options.csv, options.subject, options.speed != 1, options.ntfy_server, options.ntfy_topic)
     ):
         raise Misconfigured("--csv, --subject, --speed, --ntfy-server and --ntfy-topic belong to --demo.")
     data = options.data or Path("data-demo" if options.demo else "data")
     settings = None if options.demo else _settings(options)  # a mistake in them leaves no folder behind
-    os.umask(0o077)  # health data and hashes of tokens: nobody else on this machine reads them
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(PermissionError):  # a folder that somebody made for us, and owns
-        data.chmod(0o700)
+    with_data_folder(data)
     lock = FileLock(data / "up.lock")
     if not lock.try_acquire():
         raise Misconfigured(
             f"Another `iv3 up` runs on {data} already ({_running(data)}). Stop it with `iv3 stop --data {data}`."
         )
     plan = _demo_plan(options, data) if settings is None else _plan(options, data, settings)
-    plan.on_ready = _announce
+    plan.on_ready = announce
     gc.freeze()  # what is loaded by now stays for months; the collector need not look through it again
     gc.set_threshold(
         20_000, 20, 20
@@ -85,6 +80,26 @@ def up(options: UpOptions) -> None:
         with suppress(FileNotFoundError):
             (data / "run.json").unlink()
         lock.release()
+
+
+def quiet_libraries() -> None:
+    """Log what is worth reading."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("mode").setLevel(logging.ERROR)
+    logging.getLogger("faust").setLevel(logging.ERROR)
+
+
+def with_data_folder(data: Path) -> None:
+    """Make it, for this user only: health data and hashes of tokens are nobody else's on this machine."""
+    os.umask(0o077)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(PermissionError):  # a folder that somebody made for us, and owns
+        data.chmod(0o700)
+
+
+def real_plan(options: UpOptions, data: Path) -> Plan:
+    """What the configuration names. Raises Misconfigured."""
+    return _plan(options, data, _settings(options))
 
 
 def _running(data: Path) -> str:
@@ -266,7 +281,7 @@ def _free_port(host: str, port: int) -> int:
 # -- telling ---------------------------------------------------------------------------------------
 
 
-def _announce(parts: Parts, port: int) -> None:
+def announce(parts: Parts, port: int) -> None:
     """Write run.json and print where to look."""
     plan, where = parts.plan, parts.hearing
     scheme = "https" if where is not None and where.secure else "http"

@@ -44,6 +44,7 @@ Config = Annotated[
     Path | None, typer.Option("--config", help="Configuration file; default: ./config.yaml if it is there.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Clock = Annotated[str | None, typer.Option(help="For simulations: ORIGIN_MS/REAL_MS/SPEED, the same for each process.")]
 DATA = Path("data")
 
 
@@ -87,11 +88,12 @@ def worker(
     config: Config = None,
     host: Annotated[str, typer.Option(help="Where /healthz, /readyz and /metrics are.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Their port; 0 takes a free one.")] = 0,
+    clock: Clock = None,
 ) -> None:
     """Run some of the roles on a log that is shared on Kafka; any number of workers divide the people among them."""
     from iv3.verbs import worker as verb
 
-    verb.worker(verb.WorkerOptions(role, name, data, config, host, port))
+    verb.worker(verb.WorkerOptions(role, name, data, config, host, port, clock))
 
 
 @app.command()
@@ -114,11 +116,12 @@ def api(
     config: Config = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; anything but loopback needs TLS.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. Default 8080.")] = None,
+    clock: Clock = None,
 ) -> None:
     """Run the API and the page alone, on a log that is shared on Kafka."""
     from iv3.verbs import worker as verb
 
-    verb.api(data, config, host, port)
+    verb.api(data, config, host, port, clock)
 
 
 @app.command()

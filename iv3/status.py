@@ -59,6 +59,8 @@ def role_metrics(roles: "Sequence[Role]", counters: object) -> str:
             f"iv3_role_dropped_total{label} {did.dropped}",
             f"iv3_role_late_hand_overs_total{label} {role.late_hand_overs}",
         ]
+        if isinstance(role, AlarmNotifier):
+            lines.append(f"iv3_notifier_waiting {len(role.waiting())}")
     lines += [f"iv3_log_{name}_total {value}" for name, value in asdict(counters).items()]  # type: ignore[call-overload] # a dataclass of counters
     return "\n".join(lines) + "\n"
 
@@ -214,7 +216,5 @@ class Status:
                 f"iv3_alerter_skipped_ticks_total {self._alerter.skipped_ticks}",
                 f"iv3_alerter_skipped_forecasts_total {self._alerter.skipped_forecasts}",
             ]
-        if self._notifier is not None:
-            lines.append(f"iv3_notifier_waiting {len(self._notifier.waiting())}")
         lines.append(f"iv3_catalog_lag {self._catalog.behind()}")
         return "\n".join(lines) + "\n"

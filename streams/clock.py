@@ -51,6 +51,24 @@ class ScaledClock:
         return _ahead_s(self.now_ms(), true_ms)
 
 
+class SharedClock:
+    """A simulation's time, the same in every process that is told the same three numbers: at real time `real_ms` it is `origin_ms`, and it runs
+    `speed` times as fast.
+    """
+
+    def __init__(self, origin_ms: int, real_ms: int, speed: float) -> None:
+        self.speed = speed
+        self._origin_ms, self._real_ms = origin_ms, real_ms
+
+    def now_ms(self) -> int:
+        """See `Clock`."""
+        return self._origin_ms + int((time.time() * 1000 - self._real_ms) * self.speed)
+
+    def heard(self, true_ms: int) -> float | None:
+        """See `Clock`. Its time is made up; nobody knows it better."""
+        return _ahead_s(self.now_ms(), true_ms)
+
+
 class SetClock:
     """Stands still until it is set: for tests that live through a night in a second."""
 

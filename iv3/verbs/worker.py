@@ -3,11 +3,15 @@
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from iv3.verbs.up import UpOptions, quiet_libraries, real_plan, with_data_folder
 from iv3.wiring import ROLES, run
 from iv3.worker import run as run_worker
+from schemas.settings import Settings
+from streams.clock import SharedClock
 from streams.errors import Misconfigured
+from streams.ports import Clock
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class WorkerOptions:
     config: Path | None
     host: str
     port: int
+    clock: str | None = None
 
 
 def worker(options: WorkerOptions) -> None:
@@ -37,11 +42,32 @@ def worker(options: WorkerOptions) -> None:
             "Workers share a log on Kafka, and this configuration has log: sqlite, which `iv3 up` runs whole. Set log: kafka://HOST:9092."
         )
     plan.roles, plan.worker = roles or ROLES, options.name
+    if options.clock is not None:
+        plan.clock = simulated_clock(options.clock, plan.settings)
     with_data_folder(options.data)
     asyncio.run(run_worker(plan))
 
 
-def api(data: Path, config: Path | None, host: str | None, port: int | None) -> None:
+def simulated_clock(text: str, settings: Settings) -> Clock:
+    """The clock of a simulation, `ORIGIN_MS/REAL_MS/SPEED`. Raises Misconfigured where anything real could be asked, or told, at a made-up time."""
+    try:
+        origin_ms, real_ms, speed = text.split("/")
+        clock = SharedClock(int(origin_ms), int(real_ms), float(speed))
+    except ValueError:
+        raise Misconfigured(
+            "--clock is ORIGIN_MS/REAL_MS/SPEED: at real time REAL_MS it is ORIGIN_MS, both epoch milliseconds."
+        ) from None
+    if not 0 < clock.speed <= 5000:
+        raise Misconfigured("--clock: the speed must lie between 0 and 5000.")
+    asked = settings.dexcom.url if settings.dexcom.account else "http://127.0.0.1"
+    if any(
+        urlsplit(url or "").hostname not in {"127.0.0.1", "localhost", "::1"} for url in (asked, settings.ntfy.server)
+    ):
+        raise Misconfigured("--clock is for simulations: dexcom.url and ntfy.server must then be on this machine.")
+    return clock
+
+
+def api(data: Path, config: Path | None, host: str | None, port: int | None, clock: str | None = None) -> None:
     """Run the API and the page alone. Raises Misconfigured."""
     quiet_libraries()
     plan = real_plan(_as_up(data, config, host, port), data)
@@ -50,6 +76,8 @@ def api(data: Path, config: Path | None, host: str | None, port: int | None) -> 
             "`iv3 api` shares a log on Kafka with workers, and this configuration has log: sqlite: `iv3 up` runs both. Set log: kafka://HOST:9092."
         )
     plan.roles = frozenset()
+    if clock is not None:
+        plan.clock = simulated_clock(clock, plan.settings)
     with_data_folder(data)
     from iv3.verbs.up import announce
 

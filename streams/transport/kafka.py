@@ -13,6 +13,9 @@ from typing import Any, ClassVar
 import aiokafka
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import KafkaError, UnknownMemberIdError
+from aiokafka.protocol.commit import OffsetCommitResponse_v2, OffsetCommitResponse_v3
+from aiokafka.protocol.group import HeartbeatResponse_v0, HeartbeatResponse_v1
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as upstream
 
@@ -21,6 +24,8 @@ from streams.transport.strict import StrictOffsets
 
 LOGS: dict[str, KafkaLog] = {}  # broker host -> open log; Faust wants an address, we have an object
 _LONG_POLL_MS = 200  # upstream hard-codes 1500, and every other request of a rebalance waits behind it
+_BEATS = (HeartbeatResponse_v0, HeartbeatResponse_v1)
+_COMMITS = (OffsetCommitResponse_v2, OffsetCommitResponse_v3)
 _EMPTY_SLEEP_S = 0.02  # upstream sleeps a second while no partition is active
 
 
@@ -73,20 +78,25 @@ class ConsumerThread(upstream.AIOKafkaConsumerThread):
         """Begin; from here on each heartbeat that is answered extends the lease, from the moment it was sent."""
         await super().on_start()
         coordinator, consumer = self._consumer._coordinator, self.consumer
-        upstreams_heartbeat = coordinator._do_heartbeat
+        heartbeat, send = coordinator._do_heartbeat, coordinator._send_req
 
-        async def heartbeat() -> bool:
+        async def extending_heartbeat() -> bool:
             sent = time.monotonic()
-            member = coordinator.member_id
-            answered = bool(await upstreams_heartbeat())
+            answered = bool(await heartbeat())
             if answered:
                 consumer.extend_lease(sent)
-            elif member and not coordinator.member_id and consumer.holds_lease():
-                # The group forgot this member long before its session was over: somebody else joined under its name.
-                consumer.replaced()
             return answered
 
-        coordinator._do_heartbeat = heartbeat
+        async def watchful_send(request: Any) -> Any:
+            answer = await send(request)
+            if _is_unknown_member(answer) and consumer.holds_lease():
+                # The group forgot this member long before its session was over: somebody else joined under its name. Joining again, as upstream
+                # would, only took the place back, and so on for ever.
+                consumer.replaced()
+                raise KafkaError("another worker has this one's name")
+            return answer
+
+        coordinator._do_heartbeat, coordinator._send_req = extending_heartbeat, watchful_send
 
     async def on_thread_stop(self) -> None:
         """A planned stop leaves the group, or its people wait a session for alarms. A crash does not come here, and stays static."""
@@ -101,6 +111,15 @@ class ConsumerThread(upstream.AIOKafkaConsumerThread):
             return {}
         found = await self.call_thread(self._consumer._coordinator.fetch_committed_offsets, assigned)
         return {ensure_TP(tp): meta.offset for tp, meta in found.items() if meta.offset >= 0}
+
+
+def _is_unknown_member(answer: Any) -> bool:
+    """Whether the group does not know who beats or commits."""
+    if isinstance(answer, _BEATS):
+        return bool(answer.error_code == UnknownMemberIdError.errno)
+    if isinstance(answer, _COMMITS):
+        return any(code == UnknownMemberIdError.errno for _, rows in answer.topics for _, code in rows)
+    return False
 
 
 class Consumer(StrictOffsets, upstream.Consumer):

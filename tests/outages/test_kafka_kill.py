@@ -18,7 +18,7 @@ from streams.logs.kafka_link import KafkaLink, brokers_of
 from streams.projector import apply_records
 from streams.series.sqlite import SqliteSeries
 from streams.topics import ALERTS, FORECASTS, JOURNAL
-from tests.outages.oracle import Phone, all_records, each_accepted_once, forecasts_as_uninterrupted, steps_as_due
+from tests.outages.oracle import Phone, all_records, each_accepted, forecasts_as_uninterrupted, steps_as_due
 from tests.outages.workers import People, Simulation, Worker
 from tests.servers.kafka import Kafka
 
@@ -65,10 +65,9 @@ def test_nothing_is_lost_doubled_or_missed_whichever_worker_goes(tmp_path: Path,
             back.append(worker.start())
         time.sleep(3)
         people.end()
-        wait_until_quiet(workers)
-        counts = asyncio.run(check(simulation.folder / "data", kafka.url, people, phone.rang()))
         figures = [worker.figures() for worker in workers]
-        stops += [worker.stop() for worker in workers]
+        stops += settle(simulation, workers)
+        counts = asyncio.run(check(simulation.folder / "data", kafka.url, people, phone.rang()))
     finally:
         if people is not None:
             people.end()
@@ -98,7 +97,7 @@ def test_a_worker_that_was_frozen_for_longer_than_its_session_says_nothing_that_
             wake()
             time.sleep(3)
         people.end()
-        wait_until_quiet(workers)
+        settle(simulation, workers)
         print("\nfrozen:", asyncio.run(check(simulation.folder / "data", kafka.url, people, phone.rang())))
     finally:
         if people is not None:
@@ -125,8 +124,8 @@ def test_a_broker_that_is_killed_and_comes_back_costs_nothing_but_the_wait(
             kafka.start()
             time.sleep(5)
         people.end()
-        wait_until_quiet(workers)
         restarts = [v for w in workers for k, v in w.figures().items() if "restarts" in k]
+        settle(simulation, workers)
         print("\nbroker:", asyncio.run(check(simulation.folder / "data", kafka.url, people, phone.rang())))
         assert sum(restarts) == 0, "no role fell"
     finally:
@@ -157,7 +156,7 @@ def test_three_brokers_bounced_in_turn_and_one_frozen_for_a_minute(tmp_path: Pat
         cluster.brokers[0].thaw()
         time.sleep(10)
         people.end()
-        wait_until_quiet(workers, 120)
+        settle(simulation, workers)
         print("\nthree brokers:", asyncio.run(check(simulation.folder / "data", cluster.url, people, phone.rang())))
     finally:
         if people is not None:
@@ -198,7 +197,20 @@ def test_of_two_workers_of_one_name_one_stops_and_says_why(tmp_path: Path, kafka
     elsewhere.stop()
 
 
-def wait_until_quiet(workers: list[Worker], within_s: float = 60.0) -> None:
+def settle(simulation: Simulation, workers: list[Worker]) -> list[float]:
+    """Wait until everything is done, stop the workers, and let one that decides nothing do what they had just decided: time goes on, and with it
+    what time alone calls for. Returns how long each stop took.
+    """
+    wait_until_quiet(workers)
+    stops = [worker.stop() for worker in workers]
+    last = Worker(simulation, "last", roles="projector,forecaster,notifier")
+    last.start()
+    wait_until_quiet([last])
+    last.stop()
+    return stops
+
+
+def wait_until_quiet(workers: list[Worker], within_s: float = 120.0) -> None:
     """Every partition is somebody's, every role has caught up, and nothing waits to be sent."""
     deadline = time.monotonic() + within_s
     quiet = 0
@@ -222,16 +234,20 @@ async def check(data: Path, url: str, people: People, rang: list[str]) -> dict[s
     try:
         records = {topic: await all_records(log, topic) for topic in (JOURNAL, FORECASTS, ALERTS)}
         events = {topic: [(r, decode(r.value)) for r in found] for topic, found in records.items()}
-        each_accepted_once(events[JOURNAL], people.accepted)
+        doubled = each_accepted(events[JOURNAL], people.accepted)
         forecasts, repeats = forecasts_as_uninterrupted(events)
         fresh, live = SqliteSeries(data / "fresh.db", log.log_id), SqliteSeries(data / "series-1.db", log.log_id)
         for topic in (JOURNAL, FORECASTS, ALERTS):
             await apply_records(fresh, events[topic])
         assert await live.digest() == await fresh.digest()
+        assert (await live.counts())["readings"] == len({event.id for _, event in events[JOURNAL]}), (
+            "a reading counts once, however often it came"
+        )
         await live.close()
         await fresh.close()
         return {
-            "accepted": len(people.accepted), "unsure": people.unsure, "forecasts": forecasts, "forecasts said twice in the raw log": repeats,
+            "accepted": len(people.accepted), "unsure": people.unsure,
+            "twice in the raw log": doubled, "forecasts": forecasts, "forecasts said twice in the raw log": repeats,
             "steps": steps_as_due(events[ALERTS], rang), "rang": len(set(rang)), "rang twice": len(rang) - len(set(rang)),
         }  # fmt: skip
     finally:

@@ -68,6 +68,7 @@ def up(
     ] = 1.0,
     ntfy_server: Annotated[str | None, typer.Option(help="With --demo: a loopback ntfy to send alarms to.")] = None,
     ntfy_topic: Annotated[str | None, typer.Option(help="With --demo: its topic.")] = None,
+    clock: Clock = None,
 ) -> None:
     """Run everything: log, agents, alarms, API and page."""
     from iv3.verbs import up as verb
@@ -75,7 +76,7 @@ def up(
     verb.up(
         verb.UpOptions(
             data=data, config=config, host=host, port=port, demo=demo, csv=csv, subject=subject, speed=speed,
-            ntfy_server=ntfy_server, ntfy_topic=ntfy_topic,
+            ntfy_server=ntfy_server, ntfy_topic=ntfy_topic, clock=clock,
         )
     )  # fmt: skip
 
@@ -125,11 +126,18 @@ def api(
 
 
 @app.command()
-def stop(data: Data = DATA) -> None:
-    """Stop the `iv3 up` of this data folder."""
+def stop(
+    data: Data = DATA,
+    config: Config = None,
+    pause: Annotated[
+        str | None,
+        typer.Option("--for", help="Put the dead-man's switch off too: 30m, at most 2h. Else it stays armed."),
+    ] = None,
+) -> None:
+    """Stop the `iv3 up` of this data folder. The dead-man's switch stays armed."""
     from iv3.verbs.up import stop as verb
 
-    verb(data)
+    verb(data, config, pause)
 
 
 @app.command()

@@ -60,9 +60,17 @@ def role_metrics(roles: "Sequence[Role]", counters: object) -> str:
             f"iv3_role_late_hand_overs_total{label} {role.late_hand_overs}",
         ]
         if isinstance(role, AlarmNotifier):
-            lines.append(f"iv3_notifier_waiting {len(role.waiting())}")
+            lines += [
+                f"iv3_notifier_waiting {len(role.waiting())}",
+                f"iv3_notifier_sent_today {sum(role.sent_today(target) for target in role.states)}",
+                f"iv3_notifier_fallback_sent_total {role.fallback.state.sent if role.fallback is not None else 0}",
+                f"iv3_dead_man_fires_ms {role.dead_man.state.fires_ms if role.dead_man is not None else 0}",
+            ]
     lines += [f"iv3_log_{name}_total {value}" for name, value in asdict(counters).items()]  # type: ignore[call-overload] # a dataclass of counters
     return "\n".join(lines) + "\n"
+
+
+DAILY_BUDGET = 250  # messages of one address at the public ntfy.sh without a plan
 
 
 class Status:
@@ -94,7 +102,7 @@ class Status:
             found.append(Bar("demo", f"DEMO: {plan.demo_of.removeprefix('a ') or 'simulated person'}"))
         if not plan.settings.topic and not plan.demo:
             found.append(Bar("alarms_off", "ALARMS ARE OFF. No phone is set up, so nobody will be told of a low."))
-        trouble = self._notifier.trouble() if self._notifier is not None else ""
+        trouble = self._notifier.trouble() if self._notifier is not None else self._pulse.trouble()
         if trouble:
             found.append(Bar("undeliverable", f"ALARMS ARE NOT GETTING OUT. {trouble}"))
         late = self._late_ms()
@@ -149,6 +157,7 @@ class Status:
             ),
             self._source_health(),
             self._notifier_health(now),
+            self._dead_man_health(now),
             self._archive_health(now),
         ]
 
@@ -183,7 +192,8 @@ class Status:
 
     def _notifier_health(self, now: int) -> Health:
         if self._notifier is None:
-            return Health("Notifier", True, "in another process", "see its own /readyz")
+            trouble = self._pulse.trouble()
+            return Health("Notifier", not trouble, "not getting out" if trouble else "in another process", trouble)
         if not self._notifier.states:
             return Health("Notifier", False, "not set up", "no phone can be told", missing=True)
         trouble = self._notifier.trouble()
@@ -194,7 +204,33 @@ class Status:
             "Notifier",
             True,
             f"accepted {age_words(now - last)}" if last else "nothing sent yet",
-            f"{len(self._notifier.waiting())} waiting",
+            f"{len(self._notifier.waiting())} waiting, {self._sent_today()} messages today (ntfy.sh takes {DAILY_BUDGET})",
+        )
+
+    def _sent_today(self) -> int:
+        return sum(self._notifier.sent_today(target) for target in self._notifier.states) if self._notifier else 0
+
+    def _dead_man_health(self, now: int) -> Health:
+        """Whether somebody is told when iv3 itself falls silent."""
+        title = "Dead-man's switch"
+        switch = self._notifier.dead_man if self._notifier is not None else None
+        if switch is not None and switch.state.off:
+            return Health(title, False, "off", switch.state.off)
+        fires = max(self._pulse.fires_ms, switch.state.fires_ms if switch is not None else 0)
+        if fires > now:
+            return Health(
+                title,
+                True,
+                f"rings in {(fires - now) // 60_000} min of silence",
+                "put off every 10 min while all is well",
+            )
+        if switch is None and not fires:
+            return Health(title, False, "not set up", "when iv3 itself falls silent, nobody is told", missing=True)
+        return Health(
+            title,
+            not fires,
+            "starting" if not fires else "not put off",
+            switch.state.waits if switch is not None else "",
         )
 
     def readiness(self) -> Readiness:

@@ -19,6 +19,7 @@ from api.auth import hash_of
 from api.hearing import Hearing, SeedSettings
 from iv3.logs import OpenLog, open_log
 from iv3.status import Status, troubles
+from iv3.telling import ways_of
 from schemas.envelope import make
 from schemas.facts import ProfileChanged
 from schemas.identity import derived_id, digest
@@ -29,22 +30,21 @@ from streams.archiver import Archiver
 from streams.archives.folder import FolderArchive
 from streams.catalog import Catalog
 from streams.clients.dexcom import DexcomShare
-from streams.clients.ntfy import Ntfy
 from streams.clock import SystemClock
 from streams.errors import Misconfigured, Transient
 from streams.forecaster import Forecaster
 from streams.generations import catalog_path, current, series_path
 from streams.house import House, Service
 from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier, add_target
+from streams.notifier import AlarmNotifier, Ways, add_target
 from streams.poller import Poller
-from streams.ports import Archive, Clock, GlucoseSource, Log, Notifier, Series, append_events
+from streams.ports import Archive, Clock, GlucoseSource, Log, Series, append_events
 from streams.projector import Projector
 from streams.pulse import Pulse
 from streams.role import Role
 from streams.series.sqlite import SqliteSeries
 from streams.series.swappable import SwappableSeries
-from streams.topics import ALERTS, HEARTBEATS, JOURNAL, PARTITIONS, SNAPSHOTS
+from streams.topics import ALERTS, HEARTBEATS, JOURNAL, SNAPSHOTS
 
 if TYPE_CHECKING:
     from streams.logs.kafka import KafkaLog
@@ -109,16 +109,16 @@ async def run(plan: Plan) -> None:
         stack.push_async_callback(series.close)
         catalog = readable(lambda: Catalog(log, catalog_file), catalog_file)
         parts = Parts(plan, opened, series, catalog)
-        sources, targets = sources_of(plan), targets_of(plan)
-        for close in (*(source.close for source in sources.values()), *(target.close for target in targets)):
+        sources, ways = sources_of(plan), ways_of(plan)
+        for close in (*(source.close for source in sources.values()), *ways.closers):
             stack.push_async_callback(close)
         parts.source_account = next((source.account for source in sources.values()), "")
         if plan.before is not None:
             await plan.before(parts)
         await _declare_profile(plan, log, parts.catalog)
         if "notifier" in plan.roles:
-            await arm_first(plan, log, targets)
-        parts.roles = roles_of(plan, opened, series, sources, targets)
+            await arm_first(plan, log, ways)
+        parts.roles = roles_of(plan, opened, series, sources, ways)
         house = House(parts.roles, [])
         pulse = Pulse(log)
         status = Status(log, parts.roles, parts.catalog, plan, pulse)
@@ -174,25 +174,17 @@ def sources_of(plan: Plan) -> dict[str, GlucoseSource]:
     }
 
 
-def targets_of(plan: Plan) -> list[Notifier]:
-    """Who is told."""
-    ntfy = plan.settings.ntfy
-    if not plan.settings.topic:
-        return []
-    return [Ntfy(server=ntfy.server, topic=plan.settings.topic, clock=plan.clock, token=ntfy.token)]
-
-
 def try_adapters(settings: Settings) -> None:
     """Build what the settings name, without any I/O. Raises Misconfigured for what no adapter can use."""
     tls_context(settings)
     plan = Plan(Path("data"), settings, SystemClock(), "", 0, settings.person.id)
     sources_of(plan)
-    targets_of(plan)
+    ways_of(plan)
     archive_of(settings.archive)
 
 
 def roles_of(
-    plan: Plan, opened: OpenLog, series: Series, sources: Mapping[str, GlucoseSource], targets: list[Notifier]
+    plan: Plan, opened: OpenLog, series: Series, sources: Mapping[str, GlucoseSource], ways: Ways
 ) -> list[Role]:
     """The roles of the plan, as far as there is something for them to do."""
     log, clock, app = opened.log, plan.clock, opened.make_app
@@ -202,7 +194,7 @@ def roles_of(
         "forecaster": lambda: Forecaster(log, clock, app),
         "alerter": lambda: Alerter(log, clock, app, has_source=bool(sources), troubles=lambda: troubles(log, roles)),
         "notifier": lambda: AlarmNotifier(
-            log, clock, app, targets, label="[DEMO] " if plan.demo else "", click=plan.settings.api.public_url
+            log, clock, app, ways, label="[DEMO] " if plan.demo else "", click=plan.settings.api.public_url
         ),
     }
     if sources:
@@ -237,12 +229,12 @@ async def _declare_profile(plan: Plan, log: Log, catalog: Catalog) -> None:
     await catalog.catch_up()
 
 
-async def arm_first(plan: Plan, log: Log, targets: list[Notifier]) -> None:
+async def arm_first(plan: Plan, log: Log, ways: Ways) -> None:
     """In a new log the phone is known before anything is decided, so that a low of the first minute rings. Later ones the notifier adds."""
     if any(head for (topic, _), head in log.heads.items() if topic == ALERTS):
         return
-    for target in targets:
-        for partition in range(PARTITIONS):
+    for target in ways.targets:
+        for partition in range(log.partitions[ALERTS]):
             await add_target(log, plan.clock, target.target, partition)
 
 

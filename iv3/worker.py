@@ -10,7 +10,8 @@ from aiohttp import web
 
 from iv3.logs import default_worker, open_log
 from iv3.status import role_metrics
-from iv3.wiring import Plan, arm_first, follow_series, open_series, roles_of, sources_of, targets_of
+from iv3.telling import ways_of
+from iv3.wiring import Plan, arm_first, follow_series, open_series, roles_of, sources_of
 from streams.errors import Misconfigured
 from streams.house import House, Service
 from streams.logs.disk import FileLock, write_durably
@@ -34,12 +35,12 @@ async def run(plan: Plan) -> None:
             )
         series = open_series(plan, opened.log)
         stack.push_async_callback(series.close)
-        sources, targets = sources_of(plan), targets_of(plan)
-        for close in (*(s.close for s in sources.values()), *(t.close for t in targets)):
+        sources, ways = sources_of(plan), ways_of(plan)
+        for close in (*(s.close for s in sources.values()), *ways.closers):
             stack.push_async_callback(close)
         if "notifier" in plan.roles:
-            await arm_first(plan, opened.log, targets)
-        roles = roles_of(plan, opened, series, sources, targets)
+            await arm_first(plan, opened.log, ways)
+        roles = roles_of(plan, opened, series, sources, ways)
         missing = plan.roles - {role.name for role in roles}
         for role_name in sorted(missing):
             sys.stderr.write(

@@ -106,12 +106,46 @@ def _in_mgdl(value: float, name: str, least: float, most: float) -> float:
     )
 
 
+class SmtpSettings(Setting):
+    """A mail server. `encryption` none is for one on this machine."""
+
+    host: str = ""
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    sender: str = ""
+    to: tuple[str, ...] = ()
+    username: str = ""
+    password: SecretStr | None = None
+    encryption: Literal["starttls", "tls", "none"] = "starttls"
+
+
+class FallbackSettings(Setting):
+    """The second way out: one of another ntfy server, a webhook, or e-mail."""
+
+    server: str = "https://ntfy.sh"
+    topic: str = ""
+    token: SecretStr | None = None
+    webhook: SecretStr | None = None
+    webhook_token: SecretStr | None = None
+    smtp: SmtpSettings = SmtpSettings()
+
+    @property
+    def ways(self) -> list[str]:
+        """Which of the three are set."""
+        return [
+            name
+            for name, there in (("topic", self.topic), ("webhook", self.webhook), ("smtp", self.smtp.host))
+            if there
+        ]
+
+
 class NtfySettings(Setting):
     """Where alarms go. `topic` wins over the seed's `iv3.endpoint`."""
 
     server: str = "https://ntfy.sh"
     topic: str = ""
     token: SecretStr | None = None
+    fallback: FallbackSettings = FallbackSettings()
+    dead_man: bool = True
 
     @field_validator("server")
     @classmethod
@@ -166,6 +200,7 @@ class Settings(Setting):
     kafka: KafkaSettings = KafkaSettings()
     log: Annotated[str, Field(pattern=r"^(sqlite|kafka://.+)$")] = "sqlite"
     series: Literal["sqlite"] = "sqlite"
+    healthcheck_url: SecretStr | None = None
     archive: Annotated[str, Field(pattern=r"^(none|folder:.+)$")] = "none"
 
     @property

@@ -30,6 +30,7 @@ _SHORTEST_TICK_S = 0.2  # real seconds, however fast the clock
 _CATCH_UP_S = 2.0
 BEHIND_S = 120.0
 _HEARTBEAT_MS = 60_000
+_SHORTEST_BEAT_S = 1.0  # real seconds, however fast the clock
 _LOOK_BACK = 1_000  # forecasts; a person whose newest is further back has no fresh reading
 LATE = "alarms are running late: readings wait to be evaluated"
 
@@ -201,7 +202,7 @@ class Alerter(Role):
             await self._heartbeat(moment)
 
     async def _heartbeat(self, moment: int) -> None:
-        if moment - self._heartbeat_ms < _HEARTBEAT_MS * max(1.0, self.clock.speed):
+        if moment - self._heartbeat_ms < max(_HEARTBEAT_MS, _SHORTEST_BEAT_S * 1000 * self.clock.speed):
             return
         self._heartbeat_ms = moment
         for partition in self._locks:

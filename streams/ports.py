@@ -219,6 +219,18 @@ class Notifier(Protocol):
         ...
 
 
+class Scheduler(Notifier, Protocol):
+    """A notifier that keeps messages until their time, and can take them back."""
+
+    async def cancel(self, sequence_id: str) -> None:
+        """Take back what is scheduled under this id, and off the phones what is shown. Raises as `send`."""
+        ...
+
+    async def pending(self) -> list[str] | None:
+        """The ids of messages that are scheduled, one entry for each; None where it will not say. Raises NotifierUnreachable."""
+        ...
+
+
 class ForecastRow(NamedTuple):
     """One forecast as the Series holds it."""
 

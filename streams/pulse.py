@@ -1,10 +1,10 @@
-"""The pulse: through when alarms were decided, partition by partition, as the alerters' heartbeats say, whichever process wrote them."""
+"""The pulse: through when alarms were decided and delivered, partition by partition, as the heartbeats say, whichever process wrote them."""
 
 import asyncio
 import logging
 from contextlib import suppress
 
-from schemas.bookkeeping import PartitionEvaluated
+from schemas.bookkeeping import DeadManArmed, PartitionDelivered, PartitionEvaluated
 from schemas.envelope import Garbage, NewerVersion, decode
 from schemas.model import ms
 from streams.errors import Transient
@@ -14,7 +14,7 @@ from streams.topics import HEARTBEATS
 logger = logging.getLogger("iv3.pulse")
 
 LOOK_S = 5.0
-_LOOK_BACK = 3  # heartbeats; the newest is what counts
+_LOOK_BACK = 20  # heartbeats; the newest is what counts
 
 
 class Pulse:
@@ -24,6 +24,8 @@ class Pulse:
         self._log = log
         self._next: dict[int, int] = {}
         self.through_ms: dict[int, int] = {}
+        self._delivered: dict[int, tuple[int, str]] = {}
+        self.fires_ms = 0  # when the dead-man's switch goes off unless it is put off again; 0: it was never set
 
     async def look(self) -> None:
         """Read what is new. Raises LogUnavailable."""
@@ -38,11 +40,24 @@ class Pulse:
             data = decode(record.value).data
             if isinstance(data, PartitionEvaluated):
                 self.through_ms[data.partition] = max(ms(data.through), self.through_ms.get(data.partition, 0))
+            elif isinstance(data, PartitionDelivered):
+                self._delivered[data.partition] = (ms(data.through), data.trouble)
+            elif isinstance(data, DeadManArmed):
+                self.fires_ms = max(self.fires_ms, ms(data.fires))
 
     def evaluated_ms(self) -> int:
         """The moment through which every partition was evaluated; 0 while one never was."""
         partitions = self._log.partitions[HEARTBEATS]
         return min((self.through_ms.get(partition, 0) for partition in range(partitions)), default=0)
+
+    def delivered_ms(self) -> int:
+        """The moment through which everything that was due has been sent; 0 while a partition's notifier never said."""
+        partitions = self._log.partitions[HEARTBEATS]
+        return min((self._delivered.get(partition, (0, ""))[0] for partition in range(partitions)), default=0)
+
+    def trouble(self) -> str:
+        """Why something that is due cannot be sent, or an empty string."""
+        return next((trouble for _, trouble in self._delivered.values() if trouble), "")
 
     async def follow(self, stopping: asyncio.Event) -> None:
         """Look again and again until `stopping`."""

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import threading
+import time
 from collections import Counter
 from typing import Any
 
@@ -44,6 +45,17 @@ class Phone:
         return [
             r.message["sequence_id"] for r in self.server.received if r.message.get("event", "message") == "message"
         ]
+
+    def shown_at(self, title: str) -> list[float]:
+        """When messages of this title came to the phone, epoch seconds."""
+        rows = (
+            row for row in self.server._rows if row.message["event"] == "message" and row.message.get("title") == title
+        )
+        return sorted(row.at_s for row in rows if row.at_s <= time.time())
+
+    def shown(self, title: str, topic: str = "watch") -> list[Any]:
+        """What lies on the phone now under this title."""
+        return [message for message in self.server.shown(topic) if message.get("title") == title]
 
     def close(self) -> None:
         self._call(self.server.stop())

@@ -73,9 +73,13 @@ class S3Settings(Setting):
     bucket: str = ""
     key: str = ""
     secret: SecretStr = SecretStr("")
-    region: Annotated[str, Field(min_length=1, max_length=60)] = "us-east-1"  # as the seed, and most that are not Amazon
+    region: Annotated[str, Field(min_length=1, max_length=60)] = (
+        "us-east-1"  # as the seed, and most that are not Amazon
+    )
     path_style: bool = False
-    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?$|^$")] = "iv3"
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?$|^$")] = (
+        "iv3"
+    )
 
     @field_validator("endpoint")
     @classmethod

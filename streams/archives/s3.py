@@ -17,6 +17,7 @@ from streams.archives.s3_answers import code_of, sentence, status_of
 from streams.errors import ArchiveUnavailable
 
 _T = TypeVar("_T")
+Client = Any  # boto3 makes its classes at run time
 AT_ONCE = 8  # calls to the bucket: enough to hide the way to it, few enough for any server
 PROBE = "probe/condition"  # beside `v1/`, in nobody's way; it stays there
 MOST_BYTES = 512 * 1024 * 1024  # what is larger is none of our objects, and would not fit into memory
@@ -40,12 +41,12 @@ class S3Archive:
     what to try; ValueError for a key that is none. No secret is in any of them.
     """
 
-    def __init__(self, s3: S3Settings, patience: Patience = Patience()) -> None:  # noqa: B008 - it is frozen
+    def __init__(self, s3: S3Settings, patience: Patience = Patience()) -> None:
         self._s3, self._patience = s3, patience
         self._prefix = f"{s3.prefix.strip('/')}/" if s3.prefix.strip("/") else ""
         self._calls = Calls(AT_ONCE, "s3")
         self._made = threading.Lock()
-        self._client: Any = None
+        self._client: Client = None
         self._conditional: bool | None = None  # not asked yet
 
     def __repr__(self) -> str:
@@ -71,13 +72,15 @@ class S3Archive:
     async def list(self, prefix: str) -> list[str]:
         """See `Archive`."""
 
-        def pages(client: Any) -> list[str]:  # noqa: ANN401 - boto3 makes its classes at run time
+        def pages(client: Client) -> list[str]:
             found: list[str] = []
             for page in client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._s3.bucket, Prefix=self._prefix + prefix
             ):
                 found += [item["Key"].removeprefix(self._prefix) for item in page.get("Contents", ())]
-            return sorted(key for key in found if not key.endswith("/"))  # some tools make objects that stand for folders
+            return sorted(
+                key for key in found if not key.endswith("/")
+            )  # some tools make objects that stand for folders
 
         return await self.call("list objects", pages)
 
@@ -92,7 +95,7 @@ class S3Archive:
         """Whether the server knows "put only if absent". Where it does not, two writers at the same moment could overwrite each other."""
         return await self.call("store an object", self._knows_conditions)
 
-    async def call(self, doing: str, work: Callable[[Any], _T]) -> _T:
+    async def call(self, doing: str, work: Callable[[Client], _T]) -> _T:
         """Run `work` with the client in one of the few threads. Raises ArchiveUnavailable."""
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -107,7 +110,7 @@ class S3Archive:
             # The library's own error would say what was signed: only our sentence goes on.
             raise ArchiveUnavailable(sentence(error, doing, self._s3)) from None
 
-    def client(self) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
+    def client(self) -> Client:
         """The client, made at the first call: loading boto3 takes most of a second."""
         with self._made:
             if self._client is None:
@@ -119,12 +122,12 @@ class S3Archive:
 
     # -- in a thread -------------------------------------------------------------------------------
 
-    def _put(self, client: Any, name: str, data: bytes, **more: str) -> None:  # noqa: ANN401 - as above
+    def _put(self, client: Client, name: str, data: bytes, **more: str) -> None:
         client.put_object(
             Bucket=self._s3.bucket, Key=name, Body=data, Metadata={_DIGEST: hashlib.sha256(data).hexdigest()}, **more
         )
 
-    def _put_if_absent(self, client: Any, name: str, data: bytes) -> bool:  # noqa: ANN401 - as above
+    def _put_if_absent(self, client: Client, name: str, data: bytes) -> bool:
         if not self._knows_conditions(client):
             return self._put_after_a_look(client, name, data)
         for pause_s in (*_CONFLICT_PAUSES_S, None):
@@ -143,7 +146,7 @@ class S3Archive:
                 return True
         raise RuntimeError("not reached: the last round returns or raises")
 
-    def _put_after_a_look(self, client: Any, name: str, data: bytes) -> bool:  # noqa: ANN401 - as above
+    def _put_after_a_look(self, client: Client, name: str, data: bytes) -> bool:
         """Where the server knows no condition: look, put, and see whose object is there."""
         try:
             client.head_object(Bucket=self._s3.bucket, Key=name)
@@ -155,12 +158,12 @@ class S3Archive:
         self._put(client, name, data)
         return self._get(client, name) == data
 
-    def _knows_conditions(self, client: Any) -> bool:  # noqa: ANN401 - as above
+    def _knows_conditions(self, client: Client) -> bool:
         if self._conditional is None:
             self._conditional = self._try_a_condition(client)
         return self._conditional
 
-    def _try_a_condition(self, client: Any) -> bool:  # noqa: ANN401 - as above
+    def _try_a_condition(self, client: Client) -> bool:
         for _ in range(2):  # the first makes the object where there is none yet, the second must be refused
             try:
                 self._put(client, self._prefix + PROBE, b"iv3 looks here whether this server can put only if absent\n",
@@ -173,7 +176,7 @@ class S3Archive:
                 raise
         return False
 
-    def _get(self, client: Any, name: str) -> bytes | None:  # noqa: ANN401 - as above
+    def _get(self, client: Client, name: str) -> bytes | None:
         try:
             reply = client.get_object(Bucket=self._s3.bucket, Key=name)
         except Exception as error:
@@ -190,7 +193,7 @@ class S3Archive:
             body.close()
 
 
-def make_client(s3: S3Settings, patience: Patience, *, anonymous: bool = False) -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
+def make_client(s3: S3Settings, patience: Patience, *, anonymous: bool = False) -> Client:
     """A client that knows nothing but our settings: no profile, no endpoint and no retries from this machine's files for other programs."""
     import boto3
     import botocore.session

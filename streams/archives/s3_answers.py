@@ -50,7 +50,9 @@ _SAID: dict[str, _Say] = {
         f"{_where(s3)} does not allow the key of s3.key to {doing} in the bucket {s3.bucket}: give it the right to list, read, write and delete "
         "there (AccessDenied)"
     ),
-    "AllAccessDisabled": lambda s3, _: f"{_where(s3)} has locked the bucket {s3.bucket} (AllAccessDisabled): ask its owner",
+    "AllAccessDisabled": lambda s3, _: (
+        f"{_where(s3)} has locked the bucket {s3.bucket} (AllAccessDisabled): ask its owner"
+    ),
     "NoSuchBucket": lambda s3, _: (
         f"there is no bucket {s3.bucket!r} at {_where(s3)}: make it there, or correct s3.bucket or s3.endpoint"
     ),
@@ -102,11 +104,19 @@ def _not_answered(error: BaseException, doing: str, s3: S3Settings) -> str:
         return f"{where} (s3.endpoint) cannot be reached: is there a way to it, or a firewall before it? {_AGAIN.capitalize()}"
     if name == "SSLError":
         return _tls(f"{error} {cause}", where)
-    if name in ("ReadTimeoutError", "ConnectionClosedError", "IncompleteReadError", "ResponseStreamingError", "ProtocolError"):
+    if name in (
+        "ReadTimeoutError",
+        "ConnectionClosedError",
+        "IncompleteReadError",
+        "ResponseStreamingError",
+        "ProtocolError",
+    ):
         how = "did not answer in time" if name == "ReadTimeoutError" else "broke off"
         return f"{where} {how} when asked to {doing}; {_AGAIN}"
     if name == "ProxyConnectionError":
-        return f"the proxy that this machine's environment names (HTTPS_PROXY) does not let s3.endpoint ({where}) through"
+        return (
+            f"the proxy that this machine's environment names (HTTPS_PROXY) does not let s3.endpoint ({where}) through"
+        )
     if name == "ParamValidationError":
         return f"{s3.bucket!r} is no name of a bucket: correct s3.bucket"
     if isinstance(error, ValueError) and "endpoint" in str(error).lower():
@@ -123,5 +133,7 @@ def _tls(said: str, where: str) -> str:
             "the file of its authority in the environment variable AWS_CA_BUNDLE"
         )
     if "WRONG_VERSION_NUMBER" in said or "record layer failure" in said:
-        return f"{where} does not speak TLS: on this machine s3.endpoint may begin with http://, or the port is another's"
+        return (
+            f"{where} does not speak TLS: on this machine s3.endpoint may begin with http://, or the port is another's"
+        )
     return f"no TLS connection to {where} (s3.endpoint) can be made: is it the address of an S3 server?"

@@ -29,7 +29,6 @@ from streams.topics import ALERTS, JOURNAL, PARTITIONS
 from tests.running import app_maker, running, until
 
 
-
 @pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.servers)])
 def archive(request: Any, tmp_path: Path) -> Any:
     if request.param == "folder":

@@ -78,7 +78,7 @@ class Chain:
         if following in ends:
             is_known = ends[following] == end
         else:  # that manifest was merged away if the offset lies inside a day
-            is_known = any(link.manifest.segment and link.manifest.first < following for link in self.links)
+            is_known = any(link.manifest.ends and link.manifest.first < following for link in self.links)
         return "" if is_known or not following else f"{where}: the manifest that the head names is not there"
 
 
@@ -118,7 +118,7 @@ def chain(
 
 def _days_end(found: Chain) -> int:
     """The offset behind the last merged segment; it is the last link, or nothing was merged behind it."""
-    return next((link.manifest.last + 1 for link in reversed(found.links) if link.manifest.segment), 0)
+    return next((link.manifest.last + 1 for link in reversed(found.links) if link.manifest.ends), 0)
 
 
 def _read(found: Chain, log_id: str, name: Named, described: Mapping[str, bytes]) -> Manifest | None:
@@ -154,21 +154,27 @@ def _add(found: Chain, manifest: Manifest, name: Named, data: bytes) -> str:
 def _sort_out(found: Chain, key: str) -> None:
     """An object that no manifest of the chain names."""
     name = named(key)
-    if name is not None and name.first < _days_end(found):
+    link = _around(found, name.first) if name is not None else None
+    if link is not None and link.manifest.ends:
         found.leftovers.append(key)
     elif name is not None and not name.is_manifest and _was_begun(found, name):
         found.undescribed.append(key)
     else:
-        found.problems.append(f"{key} is not part of this archive")
+        found.problems.append(f"{key} is not part of this archive: no manifest describes it")
+
+
+def _around(found: Chain, offset: int) -> Link | None:
+    """The link that holds this offset."""
+    at = bisect_right(found.links, offset, key=lambda link: link.manifest.first) - 1
+    return found.links[at] if at >= 0 and offset <= found.links[at].manifest.last else None
 
 
 def _was_begun(found: Chain, name: Named) -> bool:
     """Whether a writer, or a merger, was stopped before it could describe this segment."""
     if not name.is_day:
         return name.first == found.following
-    firsts = [link.manifest.first for link in found.links]
-    at = bisect_right(firsts, name.first) - 1
-    return at >= 0 and firsts[at] == name.first
+    link = _around(found, name.first)
+    return link is not None and link.manifest.first == name.first
 
 
 def check_head(chains: Mapping[Place, Chain], head: Head) -> list[str]:

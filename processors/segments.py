@@ -51,10 +51,7 @@ class Manifest(NamedTuple):
     first_ms: int
     last_ms: int
     previous: str  # SHA-256 of the manifest before it, empty for the first
-    # Of a merged segment only:
-    ends: str = ""  # SHA-256 of the last manifest it replaced, which the next one names as its previous
-    segment: str = ""  # the name of its object, which carries a part of its digest
-    merged: int = 0  # how many segments it replaced
+    ends: str = ""  # of a merged segment only: SHA-256 of the last manifest it replaced, which the next one names as its previous
 
 
 def folder_of(log_id: str, topic: str = "", partition: int | None = None) -> str:
@@ -90,8 +87,8 @@ def day_manifest_key(log_id: str, topic: str, partition: int, first: int) -> str
 def described_by(manifest: Manifest) -> tuple[str, str]:
     """(manifest, segment): where the two lie."""
     place = (manifest.log_id, manifest.topic, manifest.partition, manifest.first)
-    if manifest.segment:
-        return day_manifest_key(*place), folder_of(*place[:3]) + manifest.segment
+    if manifest.ends:
+        return day_manifest_key(*place), day_segment_key(*place, manifest.sha256)
     segment = segment_key(*place)
     return manifest_key(segment), segment
 
@@ -179,12 +176,6 @@ def manifest_of(
     )  # fmt: skip
 
 
-def day_of(manifest: Manifest, ends: str, merged: int) -> Manifest:
-    """The same, of a segment that replaces `merged` others, the last of which had a manifest with the digest `ends`."""
-    key = day_segment_key(manifest.log_id, manifest.topic, manifest.partition, manifest.first, manifest.sha256)
-    return manifest._replace(ends=ends, segment=key.rpartition("/")[2], merged=merged)
-
-
 def end_of(manifest: Manifest, data: bytes) -> str:
     """What the next manifest names as its previous."""
     return manifest.ends or sha256(data)
@@ -193,14 +184,12 @@ def end_of(manifest: Manifest, data: bytes) -> str:
 def write_manifest(manifest: Manifest) -> bytes:
     """The manifest as JSON."""
     said = manifest._asdict()
-    if not manifest.segment:
-        for name in _OF_A_DAY:
-            del said[name]
-    return _json({"format": DAY_FORMAT if manifest.segment else FORMAT, **said})
+    if not manifest.ends:
+        del said["ends"]
+    return _json({"format": DAY_FORMAT if manifest.ends else FORMAT, **said})
 
 
-_OF_A_DAY = ("ends", "segment", "merged")
-_NUMBERS = {"partition", "first", "last", "records", "size", "first_ms", "last_ms", "merged"}
+_NUMBERS = {"partition", "first", "last", "records", "size", "first_ms", "last_ms"}
 
 
 def read_manifest(data: bytes) -> Manifest:
@@ -272,6 +261,8 @@ def read_head(data: bytes) -> Head:
         digest = said.pop("sha256", None)
         if said["format"] != FORMAT:
             raise SegmentDamaged("was written by a newer release: upgrade this one")
+        if set(said) != {"format", "log_id", "demo", "written_ms", "heads"}:
+            raise SegmentDamaged("says what no head says")
         if digest is not None and (sha256(_json(said)) != digest or _json({**said, "sha256": digest}) != data):
             raise SegmentDamaged("has another SHA-256 than it says")
         heads = {}

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from processors import segments
-from processors.chains import Link, Place, named, place_of
+from processors.chains import Link, Named, Place, named, place_of
 from processors.segments import ArchivedRecord, Manifest, SegmentDamaged
 from streams.clock import running_s
 from streams.errors import ArchiveChanged, ArchiveDamaged
@@ -42,18 +42,23 @@ class ArchiveWriter:
     async def open(self) -> None:
         """Learn from the archive's own manifests how far it is. Raises ArchiveUnavailable, ArchiveDamaged."""
         self._head, self._looked_s = await self._archive.get(segments.head_key(self._log.log_id)), running_s()
-        ends: dict[Partition, _End] = {}
-        for key in await _last_manifests(self._archive, self._log.log_id):
-            data = await self._archive.get(key)
-            if (
-                data is None
-            ):  # merged away since it was listed: the day's manifest is in the list, or will be in the next
-                raise ArchiveChanged(f"{key} was merged into a day's while the archive was opened; it is tried again")
-            manifest = _manifest(key, data)
-            place = (manifest.topic, manifest.partition)
-            if manifest.last >= ends.get(place, _End()).following:
-                ends[place] = _End(manifest.last + 1, segments.end_of(manifest, data))
-        self._ends = ends
+        self._ends = {
+            place: await self._end_of(day, small)
+            for place, (day, small) in (await _last_manifests(self._archive, self._log.log_id)).items()
+        }
+
+    async def _end_of(self, day: Named | None, small: Named | None) -> _End:
+        """Where a partition ends. A small segment that begins inside a day does not count, however far it reaches."""
+        end = _End()
+        for name in (day, small):
+            if name is None or name.first < end.following:
+                continue
+            data = await self._archive.get(name.key)
+            if data is None:  # merged away since it was listed
+                raise ArchiveChanged(f"{name.key} was merged while the archive was looked at; it is tried again")
+            manifest = _manifest(name.key, data)
+            end = _End(manifest.last + 1, segments.end_of(manifest, data))
+        return end
 
     def waiting(self) -> int:
         """Records that are not archived yet."""
@@ -98,6 +103,12 @@ class ArchiveWriter:
             if head == self._head:
                 return
         self._ends = None
+        for _ in range(_LOOKS - 1):
+            try:
+                await self.open()
+            except ArchiveChanged:
+                continue
+            return
         await self.open()
 
     async def _say_how_far(self) -> None:
@@ -147,14 +158,15 @@ class ArchiveWriter:
         return kept, raw, packed
 
 
-async def _last_manifests(archive: Archive, log_id: str) -> list[str]:
-    """The last manifest of each partition and, where it is not the same, that of its last day."""
-    last: dict[tuple[Place, bool], str] = {}
+async def _last_manifests(archive: Archive, log_id: str) -> dict[Place, tuple[Named | None, Named | None]]:
+    """For each partition the manifest of its last day, and the last one of a small segment."""
+    last: dict[Place, tuple[Named | None, Named | None]] = {}
     for key in await archive.list(segments.folder_of(log_id)):
         place, name = place_of(key), named(key)
         if place is not None and name is not None and name.is_manifest:
-            last[place, name.is_day] = key  # the list is sorted, so the last one stays
-    return list(last.values())
+            day, small = last.get(place, (None, None))
+            last[place] = (name, small) if name.is_day else (day, name)  # the list is sorted, so the last one stays
+    return last
 
 
 def _manifest(key: str, data: bytes) -> Manifest:

@@ -13,7 +13,7 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, ValidationError
 
-from schemas.settings import Settings
+from schemas.settings import S3Settings, Settings
 from streams.errors import Misconfigured
 
 PREFIX = "IV3_"
@@ -159,14 +159,13 @@ def refuse_unusable(settings: Settings) -> None:
     if bool(settings.api.username) != bool(settings.api.password.get_secret_value()):
         raise Misconfigured("api.username and api.password belong together: set both, or neither.")
     if settings.archive == "s3":
-        refuse_half_a_bucket(settings)
+        refuse_half_a_bucket(settings.s3)
     if bool(settings.api.certfile) != bool(settings.api.keyfile):
         raise Misconfigured("api.certfile and api.keyfile belong together: set both, or neither.")
 
 
-def refuse_half_a_bucket(settings: Settings) -> None:
+def refuse_half_a_bucket(s3: S3Settings) -> None:
     """Raise Misconfigured where the bucket of the archive cannot be found or opened with what the configuration says."""
-    s3 = settings.s3
     said = {"s3.bucket": s3.bucket, "s3.key": s3.key, "s3.secret": s3.secret.get_secret_value()}
     missing = [name for name, value in said.items() if not value]
     if missing:

@@ -17,16 +17,18 @@ import apsw
 from api.app import serve
 from api.auth import hash_of
 from api.hearing import Hearing, SeedSettings
+from iv3.config import refuse_half_a_bucket
 from iv3.status import Status, troubles
 from schemas.envelope import make
 from schemas.facts import ProfileChanged
 from schemas.identity import derived_id, digest
 from schemas.model import at_ms
-from schemas.settings import SEED_LOW_DEFAULT_MGDL, Settings, profile_of, seed_config
+from schemas.settings import SEED_LOW_DEFAULT_MGDL, S3Settings, Settings, profile_of, seed_config
 from streams.alerter import Alerter
 from streams.app import make_app
 from streams.archiver import Archiver
 from streams.archives.folder import FolderArchive
+from streams.archives.s3 import S3Archive
 from streams.catalog import Catalog
 from streams.clients.dexcom import DexcomShare
 from streams.clients.ntfy import Ntfy
@@ -45,6 +47,7 @@ from streams.series.sqlite import SqliteSeries
 from streams.series.swappable import SwappableSeries
 from streams.topics import ALERTS, HEARTBEATS, JOURNAL, PARTITIONS, SNAPSHOTS
 from streams.transport.sqlite import LOGS
+from streams.upkeep import Policy, Upkeep
 
 logger = logging.getLogger("iv3.wiring")
 
@@ -130,14 +133,17 @@ def readable(opened: Callable[[], _T], path: Path) -> _T:
         return opened()
 
 
-def archive_of(setting: str) -> Archive | None:
-    """The adapter that `archive: none | folder:PATH` names."""
+def archive_of(setting: str, s3: S3Settings) -> Archive | None:
+    """The adapter that `archive: none | folder:PATH | s3` names. Without any I/O."""
     kind, _, place = setting.partition(":")
     if kind == "none":
         return None
+    if setting == "s3":
+        refuse_half_a_bucket(s3)
+        return S3Archive(s3)
     if kind != "folder" or not place.strip():
         raise Misconfigured(
-            f"The archive {setting!r} is none that this release knows; write it like folder:/mnt/disk/iv3, or none."
+            f"The archive {setting!r} is none that this release knows; write it like folder:/mnt/disk/iv3, or s3, or none."
         )
     return FolderArchive(Path(place).expanduser())
 
@@ -171,7 +177,7 @@ def try_adapters(settings: Settings) -> None:
     plan = Plan(Path("data"), settings, SystemClock(), "", 0, settings.person.id)
     _sources(plan)
     _targets(plan)
-    archive_of(settings.archive)
+    archive_of(settings.archive, settings.s3)
 
 
 def _roles(plan: Plan, parts: Parts, sources: Mapping[str, GlucoseSource], targets: list[Notifier]) -> list[Role]:
@@ -190,9 +196,11 @@ def _roles(plan: Plan, parts: Parts, sources: Mapping[str, GlucoseSource], targe
     ]
     if sources:
         roles.append(Poller(log, clock, app, sources))
-    archive = archive_of(plan.settings.archive)
+    archive = archive_of(plan.settings.archive, plan.settings.s3)
     if archive is not None:
-        roles.append(Archiver(log, clock, app, archive, demo=plan.demo))
+        policy = Policy(plan.settings.archive_drill_days, plan.settings.archive_keep_days)
+        upkeep = Upkeep(log, archive, clock, plan.data, policy)
+        roles.append(Archiver(log, clock, app, archive, demo=plan.demo, upkeep=upkeep))
     return roles
 
 

@@ -16,6 +16,7 @@ from backports import zstd
 FORMAT = 1
 DAY_FORMAT = 2  # of the manifest of a merged segment: a release that cannot read it says so instead of finding damage
 ROOT = "v1"
+REMOVAL = "removal.json"  # beside a log's head once its removal was begun: it is no choice any more, and the next one finishes it
 _LEVEL = 3
 SEGMENT, MANIFEST = ".jsonl.zst", ".manifest.json"
 _DAY_LEVEL = 12  # once a day and kept for ever: a tenth of a second for a tenth of the size

@@ -194,8 +194,10 @@ class VerifyReport:
 
 
 async def log_ids(archive: Archive) -> list[str]:
-    """The logs an archive holds."""
-    return sorted({key.split("/")[1] for key in await archive.list(f"{segments.ROOT}/") if key.count("/") >= 2})
+    """The logs an archive holds, but for those whose removal was begun."""
+    keys = [key.split("/") for key in await archive.list(f"{segments.ROOT}/") if key.count("/") >= 2]
+    going = {parts[1] for parts in keys if parts[2:] == [segments.REMOVAL]}
+    return sorted({parts[1] for parts in keys} - going)
 
 
 async def the_log_id(archive: Archive, log_id: str | None) -> str:
@@ -207,14 +209,16 @@ async def the_log_id(archive: Archive, log_id: str | None) -> str:
         return log_id
     if not found:
         raise ArchiveDamaged("the archive is empty")
-    written = []
-    for name in found:
-        data = await archive.get(segments.head_key(name))
-        try:
-            written.append((segments.read_head(data).written_ms if data else 0, name))
-        except SegmentDamaged:
-            written.append((0, name))
-    return max(written)[1]
+    return max([(await written_ms(archive, name), name) for name in found])[1]
+
+
+async def written_ms(archive: Archive, log_id: str) -> int:
+    """When a log's head was written; 0 where it has none that can be read."""
+    data = await archive.get(segments.head_key(log_id))
+    try:
+        return segments.read_head(data).written_ms if data else 0
+    except SegmentDamaged:
+        return 0
 
 
 Take = Callable[[str, int, list[ArchivedRecord]], Awaitable[None]]

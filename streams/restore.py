@@ -26,6 +26,7 @@ class RestoreReport:
     log_id: str
     records: int
     segments: int
+    demo: bool = False
 
 
 async def restore(
@@ -56,7 +57,8 @@ async def _restore_once(
     workshop = _cleared(target)
     survey = await look(archive, name, checked)
     _refuse(survey.problems)
-    log = SqliteLog(workshop / "log.db", demo=survey.head is not None and survey.head.demo)
+    demo = survey.head is not None and survey.head.demo
+    log = SqliteLog(workshop / "log.db", demo=demo)
     try:
 
         async def take(topic: str, partition: int, records: list[ArchivedRecord]) -> None:
@@ -74,7 +76,7 @@ async def _restore_once(
     (workshop / "log.db").replace(target / "log.db")
     sync_folder(target)
     shutil.rmtree(workshop, ignore_errors=True)
-    return RestoreReport(name, log.log_id, restored, report.segments)
+    return RestoreReport(name, log.log_id, restored, report.segments, demo)
 
 
 def _refuse(problems: list[str]) -> None:

@@ -42,6 +42,11 @@ class Survey:
         return [key for found in self.chains.values() for key in found.leftovers]
 
 
+def removal_key(log_id: str) -> str:
+    """Where it is noted that a log is being removed."""
+    return segments.folder_of(log_id) + segments.REMOVAL
+
+
 async def ahead(archive: Archive, keys: Iterable[str]) -> AsyncGenerator[tuple[str, bytes | None], None]:
     """Each key and its object, in order; a few are asked for before their turn. Raises ArchiveUnavailable."""
     waiting: deque[tuple[str, asyncio.Task[bytes | None]]] = deque()
@@ -105,7 +110,7 @@ def _put_in_order(survey: Survey, described: dict[str, bytes], present: set[str]
         place = place_of(key)
         if place is not None:
             by_place.setdefault(place, []).append(key)
-        elif key != segments.head_key(survey.log_id):
+        elif key not in (segments.head_key(survey.log_id), removal_key(survey.log_id)):
             survey.problems.append(f"{key} is not part of this archive")
     for place, keys in sorted(by_place.items()):
         found = chain(survey.log_id, place, keys, described)

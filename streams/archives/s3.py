@@ -42,15 +42,15 @@ class S3Archive:
     """
 
     def __init__(self, s3: S3Settings, patience: Patience = Patience()) -> None:
-        self._s3, self._patience = s3, patience
-        self._prefix = f"{s3.prefix.strip('/')}/" if s3.prefix.strip("/") else ""
+        self.settings, self._patience = s3, patience
+        self.prefix = f"{s3.prefix.strip('/')}/" if s3.prefix.strip("/") else ""
         self._calls = Calls(AT_ONCE, "s3")
         self._made = threading.Lock()
         self._client: Client = None
         self._conditional: bool | None = None  # not asked yet
 
     def __repr__(self) -> str:
-        return f"s3:{self._s3.bucket}/{self._prefix}"
+        return f"s3:{self.settings.bucket}/{self.prefix}"
 
     # -- the port ----------------------------------------------------------------------------------
 
@@ -75,9 +75,9 @@ class S3Archive:
         def pages(client: Client) -> list[str]:
             found: list[str] = []
             for page in client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._s3.bucket, Prefix=self._prefix + prefix
+                Bucket=self.settings.bucket, Prefix=self.prefix + prefix
             ):
-                found += [item["Key"].removeprefix(self._prefix) for item in page.get("Contents", ())]
+                found += [item["Key"].removeprefix(self.prefix) for item in page.get("Contents", ())]
             return sorted(
                 key for key in found if not key.endswith("/")
             )  # some tools make objects that stand for folders
@@ -87,7 +87,7 @@ class S3Archive:
     async def delete(self, key: str) -> None:
         """See `Archive`."""
         name = self._name(key)
-        await self.call("delete an object", lambda client: client.delete_object(Bucket=self._s3.bucket, Key=name))
+        await self.call("delete an object", lambda client: client.delete_object(Bucket=self.settings.bucket, Key=name))
 
     # -- beside the port ---------------------------------------------------------------------------
 
@@ -108,23 +108,27 @@ class S3Archive:
             ) from None
         except (BotoCoreError, ClientError, OSError, ValueError) as error:
             # The library's own error would say what was signed: only our sentence goes on.
-            raise ArchiveUnavailable(sentence(error, doing, self._s3)) from None
+            raise ArchiveUnavailable(sentence(error, doing, self.settings)) from None
 
     def client(self) -> Client:
         """The client, made at the first call: loading boto3 takes most of a second."""
         with self._made:
             if self._client is None:
-                self._client = make_client(self._s3, self._patience)
+                self._client = make_client(self.settings, self._patience)
             return self._client
 
     def _name(self, key: str) -> str:
-        return self._prefix + checked(key)
+        return self.prefix + checked(key)
 
     # -- in a thread -------------------------------------------------------------------------------
 
     def _put(self, client: Client, name: str, data: bytes, **more: str) -> None:
         client.put_object(
-            Bucket=self._s3.bucket, Key=name, Body=data, Metadata={_DIGEST: hashlib.sha256(data).hexdigest()}, **more
+            Bucket=self.settings.bucket,
+            Key=name,
+            Body=data,
+            Metadata={_DIGEST: hashlib.sha256(data).hexdigest()},
+            **more,
         )
 
     def _put_if_absent(self, client: Client, name: str, data: bytes) -> bool:
@@ -149,7 +153,7 @@ class S3Archive:
     def _put_after_a_look(self, client: Client, name: str, data: bytes) -> bool:
         """Where the server knows no condition: look, put, and see whose object is there."""
         try:
-            client.head_object(Bucket=self._s3.bucket, Key=name)
+            client.head_object(Bucket=self.settings.bucket, Key=name)
         except Exception as error:
             if status_of(error) != 404:
                 raise
@@ -166,7 +170,7 @@ class S3Archive:
     def _try_a_condition(self, client: Client) -> bool:
         for _ in range(2):  # the first makes the object where there is none yet, the second must be refused
             try:
-                self._put(client, self._prefix + PROBE, b"iv3 looks here whether this server can put only if absent\n",
+                self._put(client, self.prefix + PROBE, b"iv3 looks here whether this server can put only if absent\n",
                           IfNoneMatch="*")  # fmt: skip
             except Exception as error:
                 if status_of(error) in (409, 412):
@@ -178,7 +182,7 @@ class S3Archive:
 
     def _get(self, client: Client, name: str) -> bytes | None:
         try:
-            reply = client.get_object(Bucket=self._s3.bucket, Key=name)
+            reply = client.get_object(Bucket=self.settings.bucket, Key=name)
         except Exception as error:
             if code_of(error) in ("NoSuchKey", "404"):
                 return None

@@ -65,4 +65,5 @@ def s3_server(tmp_path_factory: Any) -> Iterator[S3Server]:
 def s3(s3_server: S3Server) -> Bucket:
     """A fresh bucket on a server that runs."""
     s3_server.start()
+    s3_server.thaw()  # a test that froze it may have failed
     return s3_server.bucket()

@@ -23,7 +23,12 @@ PROBE = "probe/condition"  # beside `v1/`, in nobody's way; it stays there
 MOST_BYTES = 512 * 1024 * 1024  # what is larger is none of our objects, and would not fit into memory
 _DIGEST = "iv3-sha256"
 _CONFLICT_PAUSES_S = (0.05, 0.2, 0.8)  # Amazon answers 409 while another conditional put of the key is under way
-_NOT_KNOWN = {400, 405, 501}  # how servers that know no condition answer one
+_NOT_KNOWN = {
+    "NotImplemented",
+    "MethodNotAllowed",
+    "InvalidArgument",
+    "InvalidRequest",
+}  # how servers that know no condition answer one
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,7 @@ class S3Archive:
                 f"the archive's server did not answer within {self._patience.whole_s:.0f} s when asked to {doing}; "
                 "it is tried again. If it lasts, look at s3.endpoint and the way there."
             ) from None
-        except (BotoCoreError, ClientError, OSError, ValueError) as error:
+        except (BotoCoreError, ClientError, OSError, ValueError, RecursionError) as error:
             # The library's own error would say what was signed: only our sentence goes on.
             raise ArchiveUnavailable(sentence(error, doing, self.settings)) from None
 
@@ -175,7 +180,7 @@ class S3Archive:
             except Exception as error:
                 if status_of(error) in (409, 412):
                     return True
-                if status_of(error) in _NOT_KNOWN:
+                if status_of(error) == 501 or code_of(error) in _NOT_KNOWN:
                     return False
                 raise
         return False

@@ -85,6 +85,10 @@ def _answered(error: BaseException, doing: str, s3: S3Settings) -> str:
     if say is not None:
         return say(s3, doing)
     word = f"{status} ({code})" if code and code != str(status) else f"{status}"
+    if (
+        status is not None and status >= 500 and word == f"{status}"
+    ):  # no word of S3's: something before the server may have answered
+        return f"{_where(s3)} answered {word} when asked to {doing}: it is out of order, or s3.endpoint is not the address of an S3 server; {_AGAIN}"
     if status is not None and (status >= 500 or status == 429):
         return f"{_where(s3)} answered {word} when asked to {doing}: it is busy or out of order; {_AGAIN}"
     return f"{_where(s3)} answered {word} when asked to {doing}: is s3.endpoint the address of an S3 server, and s3.bucket right?"
@@ -93,32 +97,33 @@ def _answered(error: BaseException, doing: str, s3: S3Settings) -> str:
 # -- it did not ------------------------------------------------------------------------------------
 
 
+_BROKE_OFF = "{where} broke off when asked to {doing}; {again}"
+_NOT_SAID = {  # by the name of the library's error
+    "ConnectTimeoutError": "{where} (s3.endpoint) cannot be reached: is there a way to it, or a firewall before it? It is tried again",
+    "ReadTimeoutError": "{where} did not answer in time when asked to {doing}; {again}",
+    "ConnectionClosedError": _BROKE_OFF,
+    "IncompleteReadError": _BROKE_OFF,
+    "ResponseStreamingError": _BROKE_OFF,
+    "ProxyConnectionError": "the proxy that this machine's environment names (HTTPS_PROXY) does not let s3.endpoint ({where}) through",
+    "ParamValidationError": "{bucket!r} is no name of a bucket: correct s3.bucket",
+    # The library follows one redirection after the other until Python stops it.
+    "RecursionError": "{where} sends every request elsewhere: set s3.region to the bucket's own, and s3.endpoint to match",
+}
+
+
 def _not_answered(error: BaseException, doing: str, s3: S3Settings) -> str:
     where, name = _where(s3), type(error).__name__
     cause = getattr(error, "kwargs", {}).get("error")
+    if name in _NOT_SAID:
+        return _NOT_SAID[name].format(where=where, doing=doing, again=_AGAIN, bucket=s3.bucket)
     if name == "EndpointConnectionError":
         if type(cause).__name__ == "NameResolutionError":
             return f"no machine of the name in s3.endpoint ({where}) can be found: correct it, or look at this machine's DNS"
-        return f"{where} (s3.endpoint) refuses connections: is the server running, and the port right? {_AGAIN.capitalize()}"
-    if name in ("ConnectTimeoutError", "ConnectTimeout"):
-        return f"{where} (s3.endpoint) cannot be reached: is there a way to it, or a firewall before it? {_AGAIN.capitalize()}"
+        return (
+            f"{where} (s3.endpoint) refuses connections: is the server running, and the port right? It is tried again"
+        )
     if name == "SSLError":
         return _tls(f"{error} {cause}", where)
-    if name in (
-        "ReadTimeoutError",
-        "ConnectionClosedError",
-        "IncompleteReadError",
-        "ResponseStreamingError",
-        "ProtocolError",
-    ):
-        how = "did not answer in time" if name == "ReadTimeoutError" else "broke off"
-        return f"{where} {how} when asked to {doing}; {_AGAIN}"
-    if name == "ProxyConnectionError":
-        return (
-            f"the proxy that this machine's environment names (HTTPS_PROXY) does not let s3.endpoint ({where}) through"
-        )
-    if name == "ParamValidationError":
-        return f"{s3.bucket!r} is no name of a bucket: correct s3.bucket"
     if isinstance(error, ValueError) and "endpoint" in str(error).lower():
         return f"{s3.endpoint!r} is no address of a server: write s3.endpoint like https://fra1.digitaloceanspaces.com"
     if name == "OSError":

@@ -6,12 +6,13 @@ import ssl
 import stat
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import apsw
 
+from iv3.archive_checks import archive
+from iv3.findings import Finding, well
 from schemas.envelope import decode
 from schemas.facts import SourceStateChanged
 from schemas.model import ms
@@ -32,36 +33,12 @@ _GUESSABLE_BITS = 96
 _FIXED_SQLITE = (3, 51, 3)  # the WAL-reset fix
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. `serious`: iv3 cannot do its work, or somebody would not be told."""
-
-    name: str
-    ok: bool
-    message: str
-    serious: bool = True
-
-
-def well(name: str, message: str) -> Finding:
-    """It is as it should be."""
-    return Finding(name, True, message, serious=False)
-
-
 Check = Callable[[Settings, Path, Path], Awaitable[list[Finding]]]  # settings, data folder, configuration file
 
 
 async def files(settings: Settings, data: Path, config: Path) -> list[Finding]:
     """config.yaml, the data folder, the disk, SQLite, certificates."""
     found = [_config_mode(config), _disk(data), _file_system(data), _sqlite(), *_certificate(settings)]
-    if settings.archive == "none":
-        found.append(
-            Finding(
-                "no-archive",
-                False,
-                "There is no archive: the log is on one disk only. Set archive: folder:PATH, on another disk.",
-                serious=False,
-            )
-        )
     return [finding for finding in found if finding is not None]
 
 
@@ -323,4 +300,4 @@ def _bits(topic: str) -> float:
     return len(topic) * math.log2(alphabet)
 
 
-CHECKS: tuple[Check, ...] = (files, person, port, dexcom, ntfy)
+CHECKS: tuple[Check, ...] = (files, person, port, dexcom, ntfy, archive)

@@ -19,6 +19,10 @@ dead_app = typer.Typer(help="Records that could never be handled.", no_args_is_h
 app.add_typer(token_app, name="token")
 app.add_typer(config_app, name="config")
 app.add_typer(dead_app, name="dead-letters")
+archive_app = typer.Typer(
+    help="The archive: what keeps it small, and proves that it can be restored.", no_args_is_help=True
+)
+app.add_typer(archive_app, name="archive")
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -46,6 +50,8 @@ Config = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Clock = Annotated[str | None, typer.Option(help="For simulations: ORIGIN_MS/REAL_MS/SPEED, the same for each process.")]
 DATA = Path("data")
+ARCHIVE_HELP = "folder:PATH, or s3 for the configured bucket; default: the configured archive."
+Archive = Annotated[str | None, typer.Option("--archive", help=ARCHIVE_HELP)]
 
 
 @app.command()
@@ -197,7 +203,7 @@ def topics(data: Data = DATA, config: Config = None, json_: Json = False) -> Non
 
 
 @app.command()
-def backup(to: Annotated[str | None, typer.Option("--to", help="folder:PATH; default: the configured archive.")] = None,
+def backup(to: Annotated[str | None, typer.Option("--to", help=ARCHIVE_HELP)] = None,
            data: Data = DATA, config: Config = None, json_: Json = False) -> None:  # fmt: skip
     """Bring the archive up to the log's head now."""
     from iv3.verbs.archive import backup as verb
@@ -206,7 +212,7 @@ def backup(to: Annotated[str | None, typer.Option("--to", help="folder:PATH; def
 
 
 @app.command()
-def verify(archive: Annotated[str | None, typer.Option("--from", help="folder:PATH; default: the configured archive.")] = None,
+def verify(archive: Annotated[str | None, typer.Option("--from", help=ARCHIVE_HELP)] = None,
            config: Config = None, json_: Json = False) -> None:  # fmt: skip
     """Read the whole archive back and name every object that is missing, cut, swapped or flipped."""
     from iv3.verbs.archive import verify as verb
@@ -215,7 +221,7 @@ def verify(archive: Annotated[str | None, typer.Option("--from", help="folder:PA
 
 
 @app.command()
-def restore(archive: Annotated[str | None, typer.Option("--from", help="folder:PATH; default: the configured archive.")] = None,
+def restore(archive: Annotated[str | None, typer.Option("--from", help=ARCHIVE_HELP)] = None,
             data: Data = DATA, config: Config = None, json_: Json = False) -> None:  # fmt: skip
     """Make a new log from the archive, byte for byte, in an empty data folder."""
     from iv3.verbs.archive import restore as verb
@@ -310,6 +316,49 @@ def dead_letters_retry(
     from iv3.verbs.logs import retry as verb
 
     verb(data, config, place)
+
+
+@archive_app.command("merge")
+def archive_merge(archive: Archive = None, config: Config = None, json_: Json = False) -> None:
+    """Merge the small segments of every day that is over into one. `iv3 up` does it once a day."""
+    from iv3.verbs.archive import merge as verb
+
+    verb(config, archive, as_json=json_)
+
+
+@archive_app.command("drill")
+def archive_drill(
+    archive: Archive = None,
+    scratch: Annotated[
+        Path | None, typer.Option(help="Folder to restore into; default: one in the data folder.")
+    ] = None,
+    data: Data = DATA,
+    config: Config = None,
+    json_: Json = False,
+) -> None:
+    """Restore into a scratch folder, compare every record with the log, and remove it again. `iv3 up` does it once a week."""
+    from iv3.verbs.archive import drill as verb
+
+    verb(data, config, archive, scratch, as_json=json_)
+
+
+@archive_app.command("prune")
+def archive_prune(
+    archive: Archive = None,
+    keep_days: Annotated[int | None, typer.Option(min=0, help="Days; default: archive_keep_days.")] = None,
+    lose: Annotated[
+        list[str] | None, typer.Option(help="An earlier log that may go although records of it are nowhere else.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed, and what not.")] = False,
+    data: Data = DATA,
+    config: Config = None,
+    json_: Json = False,
+) -> None:
+    """Remove earlier logs from the archive: those before a restore, whose every record is in the log in use."""
+    from iv3.verbs.archive import PruneOptions
+    from iv3.verbs.archive import prune as verb
+
+    verb(data, config, PruneOptions(archive, keep_days, tuple(lose or ()), dry_run=dry_run), as_json=json_)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

@@ -34,6 +34,8 @@ def troubles(log: Log, roles: "Sequence[Role]") -> list[str]:
             found.append("alarms are not getting out")
         if isinstance(role, Archiver) and role.is_behind():
             found.append("the archive could not be brought up to date for an hour")
+        if isinstance(role, Archiver) and role.upkeep is not None and role.upkeep.trouble():
+            found.append("the archive must be looked at (iv3 archive drill says more)")
         if role.progress.paused:
             found.append(f"the {role.name} waits for an upgrade of iv3")
         if role.progress.dead_letters:
@@ -159,6 +161,7 @@ class Status:
             self._notifier_health(now),
             self._dead_man_health(now),
             self._archive_health(now),
+            *self._drill_health(now),
         ]
 
     def _source_health(self) -> Health:
@@ -181,14 +184,30 @@ class Status:
             event.data.reason or "asked after each reading is due",
         )
 
+    def _archiver(self) -> Archiver | None:
+        return next((role for role in self._roles if isinstance(role, Archiver)), None)
+
     def _archive_health(self, now: int) -> Health:
-        archiver = next((role for role in self._roles if isinstance(role, Archiver)), None)
+        archiver = self._archiver()
         if archiver is None:
             return Health("Archive", False, "not set up", "the log is on this disk only", missing=True)
         if archiver.trouble():
             return Health("Archive", False, "not kept up", archiver.trouble())
         last = age_words(now - archiver.archived_ms) if archiver.archived_ms else "starting"
         return Health("Archive", True, f"brought up to date {last}", f"{archiver.waiting():,} events waiting")
+
+    def _drill_health(self, now: int) -> list[Health]:
+        archiver = self._archiver()
+        if archiver is None or archiver.upkeep is None:
+            return []
+        last, trouble = archiver.upkeep.last_drill, archiver.upkeep.trouble()
+        when = age_words(now - last.at_ms) if last is not None else "not tried yet"
+        if trouble:
+            return [Health("Restore", False, f"tried {when}" if last else when, trouble)]
+        said = (
+            f"{last.records:,} records came back as they are" if last is not None else "iv3 archive drill tries it now"
+        )
+        return [Health("Restore", True, f"tried {when}" if last is not None else when, said)]
 
     def _notifier_health(self, now: int) -> Health:
         if self._notifier is None:
@@ -253,4 +272,12 @@ class Status:
                 f"iv3_alerter_skipped_forecasts_total {self._alerter.skipped_forecasts}",
             ]
         lines.append(f"iv3_catalog_lag {self._catalog.behind()}")
+        archiver = self._archiver()
+        if archiver is not None:
+            drill = archiver.upkeep.last_drill if archiver.upkeep is not None else None
+            lines += [
+                f"iv3_archive_waiting {archiver.waiting()}",
+                f"iv3_archive_failing {int(bool(archiver.trouble()))}",
+            ]
+            lines += [f"iv3_archive_drill_ok {int(drill.ok)}"] if drill is not None else []
         return "\n".join(lines) + "\n"

@@ -17,6 +17,7 @@ import apsw
 from api.app import serve
 from api.auth import hash_of
 from api.hearing import Hearing, SeedSettings
+from iv3.config import refuse_half_a_bucket
 from iv3.logs import OpenLog, open_log
 from iv3.status import Status, troubles
 from iv3.telling import ways_of
@@ -24,10 +25,11 @@ from schemas.envelope import make
 from schemas.facts import ProfileChanged
 from schemas.identity import derived_id, digest
 from schemas.model import at_ms
-from schemas.settings import SEED_LOW_DEFAULT_MGDL, Settings, profile_of, seed_config
+from schemas.settings import SEED_LOW_DEFAULT_MGDL, S3Settings, Settings, profile_of, seed_config
 from streams.alerter import Alerter
 from streams.archiver import Archiver
 from streams.archives.folder import FolderArchive
+from streams.archives.s3 import S3Archive
 from streams.catalog import Catalog
 from streams.clients.dexcom import DexcomShare
 from streams.clock import SystemClock
@@ -45,6 +47,7 @@ from streams.role import Role
 from streams.series.sqlite import SqliteSeries
 from streams.series.swappable import SwappableSeries
 from streams.topics import ALERTS, HEARTBEATS, JOURNAL, SNAPSHOTS
+from streams.upkeep import Policy, Upkeep
 
 if TYPE_CHECKING:
     from streams.logs.kafka import KafkaLog
@@ -145,14 +148,17 @@ def readable(opened: Callable[[], _T], path: Path) -> _T:
         return opened()
 
 
-def archive_of(setting: str) -> Archive | None:
-    """The adapter that `archive: none | folder:PATH` names."""
+def archive_of(setting: str, s3: S3Settings) -> Archive | None:
+    """The adapter that `archive: none | folder:PATH | s3` names. Without any I/O."""
     kind, _, place = setting.partition(":")
     if kind == "none":
         return None
+    if setting == "s3":
+        refuse_half_a_bucket(s3)
+        return S3Archive(s3)
     if kind != "folder" or not place.strip():
         raise Misconfigured(
-            f"The archive {setting!r} is none that this release knows; write it like folder:/mnt/disk/iv3, or none."
+            f"The archive {setting!r} is none that this release knows; write it like folder:/mnt/disk/iv3, or s3, or none."
         )
     return FolderArchive(Path(place).expanduser())
 
@@ -180,7 +186,7 @@ def try_adapters(settings: Settings) -> None:
     plan = Plan(Path("data"), settings, SystemClock(), "", 0, settings.person.id)
     sources_of(plan)
     ways_of(plan)
-    archive_of(settings.archive)
+    archive_of(settings.archive, settings.s3)
 
 
 def roles_of(
@@ -188,7 +194,7 @@ def roles_of(
 ) -> list[Role]:
     """The roles of the plan, as far as there is something for them to do."""
     log, clock, app = opened.log, plan.clock, opened.make_app
-    archive = archive_of(plan.settings.archive)
+    archive = archive_of(plan.settings.archive, plan.settings.s3)
     makers: dict[str, Callable[[], Role]] = {
         "projector": lambda: Projector(log, clock, app, series),
         "forecaster": lambda: Forecaster(log, clock, app),
@@ -200,7 +206,9 @@ def roles_of(
     if sources:
         makers["poller"] = lambda: Poller(log, clock, app, sources)
     if archive is not None:
-        makers["archiver"] = lambda: Archiver(log, clock, app, archive, demo=plan.demo)
+        policy = Policy(plan.settings.archive_drill_days, plan.settings.archive_keep_days)
+        upkeep = Upkeep(log, archive, clock, plan.data, policy)
+        makers["archiver"] = lambda: Archiver(log, clock, app, archive, demo=plan.demo, upkeep=upkeep)
     roles: list[Role] = [make() for name, make in makers.items() if name in plan.roles]
     return roles
 

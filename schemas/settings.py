@@ -67,12 +67,28 @@ class ApiSettings(Setting):
 
 
 class S3Settings(Setting):
-    """The bucket of the archive."""
+    """The bucket of the archive. The first four are the seed's; its own objects in the bucket are never touched: ours lie under `prefix`."""
 
-    endpoint: str = ""
+    endpoint: str = ""  # empty: Amazon's own for `region`
     bucket: str = ""
     key: str = ""
     secret: SecretStr = SecretStr("")
+    region: Annotated[str, Field(min_length=1, max_length=60)] = (
+        "us-east-1"  # as the seed, and most that are not Amazon
+    )
+    path_style: bool = False
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?$|^$")] = (
+        "iv3"
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _endpoint(cls, value: str) -> str:
+        if not value or value.startswith(("https://", "http://")):
+            return value.rstrip("/")
+        if "://" in value:
+            raise ValueError("must begin with https:// (or http:// on this machine)")
+        return f"https://{value.rstrip('/')}"
 
 
 class SeedSettings(Setting):
@@ -201,7 +217,9 @@ class Settings(Setting):
     log: Annotated[str, Field(pattern=r"^(sqlite|kafka://.+)$")] = "sqlite"
     series: Literal["sqlite"] = "sqlite"
     healthcheck_url: SecretStr | None = None
-    archive: Annotated[str, Field(pattern=r"^(none|folder:.+)$")] = "none"
+    archive: Annotated[str, Field(pattern=r"^(none|s3|folder:.+)$")] = "none"
+    archive_keep_days: Annotated[int | None, Field(ge=1, le=36_500)] = None
+    archive_drill_days: Annotated[int, Field(ge=0, le=365)] = 7
 
     @property
     def topic(self) -> str:

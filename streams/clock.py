@@ -11,6 +11,11 @@ def _running_ns() -> int:
     return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
+def running_s() -> float:
+    """The same in seconds."""
+    return _running_ns() / 1e9
+
+
 class SystemClock:
     """The host's clock, as long as nobody knows better. `wall_ns` and `running_ns` exist so that tests can set it wrong."""
 

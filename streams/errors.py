@@ -11,6 +11,7 @@
     |  |- SourceUnreachable   the glucose source did not answer, or asked to be left alone for a while
     |  |- NotifierUnreachable the notifier did not answer, or asked to be left alone for a while
     |  `- ArchiveUnavailable  the archive cannot be reached
+    |     `- ArchiveChanged   a merge or another writer was at work in it: look again
     |- Permanent              this record can never be handled: dead letter
     |- SourceRefused          the source refuses the account: no retry before its policy allows one
     |- NotifierRefused        the notifier refuses the account, the topic or the message: say so loudly
@@ -67,6 +68,10 @@ class NotifierUnreachable(Transient):
 
 class ArchiveUnavailable(Transient):
     """The archive cannot be reached."""
+
+
+class ArchiveChanged(ArchiveUnavailable):
+    """Objects that were named a moment ago are not there any more: somebody merges, or writes. Looking again finds what is true."""
 
 
 class Permanent(StreamError):

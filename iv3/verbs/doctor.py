@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from iv3 import config as configuration
-from iv3.checks import CHECKS, Finding
+from iv3.checks import CHECKS
+from iv3.findings import Finding
 from iv3.verbs.up import with_found_certificate
 from iv3.wiring import try_adapters
 from schemas.settings import Settings
@@ -102,5 +103,12 @@ def meaning(settings: Settings) -> list[str]:
     names = [f"{i.name} ({i.period_type or 'type missing: counts for nothing'})" for i in settings.insulin]
     lines.append(f"  Insulins {', '.join(names) or 'none'}")
     lines.append(f"  Shown    in {seed.unit}, times in {settings.person.zone or 'UTC (person.zone is not set)'}")
-    lines.append(f"  Archive  {settings.archive}")
+    lines.append(f"  Archive  {_archive(settings)}")
     return lines
+
+
+def _archive(settings: Settings) -> str:
+    if settings.archive != "s3":
+        return settings.archive
+    where = settings.s3.endpoint or f"Amazon S3 in {settings.s3.region}"
+    return f"bucket {settings.s3.bucket} at {where}, below {settings.s3.prefix.strip('/') or 'its root'}"

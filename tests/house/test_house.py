@@ -167,10 +167,16 @@ def test_every_address_that_is_no_operation_is_documented_too() -> None:
 
 
 def test_every_verb_is_documented() -> None:
-    from iv3.cli import app, config_app, dead_app, token_app
+    from iv3.cli import app, archive_app, config_app, dead_app, token_app
 
     text = (ROOT / "docs" / "reference" / "cli.md").read_text()
-    groups = ((app, ""), (token_app, "token "), (config_app, "config "), (dead_app, "dead-letters "))
+    groups = (
+        (app, ""),
+        (token_app, "token "),
+        (config_app, "config "),
+        (dead_app, "dead-letters "),
+        (archive_app, "archive "),
+    )
     verbs = [
         f"{prefix}{c.name or getattr(c.callback, '__name__', '')}"
         for group, prefix in groups

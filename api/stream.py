@@ -9,6 +9,7 @@ from aiohttp import ClientConnectionResetError, web
 from api.hearing import Hearing, hearing
 from api.openapi import Routes
 from api.problems import ProblemError
+from streams.errors import SeriesUnavailable
 from streams.ports import Partition
 from streams.topics import ALERTS, FORECASTS, JOURNAL
 
@@ -83,7 +84,7 @@ async def _woken(woken: asyncio.Event, gone: asyncio.Event) -> bool:
 async def _settled(where: Hearing) -> None:
     """Wait until the Series has what the log has now."""
     goal: dict[Partition, int] = {p: h for p, h in dict(where.log.heads).items() if p[0] in (JOURNAL, FORECASTS) and h}
-    with suppress(TimeoutError):
+    with suppress(TimeoutError, SeriesUnavailable):
         async with asyncio.timeout(_SETTLE_S):
             while True:
                 seen = await where.series.position()

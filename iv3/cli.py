@@ -120,19 +120,19 @@ def predict(predictor: Annotated[str, typer.Option(help="ar2, linear or persiste
 
 
 @app.command()
-def replay(data: Data = DATA, json_: Json = False) -> None:
+def replay(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
     """Rebuild what charts and pages read from the log, verify it, and switch to it, while `iv3 up` goes on."""
     from iv3.verbs.logs import replay as verb
 
-    verb(data, as_json=json_)
+    verb(data, config, as_json=json_)
 
 
 @app.command()
-def digest(data: Data = DATA, json_: Json = False) -> None:
+def digest(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
     """A fingerprint of the content per person, day and kind; equal wherever the content is equal."""
     from iv3.verbs.logs import digest as verb
 
-    verb(data, as_json=json_)
+    verb(data, config, as_json=json_)
 
 
 @app.command()

@@ -30,6 +30,8 @@ def troubles(log: SqliteLog, roles: "Sequence[Role]") -> list[str]:
             found.append("alarms are not getting out")
         if isinstance(role, Archiver) and role.is_behind():
             found.append("the archive could not be brought up to date for an hour")
+        if isinstance(role, Projector) and role.is_behind():
+            found.append("what charts are drawn from could not be written for an hour")
         if role.progress.paused:
             found.append(f"the {role.name} waits for an upgrade of iv3")
         if role.progress.dead_letters:
@@ -95,16 +97,20 @@ class Status:
         now = self._plan.clock.now_ms()
         events = sum(head for (topic, _), head in self._log.heads.items() if topic == JOURNAL)
         evaluated, late = self._alerter.evaluated_ms, self._late_ms()
-        lag = self._projector.lag()
+        lag, failing = self._projector.lag(), self._projector.progress.failing
         return [
             Health(
                 "Log", not self._log.nearly_full(), f"{events:,} events", "every one on disk before it was answered"
             ),
             Health(
                 "Series",
-                lag < 1000,
-                "up to date" if not lag else f"{lag:,} events behind",
-                "what charts are drawn from",
+                lag < 1000 and not failing,
+                f"cannot be written, {lag:,} events behind"
+                if failing
+                else "up to date"
+                if not lag
+                else f"{lag:,} events behind",
+                failing or "what charts are drawn from",
             ),
             Health(
                 "Alarms",
@@ -160,14 +166,17 @@ class Status:
             f"{len(self._notifier.waiting())} waiting",
         )
 
-    def readiness(self) -> Readiness:
-        """Every role runs, none is paused, none folds."""
+    def readiness(self, without: "Sequence[str]" = ()) -> Readiness:
+        """Every role runs, none is paused, none folds; those named `without` are not asked."""
         reasons = []
         for role in self._roles:
+            if role.name in without:
+                continue
             if role.progress.paused:
                 reasons.append(f"{role.name} is paused: {role.progress.paused}")
             elif role.state != "running":
-                reasons.append(f"{role.name} is {role.state}")
+                why = f" ({role.progress.failing})" if role.progress.failing else ""
+                reasons.append(f"{role.name} is {role.state}{why}")
         return Readiness(not reasons, tuple(reasons))
 
     def metrics(self) -> str:

@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
-
-import apsw
+from typing import Any
 
 from api.app import serve
 from api.auth import hash_of
 from api.hearing import Hearing, SeedSettings
 from iv3.status import Status, troubles
+from iv3.wiring_series import follow_catalog, follow_series, opened, series_store
 from schemas.envelope import make
 from schemas.facts import ProfileChanged
 from schemas.identity import derived_id, digest
@@ -33,25 +32,23 @@ from streams.clients.ntfy import Ntfy
 from streams.clock import SystemClock
 from streams.errors import Misconfigured, Transient
 from streams.forecaster import Forecaster
-from streams.generations import Generation, catalog_path, current, series_path
+from streams.generations import catalog_path, current, readable
 from streams.house import House, Service
 from streams.logs.sqlite import SqliteLog
 from streams.notifier import AlarmNotifier, add_target
 from streams.poller import Poller
-from streams.ports import Archive, Clock, GlucoseSource, Log, Notifier, append_events
+from streams.ports import Archive, Clock, GlucoseSource, Log, Notifier, SeriesStore, SeriesVersion, append_events
 from streams.projector import Projector
 from streams.role import Role
-from streams.series.sqlite import SqliteSeries
 from streams.series.swappable import SwappableSeries
 from streams.topics import ALERTS, HEARTBEATS, JOURNAL, PARTITIONS, SNAPSHOTS
 from streams.transport.sqlite import LOGS
 
 logger = logging.getLogger("iv3.wiring")
 
-_T = TypeVar("_T")
 _BROKER = "main"
 _MAINTENANCE_S, _MAINTENANCE_AGAIN_S = 3600.0, 60.0
-_POINTER_S = 0.5
+_SERIES_S = 10.0
 
 
 @dataclass
@@ -81,7 +78,9 @@ class Parts:
     log: SqliteLog
     series: SwappableSeries
     catalog: Catalog
-    generation: Generation
+    store: SeriesStore
+    version: SeriesVersion | None  # of the series; None while its server has not answered yet
+    catalog_number: int
     roles: list[Role] = field(default_factory=list)
     hearing: Hearing | None = None
     source_account: str = ""
@@ -93,15 +92,14 @@ async def run(plan: Plan) -> None:
         log = SqliteLog(plan.data / "log.db", demo=plan.demo)
         stack.callback(log.close_now)
         LOGS[_BROKER] = log
-        generation = current(plan.data)
-        series_file, catalog_file = (
-            series_path(plan.data, generation.series),
-            catalog_path(plan.data, generation.catalog),
-        )
-        series = SwappableSeries(readable(lambda: SqliteSeries(series_file, log.log_id), series_file))
+        store = series_store(plan.settings, plan.data, log.log_id)
+        stack.push_async_callback(store.close)
+        series, version = await opened(store)
         stack.push_async_callback(series.close)
+        catalog_number = current(plan.data).catalog
+        catalog_file = catalog_path(plan.data, catalog_number)
         catalog = readable(lambda: Catalog(log, catalog_file), catalog_file)
-        parts = Parts(plan, log, series, catalog, generation)
+        parts = Parts(plan, log, series, catalog, store, version, catalog_number)
         sources, targets = _sources(plan), _targets(plan)
         for close in (*(source.close for source in sources.values()), *(target.close for target in targets)):
             stack.push_async_callback(close)
@@ -116,18 +114,6 @@ async def run(plan: Plan) -> None:
         parts.hearing = _hearing(plan, parts, status)
         house.add_services(_services(plan, parts, status))
         await house.run()
-
-
-def readable(opened: Callable[[], _T], path: Path) -> _T:
-    """Open a file that is derived from the log. One that is damaged is set aside and made anew: the log has everything."""
-    try:
-        return opened()
-    except (apsw.NotADBError, apsw.CorruptError) as error:
-        logger.error("%s is damaged (%s); it is set aside and made anew from the log", path, error)  # noqa: TRY400 - the sentence says it all
-        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-            with suppress(FileNotFoundError):
-                (path.parent / name).replace(path.parent / f"{name}.damaged")
-        return opened()
 
 
 def archive_of(setting: str) -> Archive | None:
@@ -172,6 +158,7 @@ def try_adapters(settings: Settings) -> None:
     _sources(plan)
     _targets(plan)
     archive_of(settings.archive)
+    series_store(settings, plan.data, "")
 
 
 def _roles(plan: Plan, parts: Parts, sources: Mapping[str, GlucoseSource], targets: list[Notifier]) -> list[Role]:
@@ -280,7 +267,15 @@ def _services(plan: Plan, parts: Parts, status: Status) -> list[Service]:
 
     async def tell_when_ready(stopping: asyncio.Event) -> None:
         port = await listening
-        while not stopping.is_set() and not (status.readiness().ready and parts.catalog.ready):
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+
+        def there() -> bool:
+            # A series that does not answer keeps nobody from being told where the page is.
+            without = (Projector.name,) if loop.time() - began > _SERIES_S else ()
+            return status.readiness(without).ready and parts.catalog.ready
+
+        while not stopping.is_set() and not there():
             await asyncio.sleep(0.05)
         plan.on_ready(parts, port)
         await stopping.wait()
@@ -290,7 +285,8 @@ def _services(plan: Plan, parts: Parts, status: Status) -> list[Service]:
         catalog,
         tell_when_ready,
         _maintain(parts.log),
-        _follow_pointer(parts),
+        follow_series(parts),
+        follow_catalog(parts),
         *(make_service(parts) for make_service in plan.services),
     ]
 
@@ -313,27 +309,6 @@ def _maintain(log: SqliteLog) -> Service:
                 await asyncio.wait_for(stopping.wait(), pause_s)
 
     return maintain
-
-
-def _follow_pointer(parts: Parts) -> Service:
-    """Serve from the files that a replay made, once it has flipped the pointer."""
-
-    async def follow(stopping: asyncio.Event) -> None:
-        data = parts.plan.data
-        while not stopping.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), _POINTER_S)
-            named = current(data)
-            if stopping.is_set() or named == parts.generation:
-                continue
-            await parts.series.swap(SqliteSeries(series_path(data, named.series), parts.log.log_id))
-            parts.catalog.reopen(catalog_path(data, named.catalog))
-            for role in parts.roles:
-                if isinstance(role, Projector):
-                    role.begin_again(f"a replay made generation {named.series} of the series")
-            parts.generation = named
-
-    return follow
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:

@@ -75,6 +75,22 @@ class S3Settings(Setting):
     secret: SecretStr = SecretStr("")
 
 
+class InfluxSettings(Setting):
+    """An InfluxDB 2.7 or newer, for `series: influxdb`. Buckets are named `<database>_v<n>`; `database` itself is what InfluxQL asks for."""
+
+    url: str = "http://localhost:8086"
+    token: SecretStr = SecretStr("")
+    org: Annotated[str, Field(min_length=1, max_length=200)] = "iv3"
+    database: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")] = "iv3"
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if not value.startswith(("https://", "http://")):
+            raise ValueError("must begin with http:// or https://, such as http://localhost:8086")
+        return value.rstrip("/")
+
+
 class SeedSettings(Setting):
     """The seed's own section. Thresholds are mg/dL whatever `unit` says; 0 or absent means the default."""
 
@@ -148,7 +164,8 @@ class Settings(Setting):
     ntfy: NtfySettings = NtfySettings()
     person: PersonSettings = PersonSettings()
     log: Literal["sqlite"] = "sqlite"
-    series: Literal["sqlite"] = "sqlite"
+    series: Literal["sqlite", "influxdb"] = "sqlite"
+    influxdb: InfluxSettings = InfluxSettings()
     archive: Annotated[str, Field(pattern=r"^(none|folder:.+)$")] = "none"
 
     @property

@@ -9,7 +9,6 @@ until it is upgraded. `consume` never raises into Faust, whose own crash handlin
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -43,6 +42,15 @@ class Progress:
     moved_at: float = 0.0  # loop time of the last ack or retry
     paused: str = ""  # why the role waits for an upgrade
     failing: str = ""  # the last reason for a retry, until something is handled
+    failing_since: float = 0.0  # loop time
+
+    def fails(self, reason: str, now: float) -> None:
+        """A try failed; another follows."""
+        if not self.failing:
+            self.failing_since = now
+        self.failing = reason
+        self.retries += 1
+        self.moved_at = now
 
 
 class Consumer(Protocol):
@@ -119,11 +127,30 @@ def _alone(role: Consumer) -> Handle:
 
 
 async def _together(role: Consumer, records: Sequence[Record]) -> bool:
-    """Whether the whole batch was handled at once. If not, each record is tried alone, so that only the guilty one pays."""
-    with suppress(Exception):
-        await role.handle_batch([r for r in records if Position(r.topic, r.partition, r.offset) not in role.skip])
-        return True
-    return False
+    """Whether the whole batch was handled at once. If not, each record is tried alone, so that only the guilty one pays.
+
+    An outage is nobody's guilt: the batch is tried again as it is.
+    """
+    wanted = [r for r in records if Position(r.topic, r.partition, r.offset) not in role.skip]
+    delay = FIRST_DELAY_S
+    while True:
+        try:
+            await role.handle_batch(wanted)
+        except Transient as error:
+            delay = await _wait(role, error, delay, Position(records[0].topic, records[0].partition, records[0].offset))
+        except Exception:  # noqa: BLE001 - whatever it is, it is met again alone and answered there
+            return False
+        else:
+            role.progress.failing = ""
+            return True
+
+
+async def _wait(role: Consumer, error: Transient, delay: float, at: Position) -> float:
+    """Wait before the next try, as long as is asked for; return how long to wait the next time."""
+    role.progress.fails(str(error), asyncio.get_running_loop().time())
+    logger.warning("%s waits at %s: %s", role.name, at, error)
+    await asyncio.sleep(min(error.retry_after_s or delay, LONGEST_ASKED_DELAY_S))
+    return min(delay * 2, LONGEST_DELAY_S)
 
 
 async def attempt(role: Consumer, record: Record, handle: Handle) -> None:
@@ -136,12 +163,7 @@ async def attempt(role: Consumer, record: Record, handle: Handle) -> None:
         try:
             await handle(record)
         except Transient as error:
-            role.progress.retries += 1
-            role.progress.failing = str(error)
-            role.progress.moved_at = asyncio.get_running_loop().time()
-            logger.warning("%s waits at %s: %s", role.name, at, error)
-            await asyncio.sleep(min(error.retry_after_s or delay, LONGEST_ASKED_DELAY_S))
-            delay = min(delay * 2, LONGEST_DELAY_S)
+            delay = await _wait(role, error, delay, at)
         except NewerVersion as error:
             await _pause(role, at, str(error))
         except (Garbage, Permanent) as error:

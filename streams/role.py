@@ -183,28 +183,13 @@ class Role:
         partitions = app.consumer.assignment()
         from_group = await app.consumer.seek_to_committed()
         committed: dict[Partition, int] = {(tp.topic, tp.partition): int(from_group.get(tp, 0)) for tp in partitions}
-        self.skip = await self._given_up()
+        self.skip = await given_up(self.log, self.name)
         start = {**committed, **await self.fold(committed)}
         app.start_offsets = {TP(topic, partition): offset for (topic, partition), offset in start.items()}
         self.progress.next_offset = dict(start)
         self.progress.moved_at = asyncio.get_running_loop().time()
         self.state = "running"
         self._ready.set()
-
-    async def _given_up(self) -> set[Position]:
-        given_up: set[Position] = set()
-
-        def step(record: Record) -> None:
-            try:
-                letter = decode(record.value).data
-            except (Garbage, NewerVersion):
-                return  # nothing that could be given up is named in it
-            if isinstance(letter, RecordDeadLettered) and letter.role == self.name:
-                given_up.add(Position(letter.topic, letter.partition, letter.offset))
-
-        partition = partition_of(self.name)
-        await self.log.fold(DEAD_LETTERS, partition, 0, self.log.heads.get((DEAD_LETTERS, partition), 0), step)
-        return given_up
 
     # -- supervision -------------------------------------------------------------------------------
 
@@ -277,3 +262,20 @@ class Role:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await self.closed()
+
+
+async def given_up(log: Log, role: str) -> set[Position]:
+    """What a role gave up, and every fold of it leaves out."""
+    found: set[Position] = set()
+
+    def step(record: Record) -> None:
+        try:
+            letter = decode(record.value).data
+        except (Garbage, NewerVersion):
+            return  # nothing that could be given up is named in it
+        if isinstance(letter, RecordDeadLettered) and letter.role == role:
+            found.add(Position(letter.topic, letter.partition, letter.offset))
+
+    partition = partition_of(role)
+    await log.fold(DEAD_LETTERS, partition, 0, log.heads.get((DEAD_LETTERS, partition), 0), step)
+    return found

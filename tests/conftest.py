@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from streams.logs.sqlite import SqliteLog
+from tests.servers.influx import Influx
 from tests.servers.kafka import Kafka
 
 _SERVERS = {"kafka", "influx", "s3"}
@@ -50,3 +51,20 @@ def kafka(kafka_server: Kafka) -> Kafka:
     """A broker that runs, without topics."""
     kafka_server.start()
     return kafka_server
+
+
+@pytest.fixture(scope="session")
+def influx_server(tmp_path_factory: Any) -> Iterator[Influx]:
+    server = Influx(tmp_path_factory.mktemp("influx"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def influx(influx_server: Influx) -> Influx:
+    """A server that runs, without buckets of iv3."""
+    influx_server.thaw()
+    influx_server.start()
+    influx_server.clear()
+    return influx_server

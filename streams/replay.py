@@ -2,9 +2,10 @@
 world: nothing in history can page anyone.
 """
 
+import asyncio
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from streams.role import given_up
 from streams.topics import ALERTS, FORECASTS, JOURNAL
 
 BATCH = 500  # records per transaction
+_FEW = 50  # of those that the catalog does not follow: forecasts are large, and while few are in hand they stay in the processor's cache
 _TOPICS = (JOURNAL, FORECASTS, ALERTS)  # readings before what was made of them
 
 Progress = Callable[[int, int], None]
@@ -180,20 +182,28 @@ class _Building:
         heads: dict[Partition, int] = {p: h for p, h in dict(self.log.heads).items() if p[0] in _TOPICS}
         total = self.done + sum(max(0, head - start.get(partition, 0)) for partition, head in heads.items())
         for (topic, partition), head in sorted(heads.items(), key=lambda item: _TOPICS.index(item[0][0])):
-            at = start.get((topic, partition), 0)
-            while at < head:
-                records = await self.log.read(topic, partition, at, head, BATCH)
-                if not records:
-                    break
-                at = records[-1].offset + 1
-                await self._take(records, at)
+            few = BATCH if topic in FOLLOWED else _FEW
+            async for records in self._ahead(topic, partition, start.get((topic, partition), 0), head):
+                for n in range(0, len(records), few):
+                    await self._take(records[n : n + few])
                 if progress is not None:
                     progress(self.done, total)
         await self.series.settle()
 
-    async def _take(self, records: list[Record], reached: int) -> None:
-        """Apply records of one partition, which leads to `reached`."""
-        place = (records[0].topic, records[0].partition)
+    async def _ahead(self, topic: str, partition: int, at: int, head: int) -> AsyncIterator[list[Record]]:
+        """Batches of a partition; while one is taken, the next is read."""
+        reading = asyncio.ensure_future(self.log.read(topic, partition, at, head, BATCH))
+        try:
+            while records := await reading:
+                reading = asyncio.ensure_future(self.log.read(topic, partition, records[-1].offset + 1, head, BATCH))
+                yield records
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _take(self, records: list[Record]) -> None:
+        """Apply records of one partition."""
+        place, reached = (records[0].topic, records[0].partition), records[-1].offset + 1
         pairs = self._decoded(records)
         if place[0] in FOLLOWED:
             self.catalog.take(place, pairs, reached)
@@ -201,7 +211,7 @@ class _Building:
         self.left_out += len(pairs) - len(wanted)
         for _, event in wanted:
             self.expected.count(event)
-        touched = touched_by(wanted)
+        touched = touched_by(wanted) if place[0] == JOURNAL else ()
         entries = await self.series.entries_by_id(touched) if touched else {}
         changes, _ = rows_of(wanted, entries)
         await self.series.take(changes, {place: reached})

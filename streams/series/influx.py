@@ -122,7 +122,7 @@ class InfluxSeries(InfluxReads):
         statements, params = [], {}
         for n, name in enumerate(ids):
             key, ns = by_id_place(name)
-            params[f"s{n}"] = key.text.rpartition("=")[2]
+            params[f"s{n}"] = key.rpartition("=")[2]
             statements.append(
                 f"SELECT {ENTRY_COLUMNS}, slot FROM {BY_ID} WHERE shelf=$s{n} AND time>={ns} AND time<{ns + PROBES}"
             )

@@ -4,7 +4,7 @@ A reading replaces the one of the same source and second, which is noted apart, 
 and the first row of a key stay. An entry that moves in time, or becomes another kind, leaves its old place.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,9 +24,12 @@ from streams.series.influx_points import (
     entry_fields,
     entry_key,
     key_of,
+    line,
     quoted,
     reading_fields,
     reading_place,
+    readings_key,
+    rows_key,
     slot,
 )
 
@@ -115,6 +118,16 @@ class Held:
         """How many things it knows."""
         return len(self.readings) + len(self.occupants) + len(self.entries)
 
+    def newest(self) -> dict[tuple[str, str], int]:
+        """Up to when it knows anything, epoch milliseconds, by measurement and person."""
+        found: dict[tuple[str, str], int] = {}
+        for person, _, second in self.readings:
+            found[READINGS, person] = max(found.get((READINGS, person), second * 1000 + 999), second * 1000 + 999)
+        for key, ns in self.occupants:
+            where = (key.measurement, key.person)
+            found[where] = max(found.get(where, ns // 1_000_000), ns // 1_000_000)
+        return found
+
 
 @dataclass
 class Plan:
@@ -127,10 +140,10 @@ class Plan:
 
     def put(self, place: Place, fields: str) -> None:
         """Write a point; a place that was to be cleared is taken again."""
-        if place in self.removals:
+        if self.removals and place in self.removals:
             del self.removals[place]
             self.overwrites = True
-        self.lines[place] = f"{place.key.text} {fields} {place.ns}"
+        self.lines[place] = f"{place[0]} {fields} {place[1]}"
 
     def clear(self, place: Place) -> None:
         """Remove whatever lies there."""
@@ -142,70 +155,70 @@ def plan(changes: Sequence[Change], held: Held, begun: Plan | None = None) -> Pl
     """The plan for the changes, in order, after what was `begun`. `held` holds all that they may touch, and is kept up to date."""
     made = Plan() if begun is None else begun
     for change in changes:
-        match change:
-            case PutReading():
-                _reading(change, held, made)
-            case PutForecast(person, reading_time_ms, based_on, pos, body):
-                key = key_of(FORECASTS, ("person", person))
-                place = _free(key, reading_time_ms, based_on, held)
-                if place is not None:
-                    made.put(place, f"id={quoted(based_on)},pos={pos},body={quoted(body.decode())}")
-            case PutAlert(person, name, at_ms, body):
-                place = _free(key_of(ALERTS, ("person", person)), at_ms, name, held)
-                if place is not None:
-                    made.put(place, f"id={quoted(name)},body={quoted(body.decode())}")
-            case PutEntry():
-                _entry(change, held, made)
+        if isinstance(change, PutReading):
+            _reading(change, held, made)
+        elif isinstance(change, PutForecast):
+            person, time_ms, based_on, pos, body = change
+            place = _free(rows_key(FORECASTS, person), time_ms * 1_000_000, based_on, held)
+            if place is not None:
+                made.put(place, f"id={quoted(based_on)},pos={pos},body={quoted(body.decode())}")
+        elif isinstance(change, PutAlert):
+            place = _free(rows_key(ALERTS, change.person), change.at_ms * 1_000_000, change.key, held)
+            if place is not None:
+                made.put(place, f"id={quoted(change.key)},body={quoted(change.body.decode())}")
+        else:
+            _entry(change, held, made)
     return made
 
 
-def _candidates(key: Key, base_ns: int, unit_ns: int, name: str) -> Iterator[Place]:
-    """Where a point of this name may lie: at the slot that follows from it, or the next that is not another's."""
+def _free(key: Key, base_ns: int, name: str, held: Held) -> Place | None:
+    """Where the point of this name goes: at the slot that follows from it, or the next that is not another's. None if it is there already."""
     number = slot(name)
-    while True:
-        yield Place(key, base_ns + number * unit_ns)
-        number = number % SLOTS + 1
-
-
-def _free(key: Key, time_ms: int, name: str, held: Held) -> Place | None:
-    """Where in its millisecond the row of this name goes; None if it is there already."""
-    for place in _candidates(key, time_ms * 1_000_000, 1, name):
-        owner = held.occupants.get(place)
-        if owner is None:
-            held.occupants[place] = name
-            return place
+    place = Place(key, base_ns + number)
+    while (owner := held.occupants.get(place)) is not None:
         if owner == name:
             return None
-    raise AssertionError
+        number = number % SLOTS + 1
+        place = Place(key, base_ns + number)
+    held.occupants[place] = name
+    return place
 
 
 def _reading(change: PutReading, held: Held, made: Plan) -> None:
-    person, reading = change.person, change.reading
-    second = (person, reading.source, reading.time_ms // 1000)
-    for time_ms in held.leftover.pop(second, ()):
-        made.clear(reading_place(person, reading.source, time_ms))
+    person, reading, recorded_ms = change
+    time_ms, source, name = reading.time_ms, reading.source, reading.id
+    second = (person, source, time_ms // 1000)
+    if held.leftover:
+        for left_ms in held.leftover.pop(second, ()):
+            made.clear(reading_place(person, source, left_ms))
     before = held.readings.get(second)
+    if (before is not None and before[1] == name) or (held.replaced and name in held.replaced.get(second, ())):
+        return
     if before is not None:
-        if before[1] == reading.id or reading.id in held.replaced.get(second, ()):
-            return
-        _replace(person, reading.source, before, held, made)
-        if before[0] == reading.time_ms:
+        _replace(person, source, before, held, made)
+        if before[0] == time_ms:
             made.overwrites = True
         else:
-            made.clear(reading_place(person, reading.source, before[0]))
-    elif reading.id in held.replaced.get(second, ()):
-        return
-    held.readings[second] = (reading.time_ms, reading.id)
-    made.put(reading_place(person, reading.source, reading.time_ms), reading_fields(reading, change.recorded_ms))
+            made.clear(reading_place(person, source, before[0]))
+    held.readings[second] = (time_ms, name)
+    made.put(Place(readings_key(person, source), time_ms * 1_000_000), reading_fields(reading, recorded_ms))
 
 
 def _replace(person: str, source: str, before: tuple[int, str], held: Held, made: Plan) -> None:
     time_ms, name = before
     key = key_of(REPLACED, ("person", person), ("source", source))
-    place = _free(key, time_ms, name, held)
+    place = _free(key, time_ms * 1_000_000, name, held)
     held.replaced.setdefault((person, source, time_ms // 1000), set()).add(name)
     if place is not None:
         made.put(place, f"id={quoted(name)}")
+
+
+def _place_in_second(key: Key, second_ns: int, name: str, held: Held) -> Place:
+    """As `_free`; where a crash left the point without its ledger, that place is taken again."""
+    number = slot(name)
+    while held.occupants.get(place := Place(key, second_ns + number * 1000), name) != name:
+        number = number % SLOTS + 1
+    return place
 
 
 def _entry(change: PutEntry, held: Held, made: Plan) -> None:
@@ -216,11 +229,7 @@ def _entry(change: PutEntry, held: Held, made: Plan) -> None:
         place = old.place
         made.overwrites = True
     else:
-        place = next(
-            at
-            for at in _candidates(key, second_ns, 1000, version.id)
-            if held.occupants.get(at, version.id) == version.id
-        )
+        place = _place_in_second(key, second_ns, version.id, held)
         if old is not None:
             held.occupants.pop(old.place, None)
             made.clear(old.place)
@@ -231,4 +240,4 @@ def _entry(change: PutEntry, held: Held, made: Plan) -> None:
     while held.occupants.get(at, version.id) != version.id:
         at = Place(at.key, at.ns + 1)
     held.occupants[at] = version.id
-    made.ledger[at] = f"{at.key.text} {by_id_fields(kept)} {at.ns}"
+    made.ledger[at] = line(at, by_id_fields(kept))

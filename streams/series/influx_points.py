@@ -34,11 +34,14 @@ _ENCODED = frozenset(
 )  # what line protocol cannot carry to the end of a tag, or a delete's predicate cannot quote
 
 
-class Key(NamedTuple):
-    """One series of InfluxDB: as line protocol writes it, and as the predicate of a deletion names it."""
+class Key(str):
+    """One series of InfluxDB as line protocol writes it: measurement and tags."""
 
-    text: str
-    predicate: str
+    __slots__ = ("measurement", "person", "predicate")
+
+    measurement: str
+    person: str  # empty in the ledger
+    predicate: str  # how a deletion names it
 
 
 class Place(NamedTuple):
@@ -77,7 +80,9 @@ def key_of(measurement: str, *tags: tuple[str, str]) -> Key:
         stored = tag(value)
         text += f",{name}={_SPECIAL.sub(_ESCAPED, stored)}"
         predicate += f' AND {name}="{stored}"'
-    return Key(text, predicate)
+    key = Key(text)
+    key.measurement, key.predicate, key.person = measurement, predicate, dict(tags).get("person", "")
+    return key
 
 
 def slot(name: str) -> int:
@@ -97,12 +102,24 @@ def quoted(text: str) -> str:
 
 def line(place: Place, fields: str) -> str:
     """One line of line protocol."""
-    return f"{place.key.text} {fields} {place.ns}"
+    return f"{place.key} {fields} {place.ns}"
+
+
+@lru_cache(10_000)
+def readings_key(person: str, source: str) -> Key:
+    """The series of a source's readings."""
+    return key_of(READINGS, ("person", person), ("source", source))
+
+
+@lru_cache(10_000)
+def rows_key(measurement: str, person: str) -> Key:
+    """The series of a person's forecasts, or rows of alerts."""
+    return key_of(measurement, ("person", person))
 
 
 def reading_place(person: str, source: str, time_ms: int) -> Place:
     """A reading lies at its exact time."""
-    return Place(key_of(READINGS, ("person", person), ("source", source)), time_ms * 1_000_000)
+    return Place(readings_key(person, source), time_ms * 1_000_000)
 
 
 def reading_fields(reading: Reading, recorded_ms: int) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from processors.digest import KINDS, alert_line, day_of, entry_line, fingerprint, forecast_line, reading_line
 from processors.entries import EntryVersion
@@ -29,7 +29,9 @@ from streams.series.influx_points import (
 )
 from streams.series.influx_server import Bucket, InfluxServer
 
+_T = TypeVar("_T")
 _DAY_MS = 86_400_000
+_WINDOW_MS = 2 * _DAY_MS  # of a digest
 _SLICE_MS = 15 * _DAY_MS  # a long range is asked for in slices: while one is read here, the server is at the next
 _WHOLE_MS = 20 * _DAY_MS
 _SEARCHED_MS = 400 * _DAY_MS  # a range that is longer may be empty for most of its length
@@ -126,9 +128,7 @@ class InfluxReads:
                 go_on()
                 yield part
         finally:
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+            await _drop(waiting)
 
     async def _slice(self, person: str, from_ms: int, to_ms: int, most: int) -> list[Reading]:
         statement = f"{_READINGS}{_RANGE} LIMIT {most:d}"
@@ -195,30 +195,44 @@ class InfluxReads:
         return {kind: counted[kind] + (counted[REPLACED] if kind == READINGS else 0) for kind in KINDS}
 
     async def digest(self) -> list[DigestRow]:
-        """See `Series.digest`. Day by day, so that no more than a day of everybody is in memory."""
+        """See `Series.digest`. Two days at a time, so that no more than those of everybody are in memory."""
         found: list[DigestRow] = []
         for kind, (columns, line_of) in _DIGESTED.items():
-            async for day_ms, rows in self._days(kind, columns):
-                lines: dict[str, list[bytes]] = {}
-                for row in rows:
-                    lines.setdefault(untag(row["person"]), []).append(line_of(row))
-                found += [DigestRow(person, day_of(day_ms), kind, *fingerprint(said)) for person, said in lines.items()]
+            async for rows in self._windows(kind, columns):
+                lines: dict[tuple[str, str], list[bytes]] = {}
+                for time_ns, person, *row in rows:
+                    time_ms = time_ns // 1_000_000
+                    lines.setdefault((untag(person), day_of(time_ms)), []).append(line_of(time_ms, *row))
+                found += [DigestRow(*at, kind, *fingerprint(said)) for at, said in lines.items()]
         return sorted(found, key=lambda row: (row.person, row.day, KINDS.index(row.kind)))
 
-    async def _days(self, measurement: str, columns: str) -> AsyncIterator[tuple[int, list[dict[str, Any]]]]:
-        """(midnight UTC, rows) of each day that has any."""
-        field = _FIELD[measurement]
+    async def _windows(self, measurement: str, columns: str) -> AsyncIterator[list[list[Any]]]:
+        """All rows of a measurement, window by window, each a list of time and columns. While one is read here, the server is at the next."""
+        field, waiting = _FIELD[measurement], list[asyncio.Task[list[list[Any]]]]()
         at_ms = await self._next_ms(measurement, field, MIN_NS)
-        while at_ms is not None:
-            day_ms = at_ms // _DAY_MS * _DAY_MS
-            end_ms = day_ms + _DAY_MS
-            span = {"a": _clamped(day_ms), "b": _clamped(end_ms)}
-            rows = await self.rows(f"SELECT {columns} FROM {measurement} WHERE time>=$a AND time<$b", span)
-            if rows:
-                yield day_ms, rows
-                at_ms = end_ms
-            else:
-                at_ms = await self._next_ms(measurement, field, _clamped(end_ms))
+        start_ms = at_ms // _WINDOW_MS * _WINDOW_MS if at_ms is not None else 0
+        try:
+            while at_ms is not None:
+                while len(waiting) < _AHEAD:
+                    behind_ms = start_ms + len(waiting) * _WINDOW_MS
+                    waiting.append(asyncio.create_task(self._window(measurement, columns, behind_ms)))
+                rows = await waiting.pop(0)
+                start_ms += _WINDOW_MS
+                if rows:
+                    yield rows
+                    continue
+                at_ms = await self._next_ms(measurement, field, _clamped(start_ms))
+                if at_ms is not None and at_ms >= start_ms + len(waiting) * _WINDOW_MS:
+                    await _drop(waiting)
+                    start_ms = at_ms // _WINDOW_MS * _WINDOW_MS
+        finally:
+            await _drop(waiting)
+
+    async def _window(self, measurement: str, columns: str, from_ms: int) -> list[list[Any]]:
+        span = {"a": _clamped(from_ms), "b": _clamped(from_ms + _WINDOW_MS)}
+        statement = f"SELECT {columns} FROM {measurement} WHERE time>=$a AND time<$b"
+        (series,) = await self.ask([statement], span, timeout_s=_DIGEST_S)
+        return [values for one in series for values in one["values"]]
 
     async def _next_ms(self, measurement: str, field: str, after_ns: int) -> int | None:
         (series,) = await self.ask(
@@ -229,12 +243,30 @@ class InfluxReads:
 
 _LEDGER = f" WHERE time>={LEDGER_NS} AND time<{LEDGER_END_NS}"
 _STAMPED = f"SELECT log FROM {STAMP}{_LEDGER}"
-_DIGESTED: dict[str, tuple[str, Callable[[dict[str, Any]], bytes]]] = {
-    READINGS: ("glucose_mgdl, trend, id, source, person", lambda row: reading_line(_reading(row))),
-    ENTRIES: (ENTRY_COLUMNS, lambda row: entry_line(entry_from(row))),
-    FORECASTS: ("body, person", lambda row: forecast_line(row["body"].encode())),
-    ALERTS: ("id, body, person", lambda row: alert_line(row["time"] // 1_000_000, row["id"], row["body"].encode())),
+
+
+def _reading_line(time_ms: int, glucose_mgdl: float, trend: str, source: str) -> bytes:
+    return reading_line(Reading(time_ms, float(glucose_mgdl), trend or None, untag(source), ""))
+
+
+def _entry_line(_: int, *row: object) -> bytes:
+    return entry_line(entry_from(dict(zip(ENTRY_COLUMNS.split(", "), row, strict=True))))
+
+
+# By kind: the columns after the time, and the line of what follows the person.
+_DIGESTED: dict[str, tuple[str, Callable[..., bytes]]] = {
+    READINGS: ("person, glucose_mgdl, trend, source", _reading_line),
+    ENTRIES: (f"person, {ENTRY_COLUMNS}", _entry_line),
+    FORECASTS: ("person, body", lambda _, body: forecast_line(body.encode())),
+    ALERTS: ("person, id, body", lambda at_ms, key, body: alert_line(at_ms, key, body.encode())),
 }
+
+
+async def _drop(tasks: list[asyncio.Task[_T]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    tasks.clear()
 
 
 def rows_of(series: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
@@ -262,12 +294,6 @@ def _by_time_and_source(reading: Reading) -> tuple[int, str]:
     return reading.time_ms, reading.source
 
 
-def _reading(row: Mapping[str, Any]) -> Reading:
-    return Reading(
-        row["time"] // 1_000_000, float(row["glucose_mgdl"]), row["trend"] or None, untag(row["source"]), row["id"]
-    )
-
-
 def _readings(columns: list[list[str]]) -> list[Reading]:
     """Readings from columns of text: name, tags, time, glucose, trend, id, source."""
     if not columns:
@@ -276,7 +302,7 @@ def _readings(columns: list[list[str]]) -> list[Reading]:
     names = {source: untag(source) for source in set(sources)}
     told: dict[str, str | None] = {trend: trend or None for trend in set(trends)}
     rows = zip(map(int, times), map(float, values), map(told.get, trends), map(names.get, sources), ids, strict=True)
-    found = [Reading(*row) for row in rows]  # type: ignore[arg-type] # every source is in `names`
+    found = list(map(Reading._make, rows))
     if len(names) > 1:
         found.sort(key=_by_time_and_source)
     return found

@@ -26,7 +26,6 @@ class InfluxRebuild(InfluxSeries):
         super().__init__(server, bucket, stamp)
         self._most_held = most_held
         self._held, self._plan = Held(), Plan()
-        self._newest: dict[tuple[str, str], int] = {}
         self._forgotten: dict[
             tuple[str, str], int
         ] = {}  # measurement, person -> up to when what is there was forgotten
@@ -46,22 +45,20 @@ class InfluxRebuild(InfluxSeries):
 
     async def take(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
         """See `RebuiltSeries.take`."""
-        late = []
-        for change in changes:
-            place, time_ms = (kind_of(change), person_of(change)), time_of(change)
-            if time_ms > self._newest.get(place, MIN_NS):
-                self._newest[place] = time_ms
-            if self._forgotten and time_ms <= self._forgotten.get(place, MIN_NS):
-                late.append(change)
-        if late:
-            await self.settle()
-            await self.load(self._held, late)
+        if self._forgotten:
+            late = [c for c in changes if time_of(c) <= self._forgotten.get((kind_of(c), person_of(c)), MIN_NS)]
+            if late:
+                await self.settle()
+                await self.load(self._held, late)
         plan(changes, self._held, self._plan)
         self._reached |= position
         if len(self._plan.lines) >= MOST_LINES:
             await self._send()
         if self._held.size() > self._most_held:
-            self._forgotten, self._held = dict(self._newest), Held()
+            self._forgotten |= {
+                at: max(time_ms, self._forgotten.get(at, MIN_NS)) for at, time_ms in self._held.newest().items()
+            }
+            self._held = Held()
 
     async def settle(self) -> None:
         """See `RebuiltSeries.settle`."""

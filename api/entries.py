@@ -22,6 +22,7 @@ from schemas.facts import Entry, EntryCorrected, EntryDeleted, EntryRestored, In
 from schemas.identity import change_id, digest, entry_id, request_key
 from schemas.model import Fact, at_ms
 from schemas.units import mgdl
+from streams.errors import SeriesUnavailable
 from streams.ports import Position, append_events
 from streams.topics import JOURNAL
 
@@ -175,7 +176,10 @@ async def in_series(where: Hearing, position: Position, within_s: float = 1.0) -
     """Whether the Series has seen a position before the time was over."""
     deadline = asyncio.get_running_loop().time() + within_s
     while True:
-        seen = await where.series.position()
+        try:
+            seen = await where.series.position()
+        except SeriesUnavailable:
+            return False  # it is in the log all the same
         if seen.get((position.topic, position.partition), 0) > position.offset:
             return True
         if asyncio.get_running_loop().time() > deadline:

@@ -1,5 +1,6 @@
 """Readings, forecasts and gaps: read from the Series; readings also come in from uploaders."""
 
+import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -21,12 +22,14 @@ from schemas.facts import GlucoseRead, Trend
 from schemas.identity import reading_id
 from schemas.model import at_ms
 from schemas.units import mmol
+from streams.errors import SeriesUnavailable
 from streams.topics import JOURNAL
 
 routes = Routes()
 
 MOST_AT_ONCE = 1_000
 _SOURCE_MOST = 80  # characters
+_KNOWN_S = 1.0  # a low must not wait for a database that hangs
 
 
 @routes.route("GET", "/v1/readings", role="reader", tags=("readings",))
@@ -120,12 +123,16 @@ UPLOADED: web.AppKey["OrderedDict[str, None]"] = web.AppKey("uploaded", OrderedD
 
 
 async def _unknown(where: Hearing, lately: "OrderedDict[str, None]", events: list[Event]) -> list[Event]:
-    """Those the log does not have yet, as far as is known here; the folds drop the rest."""
+    """Those the log does not have yet, as far as is known here; the folds drop the rest. Readings never wait for a series that is away."""
     unique = list({event.id: event for event in events if event.id not in lately}.values())
     if not unique:
         return []
     times = [event.time_ms for event in unique]
-    known = await where.series.readings(where.person, min(times), max(times) + 1, 50_000)
+    try:
+        async with asyncio.timeout(_KNOWN_S):
+            known = await where.series.readings(where.person, min(times), max(times) + 1, 50_000)
+    except (SeriesUnavailable, TimeoutError):
+        return unique
     have = {reading.id for reading in known}
     return [event for event in unique if event.id not in have]
 

@@ -9,7 +9,7 @@ from aiohttp import ClientConnectionResetError, web
 from api.hearing import Hearing, hearing
 from api.openapi import Routes
 from api.problems import ProblemError
-from streams.errors import LogUnavailable
+from streams.errors import LogUnavailable, SeriesUnavailable
 from streams.topics import ALERTS, FORECASTS, JOURNAL
 
 routes = Routes()
@@ -82,7 +82,7 @@ async def _woken(woken: asyncio.Event, gone: asyncio.Event) -> bool:
 
 async def _settled(where: Hearing) -> None:
     """Wait until the Series has what the log has now."""
-    with suppress(TimeoutError, LogUnavailable):
+    with suppress(TimeoutError, LogUnavailable, SeriesUnavailable):
         async with asyncio.timeout(_SETTLE_S):
             goal = {p: h for p, h in (await where.log.latest((JOURNAL, FORECASTS))).items() if h}
             while True:

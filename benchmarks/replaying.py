@@ -9,6 +9,7 @@ from benchmarks.figures import Figure
 from benchmarks.year import write_year
 from streams.logs.sqlite import SqliteLog, connect
 from streams.replay import replay
+from streams.series.sqlite_store import SqliteStore
 
 
 def run() -> list[Figure]:
@@ -30,7 +31,7 @@ async def _run(folder: Path) -> list[Figure]:
     copied = time.perf_counter() - began
     raw.close()
     source.close()
-    report = await replay(log, folder)
+    report = await replay(log, folder, SqliteStore(folder, log.log_id))
     await log.close()
     what = f"{counts['readings']:,} readings, {counts['entries']:,} entries, {counts['forecasts']:,} forecasts"
     took = f"{report.seconds:.1f} s = {report.seconds / copied:.1f} × a raw copy"

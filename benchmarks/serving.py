@@ -25,7 +25,7 @@ def run() -> list[Figure]:
         now = int(time.time() * 1000)
         asyncio.run(write_year(place / "data", now - 60_000))
         (place / "config.yaml").write_text("iv3: {unit: mmol/L}\n")
-        process = _start(
+        process = start(
             ["up", "--data", str(place / "data"), "--config", str(place / "config.yaml"), "--port", "0"], place
         )
         try:
@@ -35,7 +35,7 @@ def run() -> list[Figure]:
             process.wait(15)
 
 
-def _start(arguments: list[str], folder: Path) -> "subprocess.Popen[bytes]":
+def start(arguments: list[str], folder: Path) -> "subprocess.Popen[bytes]":
     process = subprocess.Popen([*IV3, *arguments], cwd=folder, stdout=subprocess.DEVNULL)
     data = Path(arguments[arguments.index("--data") + 1])
     deadline = time.monotonic() + 120
@@ -47,14 +47,11 @@ def _start(arguments: list[str], folder: Path) -> "subprocess.Popen[bytes]":
 
 
 def _asked(folder: Path, now: int) -> list[Figure]:
-    url = json.loads((folder / "data" / "run.json").read_text())["url"]
-    made = subprocess.run([*IV3, "token", "new", "--role", "owner", "--name", "bench", "--data", str(folder / "data")],
-                          capture_output=True, text=True, check=True)  # fmt: skip
-    token = made.stdout.split()[-1]
-    _settle(url, token)
-    day = _times(url, token, f"/v1/readings?from={now - DAY_MS}&to={now}", 300)
-    quarter = _times(url, token, f"/v1/readings?from={now - 90 * DAY_MS}&to={now}&limit=30000", 25)
-    report = _times(url, token, f"/dtd?start={(now - 90 * DAY_MS) // 1000}&end={now // 1000}", 25)
+    url, token = api_of(folder / "data")
+    settle(url, token)
+    day = times(url, token, f"/v1/readings?from={now - DAY_MS}&to={now}", 300)
+    quarter = times(url, token, f"/v1/readings?from={now - 90 * DAY_MS}&to={now}&limit=30000", 25)
+    report = times(url, token, f"/dtd?start={(now - 90 * DAY_MS) // 1000}&end={now // 1000}", 25)
     p50, p99 = quantile(day, 0.5), quantile(day, 0.99)
     return [
         Figure("API: 24 h of readings, p50", ms(p50), "< 2.3 ms (the seed: 23)", p50 < 0.0023),
@@ -74,7 +71,14 @@ def _asked(folder: Path, now: int) -> list[Figure]:
     ]
 
 
-def _settle(url: str, token: str) -> None:
+def api_of(data: Path) -> tuple[str, str]:
+    """Where the API of a data folder is, and a token for it."""
+    made = subprocess.run([*IV3, "token", "new", "--role", "owner", "--name", "bench", "--data", str(data)],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    return str(json.loads((data / "run.json").read_text())["url"]), made.stdout.split()[-1]
+
+
+def settle(url: str, token: str) -> None:
     """Wait until every role has read the year."""
     while True:
         request = urllib.request.Request(url + "/metrics", headers={"Authorization": f"Bearer {token}"})
@@ -85,7 +89,7 @@ def _settle(url: str, token: str) -> None:
         time.sleep(0.5)
 
 
-def _times(url: str, token: str, path: str, many: int) -> list[float]:
+def times(url: str, token: str, path: str, many: int) -> list[float]:
     import http.client
 
     host = url.removeprefix("http://")
@@ -134,7 +138,7 @@ def run_start() -> list[Figure]:
     """From the command to a page with data; and the help."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        process = _start(["up", "--demo", "--data", f"{folder}/d", "--port", "0"], Path(folder))
+        process = start(["up", "--demo", "--data", f"{folder}/d", "--port", "0"], Path(folder))
         ready = time.perf_counter() - began
         process.terminate()
         process.wait(15)

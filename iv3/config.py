@@ -19,6 +19,8 @@ from streams.errors import Misconfigured
 PREFIX = "IV3_"
 # No settings: what the supervisor tells the worker, what tests are told, and a variable of the seed's own `.env`.
 _NOT_SETTINGS = ("IV3_CHILD", "IV3_PARENT_PIPE", "IV3_TEST_", "IV3_ENV")
+# Two variables that the seed had, and others' programs have: the same as IV3_INFLUXDB__URL and IV3_INFLUXDB__TOKEN, which win over them.
+_SEED_VARIABLES = {"INFLUXDB_URL": ["influxdb", "url"], "INFLUXDB_TOKEN": ["influxdb", "token"]}
 _MOST_BYTES = 1 << 20
 
 
@@ -67,6 +69,9 @@ def _read_yaml(path: Path, *, must_exist: bool) -> dict[str, Any]:
 
 def _variables(source: Mapping[str, str]) -> Iterator[tuple[list[str], str]]:
     """(place, value) of our variables; a variable that ends in _FILE names a file that holds the value."""
+    for name, setting in _SEED_VARIABLES.items():
+        if source.get(name):
+            yield setting, source[name]
     plain = {name for name in source if name.startswith(PREFIX) and not name.startswith(_NOT_SETTINGS)}
     for name in sorted(plain, key=lambda n: (not n.endswith("_FILE"), n)):  # a plain variable wins over its file
         value = source[name]
@@ -162,6 +167,11 @@ def refuse_unusable(settings: Settings) -> None:
         raise Misconfigured("api.username and api.password belong together: set both, or neither.")
     if settings.archive == "s3":
         refuse_half_a_bucket(settings.s3)
+    if settings.series == "influxdb" and not settings.influxdb.token.get_secret_value():
+        raise Misconfigured(
+            "influxdb.token is missing, which series: influxdb needs: set it in config.yaml, in INFLUXDB_TOKEN, or name a file in "
+            "IV3_INFLUXDB__TOKEN_FILE."
+        )
     if bool(settings.api.certfile) != bool(settings.api.keyfile):
         raise Misconfigured("api.certfile and api.keyfile belong together: set both, or neither.")
 

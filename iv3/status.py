@@ -36,6 +36,8 @@ def troubles(log: Log, roles: "Sequence[Role]") -> list[str]:
             found.append("the archive could not be brought up to date for an hour")
         if isinstance(role, Archiver) and role.upkeep is not None and role.upkeep.trouble():
             found.append("the archive must be looked at (iv3 archive drill says more)")
+        if isinstance(role, Projector) and role.is_behind():
+            found.append("what charts are drawn from could not be written for an hour")
         if role.progress.paused:
             found.append(f"the {role.name} waits for an upgrade of iv3")
         if role.progress.dead_letters:
@@ -141,15 +143,20 @@ class Status:
         events = sum(head for (topic, _), head in self._log.heads.items() if topic == JOURNAL)
         evaluated, late = self._evaluated_ms(), self._late_ms()
         lag = self._projector.lag() if self._projector is not None else 0
+        failing = self._projector.progress.failing if self._projector is not None else ""
         return [
             Health(
                 "Log", not self._log.nearly_full(), f"{events:,} events", "every one on disk before it was answered"
             ),
             Health(
                 "Series",
-                lag < 1000,
-                "up to date" if not lag else f"{lag:,} events behind",
-                "what charts are drawn from",
+                lag < 1000 and not failing,
+                f"cannot be written, {lag:,} events behind"
+                if failing
+                else "up to date"
+                if not lag
+                else f"{lag:,} events behind",
+                failing or "what charts are drawn from",
             ),
             Health(
                 "Alarms",
@@ -252,14 +259,17 @@ class Status:
             switch.state.waits if switch is not None else "",
         )
 
-    def readiness(self) -> Readiness:
-        """Every role runs, none is paused, none folds."""
+    def readiness(self, without: "Sequence[str]" = ()) -> Readiness:
+        """Every role runs, none is paused, none folds; those named `without` are not asked."""
         reasons = []
         for role in self._roles:
+            if role.name in without:
+                continue
             if role.progress.paused:
                 reasons.append(f"{role.name} is paused: {role.progress.paused}")
             elif role.state != "running":
-                reasons.append(f"{role.name} is {role.state}")
+                why = f" ({role.progress.failing})" if role.progress.failing else ""
+                reasons.append(f"{role.name} is {role.state}{why}")
         return Readiness(not reasons, tuple(reasons))
 
     def metrics(self) -> str:

@@ -10,9 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import apsw
+from typing import TYPE_CHECKING, Any
 
 from api.app import serve
 from api.auth import hash_of
@@ -21,6 +19,7 @@ from iv3.config import refuse_half_a_bucket
 from iv3.logs import OpenLog, open_log
 from iv3.status import Status, troubles
 from iv3.telling import ways_of
+from iv3.wiring_series import ServedSeries, follow_catalog, follow_series, series_store, serve_series
 from schemas.envelope import make
 from schemas.facts import ProfileChanged
 from schemas.identity import derived_id, digest
@@ -35,7 +34,7 @@ from streams.clients.dexcom import DexcomShare
 from streams.clock import SystemClock
 from streams.errors import Misconfigured, Transient
 from streams.forecaster import Forecaster
-from streams.generations import catalog_path, current, series_path
+from streams.generations import catalog_path, current, readable
 from streams.house import House, Service
 from streams.logs.sqlite import SqliteLog
 from streams.notifier import AlarmNotifier, Ways, add_target
@@ -44,7 +43,6 @@ from streams.ports import Archive, Clock, GlucoseSource, Log, Series, append_eve
 from streams.projector import Projector
 from streams.pulse import Pulse
 from streams.role import Role
-from streams.series.sqlite import SqliteSeries
 from streams.series.swappable import SwappableSeries
 from streams.topics import ALERTS, HEARTBEATS, JOURNAL, SNAPSHOTS
 from streams.upkeep import Policy, Upkeep
@@ -54,9 +52,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("iv3.wiring")
 
-_T = TypeVar("_T")
 _MAINTENANCE_S, _MAINTENANCE_AGAIN_S = 3600.0, 60.0
-_POINTER_S = 0.5
+_SERIES_S = 10.0
 
 
 ROLES = frozenset({"poller", "projector", "forecaster", "alerter", "notifier", "archiver"})
@@ -89,8 +86,9 @@ class Parts:
 
     plan: Plan
     opened: OpenLog
-    series: SwappableSeries
+    served: ServedSeries
     catalog: Catalog
+    catalog_number: int
     roles: list[Role] = field(default_factory=list)
     hearing: Hearing | None = None
     source_account: str = ""
@@ -100,6 +98,11 @@ class Parts:
         """The open log."""
         return self.opened.log
 
+    @property
+    def series(self) -> SwappableSeries:
+        """The Series, whichever version serves."""
+        return self.served.series
+
 
 async def run(plan: Plan) -> None:
     """Build everything, run until a signal, take it down in order."""
@@ -107,11 +110,12 @@ async def run(plan: Plan) -> None:
         opened = await open_log(plan.settings, plan.data, demo=plan.demo, worker=plan.worker)
         log = opened.log
         stack.push_async_callback(log.close)
-        catalog_file = catalog_path(plan.data, current(plan.data).catalog)
-        series = open_series(plan, log)
-        stack.push_async_callback(series.close)
+        served = await serve_series(plan.settings, plan.data, log.log_id)
+        stack.push_async_callback(served.close)
+        catalog_number = current(plan.data).catalog
+        catalog_file = catalog_path(plan.data, catalog_number)
         catalog = readable(lambda: Catalog(log, catalog_file), catalog_file)
-        parts = Parts(plan, opened, series, catalog)
+        parts = Parts(plan, opened, served, catalog, catalog_number)
         sources, ways = sources_of(plan), ways_of(plan)
         for close in (*(source.close for source in sources.values()), *ways.closers):
             stack.push_async_callback(close)
@@ -121,31 +125,13 @@ async def run(plan: Plan) -> None:
         await _declare_profile(plan, log, parts.catalog)
         if "notifier" in plan.roles:
             await arm_first(plan, log, ways)
-        parts.roles = roles_of(plan, opened, series, sources, ways)
+        parts.roles = roles_of(plan, opened, served.series, sources, ways)
         house = House(parts.roles, [])
         pulse = Pulse(log)
         status = Status(log, parts.roles, parts.catalog, plan, pulse)
         parts.hearing = _hearing(plan, parts, status)
         house.add_services([*_services(plan, parts, status), pulse.follow])
         await house.run()
-
-
-def open_series(plan: Plan, log: Log) -> SwappableSeries:
-    """The Series of the current generation."""
-    path = series_path(plan.data, current(plan.data).series)
-    return SwappableSeries(readable(lambda: SqliteSeries(path, log.log_id), path))
-
-
-def readable(opened: Callable[[], _T], path: Path) -> _T:
-    """Open a file that is derived from the log. One that is damaged is set aside and made anew: the log has everything."""
-    try:
-        return opened()
-    except (apsw.NotADBError, apsw.CorruptError) as error:
-        logger.error("%s is damaged (%s); it is set aside and made anew from the log", path, error)  # noqa: TRY400 - the sentence says it all
-        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-            with suppress(FileNotFoundError):
-                (path.parent / name).replace(path.parent / f"{name}.damaged")
-        return opened()
 
 
 def archive_of(setting: str, s3: S3Settings) -> Archive | None:
@@ -187,6 +173,7 @@ def try_adapters(settings: Settings) -> None:
     sources_of(plan)
     ways_of(plan)
     archive_of(settings.archive, settings.s3)
+    series_store(settings, plan.data, "")
 
 
 def roles_of(
@@ -297,7 +284,15 @@ def _services(plan: Plan, parts: Parts, status: Status) -> list[Service]:
 
     async def tell_when_ready(stopping: asyncio.Event) -> None:
         port = await listening
-        while not stopping.is_set() and not (status.readiness().ready and parts.catalog.ready):
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+
+        def there() -> bool:
+            # A series that does not answer keeps nobody from being told where the page is.
+            without = (Projector.name,) if loop.time() - began > _SERIES_S else ()
+            return status.readiness(without).ready and parts.catalog.ready
+
+        while not stopping.is_set() and not there():
             await asyncio.sleep(0.05)
         plan.on_ready(parts, port)
         await stopping.wait()
@@ -307,7 +302,8 @@ def _services(plan: Plan, parts: Parts, status: Status) -> list[Service]:
         catalog,
         tell_when_ready,
         *([_maintain(parts.log)] if isinstance(parts.log, SqliteLog) else []),
-        follow_series(plan, parts.log, parts.series, parts.roles, parts.catalog),
+        follow_series(parts.served, parts.roles),
+        follow_catalog(parts),
         *(make_service(parts) for make_service in plan.services),
     ]
 
@@ -330,31 +326,6 @@ def _maintain(log: SqliteLog) -> Service:
                 await asyncio.wait_for(stopping.wait(), pause_s)
 
     return maintain
-
-
-def follow_series(
-    plan: Plan, log: Log, series: SwappableSeries, roles: list[Role], catalog: Catalog | None = None
-) -> Service:
-    """Serve from the files that a replay made, once it has flipped the pointer."""
-    serving = current(plan.data)
-
-    async def follow(stopping: asyncio.Event) -> None:
-        nonlocal serving
-        while not stopping.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), _POINTER_S)
-            named = current(plan.data)
-            if stopping.is_set() or named == serving:
-                continue
-            await series.swap(SqliteSeries(series_path(plan.data, named.series), log.log_id))
-            if catalog is not None:
-                catalog.reopen(catalog_path(plan.data, named.catalog))
-            for role in roles:
-                if isinstance(role, Projector):
-                    role.begin_again(f"a replay made generation {named.series} of the series")
-            serving = named
-
-    return follow
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:

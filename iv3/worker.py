@@ -11,7 +11,8 @@ from aiohttp import web
 from iv3.logs import default_worker, open_log
 from iv3.status import role_metrics
 from iv3.telling import ways_of
-from iv3.wiring import Plan, arm_first, follow_series, open_series, roles_of, sources_of
+from iv3.wiring import Plan, arm_first, roles_of, sources_of
+from iv3.wiring_series import follow_series, serve_series
 from streams.errors import Misconfigured
 from streams.house import House, Service
 from streams.logs.disk import FileLock, write_durably
@@ -33,14 +34,14 @@ async def run(plan: Plan) -> None:
             raise Misconfigured(
                 "Workers share a log on Kafka; this configuration has log: sqlite, which `iv3 up` runs whole. Set log: kafka://HOST:9092."
             )
-        series = open_series(plan, opened.log)
-        stack.push_async_callback(series.close)
+        served = await serve_series(plan.settings, plan.data, opened.log.log_id)
+        stack.push_async_callback(served.close)
         sources, ways = sources_of(plan), ways_of(plan)
         for close in (*(s.close for s in sources.values()), *ways.closers):
             stack.push_async_callback(close)
         if "notifier" in plan.roles:
             await arm_first(plan, opened.log, ways)
-        roles = roles_of(plan, opened, series, sources, ways)
+        roles = roles_of(plan, opened, served.series, sources, ways)
         missing = plan.roles - {role.name for role in roles}
         for role_name in sorted(missing):
             sys.stderr.write(
@@ -48,9 +49,7 @@ async def run(plan: Plan) -> None:
             )
         if not roles:
             raise Misconfigured("This worker has nothing to do: name its --role, and configure what that needs.")
-        house = House(
-            roles, [_page(plan, name, roles, opened.log.counters), follow_series(plan, opened.log, series, roles)]
-        )
+        house = House(roles, [_page(plan, name, roles, opened.log.counters), follow_series(served, roles)])
         await house.run()
 
 

@@ -78,7 +78,7 @@ def judge(status: int, body: bytes, retry_after_header: str | None, *, server_ti
     "ok" is HTTP 200 with a JSON array or a uuid that is not all zeros. `server_time_ms` (the Date header) is only
     needed to understand a Retry-After that names a date.
     """
-    wait_s = _wait_s(retry_after_header, server_time_ms)
+    wait_s = retry_after_s(retry_after_header, server_time_ms)
     content = _json(body)
     if isinstance(content, dict) and isinstance(content.get("Code"), str):
         return _judge_code(content["Code"], str(content.get("Message", "")), wait_s)
@@ -220,8 +220,8 @@ def _is_uuid(content: object) -> bool:
         return False
 
 
-def _wait_s(header: str | None, server_time_ms: int | None) -> float | None:
-    """Seconds of a Retry-After header, which is a number or a date (RFC 9110 10.2.3)."""
+def retry_after_s(header: str | None, server_time_ms: int | None) -> float | None:
+    """Seconds of a Retry-After header, which is a number or a date (RFC 9110 10.2.3); None where it names no time."""
     text = (header or "").strip()
     if re.fullmatch(r"\d{1,9}", text):
         return min(float(text), _RETRY_AFTER_MAX_S)

@@ -4,6 +4,8 @@ A change is applied if and only if its revision is the current one plus 1; anyth
 shown. Every change carries the whole new content, so a fold needs only the current revision. The last change, come twice, is a repeat and no conflict.
 """
 
+import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -113,3 +115,15 @@ def content_of(entry: Entry) -> Fact:
 def data_of(version: EntryVersion) -> dict[str, Any]:
     """The content as JSON has it, unset fields left out."""
     return version.data.model_dump(mode="json", exclude_none=True)
+
+
+def content_json(version: EntryVersion) -> bytes:
+    """The content as every Series keeps it: JSON, the same bytes for the same content."""
+    return json.dumps(data_of(version), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def entry_of(row: Sequence[Any]) -> EntryVersion:
+    """The entry in a row of a Series: an EntryVersion whose content is JSON."""
+    entry_id, person, kind, time_ms, revision, deleted, data, recorded_ms, actor = row
+    fact = ENTRY_FACTS[TYPES[kind]].model_validate_json(data)
+    return EntryVersion(entry_id, person, kind, time_ms, revision, bool(deleted), fact, recorded_ms, actor)

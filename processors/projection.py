@@ -1,6 +1,7 @@
 """Projection: which rows of the Series follow from an event. The projector and every replay use this one function."""
 
 from collections.abc import MutableMapping
+from functools import cache
 from typing import NamedTuple
 
 import pydantic_core
@@ -52,12 +53,12 @@ Change = PutReading | PutEntry | PutForecast | PutAlert
 
 def project(event: Event, entries: MutableMapping[str, EntryVersion], value: bytes) -> list[Change]:
     """The rows that follow from `event`, which `value` holds as it was written. `entries` holds the entries it may touch, and is kept up to date."""
-    reading = reading_of(event)
-    if reading is not None:
-        return [PutReading(event.subject, reading, event.recorded_ms)]
     data = event.data
     if isinstance(data, ForecastMade):
         return [PutForecast(event.subject, ms(data.reading_time), data.based_on, data.pos, _body(event, value))]
+    reading = reading_of(event)
+    if reading is not None:
+        return [PutReading(event.subject, reading, event.recorded_ms)]
     if is_entry_event(event):
         entry_id = entry_id_of(event)
         after = evolve_entry(entries.get(entry_id), event)
@@ -74,9 +75,14 @@ def _body(event: Event, value: bytes) -> bytes:
     `data` is the envelope's last member, and inside a string its quotes would be escaped. What an upcaster changed is made again.
     """
     start = value.find(_DATA)
-    if start < 0 or f'"type":"{event.data.TYPE}"'.encode() not in value[:start]:
+    if start < 0 or value.find(_type_of(event.data.TYPE), 0, start) < 0:
         return pydantic_core.to_json(event.data, exclude_none=True)
     return value[start + len(_DATA) : -1]
+
+
+@cache
+def _type_of(name: str) -> bytes:
+    return f'"type":"{name}"'.encode()
 
 
 def _alerts(event: Event) -> list[Change]:

@@ -91,6 +91,22 @@ class S3Settings(Setting):
         return f"https://{value.rstrip('/')}"
 
 
+class InfluxSettings(Setting):
+    """An InfluxDB 2.7 or newer, for `series: influxdb`. Buckets are named `<database>_v<n>`; `database` itself is what InfluxQL asks for."""
+
+    url: str = "http://localhost:8086"
+    token: SecretStr = SecretStr("")
+    org: Annotated[str, Field(min_length=1, max_length=200)] = "iv3"
+    database: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")] = "iv3"
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if not value.startswith(("https://", "http://")):
+            raise ValueError("must begin with http:// or https://, such as http://localhost:8086")
+        return value.rstrip("/")
+
+
 class SeedSettings(Setting):
     """The seed's own section. Thresholds are mg/dL whatever `unit` says; 0 or absent means the default."""
 
@@ -215,7 +231,8 @@ class Settings(Setting):
     person: PersonSettings = PersonSettings()
     kafka: KafkaSettings = KafkaSettings()
     log: Annotated[str, Field(pattern=r"^(sqlite|kafka://.+)$")] = "sqlite"
-    series: Literal["sqlite"] = "sqlite"
+    series: Literal["sqlite", "influxdb"] = "sqlite"
+    influxdb: InfluxSettings = InfluxSettings()
     healthcheck_url: SecretStr | None = None
     archive: Annotated[str, Field(pattern=r"^(none|s3|folder:.+)$")] = "none"
     archive_keep_days: Annotated[int | None, Field(ge=1, le=36_500)] = None

@@ -9,7 +9,6 @@ until it is upgraded. `consume` never raises into Faust, whose own crash handlin
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -42,6 +41,15 @@ class Progress:
     moved_at: float = 0.0  # loop time of the last ack or retry
     paused: str = ""  # why the role waits for an upgrade
     failing: str = ""  # the last reason for a retry, until something is handled
+    failing_since: float = 0.0  # loop time
+
+    def fails(self, reason: str, now: float) -> None:
+        """A try failed; another follows."""
+        if not self.failing:
+            self.failing_since = now
+        self.failing = reason
+        self.retries += 1
+        self.moved_at = now
 
 
 class Consumer(Protocol):
@@ -142,7 +150,7 @@ def _in_sequence(role: Consumer, batch: Sequence[Any]) -> list[tuple[Any, Record
 
 async def _handle(role: Consumer, records: Sequence[Record], tenure: Tenure) -> int:
     """How many of the records, from the first on, were handled before the tenure ended."""
-    if len(records) > 1 and await _together(role, records):
+    if len(records) > 1 and await _together(role, records, tenure):
         return len(records)
     for number, record in enumerate(records):
         if not await attempt(role, record, _alone(role), tenure):
@@ -160,12 +168,33 @@ def _alone(role: Consumer) -> Handle:
     return alone
 
 
-async def _together(role: Consumer, records: Sequence[Record]) -> bool:
-    """Whether the whole batch was handled at once. If not, each record is tried alone, so that only the guilty one pays."""
-    with suppress(Exception):
-        await role.handle_batch([r for r in records if Position(r.topic, r.partition, r.offset) not in role.skip])
-        return True
+async def _together(role: Consumer, records: Sequence[Record], tenure: Tenure) -> bool:
+    """Whether the whole batch was handled at once. If not, each record is tried alone, so that only the guilty one pays.
+
+    An outage is nobody's guilt: the batch is tried again as it is, for as long as the tenure lasts.
+    """
+    wanted = [r for r in records if Position(r.topic, r.partition, r.offset) not in role.skip]
+    delay = FIRST_DELAY_S
+    while not tenure.over:
+        try:
+            await role.handle_batch(wanted)
+        except Transient as error:
+            at = Position(records[0].topic, records[0].partition, records[0].offset)
+            delay = await _wait(role, error, delay, at, tenure)
+        except Exception:  # noqa: BLE001 - whatever it is, it is met again alone and answered there
+            return False
+        else:
+            role.progress.failing = ""
+            return True
     return False
+
+
+async def _wait(role: Consumer, error: Transient, delay: float, at: Position, tenure: Tenure) -> float:
+    """Wait before the next try, as long as is asked for; return how long to wait the next time."""
+    role.progress.fails(str(error), asyncio.get_running_loop().time())
+    logger.warning("%s waits at %s: %s", role.name, at, error)
+    await tenure.rest(min(error.retry_after_s or delay, LONGEST_ASKED_DELAY_S))
+    return min(delay * 2, LONGEST_DELAY_S)
 
 
 async def attempt(role: Consumer, record: Record, handle: Handle, tenure: Tenure) -> bool:
@@ -178,12 +207,7 @@ async def attempt(role: Consumer, record: Record, handle: Handle, tenure: Tenure
         try:
             await handle(record)
         except Transient as error:
-            role.progress.retries += 1
-            role.progress.failing = str(error)
-            role.progress.moved_at = asyncio.get_running_loop().time()
-            logger.warning("%s waits at %s: %s", role.name, at, error)
-            await tenure.rest(min(error.retry_after_s or delay, LONGEST_ASKED_DELAY_S))
-            delay = min(delay * 2, LONGEST_DELAY_S)
+            delay = await _wait(role, error, delay, at, tenure)
         except NewerVersion as error:
             role.progress.paused = f"{error} (at {at.topic}/{at.partition}/{at.offset})"
             logger.error("%s is paused: %s", role.name, role.progress.paused)  # noqa: TRY400 - the sentence says it all

@@ -5,14 +5,22 @@ the files looks at the pointer from time to time.
 """
 
 import json
+import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+import apsw
 
 from streams.errors import Misconfigured
 from streams.logs.disk import write_durably
 
+logger = logging.getLogger("iv3.generations")
+
 POINTER = "projections.json"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +29,6 @@ class Generation:
 
     series: int = 1
     catalog: int = 1
-
-    def next(self) -> "Generation":
-        """The one after."""
-        return Generation(self.series + 1, self.catalog + 1)
 
 
 def current(data: Path) -> Generation:
@@ -55,15 +59,35 @@ def catalog_path(data: Path, number: int) -> Path:
     return data / f"catalog-{number}.db"
 
 
-def remove(data: Path, generation: Generation) -> None:
-    """Delete the files of a generation that is not the current one."""
-    now = current(data)
-    for path, live in (
-        (series_path(data, generation.series), generation.series == now.series),
-        (catalog_path(data, generation.catalog), generation.catalog == now.catalog),
-    ):
-        if live:
-            continue
-        for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+def remove_series(data: Path, number: int) -> None:
+    """Delete the files of a version of the Series that is not the current one."""
+    if number != current(data).series:
+        _remove(series_path(data, number))
+
+
+def remove_catalog(data: Path, number: int) -> None:
+    """Delete the files of a version of the catalog that is not the current one."""
+    if number != current(data).catalog:
+        _remove(catalog_path(data, number))
+
+
+def _remove(path: Path) -> None:
+    for name in (path.name, *_beside(path)):
+        with suppress(FileNotFoundError):
+            (path.parent / name).unlink()
+
+
+def _beside(path: Path) -> tuple[str, str]:
+    return f"{path.name}-wal", f"{path.name}-shm"
+
+
+def readable(opened: Callable[[], _T], path: Path) -> _T:
+    """Open a file that is derived from the log. One that is damaged is set aside and made anew: the log has everything."""
+    try:
+        return opened()
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        logger.error("%s is damaged (%s); it is set aside and made anew from the log", path, error)  # noqa: TRY400 - the sentence says it all
+        for name in (path.name, *_beside(path)):
             with suppress(FileNotFoundError):
-                (data / name).unlink()
+                (path.parent / name).replace(path.parent / f"{name}.damaged")
+        return opened()

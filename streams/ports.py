@@ -301,6 +301,66 @@ class Series(Protocol):
         ...
 
 
+class RebuiltSeries(Series, Protocol):
+    """A Series while a replay fills it: nobody else writes it, and nobody reads it yet."""
+
+    async def take(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
+        """As `apply`, but it may be visible only after `settle`, and the position with it."""
+        ...
+
+    async def settle(self) -> None:
+        """Make visible all that was taken. Raises as `apply`."""
+        ...
+
+    async def counts(self) -> dict[str, int]:
+        """Rows of each kind: every reading whether shown or not, every entry whether deleted or not."""
+        ...
+
+
+class SeriesVersion(NamedTuple):
+    """One version of the Series. `mark` tells it from one of the same number that was deleted."""
+
+    number: int
+    mark: str = ""
+
+
+class SeriesStore(Protocol):
+    """Versions of the Series of one log, side by side. One serves; a replay makes the next and lets that serve instead."""
+
+    @property
+    def look_s(self) -> float:
+        """How often whoever serves from a version should look whether another one serves now, seconds."""
+        ...
+
+    async def ready(self) -> SeriesVersion:
+        """The version that serves. Made, empty, if there is none of this log. Raises SeriesUnavailable."""
+        ...
+
+    async def serving(self) -> SeriesVersion:
+        """The version that serves; makes nothing. Raises SeriesUnavailable, also where there is none of this log."""
+        ...
+
+    async def open(self, version: SeriesVersion) -> Series:
+        """Read and write a version. Does not wait for a server."""
+        ...
+
+    async def make(self) -> tuple[SeriesVersion, RebuiltSeries]:
+        """The next version, empty, beside the one that serves; what an interrupted replay left is removed. Raises SeriesUnavailable."""
+        ...
+
+    async def serve(self, version: SeriesVersion) -> None:
+        """Let this version serve from now on: every reader has the one or the other. Raises SeriesUnavailable."""
+        ...
+
+    async def remove(self, version: SeriesVersion) -> None:
+        """Delete a version that does not serve, once whoever served from it has had time to look. Raises SeriesUnavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
 class Archive(Protocol):
     """Objects by key, put once."""
 

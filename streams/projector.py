@@ -1,15 +1,23 @@
 """The projector: writes the Series. It starts where the Series itself says it is, whatever its group has committed."""
 
+import asyncio
+import logging
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import ClassVar
 
 from processors.entries import EntryVersion, entry_id_of, is_entry_event
 from processors.projection import Change, project
 from schemas.envelope import Event
+from streams.consume import FIRST_DELAY_S, LONGEST_DELAY_S
+from streams.errors import SeriesUnavailable
 from streams.ports import Clock, Log, Partition, Record, Series
 from streams.role import MakeApp, Role
 from streams.series.swappable import SwappableSeries
 from streams.topics import ALERTS, FORECASTS, JOURNAL
+
+logger = logging.getLogger("iv3.projector")
+
+BEHIND_S = 3600.0  # a server's update or a restart is nothing to be told of
 
 
 class Projector(Role):
@@ -24,11 +32,27 @@ class Projector(Role):
         self._series = self._sink = series
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
-        """Nothing to learn: the Series knows where it is."""
-        # One adapter for each life: what is in hand when a replay swaps the Series belongs to the old one, at the old one's position.
-        self._sink = self._series.adapter if isinstance(self._series, SwappableSeries) else self._series
-        position = await self._sink.position()
-        return {partition: position.get(partition, 0) for partition in committed}
+        """Nothing to learn: the Series knows where it is. While it cannot be asked, this waits."""
+        delay = FIRST_DELAY_S
+        while True:
+            try:
+                # One adapter for each life: what is in hand when a replay swaps the Series belongs to the old one, at the old one's position.
+                self._sink = self._series.adapter if isinstance(self._series, SwappableSeries) else self._series
+                position = await self._sink.position()
+            except SeriesUnavailable as error:
+                if str(error) != self.progress.failing:
+                    logger.warning("the projector waits: %s", error)
+                self.progress.fails(str(error), asyncio.get_running_loop().time())
+                await asyncio.sleep(error.retry_after_s or delay)
+                delay = min(delay * 2, LONGEST_DELAY_S)
+            else:
+                self.progress.failing = ""
+                return {partition: position.get(partition, 0) for partition in committed}
+
+    def is_behind(self) -> bool:
+        """Whether the Series could not be written for an hour."""
+        progress = self.progress
+        return bool(progress.failing) and asyncio.get_running_loop().time() - progress.failing_since > BEHIND_S
 
     async def handle_batch(self, records: Sequence[Record]) -> None:
         """Apply the rows of all records with their position, or nothing."""

@@ -1,12 +1,14 @@
-"""Replay: the derived files made anew from the log, beside the ones that serve, verified, then swapped. Never through Faust, and without any
-effect on the world: nothing in history can page anyone.
+"""Replay: what is derived from the log made anew, beside what serves, verified, then swapped. Never through Faust, and without any effect on the
+world: nothing in history can page anyone.
 """
 
+import asyncio
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from processors.digest import KINDS
@@ -17,21 +19,22 @@ from schemas.facts import GlucoseRead
 from schemas.forecasts import ForecastMade
 from schemas.model import ms
 from streams.catalog import FOLLOWED, Catalog
-from streams.errors import StreamError
-from streams.generations import catalog_path, current, flip, remove, series_path
-from streams.ports import Log, Partition, Record
-from streams.projector import rows_of, touched_by
-from streams.series.sqlite import SqliteSeries
+from streams.errors import SeriesUnavailable, StreamError
+from streams.generations import catalog_path, current, flip, remove_catalog
+from streams.ports import Log, Partition, Position, RebuiltSeries, Record, Series, SeriesStore, SeriesVersion
+from streams.projector import Projector, rows_of, touched_by
+from streams.role import given_up
 from streams.topics import ALERTS, FORECASTS, JOURNAL
 
 BATCH = 500  # records per transaction
+_FEW = 50  # of those that the catalog does not follow: forecasts are large, and while few are in hand they stay in the processor's cache
 _TOPICS = (JOURNAL, FORECASTS, ALERTS)  # readings before what was made of them
 
 Progress = Callable[[int, int], None]
 
 
 class ReplayFailed(StreamError):
-    """The rebuilt files do not agree with the log; the old ones go on serving."""
+    """What was rebuilt does not agree with the log; the old goes on serving."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class ReplayReport:
     series: int
     catalog: int
     records: int
-    left_out: int  # records that no release can read
+    left_out: int  # records that no release can read, or that the projector gave up
     readings: int
     entries: int
     forecasts: int
@@ -60,7 +63,6 @@ class _Expected:
     entries: set[str]
     forecasts: set[str]
     alerts: set[str]
-    left_out: int = 0
 
     def count(self, event: Event) -> None:
         """Take note of what an event must leave behind."""
@@ -79,14 +81,15 @@ class _Expected:
             )
 
 
-async def replay(log: Log, data: Path, progress: Progress | None = None) -> ReplayReport:
-    """Build the next generation up to the head, verify it, flip the pointer, delete the old one.
+async def replay(log: Log, data: Path, store: SeriesStore, progress: Progress | None = None) -> ReplayReport:
+    """Build the next version of Series and catalog up to the head, verify it, let it serve, delete the old one.
 
-    Raises NewerVersion where the log holds what only a newer release can read, ReplayFailed where the result does not agree with the log.
+    Raises NewerVersion where the log holds what only a newer release can read, ReplayFailed where the result does not agree with the log,
+    SeriesUnavailable where the series cannot be reached.
     """
     began = time.monotonic()
     with _collector_off():
-        report = await _replay(log, data, progress)
+        report = await _replay(log, data, store, progress)
     return replace(report, seconds=round(time.monotonic() - began, 2))
 
 
@@ -102,93 +105,126 @@ def _collector_off() -> Iterator[None]:
             gc.enable()
 
 
-async def _replay(log: Log, data: Path, progress: Progress | None) -> ReplayReport:
-    old, new = current(data), current(data).next()
-    served = _if_there(series_path(data, old.series))
-    remove(data, new)  # what an interrupted replay may have left
-    series = SqliteSeries(series_path(data, new.series), log.log_id)
-    catalog = Catalog(log, catalog_path(data, new.catalog))
-    expected = _Expected(set(), set(), set(), set())
+async def _replay(log: Log, data: Path, store: SeriesStore, progress: Progress | None) -> ReplayReport:
+    served, old_catalog = await _serving(store), current(data).catalog
+    remove_catalog(data, old_catalog + 1)  # what an interrupted replay may have left
+    version, series = await store.make()
+    catalog = Catalog(log, catalog_path(data, old_catalog + 1))
+    building = _Building(log, series, catalog, await given_up(log, Projector.name))
     try:
-        done = 0
         for _ in range(2):  # once more for what was appended meanwhile; the projector does the rest
-            done += await _pass(log, series, catalog, expected, progress, done)
+            await building.go_on(progress)
         await catalog.catch_up()
         if catalog.paused:
             raise ReplayFailed(catalog.paused)
         counts = await series.counts()
-        _agree(counts, expected)
-        changed = await _changed(log, series, served)
+        _agree(counts, building.expected)
+        changed = await _changed(store, series, served)
     except BaseException:
         await series.close()
         catalog.store.close()
-        remove(data, new)
+        remove_catalog(data, old_catalog + 1)
+        with suppress(SeriesUnavailable):
+            await store.remove(version)
         raise
     await series.close()
     catalog.store.close()
-    flip(data, new)
-    remove(data, old)
+    await store.serve(version)
+    flip(data, replace(current(data), catalog=old_catalog + 1))
+    remove_catalog(data, old_catalog)
+    if served is not None:
+        await store.remove(served)
     return ReplayReport(
-        new.series, new.catalog, done, expected.left_out, counts["readings"], counts["entries"], counts["forecasts"],
+        version.number, old_catalog + 1, building.done, building.left_out, counts["readings"], counts["entries"], counts["forecasts"],
         counts["alerts"], changed, 0.0,
     )  # fmt: skip
 
 
-def _if_there(path: Path) -> Path | None:
-    return path if path.exists() else None
+async def _serving(store: SeriesStore) -> SeriesVersion | None:
+    """The version that serves; none where somebody deleted it, which is when a replay is needed most."""
+    try:
+        return await store.serving()
+    except SeriesUnavailable:
+        return None
 
 
-async def _changed(log: Log, fresh: SqliteSeries, old: Path | None) -> tuple[str, ...]:
+async def _changed(store: SeriesStore, fresh: Series, old: SeriesVersion | None) -> tuple[str, ...]:
     """Where the digests of the rebuilt series and the one that serves differ, as far as both have read the same of the log."""
     if old is None:
         return ()
-    served = SqliteSeries(old, log.log_id)
+    served = await store.open(old)
     try:
         if await served.position() != await fresh.position():
             return ()
         before, after = await served.digest(), await fresh.digest()
+    except SeriesUnavailable:
+        return ()  # what serves cannot be read: one more reason for the new one
     finally:
         await served.close()
     return tuple(sorted({f"{row.person} {row.day} {row.kind}" for row in set(before) ^ set(after)}))
 
 
-async def _pass(
-    log: Log, series: SqliteSeries, catalog: Catalog, expected: _Expected, progress: Progress | None, before: int
-) -> int:
-    """Apply everything up to the heads of now. In this thread: two that take turns at every row are slower than one."""
-    start = await series.position()
-    heads: dict[Partition, int] = {p: h for p, h in dict(log.heads).items() if p[0] in _TOPICS}
-    total = before + sum(max(0, head - start.get(partition, 0)) for partition, head in heads.items())
-    done = 0
-    for (topic, partition), head in sorted(heads.items(), key=lambda item: _TOPICS.index(item[0][0])):
-        at = start.get((topic, partition), 0)
-        while at < head:
-            records = await log.read(topic, partition, at, head, BATCH)
-            if not records:
-                break
-            at = records[-1].offset + 1
-            pairs = _decoded(records, expected)
-            if topic in FOLLOWED:
-                catalog.take((topic, partition), pairs, at)
-            changes, _ = rows_of(pairs, series.entries_now(touched_by(pairs)))
-            series.apply_now(changes, {(topic, partition): at})
-            done += len(records)
-            if progress is not None:
-                progress(before + done, total)
-    return done
+@dataclass
+class _Building:
+    """A Series and a catalog on their way from nothing to the head of the log."""
 
+    log: Log
+    series: RebuiltSeries
+    catalog: Catalog
+    given_up: AbstractSet[Position]  # what the projector gave up, and so leaves out here as well
+    expected: _Expected = field(default_factory=lambda: _Expected(set(), set(), set(), set()))
+    done: int = 0
+    left_out: int = 0
 
-def _decoded(records: list[Record], expected: _Expected) -> list[tuple[Record, Event]]:
-    pairs: list[tuple[Record, Event]] = []
-    for record in records:
+    async def go_on(self, progress: Progress | None) -> None:
+        """Apply everything up to the heads of now."""
+        start = await self.series.position()
+        heads: dict[Partition, int] = {p: h for p, h in dict(self.log.heads).items() if p[0] in _TOPICS}
+        total = self.done + sum(max(0, head - start.get(partition, 0)) for partition, head in heads.items())
+        for (topic, partition), head in sorted(heads.items(), key=lambda item: _TOPICS.index(item[0][0])):
+            few = BATCH if topic in FOLLOWED else _FEW
+            async for records in self._ahead(topic, partition, start.get((topic, partition), 0), head):
+                for n in range(0, len(records), few):
+                    await self._take(records[n : n + few])
+                if progress is not None:
+                    progress(self.done, total)
+        await self.series.settle()
+
+    async def _ahead(self, topic: str, partition: int, at: int, head: int) -> AsyncIterator[list[Record]]:
+        """Batches of a partition; while one is taken, the next is read."""
+        reading = asyncio.ensure_future(self.log.read(topic, partition, at, head, BATCH))
         try:
-            event = decode(record.value)
-        except Garbage:
-            expected.left_out += 1
-            continue
-        expected.count(event)
-        pairs.append((record, event))
-    return pairs
+            while records := await reading:
+                reading = asyncio.ensure_future(self.log.read(topic, partition, records[-1].offset + 1, head, BATCH))
+                yield records
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _take(self, records: list[Record]) -> None:
+        """Apply records of one partition."""
+        place, reached = (records[0].topic, records[0].partition), records[-1].offset + 1
+        pairs = self._decoded(records)
+        if place[0] in FOLLOWED:
+            self.catalog.take(place, pairs, reached)
+        wanted = [(r, e) for r, e in pairs if Position(r.topic, r.partition, r.offset) not in self.given_up]
+        self.left_out += len(pairs) - len(wanted)
+        for _, event in wanted:
+            self.expected.count(event)
+        touched = touched_by(wanted) if place[0] == JOURNAL else ()
+        entries = await self.series.entries_by_id(touched) if touched else {}
+        changes, _ = rows_of(wanted, entries)
+        await self.series.take(changes, {place: reached})
+        self.done += len(records)
+
+    def _decoded(self, records: list[Record]) -> list[tuple[Record, Event]]:
+        pairs: list[tuple[Record, Event]] = []
+        for record in records:
+            try:
+                pairs.append((record, decode(record.value)))
+            except Garbage:
+                self.left_out += 1
+        return pairs
 
 
 def _agree(counts: Mapping[str, int], expected: _Expected) -> None:

@@ -228,7 +228,7 @@ class Role:
         committed: dict[Partition, int] = {
             (tp.topic, tp.partition): int(from_group.get(tp, 0)) for tp in app.consumer.assignment()
         }
-        self.skip = await self._given_up()
+        self.skip = await given_up(self.log, self.name)
         return {**committed, **await self.fold(committed)}
 
     async def in_office(self) -> Tenure:
@@ -272,21 +272,6 @@ class Role:
         if not await self.log.settled(_HAND_OVER_S):
             self.late_hand_overs += 1
         self.progress.next_offset = {}
-
-    async def _given_up(self) -> set[Position]:
-        given_up: set[Position] = set()
-
-        def step(record: Record) -> None:
-            try:
-                letter = decode(record.value).data
-            except (Garbage, NewerVersion):
-                return  # nothing that could be given up is named in it
-            if isinstance(letter, RecordDeadLettered) and letter.role == self.name:
-                given_up.add(Position(letter.topic, letter.partition, letter.offset))
-
-        partition = partition_of(self.name)
-        await self.log.fold(DEAD_LETTERS, partition, 0, None, step)
-        return given_up
 
     # -- supervision -------------------------------------------------------------------------------
 
@@ -356,3 +341,20 @@ class Role:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.closed()
+
+
+async def given_up(log: Log, role: str) -> set[Position]:
+    """What a role gave up, and every fold of it leaves out."""
+    found: set[Position] = set()
+
+    def step(record: Record) -> None:
+        try:
+            letter = decode(record.value).data
+        except (Garbage, NewerVersion):
+            return  # nothing that could be given up is named in it
+        if isinstance(letter, RecordDeadLettered) and letter.role == role:
+            found.add(Position(letter.topic, letter.partition, letter.offset))
+
+    partition = partition_of(role, log.partitions[DEAD_LETTERS])
+    await log.fold(DEAD_LETTERS, partition, 0, None, step)
+    return found

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from streams.logs.sqlite import SqliteLog
+from tests.servers.influx import Influx
 from tests.servers.kafka import Kafka, without_topics
 from tests.servers.s3 import Bucket, S3Server
 
@@ -68,3 +69,20 @@ def s3(s3_server: S3Server) -> Bucket:
     s3_server.start()
     s3_server.thaw()  # a test that froze it may have failed
     return s3_server.bucket()
+
+
+@pytest.fixture(scope="session")
+def influx_server(tmp_path_factory: Any) -> Iterator[Influx]:
+    server = Influx(tmp_path_factory.mktemp("influx"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def influx(influx_server: Influx) -> Influx:
+    """A server that runs, without buckets of iv3."""
+    influx_server.thaw()
+    influx_server.start()
+    influx_server.clear()
+    return influx_server

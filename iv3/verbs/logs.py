@@ -9,14 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from iv3.cli import fail
-from iv3.verbs.opened import with_log
+from iv3.verbs.opened import log_settings, with_log
 from schemas.bookkeeping import RecordDeadLettered
 from schemas.envelope import decode, make
 from schemas.identity import derived_id
 from schemas.model import at_ms
-from streams.ports import Log, append_events
+from streams.ports import Log, SeriesStore, append_events
 from streams.projector import Projector
-from streams.series.sqlite import SqliteSeries
 from streams.topics import DEAD_LETTERS, TOPICS
 
 
@@ -24,8 +23,9 @@ def digest(data: Path, config: Path | None, *, as_json: bool) -> None:
     """The fingerprints of the Series."""
 
     async def work(log: Log) -> list[dict[str, object]]:
-        series = SqliteSeries(_series_path(data), log.log_id)
+        store = _store(data, config, log)
         try:
+            series = await store.open(await store.serving())
             reached = await series.position()
             behind = sum(
                 max(0, head - reached.get(at, 0)) for at, head in log.heads.items() if at[0] in Projector.topics
@@ -34,9 +34,11 @@ def digest(data: Path, config: Path | None, *, as_json: bool) -> None:
                 sys.stderr.write(
                     f"iv3: the series lacks {behind:,} records of the log; run `iv3 replay` (or `iv3 up`) first.\n"
                 )
-            return [row._asdict() for row in await series.digest()]
-        finally:
+            rows = [row._asdict() for row in await series.digest()]
             await series.close()
+            return rows
+        finally:
+            await store.close()
 
     rows = with_log(data, work, config)
     if as_json:
@@ -46,10 +48,14 @@ def digest(data: Path, config: Path | None, *, as_json: bool) -> None:
         sys.stdout.write(f"{row['person']} {row['day']} {row['kind']:9} {row['rows']:6} {row['sha256']}\n")
 
 
-def _series_path(data: Path) -> Path:
-    from streams.generations import current, series_path
+def _store(data: Path, config: Path | None, log: Log) -> SeriesStore:
+    """The Series' versions, as the configuration names them; a demo's are always in its folder. Raises Misconfigured."""
+    from iv3 import config as configuration
+    from iv3.wiring_series import series_store
 
-    return series_path(data, current(data).series)
+    settings = log_settings(data, config)
+    configuration.refuse_unusable(settings)
+    return series_store(settings, data, log.log_id)
 
 
 def topics(data: Path, config: Path | None, *, as_json: bool) -> None:
@@ -89,8 +95,12 @@ def replay(data: Path, config: Path | None, *, as_json: bool) -> None:
     from streams.replay import replay as rebuild
 
     async def work(log: Log) -> dict[str, object]:
-        with bar("Replaying the log", quiet=as_json) as progress:
-            return asdict(await rebuild(log, data, progress))
+        store = _store(data, config, log)
+        try:
+            with bar("Replaying the log", quiet=as_json) as progress:
+                return asdict(await rebuild(log, data, store, progress))
+        finally:
+            await store.close()
 
     report = with_log(data, work, config)
     if as_json:
@@ -102,7 +112,7 @@ def replay(data: Path, config: Path | None, *, as_json: bool) -> None:
     )
     if report["left_out"]:
         sys.stdout.write(
-            f"{report['left_out']} records cannot be read by any release; `iv3 dead-letters list` shows them.\n"
+            f"{report['left_out']} records are left out, because nothing can be made of them; `iv3 dead-letters list` shows them.\n"
         )
     for place in report["changed"]:  # type: ignore[attr-defined] # a tuple, made a field of a dict
         sys.stdout.write(f"The old series had something else at {place}.\n")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import aiohttp
 
-from processors.dexcom import http_time_ms
+from processors.dexcom import http_time_ms, retry_after_s
 
 TIMEOUT_S = 10.0  # Share answers within 2 s on a bad day; ntfy within milliseconds
 
@@ -31,6 +31,11 @@ class Reply(NamedTuple):
         """The server's own clock (HTTP Date), epoch milliseconds to the second; None where it gave none."""
         return http_time_ms(self.headers.get("Date"))
 
+    @property
+    def retry_after_s(self) -> float | None:
+        """How long the server asks to be left alone, seconds; None where it does not."""
+        return retry_after_s(self.headers.get("Retry-After"), self.server_time_ms)
+
 
 class Exchange:
     """Asks one server. Opens its connections with the first request, closes them with `close`."""
@@ -50,16 +55,19 @@ class Exchange:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         limit: int = 1 << 20,
+        timeout_s: float | None = None,
     ) -> Reply:
-        """The answer, whatever its status.
+        """The answer, whatever its status. `timeout_s` is for this request, where it may take longer than others.
 
         Raises NoAnswer: none came, not in time, or more than `limit` bytes of it.
         """
+        timeout_s = timeout_s or self._timeout_s
         # The sentence is raised outside the handlers: an aiohttp error kept as cause or context could name the address.
         try:
             async with self._open().request(
-                method, url, params=params, headers=headers, data=body, allow_redirects=False
-            ) as response:
+                method, url, params=params, headers=headers, data=body, allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+            ) as response:  # fmt: skip
                 content = bytearray()
                 async for chunk in response.content.iter_any():
                     content += chunk
@@ -69,7 +77,7 @@ class Exchange:
                     return Reply(response.status, response.headers.copy(), bytes(content))
                 problem = f"answered more than {limit} bytes"
         except TimeoutError:
-            problem = f"did not answer within {self._timeout_s:g} s"
+            problem = f"did not answer within {timeout_s:g} s"
         except aiohttp.ClientError as error:
             problem = _problem(error)
         raise NoAnswer(f"{self._whom} {problem}; it is asked again later.")
@@ -83,7 +91,6 @@ class Exchange:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
                 trust_env=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "iv3", "Accept": "application/json"},

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,24 +12,26 @@ from typing import Any, TypeVar
 import apsw
 
 from processors.digest import KINDS, alert_line, day_of, entry_line, fingerprint, forecast_line, reading_line
-from processors.entries import TYPES, EntryVersion, data_of
+from processors.entries import EntryVersion, content_json, entry_of
 from processors.projection import Change, PutAlert, PutEntry, PutForecast, PutReading
 from processors.readings import Reading, canonical_readings
-from schemas.facts import ENTRY_FACTS
 from streams.errors import SeriesUnavailable
 from streams.logs.sqlite import connect
 from streams.ports import AlertRow, DigestRow, ForecastRow, Partition
+from streams.series.canonical import MARGIN_MS, canonical_range
 
 FORMAT = "1"
 _T = TypeVar("_T")
-_QUICK_MS = 2 * 86_400_000
-_MARGIN_MS = 150_000  # the widest window in which one reading hides another
+_QUICK_MS = 2 * 86_400_000 + 2 * MARGIN_MS
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta(k TEXT PRIMARY KEY, v TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS positions(topic TEXT, part INTEGER, next INTEGER NOT NULL, PRIMARY KEY(topic, part)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS readings(person TEXT, time_ms INTEGER, source TEXT, id TEXT, glucose REAL NOT NULL, trend TEXT,
   recorded_ms INTEGER NOT NULL, replaced INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(person, time_ms, source, id)) WITHOUT ROWID;
 DROP INDEX IF EXISTS readings_by_id;
+CREATE TRIGGER IF NOT EXISTS a_repeat_changes_nothing BEFORE INSERT ON readings
+  WHEN EXISTS (SELECT 1 FROM readings WHERE person=NEW.person AND time_ms BETWEEN NEW.time_ms/1000*1000 AND NEW.time_ms/1000*1000+999
+  AND source=NEW.source AND id=NEW.id) BEGIN SELECT RAISE(IGNORE); END;
 CREATE TRIGGER IF NOT EXISTS the_last_of_a_second_counts AFTER INSERT ON readings BEGIN
   UPDATE readings SET replaced=1 WHERE person=NEW.person AND time_ms BETWEEN NEW.time_ms/1000*1000 AND NEW.time_ms/1000*1000+999
   AND source=NEW.source AND id<>NEW.id; END;
@@ -41,12 +42,15 @@ CREATE TABLE IF NOT EXISTS forecasts(person TEXT, time_ms INTEGER, based_on TEXT
   PRIMARY KEY(person, time_ms, based_on)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS alerts(person TEXT, at_ms INTEGER, key TEXT, body BLOB NOT NULL, PRIMARY KEY(person, at_ms, key)) WITHOUT ROWID;
 """
-# A reading that is there already is ignored, and so fires no trigger: a repeat replaces nothing.
 _PUT_READING = "INSERT OR IGNORE INTO readings VALUES (?,?,?,?,?,?,?,0)"
 _PUT_ENTRY = "INSERT OR REPLACE INTO entries VALUES (?,?,?,?,?,?,?,?,?)"
 _PUT_FORECAST = "INSERT OR IGNORE INTO forecasts VALUES (?,?,?,?,?)"
 _PUT_ALERT = "INSERT OR IGNORE INTO alerts VALUES (?,?,?,?)"
 _REACH = "INSERT INTO positions VALUES (?,?,?) ON CONFLICT DO UPDATE SET next=max(next, excluded.next)"
+_RANGE = (
+    "SELECT time_ms, glucose, trend, source, id FROM readings WHERE person=? AND time_ms>=? AND time_ms<? "
+    "AND replaced=0 ORDER BY time_ms, source LIMIT ?"
+)
 _ENTRY_COLUMNS = "id, person, kind, time_ms, revision, deleted, data, recorded_ms, actor"
 
 
@@ -105,7 +109,7 @@ class SqliteSeries:
     def entries_now(self, ids: Iterable[str]) -> dict[str, EntryVersion]:
         """As `entries_by_id`, in the calling thread."""
         sql = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE id IN (SELECT value FROM json_each(?))"
-        return {row[0]: _entry(row) for row in self._db.execute(sql, (json.dumps(list(ids)),))}
+        return {row[0]: entry_of(row) for row in self._db.execute(sql, (json.dumps(list(ids)),))}
 
     async def apply(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
         """See `Series.apply`."""
@@ -120,7 +124,7 @@ class SqliteSeries:
                     row: Any = (person, r.time_ms, r.source, r.id, r.glucose_mgdl, r.trend, recorded_ms)
                     rows[_PUT_READING].append(row)
                 case PutEntry(version):
-                    rows[_PUT_ENTRY].append((*version[:6], _json(data_of(version)), *version[7:]))
+                    rows[_PUT_ENTRY].append((*version[:6], content_json(version), *version[7:]))
                 case PutForecast():
                     rows[_PUT_FORECAST].append(change)
                 case PutAlert(person, key, at_ms, body):
@@ -135,31 +139,22 @@ class SqliteSeries:
 
     async def readings(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[Reading]:
         """See `Series.readings`."""
-        sql = (
-            "SELECT time_ms, glucose, trend, source, id FROM readings WHERE person=? AND time_ms>=? AND time_ms<? "
-            "AND replaced=0 ORDER BY time_ms, source LIMIT ?"
-        )
-        most = 2 * limit + 2
-        while True:
-            asked = (person, from_ms - _MARGIN_MS, to_ms + _MARGIN_MS, most)
-            if to_ms - from_ms <= _QUICK_MS and self._reading.acquire(blocking=False):
+
+        async def fetch(start_ms: int, end_ms: int, most: int) -> list[Reading]:
+            asked = (person, start_ms, end_ms, most)
+            if end_ms - start_ms <= _QUICK_MS and self._reading.acquire(blocking=False):
                 # A day or two take a third of a millisecond; handing them to a thread and back takes longer.
                 try:
-                    rows = list(self._reader.execute(sql, asked))
+                    rows = list(self._reader.execute(_RANGE, asked))
                 except apsw.Error as error:
                     raise SeriesUnavailable(f"the series file {self.path.name} cannot be used: {error}") from error
                 finally:
                     self._reading.release()
             else:
-                rows = await self._read(sql, asked)
-            line = canonical_readings(list(map(Reading._make, rows)))
-            whole = len(rows) < most
-            # What is hidden near the end of a cut answer depends on what was cut off.
-            end_ms = to_ms if whole else min(to_ms, rows[-1][0] - _MARGIN_MS)
-            first, last = (bisect_left(line, ms, key=lambda r: r.time_ms) for ms in (from_ms, end_ms))
-            if whole or last - first >= limit:
-                return line[first:last][:limit]
-            most *= 2
+                rows = await self._read(_RANGE, asked)
+            return list(map(Reading._make, rows))
+
+        return await canonical_range(fetch, from_ms, to_ms, limit)
 
     async def newest_readings(self, person: str, count: int, before_ms: int) -> list[Reading]:
         """See `Series.newest_readings`."""
@@ -173,7 +168,7 @@ class SqliteSeries:
     async def entries(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EntryVersion]:
         """See `Series.entries`."""
         sql = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE person=? AND time_ms>=? AND time_ms<? ORDER BY time_ms, id LIMIT ?"
-        return [_entry(row) for row in await self._read(sql, (person, from_ms, to_ms, limit))]
+        return [entry_of(row) for row in await self._read(sql, (person, from_ms, to_ms, limit))]
 
     async def forecasts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[ForecastRow]:
         """See `Series.forecasts`."""
@@ -185,8 +180,17 @@ class SqliteSeries:
         sql = "SELECT at_ms, key, body FROM alerts WHERE person=? AND at_ms>=? AND at_ms<? ORDER BY at_ms, key LIMIT ?"
         return [AlertRow(*row) for row in await self._read(sql, (person, from_ms, to_ms, limit))]
 
+    # -- what a replay needs -----------------------------------------------------------------------
+
+    async def take(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
+        """See `RebuiltSeries.take`. In this thread: two that take turns at every row are slower than one."""
+        self.apply_now(changes, position)
+
+    async def settle(self) -> None:
+        """See `RebuiltSeries.settle`."""
+
     async def counts(self) -> dict[str, int]:
-        """Rows of each kind: every reading whether shown or not, every entry whether deleted or not."""
+        """See `RebuiltSeries.counts`."""
         return {kind: (await self._read(f"SELECT count(*) FROM {kind}"))[0][0] for kind in KINDS}
 
     async def digest(self) -> list[DigestRow]:
@@ -197,7 +201,7 @@ class SqliteSeries:
         ):
             days[person, day_of(row[0]), "readings"].append(reading_line(Reading._make(row)))
         for row in await self._read(f"SELECT {_ENTRY_COLUMNS} FROM entries"):
-            entry = _entry(row)
+            entry = entry_of(row)
             days[entry.person, day_of(entry.time_ms), "entries"].append(entry_line(entry))
         for person, time_ms, body in await self._read("SELECT person, time_ms, body FROM forecasts"):
             days[person, day_of(time_ms), "forecasts"].append(forecast_line(body))
@@ -216,13 +220,3 @@ class SqliteSeries:
         self._read_pool.shutdown(wait=True)
         self._reader.close()
         self._db.close()
-
-
-def _json(data: dict[str, Any]) -> bytes:
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _entry(row: Sequence[Any]) -> EntryVersion:
-    entry_id, person, kind, time_ms, revision, deleted, data, recorded_ms, actor = row
-    fact = ENTRY_FACTS[TYPES[kind]].model_validate_json(data)
-    return EntryVersion(entry_id, person, kind, time_ms, revision, bool(deleted), fact, recorded_ms, actor)

@@ -1,7 +1,7 @@
 """A small house for API tests: real log, projector, forecaster, alerter, catalog and API on a socket, no Dexcom and no ntfy."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,10 @@ from streams.catalog import Catalog
 from streams.clock import SetClock
 from streams.forecaster import Forecaster
 from streams.logs.sqlite import SqliteLog
-from streams.ports import append_events
+from streams.ports import SeriesStore, append_events
 from streams.projector import Projector
-from streams.series.sqlite import SqliteSeries
+from streams.series.sqlite_store import SqliteStore
+from streams.series.swappable import SwappableSeries
 from streams.topics import JOURNAL
 from tests.running import app_maker, caught_up
 
@@ -44,6 +45,7 @@ class Served:
     where: Hearing
     http: aiohttp.ClientSession
     roles: list[Any]
+    store: SeriesStore
 
     async def token(self, role: Role, name: str = "a test") -> str:
         """A token of that role."""
@@ -69,11 +71,12 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[Served]:
-    """Serve for the length of the block."""
+async def serving(folder: Path, store_of: Callable[[Path, str], SeriesStore] = SqliteStore) -> AsyncIterator[Served]:
+    """Serve for the length of the block. `store_of` makes the versions of the series, given folder and log id."""
     log = SqliteLog(folder / "log.db")
     clock = SetClock(NOW_MS)
-    series = SqliteSeries(folder / "series-1.db", log.log_id)
+    store = store_of(folder, log.log_id)
+    series = SwappableSeries(await store.open(await store.ready()))
     catalog = Catalog(log, folder / "catalog-1.db")
     make_app = app_maker(log)
     roles: list[Any] = [
@@ -97,9 +100,10 @@ async def serving(folder: Path) -> AsyncIterator[Served]:
         port = await listening
         await caught_up(roles)
         async with aiohttp.ClientSession() as http:
-            yield Served(f"http://127.0.0.1:{port}", log, clock, where, http, roles)
+            yield Served(f"http://127.0.0.1:{port}", log, clock, where, http, roles, store)
     finally:
         stopping.set()
         await asyncio.gather(*tasks)
         await series.close()
+        await store.close()
         await log.close()

@@ -10,16 +10,20 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
+from streams.series.sqlite_store import SqliteStore
 from streams.topics import JOURNAL, partition_of
 from tests.contract.serving import NOW_MS, Served, serving
+from tests.contract.test_series_port import influx_store, influxdb
 
 DOSE = {"kind": "insulin", "units": 4.5, "insulin": "humalog"}
 HOUR_MS = 3_600_000
 
 
-@pytest.fixture
-async def iv3(tmp_path: Path) -> AsyncIterator[Served]:
-    async with serving(tmp_path) as served:
+@pytest.fixture(params=["sqlite", influxdb])
+async def iv3(request: Any, tmp_path: Path) -> AsyncIterator[Served]:
+    influx = request.getfixturevalue("influx") if request.param == "influxdb" else None
+    store_of = (lambda _, log_id: influx_store(influx, log_id)) if influx else SqliteStore
+    async with serving(tmp_path, store_of) as served:
         yield served
 
 

@@ -18,7 +18,7 @@ from faust.types import TP
 from schemas.bookkeeping import RecordDeadLettered
 from schemas.envelope import Event, Garbage, NewerVersion, decode, make
 from schemas.identity import derived_id
-from streams.consume import Progress, consume, give_up_for_sure
+from streams.consume import FIRST_DELAY_S, LONGEST_DELAY_S, Progress, consume, give_up_for_sure
 from streams.errors import Misconfigured, Permanent, Transient
 from streams.ports import Clock, Log, Partition, Position, Record, append_events
 from streams.tenure import Tenure, TenuredLog
@@ -32,7 +32,6 @@ _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _CALM_S = 30.0
 _HAND_OVER_S = 3.0  # what is in hand is finished within milliseconds; past this the new owner need not wait
-_FOLD_AGAIN_S = 0.2
 
 MakeApp = Callable[[str], Any]
 
@@ -199,13 +198,18 @@ class Role:
         await self.lost()
         generation = app.consumer_generation_id
         self.state = "folding"
+        delay = FIRST_DELAY_S
         while True:
             try:
                 start = await self._learn(app)
+                self.progress.failing = ""
                 break
             except Transient as error:
-                logger.warning("%s cannot fold yet: %s", self.name, error)
-                await asyncio.sleep(_FOLD_AGAIN_S)
+                if str(error) != self.progress.failing:
+                    logger.warning("%s waits before it can begin: %s", self.name, error)
+                self.progress.fails(str(error), asyncio.get_running_loop().time())
+                await asyncio.sleep(min(error.retry_after_s or delay, LONGEST_DELAY_S))
+                delay = min(delay * 2, LONGEST_DELAY_S)
             if app.consumer_generation_id != generation or app.should_stop:
                 return
         if app.consumer_generation_id != generation:

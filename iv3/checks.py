@@ -5,13 +5,13 @@ import re
 import ssl
 import stat
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import apsw
 
+from iv3.checks_series import series
+from iv3.findings import Check, Finding, well
 from schemas.envelope import decode
 from schemas.facts import SourceStateChanged
 from schemas.model import ms
@@ -30,24 +30,6 @@ _DAY_S = 86_400
 _SOON_DAYS = 14
 _GUESSABLE_BITS = 96
 _FIXED_SQLITE = (3, 51, 3)  # the WAL-reset fix
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. `serious`: iv3 cannot do its work, or somebody would not be told."""
-
-    name: str
-    ok: bool
-    message: str
-    serious: bool = True
-
-
-def well(name: str, message: str) -> Finding:
-    """It is as it should be."""
-    return Finding(name, True, message, serious=False)
-
-
-Check = Callable[[Settings, Path, Path], Awaitable[list[Finding]]]  # settings, data folder, configuration file
 
 
 async def files(settings: Settings, data: Path, config: Path) -> list[Finding]:
@@ -323,4 +305,4 @@ def _bits(topic: str) -> float:
     return len(topic) * math.log2(alphabet)
 
 
-CHECKS: tuple[Check, ...] = (files, person, port, dexcom, ntfy)
+CHECKS: tuple[Check, ...] = (files, person, port, series, dexcom, ntfy)

@@ -48,7 +48,7 @@ logger = logging.getLogger("iv3.wiring")
 
 _BROKER = "main"
 _MAINTENANCE_S, _MAINTENANCE_AGAIN_S = 3600.0, 60.0
-_SERIES_S = 10.0
+_SERIES_S = 5.0
 
 
 @dataclass

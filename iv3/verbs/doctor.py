@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from iv3 import config as configuration
-from iv3.checks import CHECKS, Finding
+from iv3.checks import CHECKS
+from iv3.findings import Finding
 from iv3.verbs.up import with_found_certificate
 from iv3.wiring import try_adapters
 from schemas.settings import Settings
@@ -102,5 +103,12 @@ def meaning(settings: Settings) -> list[str]:
     names = [f"{i.name} ({i.period_type or 'type missing: counts for nothing'})" for i in settings.insulin]
     lines.append(f"  Insulins {', '.join(names) or 'none'}")
     lines.append(f"  Shown    in {seed.unit}, times in {settings.person.zone or 'UTC (person.zone is not set)'}")
+    database = settings.influxdb
+    where = (
+        f"InfluxDB at {database.url}, asked for as {database.database}"
+        if settings.series == "influxdb"
+        else "SQLite, in the data folder"
+    )
+    lines.append(f"  Series   {where}")
     lines.append(f"  Archive  {settings.archive}")
     return lines

@@ -1,0 +1,25 @@
+"""What a check finds: a name, whether it is well, and a sentence that says what to do."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `serious`: iv3 cannot do its work, or somebody would not be told."""
+
+    name: str
+    ok: bool
+    message: str
+    serious: bool = True
+
+
+def well(name: str, message: str) -> Finding:
+    """It is as it should be."""
+    return Finding(name, True, message, serious=False)
+
+
+Check = Callable[[Settings, Path, Path], Awaitable[list[Finding]]]  # settings, data folder, configuration file

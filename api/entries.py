@@ -174,17 +174,13 @@ async def written(where: Hearing, name: str, position: Position, *, wait: bool) 
 
 async def in_series(where: Hearing, position: Position, within_s: float = 1.0) -> bool:
     """Whether the Series has seen a position before the time was over."""
-    deadline = asyncio.get_running_loop().time() + within_s
-    while True:
-        try:
-            seen = await where.series.position()
-        except SeriesUnavailable:
-            return False  # it is in the log all the same
-        if seen.get((position.topic, position.partition), 0) > position.offset:
-            return True
-        if asyncio.get_running_loop().time() > deadline:
-            return False
-        await asyncio.sleep(0.01)
+    try:
+        async with asyncio.timeout(within_s):
+            while (await where.series.position()).get((position.topic, position.partition), 0) <= position.offset:
+                await asyncio.sleep(0.01)
+    except (SeriesUnavailable, TimeoutError):
+        return False  # it is in the log all the same
+    return True
 
 
 # -- one entry -------------------------------------------------------------------------------------

@@ -5,14 +5,14 @@ import re
 import ssl
 import stat
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import apsw
 
 from iv3.archive_checks import archive
-from iv3.findings import Finding, well
+from iv3.checks_series import series
+from iv3.findings import Check, Finding, well
 from schemas.envelope import decode
 from schemas.facts import SourceStateChanged
 from schemas.model import ms
@@ -31,9 +31,6 @@ _DAY_S = 86_400
 _SOON_DAYS = 14
 _GUESSABLE_BITS = 96
 _FIXED_SQLITE = (3, 51, 3)  # the WAL-reset fix
-
-
-Check = Callable[[Settings, Path, Path], Awaitable[list[Finding]]]  # settings, data folder, configuration file
 
 
 async def files(settings: Settings, data: Path, config: Path) -> list[Finding]:
@@ -300,4 +297,4 @@ def _bits(topic: str) -> float:
     return len(topic) * math.log2(alphabet)
 
 
-CHECKS: tuple[Check, ...] = (files, person, port, dexcom, ntfy, archive)
+CHECKS: tuple[Check, ...] = (files, person, port, series, dexcom, ntfy, archive)

@@ -1,6 +1,10 @@
-"""What a check found: a name, whether it is well, and a sentence that says what to do."""
+"""What a check finds: a name, whether it is well, and a sentence that says what to do."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +20,6 @@ class Finding:
 def well(name: str, message: str) -> Finding:
     """It is as it should be."""
     return Finding(name, True, message, serious=False)
+
+
+Check = Callable[[Settings, Path, Path], Awaitable[list[Finding]]]  # settings, data folder, configuration file

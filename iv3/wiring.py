@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("iv3.wiring")
 
 _MAINTENANCE_S, _MAINTENANCE_AGAIN_S = 3600.0, 60.0
-_SERIES_S = 10.0
+_SERIES_S = 5.0
 
 
 ROLES = frozenset({"poller", "projector", "forecaster", "alerter", "notifier", "archiver"})

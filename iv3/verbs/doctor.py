@@ -103,6 +103,13 @@ def meaning(settings: Settings) -> list[str]:
     names = [f"{i.name} ({i.period_type or 'type missing: counts for nothing'})" for i in settings.insulin]
     lines.append(f"  Insulins {', '.join(names) or 'none'}")
     lines.append(f"  Shown    in {seed.unit}, times in {settings.person.zone or 'UTC (person.zone is not set)'}")
+    database = settings.influxdb
+    where = (
+        f"InfluxDB at {database.url}, asked for as {database.database}"
+        if settings.series == "influxdb"
+        else "SQLite, in the data folder"
+    )
+    lines.append(f"  Series   {where}")
     lines.append(f"  Archive  {_archive(settings)}")
     return lines
 

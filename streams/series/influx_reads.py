@@ -63,7 +63,7 @@ class InfluxReads:
 
     async def rows(self, statement: str, params: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
         """The rows of one statement, tags among them; times are epoch nanoseconds."""
-        (series,) = await self.ask([statement], params, timeout_s=_DIGEST_S)
+        (series,) = await self.ask([statement], params)
         return list(rows_of(series))
 
     # -- the ledger --------------------------------------------------------------------------------

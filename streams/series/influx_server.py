@@ -19,6 +19,7 @@ from streams.clients.exchange import TIMEOUT_S, Exchange, NoAnswer, Reply
 from streams.errors import Misconfigured, Permanent, SeriesUnavailable
 
 MOST_LINES, MOST_BYTES = 5_000, 900_000  # of one write: what the server likes best, and less than proxies allow
+_ANSWER_S = 5.0
 _ANSWER_BYTES = 256 << 20  # a week of many people's forecasts
 _MOST_STATEMENTS = 100
 _WORDS = 300
@@ -33,7 +34,7 @@ class Bucket(NamedTuple):
 
 
 class InfluxServer:
-    """Each request takes at most `timeout_s` seconds."""
+    """Each request takes at most `timeout_s` seconds, a question at most 5: whoever asked is told before their own patience ends."""
 
     def __init__(self, *, url: str, token: SecretStr, org: str, timeout_s: float = TIMEOUT_S) -> None:
         """Does no I/O. Raises Misconfigured for an address that cannot be one."""
@@ -45,6 +46,7 @@ class InfluxServer:
         # Packed answers cost the server more time than they save on any line that a database should be reached by.
         self._headers = {"Authorization": f"Token {token.get_secret_value()}", "Accept-Encoding": "identity"}
         self._exchange = Exchange(self.name, timeout_s=timeout_s)
+        self._answer_s = min(timeout_s, _ANSWER_S)
         self._org_id = ""
 
     def __repr__(self) -> str:
@@ -126,7 +128,7 @@ class InfluxServer:
     ) -> Reply:  # fmt: skip
         form = {"db": database, "q": "; ".join(statements), "epoch": epoch, "params": json.dumps(params or {})}
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": accept}
-        reply = await self._ask("POST", "/query", urlencode(form).encode(), headers, timeout_s)
+        reply = await self._ask("POST", "/query", urlencode(form).encode(), headers, timeout_s or self._answer_s)
         if reply.status != 200:
             try:
                 self._refuse(reply, f"read {database}", database)

@@ -150,7 +150,7 @@ class World:
 
 @pytest.fixture
 async def world(log: SqliteLog, influx: Influx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    for module in ("streams.consume", "streams.projector"):
+    for module in ("streams.consume", "streams.role"):
         monkeypatch.setattr(f"{module}.LONGEST_DELAY_S", 0.3)
     return World(log, influx, tmp_path)
 

@@ -229,6 +229,16 @@ def restore(archive: Annotated[str | None, typer.Option("--from", help=ARCHIVE_H
     verb(data, config, archive, as_json=json_)
 
 
+@app.command("copy")
+def copy_(source: Annotated[str, typer.Option("--from", help="sqlite, kafka, or kafka://host:9092.")],
+          target: Annotated[str, typer.Option("--to", help="sqlite, kafka, or kafka://host:9092; it must be empty.")],
+          data: Data = DATA, config: Config = None, json_: Json = False) -> None:  # fmt: skip
+    """Copy the log from SQLite to Kafka or back, record for record, comparing each."""
+    from iv3.verbs.copy import copy as verb
+
+    verb(data, config, source, target, as_json=json_)
+
+
 @app.command()
 def bench(data: Data = DATA, json_: Json = False) -> None:
     """Measure what this machine does: durable writes, and events through the agents."""

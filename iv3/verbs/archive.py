@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -10,15 +11,19 @@ from pathlib import Path
 from api.values import iso
 from iv3 import config as configuration
 from iv3.cli import fail
+from iv3.logs import open_log
 from iv3.verbs.opened import with_log
 from iv3.verbs.progress import bar
 from iv3.wiring import archive_of
 from schemas.settings import Settings
 from streams.backup import ArchiveWriter, VerifyReport, read_back, the_log_id
 from streams.clock import SystemClock
+from streams.copying import copy as copy_log
+from streams.copying import refuse_used
 from streams.drill import SCRATCH, Outcome, keep_outcome
 from streams.drill import drill as try_it
 from streams.errors import Misconfigured
+from streams.logs.sqlite import SqliteLog
 from streams.merge import MergeReport
 from streams.merge import merge as merge_days
 from streams.ports import Archive, Log
@@ -85,9 +90,12 @@ def verify(config: Path | None, named: str | None, *, as_json: bool) -> None:
 
 def restore(data: Path, config: Path | None, named: str | None, *, as_json: bool) -> None:
     """Make a new log from the archive."""
-    archive = _archive(configuration.load(config), named, must_exist=True)
+    settings = configuration.load(config)
+    archive = _archive(settings, named, must_exist=True)
 
     async def work() -> dict[str, object]:
+        if settings.log != "sqlite":
+            return await _restore_to_kafka(settings, archive, data, as_json=as_json)
         with bar("Restoring", quiet=as_json) as progress:
             report = await make_anew(archive, data, progress)
         return asdict(report)
@@ -99,6 +107,29 @@ def restore(data: Path, config: Path | None, named: str | None, *, as_json: bool
     sys.stdout.write(
         f"{report['records']:,} records restored in {data}, under the new log id {report['log_id']}. `iv3 replay` or `iv3 up` comes next.\n"
     )
+
+
+async def _restore_to_kafka(settings: Settings, archive: Archive, data: Path, *, as_json: bool) -> dict[str, object]:
+    """Restore into a file first, which is whole or not there; then copy it, comparing, into topics that must be empty."""
+    opened = await open_log(settings, data)
+    scratch = data / ".restoring-to-kafka"
+    try:
+        await refuse_used(opened.log)
+        shutil.rmtree(scratch, ignore_errors=True)
+        with bar("Restoring", quiet=as_json) as progress:
+            report = await make_anew(archive, scratch, progress)
+        if report.demo:
+            raise Misconfigured("The archive is a demo's; a demo is never restored to Kafka.")
+        file = SqliteLog(scratch / "log.db")
+        try:
+            with bar("Copying to Kafka", quiet=as_json) as progress:
+                copied = await copy_log(file, opened.log, progress)
+        finally:
+            await file.close()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        await opened.log.close()
+    return {**asdict(report), "log_id": copied.to_log}
 
 
 def merge(config: Path | None, named: str | None, *, as_json: bool) -> None:

@@ -11,6 +11,7 @@ GROUPS = {
     "appends": "benchmarks.appends:run",
     "alarm": "benchmarks.alarm:run",
     "influx": "benchmarks.influx:run",
+    "kafka": "benchmarks.kafka:run",
     "loops": "benchmarks.loops:run",
     "replay": "benchmarks.replaying:run",
     "serving": "benchmarks.serving:run",

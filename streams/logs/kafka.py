@@ -5,7 +5,8 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -35,6 +36,7 @@ MOST_VALUE_BYTES = (
 _WATCHED = (JOURNAL, FORECASTS, ALERTS, DEAD_LETTERS)
 _POLL_S = 0.5
 _AGAIN_S = 0.2
+_LOOK_S = 0.25
 _FOR_GOOD = (MessageSizeTooLargeError, TopicAuthorizationFailedError, InvalidTopicError)
 
 
@@ -49,14 +51,15 @@ class Counters:
     producers: int = 0
 
 
-@dataclass
 class _Pending:
-    """An append whose answer is not there yet. The producer tries it until it is written, however long a broker is away."""
+    """An append that was handed to the producer, which tries until it is written, however long a broker is away."""
 
-    began: float
-    values: tuple[bytes, ...]
-    doubtful = False  # somebody waited for it in vain, and may try the same again
-    answer: "asyncio.Future[list[Position]]" = field(repr=False)
+    __slots__ = ("answer", "began", "doubtful", "sent", "values")
+
+    def __init__(self, values: tuple[bytes, ...], sent: "asyncio.Future[Any]", began: float) -> None:
+        self.values, self.sent, self.began = values, sent, began
+        self.doubtful = False  # somebody waited for it in vain, and may try the same again
+        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
 
 class KafkaLog:
@@ -75,9 +78,10 @@ class KafkaLog:
         self._producer: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
         self._room = asyncio.Semaphore(MOST_IN_FLIGHT)
-        self._pending: dict[Partition, list[_Pending]] = defaultdict(list)
+        self._pending: dict[Partition, dict[int, _Pending]] = defaultdict(dict)  # in the order in which they were sent
+        self._numbers = count()
         self._subscribers: list[Callable[[frozenset[str]], None]] = []
-        self._watching: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._stopping: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -91,14 +95,14 @@ class KafkaLog:
         self.log_id = await self._wire.topic_id(JOURNAL)
         self.heads = await self._wire.offsets([(t, p) for t in TOPICS for p in range(found)], LATEST)
         await self._usable_producer()
-        self._watching = asyncio.create_task(self._watch())
+        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._give_up_the_slow())]
 
     async def close(self) -> None:
         """See `Log.close`."""
         self._closed = True
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         producer, self._producer = self._producer, None
         if producer is not None:
             with suppress(TimeoutError, KafkaError):
@@ -129,55 +133,95 @@ class KafkaLog:
             if len(value) > MOST_VALUE_BYTES:
                 raise Refused(f"a record of {len(value):,} bytes is more than Kafka takes ({MOST_VALUE_BYTES:,})")
         place = (topic, partition_of(key, self.partitions[topic]) if partition is None else partition)
-        pending = self._joined(place, tuple(values))
-        if pending is None:
-            pending = _Pending(asyncio.get_running_loop().time(), tuple(values), asyncio.ensure_future(self._send(place, key.encode(), values)))  # fmt: skip
-            self._pending[place].append(pending)
-            pending.answer.add_done_callback(lambda _: self._settled(place, pending))
+        joined = self._joined(place, values) if self._pending[place] else None
+        if joined is not None:
+            return await self._answered(place, joined)
+        async with self._room:
+            producer = self._producer or await self._usable_producer()
+            sent: list[asyncio.Future[Any]] = []
+            try:
+                for value in values:
+                    sent += [await producer.send(topic, value, key=key.encode(), partition=place[1])]
+            except KafkaError as error:
+                raise self._judged(producer, error, nothing_yet=not sent) from error
+            whole = sent[0] if len(sent) == 1 else asyncio.gather(*sent)
+            pending = _Pending(tuple(values), whole, asyncio.get_running_loop().time())
+            number = next(self._numbers)
+            self._pending[place][number] = pending
+            whole.add_done_callback(lambda done: self._settled(producer, place, number, done))
+            return await self._answered(place, pending)
+
+    async def _answered(self, place: Partition, pending: _Pending) -> list[Position]:
+        """The positions. A caller that gives up leaves the append to itself: it is written all the same."""
+        try:
+            found = await pending.answer if not pending.doubtful else await self._waited_again(pending)
+        except asyncio.CancelledError:
+            pending.doubtful = True
+            raise
+        positions = [Position(*place, one.offset) for one in (found if isinstance(found, list) else [found])]
+        if positions[-1].offset < 0:
+            raise Unknown("Kafka had it already and does not say where")
+        return positions
+
+    async def _waited_again(self, pending: _Pending) -> Any:  # noqa: ANN401 - aiokafka's own types
         try:
             async with asyncio.timeout(APPEND_DEADLINE_S):
-                return await asyncio.shield(pending.answer)
+                return await asyncio.shield(pending.sent)
         except TimeoutError:
-            pending.doubtful = True
             self.counters.unknown += 1
-            raise Unknown(
-                f"Kafka at {','.join(self.link.brokers)} has not confirmed what was written for {APPEND_DEADLINE_S:.0f} s"
-            ) from None
+            raise Unknown(self._silent()) from None
+        except KafkaError as error:
+            raise Unknown(sentence(self.link, error)) from error
 
-    def _joined(self, place: Partition, values: tuple[bytes, ...]) -> _Pending | None:
+    def _silent(self) -> str:
+        return (
+            f"Kafka at {','.join(self.link.brokers)} has not confirmed what was written for {APPEND_DEADLINE_S:.0f} s"
+        )
+
+    def _joined(self, place: Partition, values: Sequence[bytes]) -> _Pending | None:
         """The pending append of the same values. Raises Refused where others have been waiting for too long: nothing more is put behind them."""
         waiting = self._pending[place]
-        for pending in waiting:
-            if pending.doubtful and pending.values == values:
+        for pending in waiting.values():
+            if pending.doubtful and pending.values == tuple(values):
                 return pending
-        if waiting and asyncio.get_running_loop().time() - waiting[0].began > APPEND_DEADLINE_S:
+        if asyncio.get_running_loop().time() - next(iter(waiting.values())).began > APPEND_DEADLINE_S:
             self.counters.refused += 1
             raise Refused(f"Kafka at {','.join(self.link.brokers)} has been confirming nothing for a while")
         return None
 
-    def _settled(self, place: Partition, pending: _Pending) -> None:
-        self._pending[place].remove(pending)
-        if not pending.answer.cancelled():
-            pending.answer.exception()  # whoever waited was told
+    def _settled(self, producer: AIOKafkaProducer, place: Partition, number: int, done: "asyncio.Future[Any]") -> None:
+        pending = self._pending[place].pop(number)
+        error = done.exception() if not done.cancelled() else asyncio.CancelledError()
+        if error is None:
+            found = done.result()
+            self.counters.appends += 1
+            self.counters.records += len(pending.values)
+            last = found[-1] if isinstance(found, list) else found
+            if last.offset >= 0:
+                self._grew({place: last.offset + 1})
+        judged = self._judged(producer, error, nothing_yet=False) if isinstance(error, KafkaError) else error
+        if pending.answer.done():
+            return  # nobody waits any more
+        if judged is None:
+            pending.answer.set_result(done.result())
+        else:
+            pending.answer.set_exception(
+                judged if isinstance(judged, Exception) else Unknown("the producer was stopped")
+            )
 
-    async def _send(self, place: Partition, key: bytes, values: Sequence[bytes]) -> list[Position]:
-        topic, partition = place
-        enqueued: list[asyncio.Future[Any]] = []
-        async with self._room:
-            producer = await self._usable_producer()
-            try:
-                for value in values:
-                    enqueued += [await producer.send(topic, value, key=key, partition=partition)]
-                positions = [Position(topic, partition, (await sent).offset) for sent in enqueued]
-            except KafkaError as error:
-                raise self._judged(producer, error, nothing_yet=not enqueued) from error
-        self.counters.appends += 1
-        self.counters.records += len(values)
-        if any(position.offset < 0 for position in positions):
-            raise Unknown("Kafka had it already and does not say where")
-        if positions:
-            self._grew({place: positions[-1].offset + 1})
-        return positions
+    async def _give_up_the_slow(self) -> None:
+        """Tell whoever has waited for too long that it is not known. One look for all is cheaper than a timer for each."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            before = asyncio.get_running_loop().time() - APPEND_DEADLINE_S
+            for waiting in self._pending.values():
+                for pending in waiting.values():
+                    if pending.began > before:
+                        break
+                    if not pending.answer.done():
+                        pending.doubtful = True
+                        self.counters.unknown += 1
+                        pending.answer.set_exception(Unknown(self._silent()))
 
     def _judged(self, producer: AIOKafkaProducer, error: KafkaError, *, nothing_yet: bool) -> Refused | Unknown:
         said = sentence(self.link, error)

@@ -76,18 +76,24 @@ def follow_series(served: ServedSeries, roles: Sequence[Role]) -> Service:
     """Serve from the version that a replay made, once it serves; make anew what somebody deleted."""
 
     async def follow(stopping: asyncio.Event) -> None:
+        stop = asyncio.ensure_future(stopping.wait())
         told = ""
         while not stopping.is_set():
+            looking = asyncio.ensure_future(_look(served, roles))
+            await asyncio.wait({looking, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not looking.done():  # a server that hangs keeps no stop waiting
+                looking.cancel()
+                await asyncio.gather(looking, return_exceptions=True)
+                return
             try:
-                await _look(served, roles)
+                looking.result()
                 told = ""
             except SeriesUnavailable as error:
                 served.series.why = str(error)
                 if told != str(error):
                     told = str(error)
                     logger.warning("the series: %s", error)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), served.store.look_s)
+            await asyncio.wait({stop}, timeout=served.store.look_s)
 
     return follow
 

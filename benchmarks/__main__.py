@@ -10,6 +10,7 @@ from benchmarks.figures import Figure
 GROUPS = {
     "appends": "benchmarks.appends:run",
     "alarm": "benchmarks.alarm:run",
+    "archive": "benchmarks.archiving:run",
     "influx": "benchmarks.influx:run",
     "kafka": "benchmarks.kafka:run",
     "loops": "benchmarks.loops:run",

@@ -19,7 +19,7 @@ ROOT = "v1"
 REMOVAL = "removal.json"  # beside a log's head once its removal was begun: it is no choice any more, and the next one finishes it
 _LEVEL = 3
 SEGMENT, MANIFEST = ".jsonl.zst", ".manifest.json"
-_DAY_LEVEL = 12  # once a day and kept for ever: a tenth of a second for a tenth of the size
+_DAY_LEVEL = 19  # once a day and kept for ever: a seventh of a second for an eighth of the size
 MOST_RAW_BYTES = 512 * 1024 * 1024  # a segment that claims to be larger is none of ours
 
 

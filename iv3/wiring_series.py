@@ -84,7 +84,7 @@ async def _look(parts: "Parts") -> None:
     try:
         version = await parts.store.serving()
     except SeriesUnavailable:
-        version = await parts.store.ready()
+        version = await parts.store.ready(parts.version)
     if version == parts.version:
         return
     await parts.series.swap(await parts.store.open(version))

@@ -102,7 +102,7 @@ async def _look(served: ServedSeries, roles: Sequence[Role]) -> None:
     try:
         version = await served.store.serving()
     except SeriesUnavailable:
-        version = await served.store.ready()
+        version = await served.store.ready(served.version)
     if version == served.version:
         return
     await served.series.swap(await served.store.open(version))

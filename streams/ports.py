@@ -332,8 +332,8 @@ class SeriesStore(Protocol):
         """How often whoever serves from a version should look whether another one serves now, seconds."""
         ...
 
-    async def ready(self) -> SeriesVersion:
-        """The version that serves. Made, empty, if there is none of this log. Raises SeriesUnavailable."""
+    async def ready(self, known: SeriesVersion | None = None) -> SeriesVersion:
+        """The version that serves. Made, empty, if there is none of this log. `known` is what served so far. Raises SeriesUnavailable."""
         ...
 
     async def serving(self) -> SeriesVersion:

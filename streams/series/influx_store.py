@@ -64,18 +64,19 @@ class InfluxStore:
             self._ours.add(bucket.id)
         return SeriesVersion(mapped.number, bucket.id)
 
-    async def ready(self) -> SeriesVersion:
-        """See `SeriesStore.ready`."""
+    async def ready(self, known: SeriesVersion | None = None) -> SeriesVersion:
+        """See `SeriesStore.ready`. While `known` is there, a name that somebody else took is left to them: two would take it in turns for ever."""
         mapped = await self.mapped()
-        if mapped is not None:
-            bucket = Bucket(self._name(mapped.number), mapped.bucket_id)
-            if await self.bucket(bucket.id) is not None and await self._stamped(bucket):
-                return await self.serving()
-            logger.warning(
-                "The bucket %s of %s is not of this log, or gone; another is made. Delete what is left of it if no other iv3 uses it.",
-                bucket.name, self.server.name,
-            )  # fmt: skip
-        version = await self._create()
+        if mapped is not None and await self._is_ours(Bucket(self._name(mapped.number), mapped.bucket_id)):
+            return await self.serving()
+        if known is not None and await self._is_ours(Bucket(self._name(known.number), known.mark)):
+            raise SeriesUnavailable(
+                f"In {self.server.name} another iv3 uses the database name {self.database}, so InfluxQL and Grafana see its data; this one goes on "
+                f"with its own bucket {self._name(known.number)}. Give one of them another influxdb.database."
+            )
+        own = [number for number, bucket in await self._own() if mapped is None or number != mapped.number]
+        version = SeriesVersion(max(own), (await self.versions())[max(own)]["id"]) if own else await self._create()
+        logger.warning("%s holds the series from now on, in %s", self._name(version.number), self.server.name)
         await self.serve(version)
         return await self.serving()
 
@@ -84,13 +85,12 @@ class InfluxStore:
         return InfluxSeries(self.server, Bucket(self._name(version.number), version.mark), self.stamp)
 
     async def make(self) -> tuple[SeriesVersion, InfluxRebuild]:
-        """See `SeriesStore.make`."""
+        """See `SeriesStore.make`. Of our own versions only the one that serves is kept beside it."""
         mapped = await self.mapped()
-        for number, found in (await self.versions()).items():
-            bucket = Bucket(found["name"], found["id"])
-            newer = mapped is None or number > mapped.number
-            if newer and await self.stamp_of(bucket) == self.stamp:
-                await self._delete(bucket)
+        if mapped is not None and await self._is_ours(Bucket(self._name(mapped.number), mapped.bucket_id)):
+            for number, bucket in await self._own():
+                if number != mapped.number:
+                    await self._delete(bucket)
         version = await self._create()
         return version, InfluxRebuild(self.server, Bucket(self._name(version.number), version.mark), self.stamp)
 
@@ -162,6 +162,14 @@ class InfluxStore:
                 return found
             start += _PAGE
 
+    async def _own(self) -> list[tuple[int, Bucket]]:
+        """Every version of this log."""
+        found = [(number, Bucket(said["name"], said["id"])) for number, said in (await self.versions()).items()]
+        return [(number, bucket) for number, bucket in found if await self.stamp_of(bucket) == self.stamp]
+
+    async def _is_ours(self, bucket: Bucket) -> bool:
+        return await self.bucket(bucket.id) is not None and await self.stamp_of(bucket) == self.stamp
+
     async def stamp_of(self, bucket: Bucket) -> str | None:
         """Whose a bucket is; None if nobody's, empty if somebody's who left no stamp."""
         stamped, anything = await self.server.query(
@@ -174,12 +182,13 @@ class InfluxStore:
     # -- making ------------------------------------------------------------------------------------
 
     async def _create(self) -> SeriesVersion:
-        """The next version: a bucket that never forgets, with our stamp. Two who do this at once end up with the same one, or one each."""
+        """A new version: a bucket that never forgets, with our stamp. Two who do this at once end up with the same one, or one each."""
         numbers, mapped = await self.versions(), await self.mapped()
-        # The highest may be one that another process of this log made just now, or that a crash left without a stamp; it will do.
-        number = max([1, *numbers])
-        if mapped is not None and mapped.number >= number:
-            number = mapped.number + 1
+        number = max([0, *numbers, mapped.number if mapped else 0])
+        # One that a crash left without a stamp will do.
+        left = numbers.get(number)
+        if left is None or await self.stamp_of(Bucket(left["name"], left["id"])) is not None:
+            number += 1
         while True:
             found = numbers.get(number)
             if found is None:
@@ -205,10 +214,7 @@ class InfluxStore:
         bucket = Bucket(found["name"], found["id"])
         if await self.stamp_of(bucket) is None:
             await self.server.write(bucket, [stamp_line(self.stamp)])
-        return bucket.id if await self._stamped(bucket) else None
-
-    async def _stamped(self, bucket: Bucket) -> bool:
-        return await self.stamp_of(bucket) == self.stamp
+        return bucket.id if await self.stamp_of(bucket) == self.stamp else None
 
     async def _delete(self, bucket: Bucket) -> None:
         await self.server.administer("DELETE", f"/api/v2/buckets/{bucket.id}", missing_ok=True)

@@ -16,8 +16,9 @@ class SqliteStore:
     def __init__(self, data: Path, log_id: str) -> None:
         self._data, self._log_id = data, log_id
 
-    async def ready(self) -> SeriesVersion:
+    async def ready(self, known: SeriesVersion | None = None) -> SeriesVersion:
         """See `SeriesStore.ready`. Opening makes the file."""
+        del known
         return await self.serving()
 
     async def serving(self) -> SeriesVersion:

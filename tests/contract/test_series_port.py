@@ -329,6 +329,44 @@ async def test_the_series_of_another_log_is_not_ours(stores: Stores) -> None:
     await theirs.close()
 
 
+@pytest.mark.servers
+async def test_two_logs_under_one_name_never_use_or_delete_each_others_and_come_back_to_their_own(influx: Any) -> None:
+    mine, theirs = influx_store(influx, "log-1"), influx_store(influx, "log-2")
+    first = await mine.ready()
+    await put(await mine.open(first), reading(T0, 100), head=1)
+    other = await theirs.ready()
+    assert other.number == 2
+    with pytest.raises(SeriesUnavailable, match="another iv3 uses the database name iv3"):
+        await mine.ready(first)
+    with pytest.raises(SeriesUnavailable, match="of another log"):
+        await mine.serving()
+    assert await theirs.serving() == other
+    assert await mine.ready() == first, "at a start it takes the name back, and its own bucket"
+    assert dict(await (await mine.open(first)).position()) == {HERE: 1}
+    version, fresh = await theirs.make()
+    await fresh.close()
+    await theirs.serve(version)
+    await theirs.remove(first)
+    assert {name for name in influx.buckets() if name.startswith("iv3")} == {"iv3_v1", "iv3_v2", "iv3_v3"}
+    await theirs.make()
+    assert {name for name in influx.buckets() if name.startswith("iv3")} == {"iv3_v1", "iv3_v3", "iv3_v4"}
+    for store in (mine, theirs):
+        await store.close()
+
+
+@pytest.mark.servers
+async def test_a_bucket_that_nobody_stamped_is_taken_only_if_it_is_empty(influx: Any) -> None:
+    for name in ("a_v1", "b_v1"):
+        influx.ask("POST", "/api/v2/buckets", {"orgID": influx.org_id, "name": name, "retentionRules": []})
+    influx.ask("POST", f"/api/v2/write?bucket=b_v1&org={influx.org}", b"somebody elses=1")
+    for name, number in (("a", 1), ("b", 2)):
+        store = influx_store(influx, "log-1", name)
+        assert (await store.ready()).number == number
+        await store.close()
+    (series,) = influx.query("b_v1", "SELECT elses FROM somebody")
+    assert len(series["values"]) == 1
+
+
 async def test_opened_again_it_is_where_it_was(stores: Stores) -> None:
     first = await stores.series()
     await put(first, reading(T0, 100), head=1)

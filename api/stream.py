@@ -9,8 +9,7 @@ from aiohttp import ClientConnectionResetError, web
 from api.hearing import Hearing, hearing
 from api.openapi import Routes
 from api.problems import ProblemError
-from streams.errors import SeriesUnavailable
-from streams.ports import Partition
+from streams.errors import LogUnavailable, SeriesUnavailable
 from streams.topics import ALERTS, FORECASTS, JOURNAL
 
 routes = Routes()
@@ -83,9 +82,9 @@ async def _woken(woken: asyncio.Event, gone: asyncio.Event) -> bool:
 
 async def _settled(where: Hearing) -> None:
     """Wait until the Series has what the log has now."""
-    goal: dict[Partition, int] = {p: h for p, h in dict(where.log.heads).items() if p[0] in (JOURNAL, FORECASTS) and h}
-    with suppress(TimeoutError, SeriesUnavailable):
+    with suppress(TimeoutError, LogUnavailable, SeriesUnavailable):
         async with asyncio.timeout(_SETTLE_S):
+            goal = {p: h for p, h in (await where.log.latest((JOURNAL, FORECASTS))).items() if h}
             while True:
                 seen = await where.series.position()
                 if all(seen.get(partition, 0) >= head for partition, head in goal.items()):

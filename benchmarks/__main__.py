@@ -10,7 +10,9 @@ from benchmarks.figures import Figure
 GROUPS = {
     "appends": "benchmarks.appends:run",
     "alarm": "benchmarks.alarm:run",
+    "archive": "benchmarks.archiving:run",
     "influx": "benchmarks.influx:run",
+    "kafka": "benchmarks.kafka:run",
     "loops": "benchmarks.loops:run",
     "replay": "benchmarks.replaying:run",
     "serving": "benchmarks.serving:run",

@@ -15,7 +15,7 @@ from streams.app import make_app
 from streams.clients.ntfy import Ntfy
 from streams.clock import SystemClock
 from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier
+from streams.notifier import AlarmNotifier, Ways
 from streams.topics import JOURNAL
 from streams.transport.sqlite import LOGS
 from tests.standins.ntfy import NtfyStandIn
@@ -43,7 +43,7 @@ async def _run() -> list[float]:
             def app(group: str) -> object:
                 return make_app(group, "iv3sqlite://alarm", data_folder=folder)
 
-            roles = [Alerter(log, clock, app, has_source=False), AlarmNotifier(log, clock, app, [target])]
+            roles = [Alerter(log, clock, app, has_source=False), AlarmNotifier(log, clock, app, Ways([target]))]
             stopping = asyncio.Event()
             tasks = [asyncio.ensure_future(role.supervise(stopping)) for role in roles]
             while any(role.state != "running" for role in roles):

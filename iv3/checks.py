@@ -10,6 +10,7 @@ from pathlib import Path
 
 import apsw
 
+from iv3.archive_checks import archive
 from iv3.checks_series import series
 from iv3.findings import Check, Finding, well
 from schemas.envelope import decode
@@ -35,15 +36,6 @@ _FIXED_SQLITE = (3, 51, 3)  # the WAL-reset fix
 async def files(settings: Settings, data: Path, config: Path) -> list[Finding]:
     """config.yaml, the data folder, the disk, SQLite, certificates."""
     found = [_config_mode(config), _disk(data), _file_system(data), _sqlite(), *_certificate(settings)]
-    if settings.archive == "none":
-        found.append(
-            Finding(
-                "no-archive",
-                False,
-                "There is no archive: the log is on one disk only. Set archive: folder:PATH, on another disk.",
-                serious=False,
-            )
-        )
     return [finding for finding in found if finding is not None]
 
 
@@ -305,4 +297,4 @@ def _bits(topic: str) -> float:
     return len(topic) * math.log2(alphabet)
 
 
-CHECKS: tuple[Check, ...] = (files, person, port, series, dexcom, ntfy)
+CHECKS: tuple[Check, ...] = (files, person, port, series, dexcom, ntfy, archive)

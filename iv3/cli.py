@@ -19,6 +19,10 @@ dead_app = typer.Typer(help="Records that could never be handled.", no_args_is_h
 app.add_typer(token_app, name="token")
 app.add_typer(config_app, name="config")
 app.add_typer(dead_app, name="dead-letters")
+archive_app = typer.Typer(
+    help="The archive: what keeps it small, and proves that it can be restored.", no_args_is_help=True
+)
+app.add_typer(archive_app, name="archive")
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -44,7 +48,10 @@ Config = Annotated[
     Path | None, typer.Option("--config", help="Configuration file; default: ./config.yaml if it is there.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Clock = Annotated[str | None, typer.Option(help="For simulations: ORIGIN_MS/REAL_MS/SPEED, the same for each process.")]
 DATA = Path("data")
+ARCHIVE_HELP = "folder:PATH, or s3 for the configured bucket; default: the configured archive."
+Archive = Annotated[str | None, typer.Option("--archive", help=ARCHIVE_HELP)]
 
 
 @app.command()
@@ -67,6 +74,7 @@ def up(
     ] = 1.0,
     ntfy_server: Annotated[str | None, typer.Option(help="With --demo: a loopback ntfy to send alarms to.")] = None,
     ntfy_topic: Annotated[str | None, typer.Option(help="With --demo: its topic.")] = None,
+    clock: Clock = None,
 ) -> None:
     """Run everything: log, agents, alarms, API and page."""
     from iv3.verbs import up as verb
@@ -74,17 +82,68 @@ def up(
     verb.up(
         verb.UpOptions(
             data=data, config=config, host=host, port=port, demo=demo, csv=csv, subject=subject, speed=speed,
-            ntfy_server=ntfy_server, ntfy_topic=ntfy_topic,
+            ntfy_server=ntfy_server, ntfy_topic=ntfy_topic, clock=clock,
         )
     )  # fmt: skip
 
 
 @app.command()
-def stop(data: Data = DATA) -> None:
-    """Stop the `iv3 up` of this data folder."""
+def worker(
+    role: Annotated[str, typer.Option("--role", help="Roles, with commas; default all.")] = "",
+    name: Annotated[str | None, typer.Option(help="This worker's own name; default the machine's.")] = None,
+    data: Annotated[Path, typer.Option("--data", help="Folder for what this machine keeps.")] = Path("data"),
+    config: Config = None,
+    host: Annotated[str, typer.Option(help="Where /healthz, /readyz and /metrics are.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Their port; 0 takes a free one.")] = 0,
+    clock: Clock = None,
+) -> None:
+    """Run some of the roles on a log that is shared on Kafka; any number of workers divide the people among them."""
+    from iv3.verbs import worker as verb
+
+    verb.worker(verb.WorkerOptions(role, name, data, config, host, port, clock))
+
+
+@app.command()
+def poller(
+    name: Annotated[str | None, typer.Option(help="This worker's own name; default the machine's.")] = None,
+    data: Annotated[Path, typer.Option("--data", help="Folder for what this machine keeps.")] = Path("data"),
+    config: Config = None,
+    host: Annotated[str, typer.Option(help="Where /healthz, /readyz and /metrics are.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Their port; 0 takes a free one.")] = 0,
+) -> None:
+    """A worker that only asks Dexcom: `iv3 worker --role poller`."""
+    from iv3.verbs import worker as verb
+
+    verb.worker(verb.WorkerOptions("poller", name, data, config, host, port))
+
+
+@app.command()
+def api(
+    data: Annotated[Path, typer.Option("--data", help="Folder for what this process keeps.")] = Path("data"),
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; anything but loopback needs TLS.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. Default 8080.")] = None,
+    clock: Clock = None,
+) -> None:
+    """Run the API and the page alone, on a log that is shared on Kafka."""
+    from iv3.verbs import worker as verb
+
+    verb.api(data, config, host, port, clock)
+
+
+@app.command()
+def stop(
+    data: Data = DATA,
+    config: Config = None,
+    pause: Annotated[
+        str | None,
+        typer.Option("--for", help="Put the dead-man's switch off too: 30m, at most 2h. Else it stays armed."),
+    ] = None,
+) -> None:
+    """Stop the `iv3 up` of this data folder. The dead-man's switch stays armed."""
     from iv3.verbs.up import stop as verb
 
-    verb(data)
+    verb(data, config, pause)
 
 
 @app.command()
@@ -136,15 +195,15 @@ def digest(data: Data = DATA, config: Config = None, json_: Json = False) -> Non
 
 
 @app.command()
-def topics(data: Data = DATA, json_: Json = False) -> None:
+def topics(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
     """The topics of the log: what each holds, and how much."""
     from iv3.verbs.logs import topics as verb
 
-    verb(data, as_json=json_)
+    verb(data, config, as_json=json_)
 
 
 @app.command()
-def backup(to: Annotated[str | None, typer.Option("--to", help="folder:PATH; default: the configured archive.")] = None,
+def backup(to: Annotated[str | None, typer.Option("--to", help=ARCHIVE_HELP)] = None,
            data: Data = DATA, config: Config = None, json_: Json = False) -> None:  # fmt: skip
     """Bring the archive up to the log's head now."""
     from iv3.verbs.archive import backup as verb
@@ -153,7 +212,7 @@ def backup(to: Annotated[str | None, typer.Option("--to", help="folder:PATH; def
 
 
 @app.command()
-def verify(archive: Annotated[str | None, typer.Option("--from", help="folder:PATH; default: the configured archive.")] = None,
+def verify(archive: Annotated[str | None, typer.Option("--from", help=ARCHIVE_HELP)] = None,
            config: Config = None, json_: Json = False) -> None:  # fmt: skip
     """Read the whole archive back and name every object that is missing, cut, swapped or flipped."""
     from iv3.verbs.archive import verify as verb
@@ -162,12 +221,22 @@ def verify(archive: Annotated[str | None, typer.Option("--from", help="folder:PA
 
 
 @app.command()
-def restore(archive: Annotated[str | None, typer.Option("--from", help="folder:PATH; default: the configured archive.")] = None,
+def restore(archive: Annotated[str | None, typer.Option("--from", help=ARCHIVE_HELP)] = None,
             data: Data = DATA, config: Config = None, json_: Json = False) -> None:  # fmt: skip
     """Make a new log from the archive, byte for byte, in an empty data folder."""
     from iv3.verbs.archive import restore as verb
 
     verb(data, config, archive, as_json=json_)
+
+
+@app.command("copy")
+def copy_(source: Annotated[str, typer.Option("--from", help="sqlite, kafka, or kafka://host:9092.")],
+          target: Annotated[str, typer.Option("--to", help="sqlite, kafka, or kafka://host:9092; it must be empty.")],
+          data: Data = DATA, config: Config = None, json_: Json = False) -> None:  # fmt: skip
+    """Copy the log from SQLite to Kafka or back, record for record, comparing each."""
+    from iv3.verbs.copy import copy as verb
+
+    verb(data, config, source, target, as_json=json_)
 
 
 @app.command()
@@ -202,30 +271,33 @@ def token_new(
     expires_days: Annotated[
         int | None, typer.Option(min=1, max=3650, help="Days until it ends; default never.")
     ] = None,
+    config: Config = None,
     json_: Json = False,
 ) -> None:
     """Make a token. It is printed once, last, and kept nowhere."""
     from iv3.verbs.tokens import new as verb
 
-    verb(data, role, name, expires_days, as_json=json_)
+    verb(data, config, role, name, expires_days, as_json=json_)
 
 
 @token_app.command("list")
-def token_list(data: Data = DATA, json_: Json = False) -> None:
+def token_list(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
     """Every token that was made."""
     from iv3.verbs.tokens import list_tokens as verb
 
-    verb(data, as_json=json_)
+    verb(data, config, as_json=json_)
 
 
 @token_app.command("revoke")
 def token_revoke(
-    token_id: Annotated[str, typer.Argument(help="The token's id, from `iv3 token list`.")], data: Data = DATA
+    token_id: Annotated[str, typer.Argument(help="The token's id, from `iv3 token list`.")],
+    data: Data = DATA,
+    config: Config = None,
 ) -> None:
     """End a token at once."""
     from iv3.verbs.tokens import revoke as verb
 
-    verb(data, token_id)
+    verb(data, config, token_id)
 
 
 @config_app.command("check")
@@ -237,22 +309,66 @@ def config_check(config: Config = None, json_: Json = False) -> None:
 
 
 @dead_app.command("list")
-def dead_letters_list(data: Data = DATA, json_: Json = False) -> None:
+def dead_letters_list(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
     """Records that were given up: where they lie, which role gave up, why."""
     from iv3.verbs.logs import dead_letters as verb
 
-    verb(data, as_json=json_)
+    verb(data, config, as_json=json_)
 
 
 @dead_app.command("retry")
 def dead_letters_retry(
     place: Annotated[str, typer.Argument(help="topic/partition/offset, from `iv3 dead-letters list`.")],
     data: Data = DATA,
+    config: Config = None,
 ) -> None:
     """Append the record again, as it was, for every role to handle once more."""
     from iv3.verbs.logs import retry as verb
 
-    verb(data, place)
+    verb(data, config, place)
+
+
+@archive_app.command("merge")
+def archive_merge(archive: Archive = None, config: Config = None, json_: Json = False) -> None:
+    """Merge the small segments of every day that is over into one. `iv3 up` does it once a day."""
+    from iv3.verbs.archive import merge as verb
+
+    verb(config, archive, as_json=json_)
+
+
+@archive_app.command("drill")
+def archive_drill(
+    archive: Archive = None,
+    scratch: Annotated[
+        Path | None, typer.Option(help="Folder to restore into; default: one in the data folder.")
+    ] = None,
+    data: Data = DATA,
+    config: Config = None,
+    json_: Json = False,
+) -> None:
+    """Restore into a scratch folder, compare every record with the log, and remove it again. `iv3 up` does it once a week."""
+    from iv3.verbs.archive import drill as verb
+
+    verb(data, config, archive, scratch, as_json=json_)
+
+
+@archive_app.command("prune")
+def archive_prune(
+    archive: Archive = None,
+    keep_days: Annotated[int | None, typer.Option(min=0, help="Days; default: archive_keep_days.")] = None,
+    lose: Annotated[
+        list[str] | None, typer.Option(help="An earlier log that may go although records of it are nowhere else.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed, and what not.")] = False,
+    data: Data = DATA,
+    config: Config = None,
+    json_: Json = False,
+) -> None:
+    """Remove earlier logs from the archive: those before a restore, whose every record is in the log in use."""
+    from iv3.verbs.archive import PruneOptions
+    from iv3.verbs.archive import prune as verb
+
+    verb(data, config, PruneOptions(archive, keep_days, tuple(lose or ()), dry_run=dry_run), as_json=json_)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

@@ -13,7 +13,7 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, ValidationError
 
-from schemas.settings import Settings
+from schemas.settings import S3Settings, Settings
 from streams.errors import Misconfigured
 
 PREFIX = "IV3_"
@@ -120,8 +120,10 @@ def _sentences(error: ValidationError, path: Path) -> str:
         message = _SAID.get(
             item["type"], str(item["msg"]).removeprefix("Value error, ").replace("Input should", "it should")
         )
+        if place == "log":
+            message = "must be sqlite, or kafka://HOST:PORT with commas between several"
         if place == "archive":
-            message = "must be none, or folder:PATH with the folder of the archive"
+            message = "must be none, s3, or folder:PATH with the folder of the archive"
         lines.append(f"{path}: {message}" if message.startswith(place) else f"{path}: {place}: {message}")
     return "\n".join(lines)
 
@@ -163,6 +165,8 @@ def refuse_unusable(settings: Settings) -> None:
         )
     if bool(settings.api.username) != bool(settings.api.password.get_secret_value()):
         raise Misconfigured("api.username and api.password belong together: set both, or neither.")
+    if settings.archive == "s3":
+        refuse_half_a_bucket(settings.s3)
     if settings.series == "influxdb" and not settings.influxdb.token.get_secret_value():
         raise Misconfigured(
             "influxdb.token is missing, which series: influxdb needs: set it in config.yaml, in INFLUXDB_TOKEN, or name a file in "
@@ -170,3 +174,15 @@ def refuse_unusable(settings: Settings) -> None:
         )
     if bool(settings.api.certfile) != bool(settings.api.keyfile):
         raise Misconfigured("api.certfile and api.keyfile belong together: set both, or neither.")
+
+
+def refuse_half_a_bucket(s3: S3Settings) -> None:
+    """Raise Misconfigured where the bucket of the archive cannot be found or opened with what the configuration says."""
+    said = {"s3.bucket": s3.bucket, "s3.key": s3.key, "s3.secret": s3.secret.get_secret_value()}
+    missing = [name for name, value in said.items() if not value]
+    if missing:
+        raise Misconfigured(
+            f"The archive is s3, but {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: "
+            "set s3.endpoint, s3.bucket, s3.key and s3.secret in config.yaml (the secret may stand in IV3_S3__SECRET, "
+            "or in a file that IV3_S3__SECRET_FILE names)."
+        )

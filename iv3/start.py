@@ -5,11 +5,13 @@ import traceback
 
 from iv3.supervise import UNEXPECTED, Supervisor, die_with_parent, is_child
 
+_SUPERVISED = (["up"], ["worker"], ["poller"], ["api"])
+
 
 def main() -> None:
-    """Supervise `iv3 up`; run any other verb."""
+    """Supervise what stays; run any other verb."""
     arguments = sys.argv[1:]
-    if arguments[:1] == ["up"] and not is_child() and "--help" not in arguments:
+    if arguments[:1] in _SUPERVISED and not is_child() and "--help" not in arguments:
         raise SystemExit(Supervisor(arguments).run())
     if not is_child():
         from iv3.cli import run

@@ -1,5 +1,6 @@
 """Status: what the running parts say of themselves, as bars and health lines for the page, readiness for the outer world, and metrics."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from api.hearing import Bar, Health, Readiness
@@ -8,9 +9,10 @@ from schemas.facts import SourceStateChanged
 from streams.alerter import BEHIND_S, Alerter
 from streams.archiver import Archiver
 from streams.catalog import Catalog
-from streams.logs.sqlite import SqliteLog
 from streams.notifier import AlarmNotifier
+from streams.ports import Log
 from streams.projector import Projector
+from streams.pulse import Pulse
 from streams.role import Role
 from streams.topics import JOURNAL
 
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from iv3.wiring import Plan
+    from streams.logs.kafka import KafkaLog
+    from streams.logs.sqlite import SqliteLog
 
 
-def troubles(log: SqliteLog, roles: "Sequence[Role]") -> list[str]:
+def troubles(log: Log, roles: "Sequence[Role]") -> list[str]:
     """What of this process does not work and must be told: a few words each, the same for as long as it lasts."""
     found = []
     if log.nearly_full():
@@ -30,6 +34,8 @@ def troubles(log: SqliteLog, roles: "Sequence[Role]") -> list[str]:
             found.append("alarms are not getting out")
         if isinstance(role, Archiver) and role.is_behind():
             found.append("the archive could not be brought up to date for an hour")
+        if isinstance(role, Archiver) and role.upkeep is not None and role.upkeep.trouble():
+            found.append("the archive must be looked at (iv3 archive drill says more)")
         if isinstance(role, Projector) and role.is_behind():
             found.append("what charts are drawn from could not be written for an hour")
         if role.progress.paused:
@@ -39,18 +45,57 @@ def troubles(log: SqliteLog, roles: "Sequence[Role]") -> list[str]:
     return found
 
 
+def role_metrics(roles: "Sequence[Role]", counters: object) -> str:
+    """Prometheus text: one figure for each thing that somebody would act upon."""
+    lines = ["# TYPE iv3_role_lag gauge", "# TYPE iv3_role_handled_total counter"]
+    for role in roles:
+        label = f'{{role="{role.name}"}}'
+        did = role.progress
+        lines += [
+            f"iv3_role_running{label} {int(role.state == 'running')}",
+            f"iv3_role_partitions{label} {len(did.next_offset)}",
+            f"iv3_role_lag{label} {role.lag()}",
+            f"iv3_role_handled_total{label} {did.handled}",
+            f"iv3_role_retries_total{label} {did.retries}",
+            f"iv3_role_restarts_total{label} {did.restarts}",
+            f"iv3_role_dead_letters_total{label} {did.dead_letters}",
+            f"iv3_role_assignments_total{label} {did.assignments}",
+            f"iv3_role_dropped_total{label} {did.dropped}",
+            f"iv3_role_late_hand_overs_total{label} {role.late_hand_overs}",
+        ]
+        if isinstance(role, AlarmNotifier):
+            lines += [
+                f"iv3_notifier_waiting {len(role.waiting())}",
+                f"iv3_notifier_sent_today {sum(role.sent_today(target) for target in role.states)}",
+                f"iv3_notifier_fallback_sent_total {role.fallback.state.sent if role.fallback is not None else 0}",
+                f"iv3_dead_man_fires_ms {role.dead_man.state.fires_ms if role.dead_man is not None else 0}",
+            ]
+    lines += [f"iv3_log_{name}_total {value}" for name, value in asdict(counters).items()]  # type: ignore[call-overload] # a dataclass of counters
+    return "\n".join(lines) + "\n"
+
+
+DAILY_BUDGET = 250  # messages of one address at the public ntfy.sh without a plan
+
+
 class Status:
     """Looks at the parts when it is asked; keeps nothing."""
 
-    def __init__(self, log: SqliteLog, roles: "Sequence[Role]", catalog: Catalog, plan: "Plan") -> None:
-        self._log, self._roles, self._catalog, self._plan = log, roles, catalog, plan
-        self._alerter = next(role for role in roles if isinstance(role, Alerter))
-        self._notifier = next(role for role in roles if isinstance(role, AlarmNotifier))
-        self._projector = next(role for role in roles if isinstance(role, Projector))
+    def __init__(
+        self, log: "SqliteLog | KafkaLog", roles: "Sequence[Role]", catalog: Catalog, plan: "Plan", pulse: Pulse
+    ) -> None:
+        self._log, self._roles, self._catalog, self._plan, self._pulse = log, roles, catalog, plan, pulse
+        # None where the role runs in another process, or in none.
+        self._alerter = next((role for role in roles if isinstance(role, Alerter)), None)
+        self._notifier = next((role for role in roles if isinstance(role, AlarmNotifier)), None)
+        self._projector = next((role for role in roles if isinstance(role, Projector)), None)
+
+    def _evaluated_ms(self) -> int:
+        """Through when alarms were decided: as this process's alerter knows, or as the others' heartbeats say; 0 while nobody has yet."""
+        return self._alerter.evaluated_ms if self._alerter is not None else self._pulse.evaluated_ms()
 
     def _late_ms(self) -> int:
         """How far alarms are behind, in ms of the clock; 0 while they are not."""
-        evaluated = self._alerter.evaluated_ms
+        evaluated = self._evaluated_ms()
         late = self._plan.clock.now_ms() - evaluated if evaluated else 0
         return late if late > BEHIND_S * 1000 * max(1.0, self._plan.clock.speed) else 0
 
@@ -61,7 +106,7 @@ class Status:
             found.append(Bar("demo", f"DEMO: {plan.demo_of.removeprefix('a ') or 'simulated person'}"))
         if not plan.settings.topic and not plan.demo:
             found.append(Bar("alarms_off", "ALARMS ARE OFF. No phone is set up, so nobody will be told of a low."))
-        trouble = self._notifier.trouble()
+        trouble = self._notifier.trouble() if self._notifier is not None else self._pulse.trouble()
         if trouble:
             found.append(Bar("undeliverable", f"ALARMS ARE NOT GETTING OUT. {trouble}"))
         late = self._late_ms()
@@ -96,8 +141,9 @@ class Status:
         """One line per part."""
         now = self._plan.clock.now_ms()
         events = sum(head for (topic, _), head in self._log.heads.items() if topic == JOURNAL)
-        evaluated, late = self._alerter.evaluated_ms, self._late_ms()
-        lag, failing = self._projector.lag(), self._projector.progress.failing
+        evaluated, late = self._evaluated_ms(), self._late_ms()
+        lag = self._projector.lag() if self._projector is not None else 0
+        failing = self._projector.progress.failing if self._projector is not None else ""
         return [
             Health(
                 "Log", not self._log.nearly_full(), f"{events:,} events", "every one on disk before it was answered"
@@ -120,7 +166,9 @@ class Status:
             ),
             self._source_health(),
             self._notifier_health(now),
+            self._dead_man_health(now),
             self._archive_health(now),
+            *self._drill_health(now),
         ]
 
     def _source_health(self) -> Health:
@@ -143,8 +191,11 @@ class Status:
             event.data.reason or "asked after each reading is due",
         )
 
+    def _archiver(self) -> Archiver | None:
+        return next((role for role in self._roles if isinstance(role, Archiver)), None)
+
     def _archive_health(self, now: int) -> Health:
-        archiver = next((role for role in self._roles if isinstance(role, Archiver)), None)
+        archiver = self._archiver()
         if archiver is None:
             return Health("Archive", False, "not set up", "the log is on this disk only", missing=True)
         if archiver.trouble():
@@ -152,7 +203,23 @@ class Status:
         last = age_words(now - archiver.archived_ms) if archiver.archived_ms else "starting"
         return Health("Archive", True, f"brought up to date {last}", f"{archiver.waiting():,} events waiting")
 
+    def _drill_health(self, now: int) -> list[Health]:
+        archiver = self._archiver()
+        if archiver is None or archiver.upkeep is None:
+            return []
+        last, trouble = archiver.upkeep.last_drill, archiver.upkeep.trouble()
+        when = age_words(now - last.at_ms) if last is not None else "not tried yet"
+        if trouble:
+            return [Health("Restore", False, f"tried {when}" if last else when, trouble)]
+        said = (
+            f"{last.records:,} records came back as they are" if last is not None else "iv3 archive drill tries it now"
+        )
+        return [Health("Restore", True, f"tried {when}" if last is not None else when, said)]
+
     def _notifier_health(self, now: int) -> Health:
+        if self._notifier is None:
+            trouble = self._pulse.trouble()
+            return Health("Notifier", not trouble, "not getting out" if trouble else "in another process", trouble)
         if not self._notifier.states:
             return Health("Notifier", False, "not set up", "no phone can be told", missing=True)
         trouble = self._notifier.trouble()
@@ -163,7 +230,33 @@ class Status:
             "Notifier",
             True,
             f"accepted {age_words(now - last)}" if last else "nothing sent yet",
-            f"{len(self._notifier.waiting())} waiting",
+            f"{len(self._notifier.waiting())} waiting, {self._sent_today()} messages today (ntfy.sh takes {DAILY_BUDGET})",
+        )
+
+    def _sent_today(self) -> int:
+        return sum(self._notifier.sent_today(target) for target in self._notifier.states) if self._notifier else 0
+
+    def _dead_man_health(self, now: int) -> Health:
+        """Whether somebody is told when iv3 itself falls silent."""
+        title = "Dead-man's switch"
+        switch = self._notifier.dead_man if self._notifier is not None else None
+        if switch is not None and switch.state.off:
+            return Health(title, False, "off", switch.state.off)
+        fires = max(self._pulse.fires_ms, switch.state.fires_ms if switch is not None else 0)
+        if fires > now:
+            return Health(
+                title,
+                True,
+                f"rings in {(fires - now) // 60_000} min of silence",
+                "put off every 10 min while all is well",
+            )
+        if switch is None and not fires:
+            return Health(title, False, "not set up", "when iv3 itself falls silent, nobody is told", missing=True)
+        return Health(
+            title,
+            not fires,
+            "starting" if not fires else "not put off",
+            switch.state.waits if switch is not None else "",
         )
 
     def readiness(self, without: "Sequence[str]" = ()) -> Readiness:
@@ -181,26 +274,20 @@ class Status:
 
     def metrics(self) -> str:
         """Prometheus text: few figures, each one that somebody would act upon."""
-        lines = ["# TYPE iv3_role_lag gauge", "# TYPE iv3_role_handled_total counter"]
-        for role in self._roles:
-            label = f'{{role="{role.name}"}}'
+        lines = [role_metrics(self._roles, self._log.counters).rstrip("\n")]
+        if self._alerter is not None:
             lines += [
-                f"iv3_role_running{label} {int(role.state == 'running')}",
-                f"iv3_role_lag{label} {role.lag()}",
-                f"iv3_role_handled_total{label} {role.progress.handled}",
-                f"iv3_role_retries_total{label} {role.progress.retries}",
-                f"iv3_role_restarts_total{label} {role.progress.restarts}",
-                f"iv3_role_dead_letters_total{label} {role.progress.dead_letters}",
+                f"iv3_alerter_ticks_total {self._alerter.ticks}",
+                f"iv3_alerter_skipped_ticks_total {self._alerter.skipped_ticks}",
+                f"iv3_alerter_skipped_forecasts_total {self._alerter.skipped_forecasts}",
             ]
-        counters = self._log.counters
-        lines += [
-            f"iv3_log_transactions_total {counters.transactions}",
-            f"iv3_log_records_total {counters.records}",
-            f"iv3_log_refused_total {counters.refused}",
-            f"iv3_alerter_ticks_total {self._alerter.ticks}",
-            f"iv3_alerter_skipped_ticks_total {self._alerter.skipped_ticks}",
-            f"iv3_alerter_skipped_forecasts_total {self._alerter.skipped_forecasts}",
-            f"iv3_notifier_waiting {len(self._notifier.waiting())}",
-            f"iv3_catalog_lag {self._catalog.behind()}",
-        ]
+        lines.append(f"iv3_catalog_lag {self._catalog.behind()}")
+        archiver = self._archiver()
+        if archiver is not None:
+            drill = archiver.upkeep.last_drill if archiver.upkeep is not None else None
+            lines += [
+                f"iv3_archive_waiting {archiver.waiting()}",
+                f"iv3_archive_failing {int(bool(archiver.trouble()))}",
+            ]
+            lines += [f"iv3_archive_drill_ok {int(drill.ok)}"] if drill is not None else []
         return "\n".join(lines) + "\n"

@@ -10,45 +10,53 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from api.app import serve
 from api.auth import hash_of
 from api.hearing import Hearing, SeedSettings
+from iv3.config import refuse_half_a_bucket
+from iv3.logs import OpenLog, open_log
 from iv3.status import Status, troubles
-from iv3.wiring_series import follow_catalog, follow_series, opened, series_store
+from iv3.telling import ways_of
+from iv3.wiring_series import ServedSeries, follow_catalog, follow_series, series_store, serve_series
 from schemas.envelope import make
 from schemas.facts import ProfileChanged
 from schemas.identity import derived_id, digest
 from schemas.model import at_ms
-from schemas.settings import SEED_LOW_DEFAULT_MGDL, Settings, profile_of, seed_config
+from schemas.settings import SEED_LOW_DEFAULT_MGDL, S3Settings, Settings, profile_of, seed_config
 from streams.alerter import Alerter
-from streams.app import make_app
 from streams.archiver import Archiver
 from streams.archives.folder import FolderArchive
+from streams.archives.s3 import S3Archive
 from streams.catalog import Catalog
 from streams.clients.dexcom import DexcomShare
-from streams.clients.ntfy import Ntfy
 from streams.clock import SystemClock
 from streams.errors import Misconfigured, Transient
 from streams.forecaster import Forecaster
 from streams.generations import catalog_path, current, readable
 from streams.house import House, Service
 from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier, add_target
+from streams.notifier import AlarmNotifier, Ways, add_target
 from streams.poller import Poller
-from streams.ports import Archive, Clock, GlucoseSource, Log, Notifier, SeriesStore, SeriesVersion, append_events
+from streams.ports import Archive, Clock, GlucoseSource, Log, Series, append_events
 from streams.projector import Projector
+from streams.pulse import Pulse
 from streams.role import Role
 from streams.series.swappable import SwappableSeries
-from streams.topics import ALERTS, HEARTBEATS, JOURNAL, PARTITIONS, SNAPSHOTS
-from streams.transport.sqlite import LOGS
+from streams.topics import ALERTS, HEARTBEATS, JOURNAL, SNAPSHOTS
+from streams.upkeep import Policy, Upkeep
+
+if TYPE_CHECKING:
+    from streams.logs.kafka import KafkaLog
 
 logger = logging.getLogger("iv3.wiring")
 
-_BROKER = "main"
 _MAINTENANCE_S, _MAINTENANCE_AGAIN_S = 3600.0, 60.0
 _SERIES_S = 5.0
+
+
+ROLES = frozenset({"poller", "projector", "forecaster", "alerter", "notifier", "archiver"})
 
 
 @dataclass
@@ -64,6 +72,8 @@ class Plan:
     demo: bool = False
     demo_of: str = ""  # in words: a simulated person, a recorded one
     dexcom_url: str | None = None
+    roles: frozenset[str] = ROLES
+    worker: str | None = None  # the name of this member of the groups, on Kafka
     services: list[Callable[["Parts"], Service]] = field(default_factory=list)
     before: Callable[["Parts"], Any] | None = None  # awaited after the log is open, before anything runs
     profile: ProfileChanged | None = None
@@ -75,60 +85,72 @@ class Parts:
     """What was built."""
 
     plan: Plan
-    log: SqliteLog
-    series: SwappableSeries
+    opened: OpenLog
+    served: ServedSeries
     catalog: Catalog
-    store: SeriesStore
-    version: SeriesVersion | None  # of the series; None while its server has not answered yet
     catalog_number: int
     roles: list[Role] = field(default_factory=list)
     hearing: Hearing | None = None
     source_account: str = ""
 
+    @property
+    def log(self) -> "SqliteLog | KafkaLog":
+        """The open log."""
+        return self.opened.log
+
+    @property
+    def series(self) -> SwappableSeries:
+        """The Series, whichever version serves."""
+        return self.served.series
+
 
 async def run(plan: Plan) -> None:
     """Build everything, run until a signal, take it down in order."""
     async with AsyncExitStack() as stack:
-        log = SqliteLog(plan.data / "log.db", demo=plan.demo)
-        stack.callback(log.close_now)
-        LOGS[_BROKER] = log
-        store = series_store(plan.settings, plan.data, log.log_id)
-        stack.push_async_callback(store.close)
-        series, version = await opened(store)
-        stack.push_async_callback(series.close)
+        opened = await open_log(plan.settings, plan.data, demo=plan.demo, worker=plan.worker)
+        log = opened.log
+        stack.push_async_callback(log.close)
+        served = await serve_series(plan.settings, plan.data, log.log_id)
+        stack.push_async_callback(served.close)
         catalog_number = current(plan.data).catalog
         catalog_file = catalog_path(plan.data, catalog_number)
         catalog = readable(lambda: Catalog(log, catalog_file), catalog_file)
-        parts = Parts(plan, log, series, catalog, store, version, catalog_number)
-        sources, targets = _sources(plan), _targets(plan)
-        for close in (*(source.close for source in sources.values()), *(target.close for target in targets)):
+        parts = Parts(plan, opened, served, catalog, catalog_number)
+        sources, ways = sources_of(plan), ways_of(plan)
+        for close in (*(source.close for source in sources.values()), *ways.closers):
             stack.push_async_callback(close)
         parts.source_account = next((source.account for source in sources.values()), "")
         if plan.before is not None:
             await plan.before(parts)
         await _declare_profile(plan, log, parts.catalog)
-        await _arm_first(plan, log, targets)
-        parts.roles = _roles(plan, parts, sources, targets)
+        if "notifier" in plan.roles:
+            await arm_first(plan, log, ways)
+        parts.roles = roles_of(plan, opened, served.series, sources, ways)
         house = House(parts.roles, [])
-        status = Status(parts.log, parts.roles, parts.catalog, plan)
+        pulse = Pulse(log)
+        status = Status(log, parts.roles, parts.catalog, plan, pulse)
         parts.hearing = _hearing(plan, parts, status)
-        house.add_services(_services(plan, parts, status))
+        house.add_services([*_services(plan, parts, status), pulse.follow])
         await house.run()
 
 
-def archive_of(setting: str) -> Archive | None:
-    """The adapter that `archive: none | folder:PATH` names."""
+def archive_of(setting: str, s3: S3Settings) -> Archive | None:
+    """The adapter that `archive: none | folder:PATH | s3` names. Without any I/O."""
     kind, _, place = setting.partition(":")
     if kind == "none":
         return None
+    if setting == "s3":
+        refuse_half_a_bucket(s3)
+        return S3Archive(s3)
     if kind != "folder" or not place.strip():
         raise Misconfigured(
-            f"The archive {setting!r} is none that this release knows; write it like folder:/mnt/disk/iv3, or none."
+            f"The archive {setting!r} is none that this release knows; write it like folder:/mnt/disk/iv3, or s3, or none."
         )
     return FolderArchive(Path(place).expanduser())
 
 
-def _sources(plan: Plan) -> dict[str, GlucoseSource]:
+def sources_of(plan: Plan) -> dict[str, GlucoseSource]:
+    """Whose readings are asked for, and where."""
     dexcom = plan.settings.dexcom
     if not dexcom.account:
         return {}
@@ -144,42 +166,37 @@ def _sources(plan: Plan) -> dict[str, GlucoseSource]:
     }
 
 
-def _targets(plan: Plan) -> list[Notifier]:
-    ntfy = plan.settings.ntfy
-    if not plan.settings.topic:
-        return []
-    return [Ntfy(server=ntfy.server, topic=plan.settings.topic, clock=plan.clock, token=ntfy.token)]
-
-
 def try_adapters(settings: Settings) -> None:
     """Build what the settings name, without any I/O. Raises Misconfigured for what no adapter can use."""
     tls_context(settings)
     plan = Plan(Path("data"), settings, SystemClock(), "", 0, settings.person.id)
-    _sources(plan)
-    _targets(plan)
-    archive_of(settings.archive)
+    sources_of(plan)
+    ways_of(plan)
+    archive_of(settings.archive, settings.s3)
     series_store(settings, plan.data, "")
 
 
-def _roles(plan: Plan, parts: Parts, sources: Mapping[str, GlucoseSource], targets: list[Notifier]) -> list[Role]:
-    """Every role, as far as there is something for it to do."""
-    log, clock = parts.log, plan.clock
-
-    def app(group: str) -> Any:  # noqa: ANN401 - Faust is untyped
-        return make_app(group, f"iv3sqlite://{_BROKER}", data_folder=str(plan.data / "faust"))
-
-    public = plan.settings.api.public_url
-    roles: list[Role] = [
-        Projector(log, clock, app, parts.series),
-        Forecaster(log, clock, app),
-        Alerter(log, clock, app, has_source=bool(sources), troubles=lambda: troubles(log, roles)),
-        AlarmNotifier(log, clock, app, targets, label="[DEMO] " if plan.demo else "", click=public),
-    ]
+def roles_of(
+    plan: Plan, opened: OpenLog, series: Series, sources: Mapping[str, GlucoseSource], ways: Ways
+) -> list[Role]:
+    """The roles of the plan, as far as there is something for them to do."""
+    log, clock, app = opened.log, plan.clock, opened.make_app
+    archive = archive_of(plan.settings.archive, plan.settings.s3)
+    makers: dict[str, Callable[[], Role]] = {
+        "projector": lambda: Projector(log, clock, app, series),
+        "forecaster": lambda: Forecaster(log, clock, app),
+        "alerter": lambda: Alerter(log, clock, app, has_source=bool(sources), troubles=lambda: troubles(log, roles)),
+        "notifier": lambda: AlarmNotifier(
+            log, clock, app, ways, label="[DEMO] " if plan.demo else "", click=plan.settings.api.public_url
+        ),
+    }
     if sources:
-        roles.append(Poller(log, clock, app, sources))
-    archive = archive_of(plan.settings.archive)
+        makers["poller"] = lambda: Poller(log, clock, app, sources)
     if archive is not None:
-        roles.append(Archiver(log, clock, app, archive, demo=plan.demo))
+        policy = Policy(plan.settings.archive_drill_days, plan.settings.archive_keep_days)
+        upkeep = Upkeep(log, archive, clock, plan.data, policy)
+        makers["archiver"] = lambda: Archiver(log, clock, app, archive, demo=plan.demo, upkeep=upkeep)
+    roles: list[Role] = [make() for name, make in makers.items() if name in plan.roles]
     return roles
 
 
@@ -207,12 +224,12 @@ async def _declare_profile(plan: Plan, log: Log, catalog: Catalog) -> None:
     await catalog.catch_up()
 
 
-async def _arm_first(plan: Plan, log: Log, targets: list[Notifier]) -> None:
+async def arm_first(plan: Plan, log: Log, ways: Ways) -> None:
     """In a new log the phone is known before anything is decided, so that a low of the first minute rings. Later ones the notifier adds."""
     if any(head for (topic, _), head in log.heads.items() if topic == ALERTS):
         return
-    for target in targets:
-        for partition in range(PARTITIONS):
+    for target in ways.targets:
+        for partition in range(log.partitions[ALERTS]):
             await add_target(log, plan.clock, target.target, partition)
 
 
@@ -284,8 +301,8 @@ def _services(plan: Plan, parts: Parts, status: Status) -> list[Service]:
         api,
         catalog,
         tell_when_ready,
-        _maintain(parts.log),
-        follow_series(parts),
+        *([_maintain(parts.log)] if isinstance(parts.log, SqliteLog) else []),
+        follow_series(parts.served, parts.roles),
         follow_catalog(parts),
         *(make_service(parts) for make_service in plan.services),
     ]

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from streams.generations import catalog_path, current
 from streams.house import Service
 from streams.ports import SeriesStore, SeriesVersion
 from streams.projector import Projector
+from streams.role import Role
 from streams.series.influx_server import InfluxServer
 from streams.series.influx_store import InfluxStore
 from streams.series.sqlite_store import SqliteStore
@@ -39,8 +42,23 @@ def influx_server(settings: Settings) -> InfluxServer:
     return InfluxServer(url=said.url, token=said.token, org=said.org)
 
 
-async def opened(store: SeriesStore) -> tuple[SwappableSeries, SeriesVersion | None]:
-    """The Series that serves, and which version that is; without one yet where its server does not answer. Raises Misconfigured."""
+@dataclass
+class ServedSeries:
+    """The Series that serves, whichever version that is; `version` is None while its server has not answered yet."""
+
+    store: SeriesStore
+    series: SwappableSeries
+    version: SeriesVersion | None
+
+    async def close(self) -> None:
+        """Let go of files and connections."""
+        await self.series.close()
+        await self.store.close()
+
+
+async def serve_series(settings: Settings, data: Path, log_id: str) -> ServedSeries:
+    """The version that serves; without one yet where its server does not answer. Raises Misconfigured."""
+    store = series_store(settings, data, log_id)
     try:
         async with asyncio.timeout(_FIRST_S):
             version = await store.ready()
@@ -49,19 +67,19 @@ async def opened(store: SeriesStore) -> tuple[SwappableSeries, SeriesVersion | N
     except TimeoutError:
         why = f"the series did not answer within {_FIRST_S:.0f} s"
     else:
-        return SwappableSeries(await store.open(version)), version
+        return ServedSeries(store, SwappableSeries(await store.open(version)), version)
     logger.warning("%s Everything else goes on; it is tried again.", why)
-    return SwappableSeries(None, why), None
+    return ServedSeries(store, SwappableSeries(None, why), None)
 
 
-def follow_series(parts: "Parts") -> Service:
+def follow_series(served: ServedSeries, roles: Sequence[Role]) -> Service:
     """Serve from the version that a replay made, once it serves; make anew what somebody deleted."""
 
     async def follow(stopping: asyncio.Event) -> None:
         stop = asyncio.ensure_future(stopping.wait())
         told = ""
         while not stopping.is_set():
-            looking = asyncio.ensure_future(_look(parts))
+            looking = asyncio.ensure_future(_look(served, roles))
             await asyncio.wait({looking, stop}, return_when=asyncio.FIRST_COMPLETED)
             if not looking.done():  # a server that hangs keeps no stop waiting
                 looking.cancel()
@@ -71,27 +89,27 @@ def follow_series(parts: "Parts") -> Service:
                 looking.result()
                 told = ""
             except SeriesUnavailable as error:
-                parts.series.why = str(error)
+                served.series.why = str(error)
                 if told != str(error):
                     told = str(error)
                     logger.warning("the series: %s", error)
-            await asyncio.wait({stop}, timeout=parts.store.look_s)
+            await asyncio.wait({stop}, timeout=served.store.look_s)
 
     return follow
 
 
-async def _look(parts: "Parts") -> None:
+async def _look(served: ServedSeries, roles: Sequence[Role]) -> None:
     try:
-        version = await parts.store.serving()
+        version = await served.store.serving()
     except SeriesUnavailable:
-        version = await parts.store.ready(parts.version)
-    if version == parts.version:
+        version = await served.store.ready(served.version)
+    if version == served.version:
         return
-    await parts.series.swap(await parts.store.open(version))
-    if parts.version is not None:
+    await served.series.swap(await served.store.open(version))
+    if served.version is not None:
         logger.warning("version %d of the series serves now", version.number)
-    parts.version = version
-    for role in parts.roles:
+    served.version = version
+    for role in roles:
         if isinstance(role, Projector):
             role.begin_again(f"version {version.number} of the series serves now")
 

@@ -1,7 +1,8 @@
 """Segments: how the archive is laid out. docs/reference/archive.md is the format's document; everything here is bytes in, bytes out.
 
 A segment holds consecutive records of one partition, one JSON line each, compressed with zstd; beside it lies a manifest with its digests, chained to
-the manifest before it. `head.json` names the heads and the last manifest of every partition, so that a missing tail is noticed too.
+the manifest before it. Small segments are merged into one of a day, whose manifest holds both ends of the chain that it replaces. `head.json` names
+the heads and the last manifest of every partition, so that a missing tail is noticed too.
 """
 
 import base64
@@ -13,8 +14,12 @@ from typing import Any, NamedTuple
 from backports import zstd
 
 FORMAT = 1
+DAY_FORMAT = 2  # of the manifest of a merged segment: a release that cannot read it says so instead of finding damage
 ROOT = "v1"
+REMOVAL = "removal.json"  # beside a log's head once its removal was begun: it is no choice any more, and the next one finishes it
 _LEVEL = 3
+SEGMENT, MANIFEST = ".jsonl.zst", ".manifest.json"
+_DAY_LEVEL = 19  # once a day and kept for ever: a seventh of a second for an eighth of the size
 MOST_RAW_BYTES = 512 * 1024 * 1024  # a segment that claims to be larger is none of ours
 
 
@@ -47,6 +52,7 @@ class Manifest(NamedTuple):
     first_ms: int
     last_ms: int
     previous: str  # SHA-256 of the manifest before it, empty for the first
+    ends: str = ""  # of a merged segment only: SHA-256 of the last manifest it replaced, which the next one names as its previous
 
 
 def folder_of(log_id: str, topic: str = "", partition: int | None = None) -> str:
@@ -61,12 +67,31 @@ def folder_of(log_id: str, topic: str = "", partition: int | None = None) -> str
 
 def segment_key(log_id: str, topic: str, partition: int, first: int) -> str:
     """A segment is named by its first offset alone: of two writers the first wins, and the other goes on behind it."""
-    return f"{folder_of(log_id, topic, partition)}{first:020d}.jsonl.zst"
+    return f"{folder_of(log_id, topic, partition)}{first:020d}{SEGMENT}"
 
 
 def manifest_key(segment: str) -> str:
     """The manifest beside a segment."""
-    return segment.removesuffix(".jsonl.zst") + ".manifest.json"
+    return segment.removesuffix(SEGMENT) + MANIFEST
+
+
+def day_segment_key(log_id: str, topic: str, partition: int, first: int, digest: str) -> str:
+    """A merged segment. Other bytes have another name, so that nobody's is ever taken for another's; its manifest says which one counts."""
+    return f"{folder_of(log_id, topic, partition)}{first:020d}.day-{digest[:12]}{SEGMENT}"
+
+
+def day_manifest_key(log_id: str, topic: str, partition: int, first: int) -> str:
+    """The manifest of a merged segment; of two mergers the first to put it wins."""
+    return f"{folder_of(log_id, topic, partition)}{first:020d}.day{MANIFEST}"
+
+
+def described_by(manifest: Manifest) -> tuple[str, str]:
+    """(manifest, segment): where the two lie."""
+    place = (manifest.log_id, manifest.topic, manifest.partition, manifest.first)
+    if manifest.ends:
+        return day_manifest_key(*place), day_segment_key(*place, manifest.sha256)
+    segment = segment_key(*place)
+    return manifest_key(segment), segment
 
 
 def head_key(log_id: str) -> str:
@@ -94,7 +119,7 @@ def _bytes(said: Any) -> bytes | None:  # noqa: ANN401 - JSON
     return base64.b64decode(said["base64"], validate=True)
 
 
-def pack(records: Sequence[ArchivedRecord]) -> tuple[bytes, bytes]:
+def pack(records: Sequence[ArchivedRecord], *, day: bool = False) -> tuple[bytes, bytes]:
     """(JSON lines, the same compressed). The same records always give the same bytes."""
     lines = []
     for record in records:
@@ -108,7 +133,7 @@ def pack(records: Sequence[ArchivedRecord]) -> tuple[bytes, bytes]:
             said["headers"] = [[name, _text(value)] for name, value in record.headers]
         lines.append(json.dumps(said, ensure_ascii=False, separators=(",", ":")))
     raw = ("\n".join(lines) + "\n").encode("utf-8")
-    return raw, zstd.compress(raw, level=_LEVEL)
+    return raw, zstd.compress(raw, level=_DAY_LEVEL if day else _LEVEL)
 
 
 def unpack(compressed: bytes) -> tuple[bytes, list[ArchivedRecord]]:
@@ -152,22 +177,43 @@ def manifest_of(
     )  # fmt: skip
 
 
+def end_of(manifest: Manifest, data: bytes) -> str:
+    """What the next manifest names as its previous."""
+    return manifest.ends or sha256(data)
+
+
 def write_manifest(manifest: Manifest) -> bytes:
     """The manifest as JSON."""
-    return (json.dumps({"format": FORMAT, **manifest._asdict()}, indent=1) + "\n").encode("utf-8")
+    said = manifest._asdict()
+    if not manifest.ends:
+        del said["ends"]
+    return _json({"format": DAY_FORMAT if manifest.ends else FORMAT, **said})
+
+
+_NUMBERS = {"partition", "first", "last", "records", "size", "first_ms", "last_ms"}
 
 
 def read_manifest(data: bytes) -> Manifest:
     """The manifest in these bytes. Raises SegmentDamaged."""
     try:
         said = json.loads(data)
-        if said.pop("format") != FORMAT:
+        if said.pop("format") not in (FORMAT, DAY_FORMAT):
             raise SegmentDamaged("was written by a newer release: upgrade this one")
-        return Manifest(**said)
+        manifest = Manifest(**said)
     except SegmentDamaged:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SegmentDamaged(f"is no manifest: {error}") from error
+    # Written again it must be the same bytes: then whatever was changed in it shows here, or in what it describes.
+    if any(type(value) is not (int if name in _NUMBERS else str) for name, value in manifest._asdict().items()):
+        raise SegmentDamaged("is no manifest: a value is not of its kind")
+    if write_manifest(manifest) != data:
+        raise SegmentDamaged("is not written as manifests are: it was changed")
+    return manifest
+
+
+def _json(said: dict[str, Any]) -> bytes:
+    return (json.dumps(said, indent=1) + "\n").encode("utf-8")
 
 
 def check(manifest: Manifest, compressed: bytes) -> list[ArchivedRecord]:
@@ -182,6 +228,8 @@ def check(manifest: Manifest, compressed: bytes) -> list[ArchivedRecord]:
     offsets = [record.offset for record in records]
     if offsets != list(range(manifest.first, manifest.last + 1)) or len(records) != manifest.records:
         raise SegmentDamaged(f"does not hold offsets {manifest.first} to {manifest.last}")
+    if (records[0].timestamp_ms, records[-1].timestamp_ms) != (manifest.first_ms, manifest.last_ms):
+        raise SegmentDamaged("is of another time than its manifest says")
     return records
 
 
@@ -195,7 +243,7 @@ def write_head(log_id: str, ends: Iterable[tuple[str, int, int, str]], *, demo: 
         for topic, partition, following, digest in sorted(ends)
     }
     said = {"format": FORMAT, "log_id": log_id, "demo": demo, "written_ms": written_ms, "heads": heads}
-    return (json.dumps(said, indent=1) + "\n").encode("utf-8")
+    return _json({**said, "sha256": sha256(_json(said))})  # nothing else holds its digest
 
 
 class Head(NamedTuple):
@@ -211,11 +259,20 @@ def read_head(data: bytes) -> Head:
     """Raises SegmentDamaged."""
     try:
         said = json.loads(data)
+        digest = said.pop("sha256", None)
+        if said["format"] != FORMAT:
+            raise SegmentDamaged("was written by a newer release: upgrade this one")
+        if set(said) != {"format", "log_id", "demo", "written_ms", "heads"}:
+            raise SegmentDamaged("says what no head says")
+        if digest is not None and (sha256(_json(said)) != digest or _json({**said, "sha256": digest}) != data):
+            raise SegmentDamaged("has another SHA-256 than it says")
         heads = {}
         for place, end in said["heads"].items():
             topic, _, partition = place.rpartition("/")
             heads[topic, int(partition)] = (int(end["next"]), str(end["manifest"]))
         return Head(str(said["log_id"]), bool(said["demo"]), int(said["written_ms"]), heads)
+    except SegmentDamaged:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SegmentDamaged(f"is no head: {error}") from error
 

@@ -31,6 +31,23 @@ class PartitionEvaluated(Fact):
     through: Moment
 
 
+class PartitionDelivered(Fact):
+    """Every message of the partition that was due up to `through` has been accepted, or is over; `trouble` says why not, while that is so."""
+
+    TYPE = "iv3.partition-delivered.v1"
+    partition: Annotated[int, Field(ge=0)]
+    through: Moment
+    trouble: Annotated[str, Field(max_length=300)] = ""
+
+
+class DeadManArmed(Fact):
+    """The dead-man's switch was put off: its message goes out at `fires` unless it is put off again."""
+
+    TYPE = "iv3.dead-man-armed.v1"
+    sequence_id: Name
+    fires: Moment
+
+
 class RecordDeadLettered(Fact):
     """A record that can never be handled: where it is, which role gave it up, why. Its bytes stay where they are."""
 
@@ -43,4 +60,10 @@ class RecordDeadLettered(Fact):
     retried: bool = False
 
 
-BOOKKEEPING_FACTS: tuple[type[Fact], ...] = (SnapshotTaken, PartitionEvaluated, RecordDeadLettered)
+BOOKKEEPING_FACTS: tuple[type[Fact], ...] = (
+    SnapshotTaken,
+    PartitionEvaluated,
+    PartitionDelivered,
+    DeadManArmed,
+    RecordDeadLettered,
+)

@@ -67,12 +67,28 @@ class ApiSettings(Setting):
 
 
 class S3Settings(Setting):
-    """The bucket of the archive."""
+    """The bucket of the archive. The first four are the seed's; its own objects in the bucket are never touched: ours lie under `prefix`."""
 
-    endpoint: str = ""
+    endpoint: str = ""  # empty: Amazon's own for `region`
     bucket: str = ""
     key: str = ""
     secret: SecretStr = SecretStr("")
+    region: Annotated[str, Field(min_length=1, max_length=60)] = (
+        "us-east-1"  # as the seed, and most that are not Amazon
+    )
+    path_style: bool = False
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?$|^$")] = (
+        "iv3"
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _endpoint(cls, value: str) -> str:
+        if not value or value.startswith(("https://", "http://")):
+            return value.rstrip("/")
+        if "://" in value:
+            raise ValueError("must begin with https:// (or http:// on this machine)")
+        return f"https://{value.rstrip('/')}"
 
 
 class InfluxSettings(Setting):
@@ -122,12 +138,46 @@ def _in_mgdl(value: float, name: str, least: float, most: float) -> float:
     )
 
 
+class SmtpSettings(Setting):
+    """A mail server. `encryption` none is for one on this machine."""
+
+    host: str = ""
+    port: Annotated[int, Field(ge=1, le=65535)] = 587
+    sender: str = ""
+    to: tuple[str, ...] = ()
+    username: str = ""
+    password: SecretStr | None = None
+    encryption: Literal["starttls", "tls", "none"] = "starttls"
+
+
+class FallbackSettings(Setting):
+    """The second way out: one of another ntfy server, a webhook, or e-mail."""
+
+    server: str = "https://ntfy.sh"
+    topic: str = ""
+    token: SecretStr | None = None
+    webhook: SecretStr | None = None
+    webhook_token: SecretStr | None = None
+    smtp: SmtpSettings = SmtpSettings()
+
+    @property
+    def ways(self) -> list[str]:
+        """Which of the three are set."""
+        return [
+            name
+            for name, there in (("topic", self.topic), ("webhook", self.webhook), ("smtp", self.smtp.host))
+            if there
+        ]
+
+
 class NtfySettings(Setting):
     """Where alarms go. `topic` wins over the seed's `iv3.endpoint`."""
 
     server: str = "https://ntfy.sh"
     topic: str = ""
     token: SecretStr | None = None
+    fallback: FallbackSettings = FallbackSettings()
+    dead_man: bool = True
 
     @field_validator("server")
     @classmethod
@@ -153,6 +203,22 @@ class PersonSettings(Setting):
     max_rapid_units: Annotated[float, Field(gt=0, le=100)] = 15
 
 
+class KafkaSettings(Setting):
+    """How Kafka is used where `log` names it. Absent `copies` and `in_sync`: as many as the cluster has, at most 3, all but one of them in sync."""
+
+    partitions: Annotated[int, Field(ge=1, le=1000)] = 12
+    copies: Annotated[int, Field(ge=1, le=9)] | None = None
+    in_sync: Annotated[int, Field(ge=1, le=9)] | None = None
+    session_s: Annotated[float, Field(ge=3, le=300)] = 10
+    tls: bool = False
+    cafile: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+    mechanism: str = "SCRAM-SHA-512"
+    username: str = ""
+    password: SecretStr = SecretStr("")
+
+
 class Settings(Setting):
     """All of it."""
 
@@ -163,10 +229,14 @@ class Settings(Setting):
     iv3: SeedSettings = SeedSettings()
     ntfy: NtfySettings = NtfySettings()
     person: PersonSettings = PersonSettings()
-    log: Literal["sqlite"] = "sqlite"
+    kafka: KafkaSettings = KafkaSettings()
+    log: Annotated[str, Field(pattern=r"^(sqlite|kafka://.+)$")] = "sqlite"
     series: Literal["sqlite", "influxdb"] = "sqlite"
     influxdb: InfluxSettings = InfluxSettings()
-    archive: Annotated[str, Field(pattern=r"^(none|folder:.+)$")] = "none"
+    healthcheck_url: SecretStr | None = None
+    archive: Annotated[str, Field(pattern=r"^(none|s3|folder:.+)$")] = "none"
+    archive_keep_days: Annotated[int | None, Field(ge=1, le=36_500)] = None
+    archive_drill_days: Annotated[int, Field(ge=0, le=365)] = 7
 
     @property
     def topic(self) -> str:

@@ -30,6 +30,7 @@ _SHORTEST_TICK_S = 0.2  # real seconds, however fast the clock
 _CATCH_UP_S = 2.0
 BEHIND_S = 120.0
 _HEARTBEAT_MS = 60_000
+_SHORTEST_BEAT_S = 1.0  # real seconds, however fast the clock
 _LOOK_BACK = 1_000  # forecasts; a person whose newest is further back has no fresh reading
 LATE = "alarms are running late: readings wait to be evaluated"
 
@@ -53,7 +54,7 @@ class Alerter(Role):
         self._has_source, self._troubles = has_source, troubles
         self._started_ms = self._looked_ms = clock.now_ms()
         self._up_ms = 0
-        self._snapshots = Snapshots(log, clock, self.name, VERSION)
+        self._snapshots = Snapshots(self.log, clock, self.name, VERSION)
         self.people: dict[str, Watch] = {}
         self.episodes: dict[int, Episodes] = {}
         self._alerts_at: dict[int, int] = {}
@@ -68,6 +69,7 @@ class Alerter(Role):
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Fold the own alerts to the head, and the journal silently to the committed offset."""
         self.people, self._where = {}, {}
+        self.episodes, self._alerts_at, self._locks = {}, {}, {}
         self._in_hand.clear()
         for (topic, partition), offset in committed.items():
             if topic != JOURNAL:
@@ -112,8 +114,7 @@ class Alerter(Role):
             if isinstance(event.data, AlertsDecided):
                 self.episodes[partition].evolve(event.subject, event.data)
 
-        head = self.log.heads.get((ALERTS, partition), 0)
-        self._alerts_at[partition] = await self.silently(ALERTS, partition, self._alerts_at[partition], head, step)
+        self._alerts_at[partition] = await self.silently(ALERTS, partition, self._alerts_at[partition], None, step)
 
     async def handle(self, record: Record) -> None:
         """Take the record in, then decide."""
@@ -178,7 +179,8 @@ class Alerter(Role):
         moment = self.clock.now_ms()
         self._up_ms += max(0, moment - self._looked_ms)
         self._looked_ms = moment
-        heads = {partition: head for partition, head in dict(self.log.heads).items() if partition[0] in self.topics}
+        mine = self.progress.next_offset
+        heads = {place: head for place, head in (await self.log.latest(self.topics)).items() if place in mine}
         troubles = list(self._troubles())
         if not await self.reached(heads, _CATCH_UP_S):
             self.skipped_ticks += 1
@@ -200,7 +202,7 @@ class Alerter(Role):
             await self._heartbeat(moment)
 
     async def _heartbeat(self, moment: int) -> None:
-        if moment - self._heartbeat_ms < _HEARTBEAT_MS * max(1.0, self.clock.speed):
+        if moment - self._heartbeat_ms < max(_HEARTBEAT_MS, _SHORTEST_BEAT_S * 1000 * self.clock.speed):
             return
         self._heartbeat_ms = moment
         for partition in self._locks:

@@ -7,9 +7,11 @@ import mode
 from faust.tables.manager import TableManager
 from faust.transport import drivers
 
+from streams.ports import Log
 from streams.topics import PARTITIONS
 
 drivers.TRANSPORTS.aliases["iv3sqlite"] = "streams.transport.sqlite:Transport"
+drivers.TRANSPORTS.aliases["iv3kafka"] = "streams.transport.kafka:Transport"
 
 COMMIT_INTERVAL_S = 1.0  # 0.2 s costs four times the idle CPU and only saves redelivery after a crash
 
@@ -45,4 +47,40 @@ def make_app(group: str, broker: str, *, data_folder: str, **overrides: Any) -> 
         "agent_supervisor": mode.CrashingSupervisor,
         "TableManager": NoTables,
     }
-    return faust.App(group, **{**settings, **overrides})
+    app = faust.App(group, **{**settings, **overrides})
+    # What the role and the driver say to each other. The role sets what it needs; these are the answers of one that has no role.
+    app.start_offsets = {}  # where each partition starts, as the role's fold has it
+    app.may_seek = False  # the role has folded, so the driver may seek to the start offsets
+    app.before_revoke = _nothing_in_hand
+    app.replaced = _not_replaced
+    app.found_hole = _not_noted
+    app.lease_holds = lambda: True  # whether the group cannot yet have given the partitions to somebody else
+    return app
+
+
+def group_of(log: Log, role: str) -> str:
+    """The consumer group of a role: a log that was made anew starts with fresh groups, so that an old offset is never taken for a new one."""
+    return f"iv3-{log.log_id[:16]}-{role}"
+
+
+def kafka_settings(worker: str, session_s: float) -> dict[str, Any]:
+    """What `make_app` needs besides on Kafka. `worker` is the member's static name, never used by two workers at once."""
+    return {
+        "consumer_group_instance_id": worker,
+        "broker_session_timeout": session_s,
+        "broker_heartbeat_interval": min(1.0, session_s / 6),
+        "broker_request_timeout": max(30.0, session_s + 1),
+    }
+
+
+def _not_noted(partition: tuple[str, int], expected: int, offset: int) -> None:
+    """There is no role that waits for what is not there."""
+    del partition, expected, offset
+
+
+def _not_replaced() -> None:
+    """There is no role that could be."""
+
+
+async def _nothing_in_hand() -> None:
+    """There is no role that could hold a record."""

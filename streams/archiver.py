@@ -1,4 +1,4 @@
-"""The archiver: keeps the archive at most a minute behind the log.
+"""The archiver: keeps the archive at most a minute behind the log, and in order.
 
 Its group says whose partitions it looks after; how far it is, the archive itself says. So it acknowledges at once and reads from the log what it
 writes: after any crash it goes on behind the last manifest, and the archive being away for days costs nothing but the wait.
@@ -10,15 +10,19 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from streams.backup import ARCHIVED, ArchiveWriter
-from streams.errors import ArchiveDamaged, ArchiveUnavailable
+from streams.errors import ArchiveDamaged, ArchiveUnavailable, Transient
 from streams.ports import Archive, Clock, Log, Record
 from streams.role import MakeApp, Role
+from streams.topics import JOURNAL
+from streams.upkeep import Upkeep
 
 logger = logging.getLogger("iv3.archiver")
 
 FLUSH_S = 30.0  # with a retry it stays below the minute that is promised
 BEHIND_MS = 3_600_000  # the log itself is safe meanwhile; nobody need be woken for a short outage
+UPKEEP_S = 60.0  # how often is looked whether something is due
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 60.0
+_LONGEST_UPKEEP_RETRY_S = 3600.0
 _LAST_FLUSH_S = 1.5  # a stop waits no longer; what is left goes out at the next start
 
 
@@ -38,6 +42,7 @@ class Archiver(Role):
         *,
         demo: bool = False,
         flush_s: float = FLUSH_S,
+        upkeep: Upkeep | None = None,
     ) -> None:
         super().__init__(log, clock, make_app)
         self._writer = ArchiveWriter(log, archive, clock, demo=demo)
@@ -46,6 +51,7 @@ class Archiver(Role):
         self._failing = ""
         self.archived_ms = 0
         self._failing_since_ms = 0
+        self.upkeep = upkeep
 
     async def handle_batch(self, records: Sequence[Record]) -> None:
         """There is something to archive."""
@@ -53,7 +59,12 @@ class Archiver(Role):
         self._new.set()
 
     async def work(self) -> None:
-        """Flush soon after something came."""
+        """Flush soon after something came; look after the rest meanwhile."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_up())
+            tasks.create_task(self._keep_in_order())
+
+    async def _keep_up(self) -> None:
         retry = _FIRST_RETRY_S
         while True:
             try:
@@ -72,6 +83,25 @@ class Archiver(Role):
             if not self._writer.waiting():
                 await self._new.wait()
             await asyncio.sleep(self._flush_s)
+
+    async def _keep_in_order(self) -> None:
+        """One worker's task: his who has the first partition. Twice would be harmless, and twice the work."""
+        if self.upkeep is None:
+            return
+        retry = UPKEEP_S
+        while True:
+            await asyncio.sleep(retry)
+            if self._failing or not self.archived_ms or (JOURNAL, 0) not in self.progress.next_offset:
+                continue
+            try:
+                await self.upkeep.round()
+                retry = UPKEEP_S
+            except (Transient, ArchiveDamaged, OSError) as error:
+                retry = min(retry * 2, _LONGEST_UPKEEP_RETRY_S)
+                logger.warning("the archive cannot be looked after now: %s", error)
+            except Exception:  # a mistake in what is done once a day must not end what is done each minute
+                retry = _LONGEST_UPKEEP_RETRY_S
+                logger.exception("looking after the archive failed")
 
     async def closed(self) -> None:
         """One more flush, if it is quick."""

@@ -1,21 +1,25 @@
-"""Backup, verification, restore: the log into an archive, the archive read back, and a log made of it. `archiver` uses the same writer."""
+"""Backup and verification: the log into an archive, and the archive read back. `archiver` uses the same writer, `restore` the same reader."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from processors import segments
+from processors.chains import Link, Named, Place, named, place_of
 from processors.segments import ArchivedRecord, Manifest, SegmentDamaged
-from streams.errors import ArchiveDamaged
+from streams.clock import running_s
+from streams.errors import ArchiveChanged, ArchiveDamaged
 from streams.ports import Archive, Clock, Log, Partition, Record
+from streams.survey import Progress, Survey, ahead, look
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL
 
 logger = logging.getLogger("iv3.backup")
 
 ARCHIVED = (JOURNAL, FORECASTS, ALERTS, DEAD_LETTERS)  # snapshots and heartbeats are made again
 MOST_RECORDS = 10_000  # per segment: some megabytes, read and checked at once
-
-Progress = Callable[[int, int], None]
+_FRESH_S = 60.0  # what is known of the archive's end is asked for again after that; merges leave alone what is younger than ten minutes
+_LOOKS = 3
 
 
 @dataclass(slots=True)
@@ -33,20 +37,28 @@ class ArchiveWriter:
         self._log, self._archive, self._clock, self._demo = log, archive, clock, demo
         self._ends: dict[Partition, _End] | None = None
         self._head: bytes | None = None  # as it was read or written last
+        self._looked_s = 0.0  # when it was, by the running clock
 
     async def open(self) -> None:
         """Learn from the archive's own manifests how far it is. Raises ArchiveUnavailable, ArchiveDamaged."""
-        last: dict[Partition, str] = {}
-        for key in await self._archive.list(segments.folder_of(self._log.log_id)):
-            if key.endswith(".manifest.json"):
-                _, _, topic, partition, _ = key.split("/")
-                last[topic, int(partition)] = key  # the list is sorted, so the last one stays
-        ends = {}
-        for place, key in last.items():
-            data = await self._archive.get(key) or b""
-            ends[place] = _End(_manifest(key, data).last + 1, segments.sha256(data))
-        self._ends = ends
-        self._head = await self._archive.get(segments.head_key(self._log.log_id))
+        self._head, self._looked_s = await self._archive.get(segments.head_key(self._log.log_id)), running_s()
+        self._ends = {
+            place: await self._end_of(day, small)
+            for place, (day, small) in (await _last_manifests(self._archive, self._log.log_id)).items()
+        }
+
+    async def _end_of(self, day: Named | None, small: Named | None) -> _End:
+        """Where a partition ends. A small segment that begins inside a day does not count, however far it reaches."""
+        end = _End()
+        for name in (day, small):
+            if name is None or name.first < end.following:
+                continue
+            data = await self._archive.get(name.key)
+            if data is None:  # merged away since it was listed
+                raise ArchiveChanged(f"{name.key} was merged while the archive was looked at; it is tried again")
+            manifest = _manifest(name.key, data)
+            end = _End(manifest.last + 1, segments.end_of(manifest, data))
+        return end
 
     def waiting(self) -> int:
         """Records that are not archived yet."""
@@ -56,39 +68,69 @@ class ArchiveWriter:
 
     async def catch_up(self, progress: Progress | None = None) -> int:
         """Archive everything that is in the log now. Returns how many records. Raises ArchiveUnavailable, ArchiveDamaged."""
-        head_key = segments.head_key(self._log.log_id)
-        if self._ends is not None and await self._archive.get(head_key) != self._head:
-            self._ends = None  # another writer was here, or this is another disk than a while ago: look again
-        if self._ends is None:
-            await self.open()
-        ends = self._ends if self._ends is not None else {}
+        try:
+            return await self._catch_up(progress)
+        except (ArchiveChanged, ArchiveDamaged):
+            self._ends = None  # it may not be as it was known
+            raise
+
+    async def _catch_up(self, progress: Progress | None) -> int:
+        await self._look_again()
         total, done = self.waiting(), 0
         for place, head in dict(self._log.heads).items():
             if place[0] not in ARCHIVED:
                 continue
-            end = ends.setdefault(place, _End())
-            while end.following < head:
-                records = await self._log.read(*place, end.following, head, MOST_RECORDS)
-                done += await self._one(place, end, records)
+            while self._end(place).following < head:
+                if running_s() - self._looked_s > _FRESH_S:
+                    await self._look_again()  # this process may have slept for a night, and others not
+                    continue
+                records = await self._log.read(*place, self._end(place).following, head, MOST_RECORDS)
+                done += await self._one(place, self._end(place), records)
                 if progress is not None:
                     progress(done, total)
-        if done or self._head is None:
-            heads = [
-                (topic, partition, end.following, end.digest)
-                for (topic, partition), end in ends.items()
-                if end.following
-            ]
-            written = self._clock.now_ms()
-            said = segments.write_head(self._log.log_id, heads, demo=self._demo, written_ms=written)
-            await self._archive.replace(head_key, said)
-            self._head = said
+        await self._say_how_far()
         return done
+
+    def _end(self, place: Partition) -> _End:
+        if self._ends is None:
+            raise RuntimeError("the archive is looked at before its ends are asked for")
+        return self._ends.setdefault(place, _End())
+
+    async def _look_again(self) -> None:
+        """Open the archive anew if another writer was here, or if this is another disk than a while ago."""
+        if self._ends is not None:
+            head, self._looked_s = await self._archive.get(segments.head_key(self._log.log_id)), running_s()
+            if head == self._head:
+                return
+        self._ends = None
+        for _ in range(_LOOKS - 1):
+            try:
+                await self.open()
+            except ArchiveChanged:
+                continue
+            return
+        await self.open()
+
+    async def _say_how_far(self) -> None:
+        """Replace the head, unless it says so already."""
+        ends = self._ends or {}
+        heads = {at: (end.following, end.digest) for at, end in ends.items() if end.following}
+        try:
+            if self._head is not None and segments.read_head(self._head).heads == heads:
+                return
+        except SegmentDamaged as error:
+            logger.warning("the head of the archive %s; it is written anew", error)
+        written = self._clock.now_ms()
+        rows = [(*at, *end) for at, end in heads.items()]
+        said = segments.write_head(self._log.log_id, rows, demo=self._demo, written_ms=written)
+        await self._archive.replace(segments.head_key(self._log.log_id), said)
+        self._head = said
 
     async def _one(self, place: Partition, end: _End, records: list[Record]) -> int:
         """Put one segment and its manifest; an object that is there already wins, if it agrees with the log."""
         kept = [ArchivedRecord(r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in records]
         key = segments.segment_key(self._log.log_id, *place, end.following)
-        raw, packed = segments.pack(kept)
+        raw, packed = await asyncio.to_thread(segments.pack, kept)
         if not await self._archive.put_if_absent(key, packed):
             kept, raw, packed = await self._existing(place, key)
         manifest = segments.manifest_of(self._log.log_id, *place, kept, raw, packed, end.digest)
@@ -105,7 +147,7 @@ class ArchiveWriter:
         """What a crash, or another writer, put there first: read it and hold it against the log."""
         packed = await self._archive.get(key) or b""
         try:
-            raw, kept = segments.unpack(packed)
+            raw, kept = await asyncio.to_thread(segments.unpack, packed)
         except SegmentDamaged as error:
             raise ArchiveDamaged(f"{key} {error}") from error
         if not kept:
@@ -114,6 +156,17 @@ class ArchiveWriter:
         if [ArchivedRecord(r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in logged] != kept:
             raise ArchiveDamaged(f"{key} holds other records than the log; it belongs to another log or was changed")
         return kept, raw, packed
+
+
+async def _last_manifests(archive: Archive, log_id: str) -> dict[Place, tuple[Named | None, Named | None]]:
+    """For each partition the manifest of its last day, and the last one of a small segment."""
+    last: dict[Place, tuple[Named | None, Named | None]] = {}
+    for key in await archive.list(segments.folder_of(log_id)):
+        place, name = place_of(key), named(key)
+        if place is not None and name is not None and name.is_manifest:
+            day, small = last.get(place, (None, None))
+            last[place] = (name, small) if name.is_day else (day, name)  # the list is sorted, so the last one stays
+    return last
 
 
 def _manifest(key: str, data: bytes) -> Manifest:
@@ -137,11 +190,14 @@ class VerifyReport:
     records: int = 0
     bytes: int = 0
     problems: list[str] = field(default_factory=list)
+    leftovers: int = 0  # objects that a merge replaced and could not delete yet: they do no harm
 
 
 async def log_ids(archive: Archive) -> list[str]:
-    """The logs an archive holds."""
-    return sorted({key.split("/")[1] for key in await archive.list(f"{segments.ROOT}/") if key.count("/") >= 2})
+    """The logs an archive holds, but for those whose removal was begun."""
+    keys = [key.split("/") for key in await archive.list(f"{segments.ROOT}/") if key.count("/") >= 2]
+    going = {parts[1] for parts in keys if parts[2:] == [segments.REMOVAL]}
+    return sorted({parts[1] for parts in keys} - going)
 
 
 async def the_log_id(archive: Archive, log_id: str | None) -> str:
@@ -153,108 +209,76 @@ async def the_log_id(archive: Archive, log_id: str | None) -> str:
         return log_id
     if not found:
         raise ArchiveDamaged("the archive is empty")
-    written = []
-    for name in found:
-        data = await archive.get(segments.head_key(name))
-        try:
-            written.append((segments.read_head(data).written_ms if data else 0, name))
-        except SegmentDamaged:
-            written.append((0, name))
-    return max(written)[1]
+    return max([(await written_ms(archive, name), name) for name in found])[1]
+
+
+async def written_ms(archive: Archive, log_id: str) -> int:
+    """When a log's head was written; 0 where it has none that can be read."""
+    data = await archive.get(segments.head_key(log_id))
+    try:
+        return segments.read_head(data).written_ms if data else 0
+    except SegmentDamaged:
+        return 0
 
 
 Take = Callable[[str, int, list[ArchivedRecord]], Awaitable[None]]
 
 
 async def read_back(
-    archive: Archive, log_id: str, progress: Progress | None = None, take: Take | None = None
+    archive: Archive,
+    log_id: str,
+    progress: Progress | None = None,
+    take: Take | None = None,
+    survey: Survey | None = None,
 ) -> VerifyReport:
-    """Read every object of a log and check it; `take` gets the records of each good segment, in order."""
-    report = VerifyReport(log_id)
-    keys = await archive.list(segments.folder_of(log_id))
-    known = {segments.head_key(log_id)}
-    ends: dict[Partition, _End] = {}
-    digests: dict[Partition, set[str]] = {}
-    manifests = [key for key in keys if key.endswith(".manifest.json")]
-    for number, name in enumerate(manifests):
-        segment = name.removesuffix(".manifest.json") + ".jsonl.zst"
-        known |= {name, segment}
-        await _check_one(archive, report, name, segment, ends, digests, take)
-        if progress is not None:
-            progress(number + 1, len(manifests))
-    report.problems += [
-        f"{key} is not part of this archive" for key in keys if key not in known and not _is_orphan(key, ends)
-    ]
-    await _check_head(archive, report, ends, digests)
+    """Read every object of a log and check it; `take` gets the records of each good segment, in order.
+
+    Raises ArchiveUnavailable; ArchiveChanged where a merge took away what a `survey` of a while ago named, or what `take` waits for.
+    """
+    for _ in range(_LOOKS - 1):
+        try:
+            return await _read_once(archive, survey or await look(archive, log_id), progress, take)
+        except ArchiveChanged:
+            if take is not None or survey is not None:
+                raise
+    return await _read_once(archive, survey or await look(archive, log_id), progress, take)
+
+
+async def _read_once(
+    archive: Archive, survey: Survey, progress: Progress | None, take: Take | None
+) -> VerifyReport:  # fmt: skip
+    report = VerifyReport(survey.log_id, problems=list(survey.problems), leftovers=len(survey.leftovers))
+    if survey.head is not None:
+        report.demo, report.written_ms = survey.head.demo, survey.head.written_ms
+    total, links, listed = survey.records, survey.links, set(survey.keys)
+    reading = ahead(archive, [link.segment for link in links])
+    try:
+        for link in links:
+            key, packed = await anext(reading)
+            if packed is None and key in listed:
+                raise ArchiveChanged(
+                    f"{key} was merged into a day's, or deleted, while the archive was read; try again"
+                )
+            records = await _checked(report, link, packed)
+            if take is not None and records is not None:
+                await take(link.manifest.topic, link.manifest.partition, records)
+            if progress is not None:
+                progress(report.records, total)
+    finally:
+        await reading.aclose()
     return report
 
 
-def _is_orphan(key: str, ends: dict[Partition, _End]) -> bool:
-    """A segment right behind the last manifest: a writer was stopped before it could describe it. It is harmless."""
-    parts = key.split("/")
-    if len(parts) != 5 or not key.endswith(".jsonl.zst"):
-        return False
-    end = ends.get((parts[2], int(parts[3])), _End())
-    return parts[4] == f"{end.following:020d}.jsonl.zst"
-
-
-async def _check_one(
-    archive: Archive, report: VerifyReport, name: str, segment: str, ends: dict[Partition, _End],
-    digests: dict[Partition, set[str]], take: Take | None,
-) -> None:  # fmt: skip
-    described = await archive.get(name) or b""
-    try:
-        manifest = segments.read_manifest(described)
-    except SegmentDamaged as error:
-        report.problems.append(f"{name} {error}")
-        return
-    place = (manifest.topic, manifest.partition)
-    if segments.segment_key(manifest.log_id, *place, manifest.first) != segment:
-        report.problems.append(
-            f"{name} describes {manifest.topic}/{manifest.partition} from {manifest.first}: it lies in the wrong place"
-        )
-        return
-    end = ends.setdefault(place, _End())
-    if manifest.first != end.following:
-        report.problems.append(f"{segment}: records {end.following} to {manifest.first - 1} before it are missing")
-    elif manifest.previous != end.digest:
-        report.problems.append(f"{name} does not follow the manifest before it: one of the two was changed")
-    end.following, end.digest = manifest.last + 1, segments.sha256(described)
-    digests.setdefault(place, set()).add(end.digest)
-    packed = await archive.get(segment)
+async def _checked(report: VerifyReport, link: Link, packed: bytes | None) -> list[ArchivedRecord] | None:
+    """The records, if the segment is what its manifest says."""
     if packed is None:
-        report.problems.append(f"{segment} is missing")
-        return
+        return None  # the survey said so
     try:
-        records = segments.check(manifest, packed)
+        records = await asyncio.to_thread(segments.check, link.manifest, packed)
     except SegmentDamaged as error:
-        report.problems.append(f"{segment} {error}")
-        return
+        report.problems.append(f"{link.segment} {error}")
+        return None
     report.segments += 1
-    report.records += manifest.records
-    report.bytes += manifest.size
-    if take is not None:
-        await take(manifest.topic, manifest.partition, records)
-
-
-async def _check_head(
-    archive: Archive, report: VerifyReport, ends: dict[Partition, _End], digests: dict[Partition, set[str]]
-) -> None:
-    name = segments.head_key(report.log_id)
-    data = await archive.get(name)
-    if data is None:
-        report.problems.append(f"{name} is missing")
-        return
-    try:
-        head = segments.read_head(data)
-    except SegmentDamaged as error:
-        report.problems.append(f"{name} {error}")
-        return
-    report.demo, report.written_ms = head.demo, head.written_ms
-    for place, (following, digest) in head.heads.items():
-        if ends.get(place, _End()).following < following:
-            report.problems.append(
-                f"{place[0]}/{place[1]}: the archive ends at {ends.get(place, _End()).following}, its head says {following}"
-            )
-        elif digest not in digests.get(place, set()):
-            report.problems.append(f"{place[0]}/{place[1]}: the manifest that the head names is not there")
+    report.records += link.manifest.records
+    report.bytes += link.manifest.size
+    return records

@@ -15,6 +15,7 @@ import apsw
 from processors.readings import Line, Reading, reading_of
 from schemas.envelope import Event, Garbage, NewerVersion, decode
 from streams.catalog_store import CatalogStore
+from streams.errors import LogUnavailable
 from streams.ports import Log, Partition, Record
 from streams.topics import ALERTS, JOURNAL
 
@@ -63,13 +64,14 @@ class Catalog:
 
     async def caught_up(self, within_s: float = 1.0) -> bool:
         """Whether everything that is in the log now has been seen before the time was over."""
-        goal = dict(self._log.heads)
-        with suppress(TimeoutError):
+        goal: dict[Partition, int] = {}
+        with suppress(TimeoutError, LogUnavailable):
             async with asyncio.timeout(within_s):
+                goal = await self._log.latest(FOLLOWED)
                 while not self._has(goal):
                     self._moved.clear()
                     await self._moved.wait()
-        return self._has(goal)
+        return bool(goal) and self._has(goal)
 
     def _has(self, goal: dict[Partition, int]) -> bool:
         return all(self._position.get(p, 0) >= head for p, head in goal.items() if p[0] in FOLLOWED)

@@ -11,6 +11,11 @@ def _running_ns() -> int:
     return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
+def running_s() -> float:
+    """The same in seconds."""
+    return _running_ns() / 1e9
+
+
 class SystemClock:
     """The host's clock, as long as nobody knows better. `wall_ns` and `running_ns` exist so that tests can set it wrong."""
 
@@ -45,6 +50,24 @@ class ScaledClock:
     def now_ms(self) -> int:
         """See `Clock`."""
         return self._origin_ms + int((time.monotonic() - self._started) * self.speed * 1000)
+
+    def heard(self, true_ms: int) -> float | None:
+        """See `Clock`. Its time is made up; nobody knows it better."""
+        return _ahead_s(self.now_ms(), true_ms)
+
+
+class SharedClock:
+    """A simulation's time, the same in every process that is told the same three numbers: at real time `real_ms` it is `origin_ms`, and it runs
+    `speed` times as fast.
+    """
+
+    def __init__(self, origin_ms: int, real_ms: int, speed: float) -> None:
+        self.speed = speed
+        self._origin_ms, self._real_ms = origin_ms, real_ms
+
+    def now_ms(self) -> int:
+        """See `Clock`."""
+        return self._origin_ms + int((time.time() * 1000 - self._real_ms) * self.speed)
 
     def heard(self, true_ms: int) -> float | None:
         """See `Clock`. Its time is made up; nobody knows it better."""

@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Protocol
 
 from schemas.envelope import Garbage, NewerVersion
 from streams.errors import Permanent, Transient
-from streams.ports import Position, Record
+from streams.ports import Partition, Position, Record
+from streams.tenure import Tenure
 
 logger = logging.getLogger("iv3.consume")
 
@@ -26,19 +27,17 @@ MOST_STOPS = 3
 Handle = Callable[[Record], Awaitable[None]]
 
 
-class Stopped(Exception):
-    """The App stops; nothing more will be delivered."""
-
-
 @dataclass
 class Progress:
     """What a role did, for /metrics, /readyz and the watchdog."""
 
-    next_offset: dict[tuple[str, int], int] = field(default_factory=dict)
+    next_offset: dict[Partition, int] = field(default_factory=dict)  # of the partitions held now
     handled: int = 0
     retries: int = 0
     dead_letters: int = 0
     restarts: int = 0
+    assignments: int = 0
+    dropped: int = 0  # records that were in hand when their partition moved, and came again
     moved_at: float = 0.0  # loop time of the last ack or retry
     paused: str = ""  # why the role waits for an upgrade
     failing: str = ""  # the last reason for a retry, until something is handled
@@ -61,7 +60,13 @@ class Consumer(Protocol):
     progress: Progress
     skip: set[Position]
     stops: dict[Position, int]
+    holes: dict[tuple[Partition, int], int]
     failed: "asyncio.Future[BaseException]"
+    idle: asyncio.Event
+
+    async def in_office(self) -> Tenure:
+        """Wait while partitions move; the tenure that holds now."""
+        ...
 
     async def handle(self, record: Record) -> None:
         """Handle one record; returning means it may be acknowledged."""
@@ -104,16 +109,53 @@ async def consume(role: Consumer, stream: Any) -> None:  # noqa: ANN401 - Faust'
                 batch.append(await events.__anext__())
         except StopAsyncIteration:
             return
-        records = [as_record(event.message) for event in batch]
-        if len(records) == 1 or not await _together(role, records):
-            for record in records:
-                await attempt(role, record, _alone(role))
-        for event, record in zip(batch, records, strict=True):
-            role.progress.next_offset[record.topic, record.partition] = record.offset + 1
-            role.progress.handled += 1
-            event.ack()
+        tenure = await role.in_office()
+        due = _in_sequence(role, batch)
+        if not due:
+            continue
+        role.idle.clear()
+        try:
+            handled = await _handle(role, [record for _, record in due], tenure)
+            for event, record in due[:handled]:
+                role.progress.next_offset[record.topic, record.partition] = record.offset + 1
+                role.progress.handled += 1
+                event.ack()
+        finally:
+            role.idle.set()
         role.progress.moved_at = asyncio.get_running_loop().time()
         role.moved()
+
+
+def _in_sequence(role: Consumer, batch: Sequence[Any]) -> list[tuple[Any, Record]]:
+    """What comes next in each partition. A record that was taken off the stream before its partition moved is dropped here: the new owner, or
+    this one after its fold, is given it again in order.
+    """
+    following = dict(role.progress.next_offset)
+    due = []
+    for event in batch:
+        record = as_record(event.message)
+        place = (record.topic, record.partition)
+        expected = following.get(place)
+        if expected is not None and role.holes.get((place, expected)) == record.offset:
+            expected = record.offset  # the log itself has nothing in between
+        if expected == record.offset:
+            following[place] = record.offset + 1
+            due.append((event, record))
+            continue
+        role.progress.dropped += 1
+        if expected is not None and record.offset < expected:
+            event.ack()  # it was handled before
+    return due
+
+
+async def _handle(role: Consumer, records: Sequence[Record], tenure: Tenure) -> int:
+    """How many of the records, from the first on, were handled before the tenure ended."""
+    if len(records) > 1 and await _together(role, records, tenure):
+        return len(records)
+    for number, record in enumerate(records):
+        if not await attempt(role, record, _alone(role), tenure):
+            return number
+    return len(records)
 
 
 def _alone(role: Consumer) -> Handle:
@@ -126,67 +168,66 @@ def _alone(role: Consumer) -> Handle:
     return alone
 
 
-async def _together(role: Consumer, records: Sequence[Record]) -> bool:
+async def _together(role: Consumer, records: Sequence[Record], tenure: Tenure) -> bool:
     """Whether the whole batch was handled at once. If not, each record is tried alone, so that only the guilty one pays.
 
-    An outage is nobody's guilt: the batch is tried again as it is.
+    An outage is nobody's guilt: the batch is tried again as it is, for as long as the tenure lasts.
     """
     wanted = [r for r in records if Position(r.topic, r.partition, r.offset) not in role.skip]
     delay = FIRST_DELAY_S
-    while True:
+    while not tenure.over:
         try:
             await role.handle_batch(wanted)
         except Transient as error:
-            delay = await _wait(role, error, delay, Position(records[0].topic, records[0].partition, records[0].offset))
+            at = Position(records[0].topic, records[0].partition, records[0].offset)
+            delay = await _wait(role, error, delay, at, tenure)
         except Exception:  # noqa: BLE001 - whatever it is, it is met again alone and answered there
             return False
         else:
             role.progress.failing = ""
             return True
+    return False
 
 
-async def _wait(role: Consumer, error: Transient, delay: float, at: Position) -> float:
+async def _wait(role: Consumer, error: Transient, delay: float, at: Position, tenure: Tenure) -> float:
     """Wait before the next try, as long as is asked for; return how long to wait the next time."""
     role.progress.fails(str(error), asyncio.get_running_loop().time())
     logger.warning("%s waits at %s: %s", role.name, at, error)
-    await asyncio.sleep(min(error.retry_after_s or delay, LONGEST_ASKED_DELAY_S))
+    await tenure.rest(min(error.retry_after_s or delay, LONGEST_ASKED_DELAY_S))
     return min(delay * 2, LONGEST_DELAY_S)
 
 
-async def attempt(role: Consumer, record: Record, handle: Handle) -> None:
-    """Handle one record by the three answers. Returns when it may be acknowledged."""
+async def attempt(role: Consumer, record: Record, handle: Handle, tenure: Tenure) -> bool:
+    """Handle one record by the three answers. True: it may be acknowledged. False: the tenure ended before that."""
     at = Position(record.topic, record.partition, record.offset)
     if at in role.skip:
-        return
+        return True
     delay = FIRST_DELAY_S
-    while True:
+    while not tenure.over:
         try:
             await handle(record)
         except Transient as error:
-            delay = await _wait(role, error, delay, at)
+            delay = await _wait(role, error, delay, at, tenure)
         except NewerVersion as error:
-            await _pause(role, at, str(error))
+            role.progress.paused = f"{error} (at {at.topic}/{at.partition}/{at.offset})"
+            logger.error("%s is paused: %s", role.name, role.progress.paused)  # noqa: TRY400 - the sentence says it all
+            await tenure.ended()
         except (Garbage, Permanent) as error:
             await give_up_for_sure(role, record, str(error))
-            return
+            return True
         except Exception as error:
             role.stops[at] = role.stops.get(at, 0) + 1
             logger.exception("%s failed at %s (stop %d of %d)", role.name, at, role.stops[at], MOST_STOPS)
             if role.stops[at] >= MOST_STOPS:
                 await give_up_for_sure(role, record, f"{type(error).__name__}: {error}")
-                return
+                return True
             if not role.failed.done():
                 role.failed.set_result(error)
-            await asyncio.Event().wait()  # un-acknowledged, until the supervisor cancels this
+            await tenure.ended()  # un-acknowledged, until the supervisor builds the role again
         else:
             role.progress.failing = ""
-            return
-
-
-async def _pause(role: Consumer, at: Position, why: str) -> None:
-    role.progress.paused = f"{why} (at {at.topic}/{at.partition}/{at.offset})"
-    logger.error("%s is paused: %s", role.name, role.progress.paused)
-    await asyncio.Event().wait()
+            return True
+    return False
 
 
 async def give_up_for_sure(role: Consumer, record: Record, reason: str) -> None:

@@ -3,12 +3,15 @@
     StreamError
     |- Transient              an outage: try the same again after a while
     |  |- Refused             the log wrote nothing
-    |  |  `- DiskReserve      the disk is nearly full: only readings, source states and alert events are taken
+    |  |  |- DiskReserve      the disk is nearly full: only readings, source states and alert events are taken
+    |  |  `- NotOurs          the partition went to another worker, or may have; nothing was written
     |  |- Unknown             the log may or may not have written: try again with the same ids
+    |  |- LogUnavailable      the log cannot be read
     |  |- SeriesUnavailable   the series cannot be reached
     |  |- SourceUnreachable   the glucose source did not answer, or asked to be left alone for a while
     |  |- NotifierUnreachable the notifier did not answer, or asked to be left alone for a while
     |  `- ArchiveUnavailable  the archive cannot be reached
+    |     `- ArchiveChanged   a merge or another writer was at work in it: look again
     |- Permanent              this record can never be handled: dead letter
     |- SourceRefused          the source refuses the account: no retry before its policy allows one
     |- NotifierRefused        the notifier refuses the account, the topic or the message: say so loudly
@@ -39,6 +42,14 @@ class DiskReserve(Refused):
     """The disk is nearly full; what is left is kept for readings and alarms."""
 
 
+class NotOurs(Refused):
+    """The partition went to another worker, or may have gone: nothing was written, and its new owner will write it."""
+
+
+class LogUnavailable(Transient):
+    """The log cannot be read."""
+
+
 class Unknown(Transient):
     """The log may or may not have written; only the same ids may be tried again."""
 
@@ -57,6 +68,10 @@ class NotifierUnreachable(Transient):
 
 class ArchiveUnavailable(Transient):
     """The archive cannot be reached."""
+
+
+class ArchiveChanged(ArchiveUnavailable):
+    """Objects that were named a moment ago are not there any more: somebody merges, or writes. Looking again finds what is true."""
 
 
 class Permanent(StreamError):

@@ -25,7 +25,7 @@ class Forecaster(Role):
 
     def __init__(self, log: Log, clock: Clock, make_app: MakeApp) -> None:
         super().__init__(log, clock, make_app)
-        self._snapshots = Snapshots(log, clock, self.name, VERSION)
+        self._snapshots = Snapshots(self.log, clock, self.name, VERSION)
         self.people: dict[str, Outlook] = {}
         self._emitted: dict[int, int] = {}
         self._said: dict[tuple[int, int], Said] = {}  # (partition, offset) -> what is folded but not yet acknowledged
@@ -42,7 +42,7 @@ class Forecaster(Role):
         return {}
 
     async def _spoken(self, partition: int) -> int:
-        head = self.log.heads.get((FORECASTS, partition), 0)
+        head = (await self.log.latest([FORECASTS])).get((FORECASTS, partition), 0)
         spoken = 0
 
         def step(record: Record) -> None:

@@ -6,22 +6,26 @@ an attempt without an outcome is asked about at the server before it is sent aga
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from processors.alerting import words
 from processors.alerting.outbox import ALL_CLEAR, Due, Outbox, Step
 from schemas.alerts import Delivered, DeliveryAttempted, TargetAdded, Undeliverable
-from schemas.envelope import encode, make
+from schemas.bookkeeping import PartitionDelivered
+from schemas.envelope import SYSTEM, encode, make
 from schemas.identity import derived_id
-from schemas.model import Fact, at_ms
+from schemas.model import Fact, at_ms, ms
+from streams.deadman import DeadMan, Ping
 from streams.errors import NotifierRefused, NotifierUnreachable, StreamError, Transient
-from streams.ports import Clock, Log, Message, Notifier, Partition, Record, append_events
+from streams.fallback import Fallback
+from streams.ports import Clock, Log, Message, Notifier, Partition, Record, Scheduler, append_events
 from streams.role import MakeApp, Role
-from streams.topics import ALERTS
+from streams.topics import ALERTS, HEARTBEATS, partition_of
 
 logger = logging.getLogger("iv3.notifier")
 
@@ -31,6 +35,8 @@ REFUSED_RETRY_S = 300.0  # 30 wrong tries lock a token out at ntfy; one in five 
 LOUD_AFTER_S = 120.0  # an urgent message that is due for longer is trouble that must be seen
 _URGENT_PRIORITY = 4
 _ASK_BACK_S = 12 * 3600
+_BEAT_S, _SHORTEST_BEAT_S = 60.0, 0.5
+_DAY_MS = 86_400_000
 _EARLIER_PRIORITY = 3  # what is over by the time it can be sent does not ring through
 
 
@@ -43,6 +49,19 @@ class TargetState:
     failing_since_ms: int | None = None
     sent: int = 0
     accepted_ms: int | None = None
+    asked_until_ms: int = 0  # the server asked to be left alone until then
+    attempts: Counter[int] = field(default_factory=Counter)  # UTC day -> messages of that day, whoever sent them
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The ways out: who is told, the second way for what is urgent, who keeps the dead-man's switch, and who is pinged."""
+
+    targets: Sequence[Notifier] = ()
+    fallback: Notifier | None = None
+    dead_man: Scheduler | None = None
+    ping: Ping | None = None
+    closers: Sequence[Callable[[], Awaitable[None]]] = ()
 
 
 class AlarmNotifier(Role):
@@ -56,13 +75,19 @@ class AlarmNotifier(Role):
         log: Log,
         clock: Clock,
         make_app: MakeApp,
-        targets: Sequence[Notifier],
+        ways: Ways,
         *,
         label: str = "",
         click: str | None = None,
     ) -> None:
         super().__init__(log, clock, make_app)
-        self._targets = {target.target: target for target in targets}
+        self.fallback = Fallback(clock, ways.fallback) if ways.fallback is not None else None
+        self.dead_man = (
+            DeadMan(self.log, clock, ways.dead_man, label=label, ping=ways.ping)
+            if ways.dead_man is not None or ways.ping is not None
+            else None
+        )
+        self._targets = {target.target: target for target in ways.targets}
         self._label, self._click = label, click
         self.outboxes: dict[int, Outbox] = {}
         self.states = {name: TargetState() for name in self._targets}
@@ -73,16 +98,21 @@ class AlarmNotifier(Role):
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Fold all alerts to the head; a target that is new is told of nothing that was decided before."""
         self._wake = {name: asyncio.Event() for name in self._targets}
+        self.outboxes = {}
+        for state in self.states.values():
+            state.attempts.clear()
         start: dict[Partition, int] = {}
         for topic, partition in committed:
             self.outboxes[partition] = Outbox(tuple(self._targets))
-            head = self.log.heads.get((topic, partition), 0)
-            start[topic, partition] = await self.silently(topic, partition, 0, head, self._fold_one)
+            start[topic, partition] = await self.silently(topic, partition, 0, None, self._fold_one)
         return start
 
     def _fold_one(self, record: Record) -> None:
         outbox = self.outboxes[record.partition]
-        due = outbox.evolve(self.event_of(record))
+        event = self.event_of(record)
+        if isinstance(event.data, DeliveryAttempted) and event.data.target in self.states:
+            self.states[event.data.target].attempts[event.time_ms // _DAY_MS] += 1
+        due = outbox.evolve(event)
         for target in {step.target for step in due} | {target for _, target in outbox.to_clear}:
             if target in self._wake:
                 self._wake[target].set()
@@ -103,6 +133,12 @@ class AlarmNotifier(Role):
         async with asyncio.TaskGroup() as group:
             for name, target in self._targets.items():
                 group.create_task(self._schedule(name, target))
+            if self._targets:
+                group.create_task(self._beat())
+            if self.fallback is not None:
+                group.create_task(self.fallback.watch(self._overdue, self.message, self._note_fallback))
+            if self.dead_man is not None and partition_of(SYSTEM, self.log.partitions[ALERTS]) in self.outboxes:
+                group.create_task(self.dead_man.watch(self.trouble))
             group.create_task(asyncio.Event().wait())
 
     async def _arm(self) -> None:
@@ -138,6 +174,7 @@ class AlarmNotifier(Role):
                 await self._deliver(target, step, due)
             except NotifierUnreachable as error:
                 self._note_failure(state, str(error))
+                state.asked_until_ms = self.clock.now_ms() + round((error.retry_after_s or 0) * self.clock.speed * 1000)
                 self._in_doubt(step)
                 await self._pause(name, min(error.retry_after_s or delay, self._patience(name)), due.order)
                 delay = min(delay * 2, LONGEST_RETRY_S)
@@ -147,7 +184,7 @@ class AlarmNotifier(Role):
                     await self._pause(name, REFUSED_RETRY_S / max(1.0, self.clock.speed), None)
             else:
                 state.refused = state.failing = ""
-                state.failing_since_ms = None
+                state.failing_since_ms, state.asked_until_ms = None, 0
                 state.sent += 1
                 state.accepted_ms = self.clock.now_ms()
                 delay = FIRST_RETRY_S
@@ -232,6 +269,49 @@ class AlarmNotifier(Role):
                         await target.clear(Step(episode, step, of).sequence_id)
                     except StreamError as error:
                         logger.info("an old notification stays on the phone: %s", error)
+
+    # -- when the first way out is shut ------------------------------------------------------------
+
+    def _overdue(self) -> list[tuple[Outbox, Step, Due]]:
+        """Urgent messages that will not get out the first way soon: refused, put off for long, or waiting for two minutes already."""
+        now_ms, loud_ms = self.clock.now_ms(), LOUD_AFTER_S * 1000
+        found = []
+        for outbox in self.outboxes.values():
+            for step, due in outbox.due.items():
+                state = self.states.get(step.target)
+                if state is None or due.closed or due.event.priority < _URGENT_PRIORITY:
+                    continue
+                shut = state.refused or state.asked_until_ms - now_ms > loud_ms
+                if shut or (state.failing and now_ms - ms(due.event.at) > loud_ms):
+                    found.append((outbox, step, due))
+        return found
+
+    async def _note_fallback(self, due: Due, step: Step, delivered: bool) -> None:  # noqa: FBT001 - the signature of `Note`
+        await self._write(due, (Delivered if delivered else DeliveryAttempted)(**_names(step)), step)
+
+    async def _beat(self) -> None:
+        """Say once a minute, in each partition, through when everything that was due has been sent."""
+        while True:
+            now_ms = self.clock.now_ms()
+            beats = []
+            for partition, outbox in self.outboxes.items():
+                oldest = min((ms(due.event.at) for due in outbox.due.values()), default=now_ms)
+                # What has just become due is on its way; only what waits for longer is trouble.
+                through = oldest if now_ms - oldest > LOUD_AFTER_S * 1000 else now_ms
+                said = PartitionDelivered(partition=partition, through=at_ms(through), trouble=self.trouble()[:300])
+                event = make(
+                    said, id=derived_id("delivered", partition, now_ms), source=f"iv3/{self.name}", subject=str(partition), time=at_ms(now_ms),
+                    recordedtime=at_ms(now_ms),
+                )  # fmt: skip
+                beats.append(self.log.append(HEARTBEATS, str(partition), [encode(event)], partition=partition))
+            for answer in await asyncio.gather(*beats, return_exceptions=True):
+                if isinstance(answer, Exception) and not isinstance(answer, Transient):
+                    raise answer
+            await asyncio.sleep(max(_SHORTEST_BEAT_S, _BEAT_S / self.clock.speed))
+
+    def sent_today(self, target: str) -> int:
+        """Messages of this UTC day to a target, as far as this process's partitions know: public servers take 250."""
+        return self.states[target].attempts[self.clock.now_ms() // _DAY_MS]
 
     async def _write(self, due: Due, data: Fact, step: Step) -> None:
         now_ms = self.clock.now_ms()

@@ -66,8 +66,7 @@ class Poller(Role):
         }
         start: dict[Partition, int] = {}
         for topic, partition in committed:
-            head = self.log.heads.get((topic, partition), 0)
-            start[topic, partition] = await self.silently(topic, partition, 0, head, self._remember)
+            start[topic, partition] = await self.silently(topic, partition, 0, None, self._remember)
         return start
 
     async def handle(self, record: Record) -> None:

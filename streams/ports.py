@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from processors.entries import EntryVersion
 from processors.projection import Change
 from processors.readings import Reading
+from processors.segments import ArchivedRecord
 from schemas.envelope import Event, encode
 
 
@@ -61,8 +62,23 @@ class Log(Protocol):
         ...
 
     @property
+    def partitions(self) -> Mapping[str, int]:
+        """How many partitions each topic has."""
+        ...
+
+    @property
     def heads(self) -> Mapping[Partition, int]:
-        """The next offset of every partition that has records, as far as this process knows; kept up to date."""
+        """The next offset of every partition, as far as this process knows; kept up to date within a moment. For what must not miss a
+        record that another process has just appended, ask `latest`.
+        """
+        ...
+
+    async def latest(self, topics: Iterable[str]) -> dict[Partition, int]:
+        """The next offset of every partition of these topics, asked of the log itself. Raises LogUnavailable."""
+        ...
+
+    def nearly_full(self) -> bool:
+        """Whether only what alarms need is still taken, because the disk is nearly full."""
         ...
 
     async def append(
@@ -77,11 +93,20 @@ class Log(Protocol):
     async def read(
         self, topic: str, partition: int, start: int, to: int | None = None, limit: int = 1000
     ) -> list[Record]:
-        """At most `limit` records of [start, to), in order; fewer only at the end."""
+        """At most `limit` records of [start, to), in order; fewer only at the end. Raises LogUnavailable."""
         ...
 
-    async def fold(self, topic: str, partition: int, start: int, to: int, step: Callable[[Record], object]) -> int:
-        """Call `step` with every record of [start, to) and return the next offset. Quick: never through Faust."""
+    async def fold(
+        self, topic: str, partition: int, start: int, to: int | None, step: Callable[[Record], object]
+    ) -> int:
+        """Call `step` with every record of [start, to) and return the next offset. Quick: never through Faust.
+
+        `to` None: up to the head as the log itself has it now, whoever wrote last. Raises LogUnavailable.
+        """
+        ...
+
+    async def append_as_was(self, topic: str, partition: int, records: Sequence[ArchivedRecord]) -> None:
+        """Append records as another log had them: their own timestamps, keys and headers. For restore and copy. Raises as `append`."""
         ...
 
     def subscribe(self, wake: Callable[[frozenset[str]], None]) -> Callable[[], None]:
@@ -191,6 +216,18 @@ class Notifier(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+class Scheduler(Notifier, Protocol):
+    """A notifier that keeps messages until their time, and can take them back."""
+
+    async def cancel(self, sequence_id: str) -> None:
+        """Take back what is scheduled under this id, and off the phones what is shown. Raises as `send`."""
+        ...
+
+    async def pending(self) -> list[str] | None:
+        """The ids of messages that are scheduled, one entry for each; None where it will not say. Raises NotifierUnreachable."""
         ...
 
 

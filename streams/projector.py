@@ -8,8 +8,6 @@ from typing import ClassVar
 from processors.entries import EntryVersion, entry_id_of, is_entry_event
 from processors.projection import Change, project
 from schemas.envelope import Event
-from streams.consume import FIRST_DELAY_S, LONGEST_DELAY_S
-from streams.errors import SeriesUnavailable
 from streams.ports import Clock, Log, Partition, Record, Series
 from streams.role import MakeApp, Role
 from streams.series.swappable import SwappableSeries
@@ -32,22 +30,11 @@ class Projector(Role):
         self._series = self._sink = series
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
-        """Nothing to learn: the Series knows where it is. While it cannot be asked, this waits."""
-        delay = FIRST_DELAY_S
-        while True:
-            try:
-                # One adapter for each life: what is in hand when a replay swaps the Series belongs to the old one, at the old one's position.
-                self._sink = self._series.adapter if isinstance(self._series, SwappableSeries) else self._series
-                position = await self._sink.position()
-            except SeriesUnavailable as error:
-                if str(error) != self.progress.failing:
-                    logger.warning("the projector waits: %s", error)
-                self.progress.fails(str(error), asyncio.get_running_loop().time())
-                await asyncio.sleep(error.retry_after_s or delay)
-                delay = min(delay * 2, LONGEST_DELAY_S)
-            else:
-                self.progress.failing = ""
-                return {partition: position.get(partition, 0) for partition in committed}
+        """Nothing to learn: the Series knows where it is. Raises SeriesUnavailable while it cannot be asked."""
+        # One adapter for each tenure: what is in hand when a replay swaps the Series belongs to the old one, at the old one's position.
+        self._sink = self._series.adapter if isinstance(self._series, SwappableSeries) else self._series
+        position = await self._sink.position()
+        return {partition: position.get(partition, 0) for partition in committed}
 
     def is_behind(self) -> bool:
         """Whether the Series could not be written for an hour."""

@@ -2,17 +2,20 @@
 
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from processors.segments import ArchivedRecord
-from streams.backup import Progress, read_back, the_log_id
-from streams.errors import ArchiveDamaged, Misconfigured
+from streams.backup import read_back, the_log_id
+from streams.errors import ArchiveChanged, ArchiveDamaged, Misconfigured
 from streams.logs.disk import sync_folder, write_durably
 from streams.logs.sqlite import SqliteLog
 from streams.ports import Archive
+from streams.survey import Progress, look
 
 _WORKSHOP = ".restoring"
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class RestoreReport:
     log_id: str
     records: int
     segments: int
+    demo: bool = False
 
 
 async def restore(
@@ -33,38 +37,51 @@ async def restore(
     *,
     checked: Progress | None = None,
 ) -> RestoreReport:
-    """Make the log of `target` from the archive, which is read twice: `checked` hears of the first time, `progress` of the second.
+    """Make the log of `target` from the archive: `checked` hears of the manifests, `progress` of the records.
 
-    Everything is built and counted in a folder of its own, which a crash leaves behind and the next try clears away; the last step is a
-    rename. Raises Misconfigured if the target has a log, ArchiveDamaged (naming the first object) if anything is not as it should be.
+    Everything is built, checked and counted in a folder of its own, which a crash leaves behind and the next try clears away; the last step is
+    a rename. Raises Misconfigured if the target has a log, ArchiveDamaged (naming the first object) if anything is not as it should be.
     """
     if (target / "log.db").exists():
         raise Misconfigured(f"{target} has a log already. Restore into an empty folder: name it with --data.")
     name = await the_log_id(archive, log_id)
+    for _ in range(_TRIES - 1):
+        with suppress(ArchiveChanged):  # the archive merges a day just now
+            return await _restore_once(archive, name, target, progress, checked)
+    return await _restore_once(archive, name, target, progress, checked)
+
+
+async def _restore_once(
+    archive: Archive, name: str, target: Path, progress: Progress | None, checked: Progress | None
+) -> RestoreReport:
     workshop = _cleared(target)
-    first = await read_back(archive, name, checked)
-    if first.problems:
-        raise ArchiveDamaged(f"nothing was restored: {first.problems[0]}" + _more(first.problems))
-    log = SqliteLog(workshop / "log.db", demo=first.demo)
-    new_id = log.log_id
-
-    async def take(topic: str, partition: int, records: list[ArchivedRecord]) -> None:
-        await log.submit(log.restored(topic, partition, records))
-
+    survey = await look(archive, name, checked)
+    _refuse(survey.problems)
+    demo = survey.head is not None and survey.head.demo
+    log = SqliteLog(workshop / "log.db", demo=demo)
     try:
-        report = await read_back(archive, name, progress, take)
+
+        async def take(topic: str, partition: int, records: list[ArchivedRecord]) -> None:
+            await log.append_as_was(topic, partition, records)
+
+        report = await read_back(archive, name, progress, take, survey)
         restored = sum(dict(log.heads).values())
     finally:
         await log.close()
-    if report.problems or restored != report.records or restored != first.records:
+    if report.problems or restored != report.records or restored != survey.records:
         shutil.rmtree(workshop, ignore_errors=True)
-        raise ArchiveDamaged("nothing was restored: the archive changed while it was read. Try again.")
-    note = {"from_log": name, "log_id": new_id, "records": restored}
+        _refuse(report.problems or [f"{restored} records were made of {survey.records}"])
+    note = {"from_log": name, "log_id": log.log_id, "records": restored}
     write_durably(target / "restored.json", json.dumps(note).encode())
     (workshop / "log.db").replace(target / "log.db")
     sync_folder(target)
     shutil.rmtree(workshop, ignore_errors=True)
-    return RestoreReport(name, new_id, restored, report.segments)
+    return RestoreReport(name, log.log_id, restored, report.segments, demo)
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise ArchiveDamaged(f"nothing was restored: {problems[0]}" + _more(problems))
 
 
 def _cleared(target: Path) -> Path:

@@ -56,7 +56,7 @@ class Snapshots:
             else:
                 states[taken.person] = (taken.state, taken.offset)
 
-        await self._log.fold(SNAPSHOTS, partition, 0, self._log.heads.get((SNAPSHOTS, partition), 0), step)
+        await self._log.fold(SNAPSHOTS, partition, 0, None, step)
         return (floor, states) if floor else (0, {})
 
     def touched(self, partition: int, person: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from streams.logs.sqlite import SqliteLog
 from tests.servers.influx import Influx
-from tests.servers.kafka import Kafka
+from tests.servers.kafka import Kafka, without_topics
+from tests.servers.s3 import Bucket, S3Server
 
 _SERVERS = {"kafka", "influx", "s3"}
 
@@ -50,7 +51,24 @@ def kafka_server(tmp_path_factory: Any) -> Iterator[Kafka]:
 def kafka(kafka_server: Kafka) -> Kafka:
     """A broker that runs, without topics."""
     kafka_server.start()
+    without_topics(kafka_server.bootstrap)
     return kafka_server
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: Any) -> Iterator[S3Server]:
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: S3Server) -> Bucket:
+    """A fresh bucket on a server that runs."""
+    s3_server.start()
+    s3_server.thaw()  # a test that froze it may have failed
+    return s3_server.bucket()
 
 
 @pytest.fixture(scope="session")

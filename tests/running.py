@@ -5,14 +5,21 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from streams.app import make_app
+from streams.app import group_of, kafka_settings, make_app
+from streams.logs.kafka import KafkaLog
 from streams.logs.sqlite import SqliteLog
 from streams.role import Role
+from streams.transport import kafka as transport_kafka
 from streams.transport.sqlite import LOGS
 
 
-def app_maker(log: SqliteLog, name: str = "test") -> Callable[[str], Any]:
+def app_maker(log: SqliteLog | KafkaLog, name: str = "test", worker: str = "w1") -> Callable[[str], Any]:
     """Makes Apps on this log."""
+    if isinstance(log, KafkaLog):
+        transport_kafka.LOGS[name] = log
+        return lambda group: make_app(
+            group_of(log, group), f"iv3kafka://{name}", data_folder="/nonexistent", broker_commit_interval=0.05, **kafka_settings(worker, 5.0)
+        )  # fmt: skip
     LOGS[name] = log
     return lambda group: make_app(
         group, f"iv3sqlite://{name}", data_folder=str(log.path.parent), broker_commit_interval=0.05

@@ -1,48 +1,60 @@
-"""`iv3 backup`, `iv3 verify`, `iv3 restore`."""
+"""`iv3 backup`, `iv3 verify`, `iv3 restore`, `iv3 archive merge`, `iv3 archive drill`, `iv3 archive prune`."""
 
 import asyncio
 import json
+import shutil
 import sys
-from dataclasses import asdict
+import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from api.values import iso
 from iv3 import config as configuration
 from iv3.cli import fail
-from iv3.verbs.opened import is_demo, with_log
+from iv3.logs import open_log
+from iv3.verbs.opened import with_log
 from iv3.verbs.progress import bar
 from iv3.wiring import archive_of
+from schemas.settings import Settings
 from streams.backup import ArchiveWriter, VerifyReport, read_back, the_log_id
 from streams.clock import SystemClock
+from streams.copying import copy as copy_log
+from streams.copying import refuse_used
+from streams.drill import SCRATCH, Outcome, keep_outcome
+from streams.drill import drill as try_it
 from streams.errors import Misconfigured
 from streams.logs.sqlite import SqliteLog
-from streams.ports import Archive
+from streams.merge import MergeReport
+from streams.merge import merge as merge_days
+from streams.ports import Archive, Log
 from streams.restore import restore as make_anew
+from streams.retention import Earlier, Plan, plan, remove
+from streams.upkeep import host_ms
 
 
-def _archive(config: Path | None, named: str | None, *, must_exist: bool = False) -> Archive:
-    setting = named or configuration.load(config).archive
-    archive = archive_of(setting)
-    folder = setting.partition(":")[2]
-    if must_exist and archive is not None and not Path(folder).expanduser().is_dir():
+def _archive(settings: Settings, named: str | None, *, must_exist: bool = False) -> Archive:
+    setting = named or settings.archive
+    archive = archive_of(setting, settings.s3)
+    kind, _, folder = setting.partition(":")
+    if must_exist and kind == "folder" and not Path(folder).expanduser().is_dir():
         raise Misconfigured(f"There is no folder {folder}; is the disk that holds the archive mounted?")
     if archive is None:
         raise Misconfigured(
-            "No archive is named: set `archive: folder:PATH` in config.yaml, or name it here as folder:PATH."
+            "No archive is named: set `archive: folder:PATH` or `archive: s3` in config.yaml, or name it here as folder:PATH or s3."
         )
     return archive
 
 
 def backup(data: Path, config: Path | None, to: str | None, *, as_json: bool) -> None:
     """Archive everything that is in the log now. May run beside `iv3 up`."""
-    archive = _archive(config, to)
+    archive = _archive(configuration.load(config), to)
 
-    async def work(log: SqliteLog) -> int:
-        writer = ArchiveWriter(log, archive, SystemClock(), demo=is_demo(data))
+    async def work(log: Log) -> int:
+        writer = ArchiveWriter(log, archive, SystemClock(), demo=getattr(log, "demo", False))
         with bar("Archiving", quiet=as_json) as progress:
             return await writer.catch_up(progress)
 
-    done = with_log(data, work)
+    done = with_log(data, work, config)
     said = {"archived": done, "archive": repr(archive)}
     sys.stdout.write(
         json.dumps(said) + "\n" if as_json else f"{done:,} records archived in {archive!r}; it is up to date.\n"
@@ -51,7 +63,7 @@ def backup(data: Path, config: Path | None, to: str | None, *, as_json: bool) ->
 
 def verify(config: Path | None, named: str | None, *, as_json: bool) -> None:
     """Read everything back; exit 1 if anything is not as it should be."""
-    archive = _archive(config, named, must_exist=True)
+    archive = _archive(configuration.load(config), named, must_exist=True)
 
     async def work() -> VerifyReport:
         name = await the_log_id(archive, None)
@@ -68,22 +80,24 @@ def verify(config: Path | None, named: str | None, *, as_json: bool) -> None:
         sys.stdout.write(
             f"{report.segments:,} segments, {report.records:,} records, {report.bytes:,} bytes; written {written}\n"
         )
+        if report.leftovers:
+            sys.stdout.write(
+                f"{report.leftovers:,} objects are left over from a merge that was stopped: they do no harm, and the next merge removes them.\n"
+            )
     if report.problems:
         fail(f"{len(report.problems)} objects are not as they should be.")
 
 
 def restore(data: Path, config: Path | None, named: str | None, *, as_json: bool) -> None:
     """Make a new log from the archive."""
-    archive = _archive(config, named, must_exist=True)
+    settings = configuration.load(config)
+    archive = _archive(settings, named, must_exist=True)
 
     async def work() -> dict[str, object]:
-        with bar("Checking, then restoring", quiet=as_json) as progress:
-            report = await make_anew(
-                archive,
-                data,
-                lambda done, total: progress(total + done, 2 * total),
-                checked=lambda done, total: progress(done, 2 * total),
-            )
+        if settings.log != "sqlite":
+            return await _restore_to_kafka(settings, archive, data, as_json=as_json)
+        with bar("Restoring", quiet=as_json) as progress:
+            report = await make_anew(archive, data, progress)
         return asdict(report)
 
     report = asyncio.run(work())
@@ -93,3 +107,130 @@ def restore(data: Path, config: Path | None, named: str | None, *, as_json: bool
     sys.stdout.write(
         f"{report['records']:,} records restored in {data}, under the new log id {report['log_id']}. `iv3 replay` or `iv3 up` comes next.\n"
     )
+
+
+async def _restore_to_kafka(settings: Settings, archive: Archive, data: Path, *, as_json: bool) -> dict[str, object]:
+    """Restore into a file first, which is whole or not there; then copy it, comparing, into topics that must be empty."""
+    opened = await open_log(settings, data)
+    scratch = data / ".restoring-to-kafka"
+    try:
+        await refuse_used(opened.log)
+        shutil.rmtree(scratch, ignore_errors=True)
+        with bar("Restoring", quiet=as_json) as progress:
+            report = await make_anew(archive, scratch, progress)
+        if report.demo:
+            raise Misconfigured("The archive is a demo's; a demo is never restored to Kafka.")
+        file = SqliteLog(scratch / "log.db")
+        try:
+            with bar("Copying to Kafka", quiet=as_json) as progress:
+                copied = await copy_log(file, opened.log, progress)
+        finally:
+            await file.close()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        await opened.log.close()
+    return {**asdict(report), "log_id": copied.to_log}
+
+
+def merge(config: Path | None, named: str | None, *, as_json: bool) -> None:
+    """Merge what is over; exit 1 if a partition is damaged."""
+    archive = _archive(configuration.load(config), named, must_exist=True)
+
+    async def work() -> MergeReport:
+        name = await the_log_id(archive, None)
+        with bar("Merging", quiet=as_json) as progress:
+            return await merge_days(archive, name, host_ms(), progress)
+
+    report = asyncio.run(work())
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(report)) + "\n")
+    else:
+        for problem in report.problems:
+            sys.stdout.write(f"LEFT AS IT IS: {problem}\n")
+        sys.stdout.write(
+            f"{report.merged:,} segments became {report.days:,}; {report.deleted:,} objects were deleted.\n"
+        )
+    if report.problems:
+        fail("What is damaged is not merged; `iv3 verify` names all of it.")
+
+
+def drill(data: Path, config: Path | None, named: str | None, scratch: Path | None, *, as_json: bool) -> None:
+    """Restore and compare; exit 1 if anything came back otherwise than the log has it."""
+    archive = _archive(configuration.load(config), named, must_exist=True)
+    place = (scratch or data) / SCRATCH
+    if scratch is not None:
+        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    async def work(log: Log) -> Outcome:
+        with bar("Restoring and comparing", quiet=as_json) as progress:
+            return await try_it(log, archive, place, int(time.time() * 1000), progress)
+
+    outcome = with_log(data, work, config)
+    keep_outcome(data, outcome)
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(outcome)) + "\n")
+    elif outcome.ok:
+        younger = f"; {outcome.not_archived:,} are younger than the archive" if outcome.not_archived else ""
+        sys.stdout.write(
+            f"{outcome.records:,} records restored in {outcome.seconds:.0f} s, each as the log has it{younger}. The copy was removed again.\n"
+        )
+    if not outcome.ok:
+        fail(f"the archive could not be restored as it should: {outcome.problem}")
+
+
+# -- prune -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PruneOptions:
+    """What the command line says."""
+
+    archive: str | None
+    keep_days: int | None
+    lose: tuple[str, ...]
+    dry_run: bool
+
+
+def prune(data: Path, config: Path | None, options: PruneOptions, *, as_json: bool) -> None:
+    """Remove earlier logs, or say which would go."""
+    settings = configuration.load(config)
+    archive = _archive(settings, options.archive, must_exist=True)
+    keep_days = options.keep_days if options.keep_days is not None else settings.archive_keep_days
+    if keep_days is None:
+        raise Misconfigured(
+            "Everything in the archive is kept for ever: archive_keep_days is not set. Try another answer with --keep-days N --dry-run."
+        )
+    in_use = with_log(data, _its_id, config) if settings.log != "sqlite" or (data / "log.db").exists() else None
+
+    async def work() -> tuple[Plan, int]:
+        name = in_use or await the_log_id(archive, None)
+        made = await plan(archive, name, keep_days, int(time.time() * 1000), options.lose)
+        return made, 0 if options.dry_run else await remove(archive, made)
+
+    made, removed = asyncio.run(work())
+    if as_json:
+        sys.stdout.write(json.dumps({**asdict(made), "removed_objects": removed, "dry_run": options.dry_run}) + "\n")
+        return
+    for earlier in made.earlier:
+        sys.stdout.write("\n".join(_in_words(earlier, dry_run=options.dry_run)) + "\n")
+    if not made.earlier:
+        sys.stdout.write("The archive holds no log but the one in use; nothing is to be removed.\n")
+
+
+async def _its_id(log: Log) -> str:
+    return log.log_id
+
+
+def _in_words(earlier: Earlier, *, dry_run: bool) -> list[str]:
+    written = iso(earlier.written_ms) if earlier.written_ms else "never finished"
+    lines = [f"log {earlier.log_id}: {earlier.records:,} records, {earlier.bytes:,} bytes, last written {written}"]
+    lines += [f"  WOULD BE LOST: {what}" for what in earlier.lost]
+    if earlier.kept_because:
+        lines.append(f"  stays: {earlier.kept_because}")
+        if earlier.lost:
+            lines.append(f"  to remove it all the same: iv3 archive prune --lose {earlier.log_id}")
+        return lines
+    lines.append(f"  {'would be removed' if dry_run else 'removed'}: {len(earlier.keys):,} objects")
+    if earlier.foreign:
+        lines.append(f"  {earlier.foreign:,} objects in its folder are named by no manifest, and stay")
+    return lines

@@ -110,5 +110,12 @@ def meaning(settings: Settings) -> list[str]:
         else "SQLite, in the data folder"
     )
     lines.append(f"  Series   {where}")
-    lines.append(f"  Archive  {settings.archive}")
+    lines.append(f"  Archive  {_archive(settings)}")
     return lines
+
+
+def _archive(settings: Settings) -> str:
+    if settings.archive != "s3":
+        return settings.archive
+    where = settings.s3.endpoint or f"Amazon S3 in {settings.s3.region}"
+    return f"bucket {settings.s3.bucket} at {where}, below {settings.s3.prefix.strip('/') or 'its root'}"

@@ -9,13 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from iv3.cli import fail
-from iv3.verbs.opened import with_log
+from iv3.verbs.opened import log_settings, with_log
 from schemas.bookkeeping import RecordDeadLettered
 from schemas.envelope import decode, make
 from schemas.identity import derived_id
 from schemas.model import at_ms
-from streams.logs.sqlite import SqliteLog
-from streams.ports import SeriesStore, append_events
+from streams.ports import Log, SeriesStore, append_events
 from streams.projector import Projector
 from streams.topics import DEAD_LETTERS, TOPICS
 
@@ -23,7 +22,7 @@ from streams.topics import DEAD_LETTERS, TOPICS
 def digest(data: Path, config: Path | None, *, as_json: bool) -> None:
     """The fingerprints of the Series."""
 
-    async def work(log: SqliteLog) -> list[dict[str, object]]:
+    async def work(log: Log) -> list[dict[str, object]]:
         store = _store(data, config, log)
         try:
             series = await store.open(await store.serving())
@@ -41,7 +40,7 @@ def digest(data: Path, config: Path | None, *, as_json: bool) -> None:
         finally:
             await store.close()
 
-    rows = with_log(data, work)
+    rows = with_log(data, work, config)
     if as_json:
         sys.stdout.write(json.dumps(rows) + "\n")
         return
@@ -49,21 +48,20 @@ def digest(data: Path, config: Path | None, *, as_json: bool) -> None:
         sys.stdout.write(f"{row['person']} {row['day']} {row['kind']:9} {row['rows']:6} {row['sha256']}\n")
 
 
-def _store(data: Path, config: Path | None, log: SqliteLog) -> SeriesStore:
+def _store(data: Path, config: Path | None, log: Log) -> SeriesStore:
     """The Series' versions, as the configuration names them; a demo's are always in its folder. Raises Misconfigured."""
     from iv3 import config as configuration
     from iv3.wiring_series import series_store
-    from schemas.settings import Settings
 
-    settings = Settings() if log.demo else configuration.load(config)
+    settings = log_settings(data, config)
     configuration.refuse_unusable(settings)
     return series_store(settings, data, log.log_id)
 
 
-def topics(data: Path, *, as_json: bool) -> None:
+def topics(data: Path, config: Path | None, *, as_json: bool) -> None:
     """What each topic holds."""
 
-    async def work(log: SqliteLog) -> list[dict[str, object]]:
+    async def work(log: Log) -> list[dict[str, object]]:
         return [
             {
                 "topic": topic.name,
@@ -76,7 +74,7 @@ def topics(data: Path, *, as_json: bool) -> None:
             for topic in TOPICS.values()
         ]
 
-    rows = with_log(data, work)
+    rows = with_log(data, work, config)
     if as_json:
         sys.stdout.write(json.dumps(rows) + "\n")
         return
@@ -96,7 +94,7 @@ def replay(data: Path, config: Path | None, *, as_json: bool) -> None:
     from iv3.verbs.progress import bar
     from streams.replay import replay as rebuild
 
-    async def work(log: SqliteLog) -> dict[str, object]:
+    async def work(log: Log) -> dict[str, object]:
         store = _store(data, config, log)
         try:
             with bar("Replaying the log", quiet=as_json) as progress:
@@ -104,7 +102,7 @@ def replay(data: Path, config: Path | None, *, as_json: bool) -> None:
         finally:
             await store.close()
 
-    report = with_log(data, work)
+    report = with_log(data, work, config)
     if as_json:
         sys.stdout.write(json.dumps(report, default=str) + "\n")
         return
@@ -120,8 +118,8 @@ def replay(data: Path, config: Path | None, *, as_json: bool) -> None:
         sys.stdout.write(f"The old series had something else at {place}.\n")
 
 
-def _letters(data: Path) -> list[RecordDeadLettered]:
-    async def work(log: SqliteLog) -> list[RecordDeadLettered]:
+def _letters(data: Path, config: Path | None) -> list[RecordDeadLettered]:
+    async def work(log: Log) -> list[RecordDeadLettered]:
         found: list[RecordDeadLettered] = []
         for partition in range(log.partitions[DEAD_LETTERS]):
             for record in await log.read(DEAD_LETTERS, partition, 0, None, 100_000):
@@ -130,13 +128,13 @@ def _letters(data: Path) -> list[RecordDeadLettered]:
                     found.append(letter)
         return found
 
-    return with_log(data, work)
+    return with_log(data, work, config)
 
 
-def dead_letters(data: Path, *, as_json: bool) -> None:
+def dead_letters(data: Path, config: Path | None, *, as_json: bool) -> None:
     """Records that were given up."""
     newest = {
-        (x.topic, x.partition, x.offset, x.role): x for x in _letters(data)
+        (x.topic, x.partition, x.offset, x.role): x for x in _letters(data, config)
     }  # the note of a retry replaces the first
     rows = [
         {"place": f"{x.topic}/{x.partition}/{x.offset}", "role": x.role, "reason": x.reason, "retried": x.retried}
@@ -154,19 +152,19 @@ def dead_letters(data: Path, *, as_json: bool) -> None:
     Console().print(table)
 
 
-def retry(data: Path, place: str) -> None:
+def retry(data: Path, config: Path | None, place: str) -> None:
     """Append a given-up record again, byte for byte, at the end of its own partition. The ids in it drop whatever was handled before."""
     topic, _, rest = place.rpartition("/")
     topic, _, partition = topic.rpartition("/")
-    known = {f"{x.topic}/{x.partition}/{x.offset}" for x in _letters(data)}
+    known = {f"{x.topic}/{x.partition}/{x.offset}" for x in _letters(data, config)}
     if place not in known or not rest.isdigit() or not partition.isdigit():
         fail(f"There is no dead letter at {place}; `iv3 dead-letters list` shows them.", 2)
 
-    letters = [x for x in _letters(data) if f"{x.topic}/{x.partition}/{x.offset}" == place]
+    letters = [x for x in _letters(data, config) if f"{x.topic}/{x.partition}/{x.offset}" == place]
 
-    async def work(log: SqliteLog) -> None:
+    async def work(log: Log) -> None:
         (record,) = await log.read(topic, int(partition), int(rest), int(rest) + 1)
-        await log.submit(log.record(topic, record.key, [record.value or b""], int(partition), record.headers))
+        await log.append(topic, (record.key or b"").decode(), [record.value or b""], partition=int(partition))
         now = at_ms(int(time.time() * 1000))
         for letter in letters:
             told = letter.model_copy(update={"retried": True})
@@ -176,5 +174,5 @@ def retry(data: Path, place: str) -> None:
             )  # fmt: skip
             await append_events(log, DEAD_LETTERS, [event])
 
-    with_log(data, work)
+    with_log(data, work, config)
     sys.stdout.write(f"The record of {place} was appended again.\n")

@@ -1,14 +1,20 @@
-"""Opening the log of a data folder for a verb that runs beside, or without, `iv3 up`."""
+"""Opening the log for a verb that runs beside, or without, `iv3 up`: the one that the configuration names, or a demo's where the folder is one's."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 
+from iv3 import config as configuration
+from iv3.logs import open_log
+from schemas.settings import Settings
 from streams.errors import Misconfigured
 from streams.logs.sqlite import SqliteLog
+
+if TYPE_CHECKING:
+    from streams.logs.kafka import KafkaLog
 
 _T = TypeVar("_T")
 
@@ -25,11 +31,20 @@ def is_demo(data: Path) -> bool:
         raise Misconfigured(f"{path} is no log of iv3: {error}.") from None
 
 
-def with_log(data: Path, work: Callable[[SqliteLog], Awaitable[_T]]) -> _T:
-    """Run `work` with the folder's log open."""
+def log_settings(data: Path, config: Path | None) -> Settings:
+    """The configuration, as far as it says which log is meant: a demo's folder has its own, whatever the configuration says."""
+    if (data / "log.db").exists() and is_demo(data):
+        return Settings()
+    return configuration.load(config)
+
+
+def with_log(data: Path, work: Callable[["SqliteLog | KafkaLog"], Awaitable[_T]], config: Path | None = None) -> _T:
+    """Run `work` with the log open. Raises Misconfigured, LogUnavailable."""
+    settings = log_settings(data, config)
 
     async def opened() -> _T:
-        log = SqliteLog(data / "log.db", demo=is_demo(data))
+        demo = is_demo(data) if settings.log == "sqlite" else False
+        log = (await open_log(settings, data, demo=demo)).log
         try:
             return await work(log)
         finally:

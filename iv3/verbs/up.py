@@ -6,6 +6,7 @@ import ipaddress
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -22,11 +23,14 @@ from iv3 import config as configuration
 from iv3.cli import fail
 from iv3.demo import LOW_AFTER_MS, PASSWORD, PERSON, USERNAME, DemoPerson
 from iv3.hostzone import host_zone
+from iv3.logs import open_log
+from iv3.telling import ways_of
 from iv3.wiring import Parts, Plan, run, tls_context, try_adapters
 from schemas.envelope import decode
 from schemas.settings import DexcomSettings, NtfySettings, PersonSettings, Settings
 from streams.clock import SystemClock
-from streams.errors import Misconfigured
+from streams.deadman import DELAY_S, move
+from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
 from streams.logs.disk import FileLock, write_durably
 from streams.logs.sqlite import SqliteLog
 from streams.topics import JOURNAL, partition_of
@@ -51,30 +55,30 @@ class UpOptions:
     speed: float
     ntfy_server: str | None
     ntfy_topic: str | None
+    clock: str | None = None
 
 
 def up(options: UpOptions) -> None:
     """Run until a signal. Raises Misconfigured for what cannot be started."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("mode").setLevel(logging.ERROR)
-    logging.getLogger("faust").setLevel(logging.ERROR)
+    quiet_libraries()
     if not options.demo and any(
         (options.csv, options.subject, options.speed != 1, options.ntfy_server, options.ntfy_topic)
     ):
         raise Misconfigured("--csv, --subject, --speed, --ntfy-server and --ntfy-topic belong to --demo.")
     data = options.data or Path("data-demo" if options.demo else "data")
     settings = None if options.demo else _settings(options)  # a mistake in them leaves no folder behind
-    os.umask(0o077)  # health data and hashes of tokens: nobody else on this machine reads them
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(PermissionError):  # a folder that somebody made for us, and owns
-        data.chmod(0o700)
+    with_data_folder(data)
     lock = FileLock(data / "up.lock")
     if not lock.try_acquire():
         raise Misconfigured(
             f"Another `iv3 up` runs on {data} already ({_running(data)}). Stop it with `iv3 stop --data {data}`."
         )
     plan = _demo_plan(options, data) if settings is None else _plan(options, data, settings)
-    plan.on_ready = _announce
+    if options.clock is not None and settings is not None:
+        from iv3.verbs.worker import simulated_clock
+
+        plan.clock = simulated_clock(options.clock, settings)
+    plan.on_ready = announce
     gc.freeze()  # what is loaded by now stays for months; the collector need not look through it again
     gc.set_threshold(
         20_000, 20, 20
@@ -85,6 +89,26 @@ def up(options: UpOptions) -> None:
         with suppress(FileNotFoundError):
             (data / "run.json").unlink()
         lock.release()
+
+
+def quiet_libraries() -> None:
+    """Log what is worth reading."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("mode").setLevel(logging.ERROR)
+    logging.getLogger("faust").setLevel(logging.ERROR)
+
+
+def with_data_folder(data: Path) -> None:
+    """Make it, for this user only: health data and hashes of tokens are nobody else's on this machine."""
+    os.umask(0o077)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(PermissionError):  # a folder that somebody made for us, and owns
+        data.chmod(0o700)
+
+
+def real_plan(options: UpOptions, data: Path) -> Plan:
+    """What the configuration names. Raises Misconfigured."""
+    return _plan(options, data, _settings(options))
 
 
 def _running(data: Path) -> str:
@@ -266,7 +290,7 @@ def _free_port(host: str, port: int) -> int:
 # -- telling ---------------------------------------------------------------------------------------
 
 
-def _announce(parts: Parts, port: int) -> None:
+def announce(parts: Parts, port: int) -> None:
     """Write run.json and print where to look."""
     plan, where = parts.plan, parts.hearing
     scheme = "https" if where is not None and where.secure else "http"
@@ -291,8 +315,50 @@ def _announce(parts: Parts, port: int) -> None:
     console.print("  Stop with Ctrl-C.")
 
 
-def stop(data: Path) -> None:
-    """Stop the `iv3 up` of a data folder, and wait until it is gone. Whose process a number in a file names is never guessed."""
+def stop(data: Path, config: Path | None = None, pause: str | None = None) -> None:
+    """Stop the `iv3 up` of a data folder, and wait until it is gone. Whose process a number in a file names is never guessed.
+
+    The dead-man's switch stays armed, unless a `pause` says for how long nobody need be told: then it is put off by as much.
+    """
+    by_s = _pause_s(pause) if pause is not None else None
+    settings = configuration.load(config) if by_s is not None else None
+    _stop(data)
+    if by_s is not None and settings is not None:
+        asyncio.run(_put_off(data, settings, by_s))
+
+
+_MOST_PAUSE_S = 7200.0  # whoever needs longer is better told
+
+
+def _pause_s(text: str) -> float:
+    found = re.fullmatch(r"(\d{1,4})(m|h)", text.strip())
+    seconds = float(found[1]) * (60 if found[2] == "m" else 3600) if found else 0.0
+    if not 0 < seconds <= _MOST_PAUSE_S:
+        raise Misconfigured("--for is a time like 30m or 2h, at most 2h.")
+    return seconds
+
+
+async def _put_off(data: Path, settings: Settings, by_s: float) -> None:
+    plan = Plan(data, settings, SystemClock(), "", 0, settings.person.id)
+    ways = ways_of(plan)
+    if ways.dead_man is None:
+        sys.stdout.write("There is no dead-man's switch to put off: no ntfy topic is set, or ntfy.dead_man is false.\n")
+        return
+    opened = await open_log(settings, data, demo=False)
+    try:
+        await move(opened.log.log_id, ways.dead_man, by_s)
+    except (NotifierRefused, NotifierUnreachable) as error:
+        fail(
+            f"The dead-man's switch could not be put off, so the phone will say within 40 min that iv3 is silent: {error}"
+        )
+    finally:
+        for close in ways.closers:
+            await close()
+        await opened.log.close()
+    sys.stdout.write(f"If iv3 is not back by then, the phone is told in {round((by_s + DELAY_S) / 60)} min.\n")
+
+
+def _stop(data: Path) -> None:
     lock = FileLock(data / "up.lock")
     if not data.is_dir() or lock.try_acquire():
         lock.release()

@@ -2,18 +2,16 @@
 
 import asyncio
 import os
-import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from streams.archives.keys import checked
 from streams.errors import ArchiveUnavailable
 from streams.logs.disk import sync_folder, write_durably
 
 _T = TypeVar("_T")
-_KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
-_LONGEST_KEY = 500
 
 
 class FolderArchive:
@@ -29,9 +27,7 @@ class FolderArchive:
         return f"folder:{self._root}"
 
     def _path(self, key: str) -> Path:
-        if len(key) > _LONGEST_KEY or not _KEY.fullmatch(key):
-            raise ValueError(f"{key!r} is no key of an archive")
-        return self._root / key
+        return self._root / checked(key)
 
     async def _do(self, work: Callable[[], _T]) -> _T:
         try:

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -140,8 +140,19 @@ class SqliteLog:
         records: list[Record] = await self.in_pool(lambda: self.read_now(topic, partition, start, to, limit))
         return records
 
-    async def fold(self, topic: str, partition: int, start: int, to: int, step: Callable[[Record], object]) -> int:
+    async def latest(self, topics: Iterable[str]) -> dict[Partition, int]:
+        """See `Log.latest`."""
+        wanted = set(topics)
+        await self.in_pool(self._heard)
+        return {place: head for place, head in dict(self.heads).items() if place[0] in wanted}
+
+    async def fold(
+        self, topic: str, partition: int, start: int, to: int | None, step: Callable[[Record], object]
+    ) -> int:
         """See `Log.fold`. Yields to the loop after every 1,000 records."""
+        if to is None:
+            await self.in_pool(self._heard)  # another process may have written and died before it told
+            to = self.heads[topic, partition]
         while start < to:
             records = await self.read(topic, partition, start, to)
             if not records:
@@ -198,12 +209,12 @@ class SqliteLog:
         rows: list[Row] = [(stamp, raw, value, packed) for value in values]
         return Append(topic, self._ids[topic], where, rows, all(is_essential(topic, value) for value in values))
 
-    def restored(self, topic: str, partition: int, records: Sequence[ArchivedRecord]) -> Append:
-        """An append of records as another log had them: their own timestamps, keys and headers, in one partition."""
+    async def append_as_was(self, topic: str, partition: int, records: Sequence[ArchivedRecord]) -> None:
+        """See `Log.append_as_was`."""
         if topic not in self._ids or partition >= self.partitions[topic]:
             raise Misconfigured(f"{topic}/{partition} does not exist in this release's logs")
         rows: list[Row] = [(r.timestamp_ms, r.key, r.value, _pack(r.headers)) for r in records]
-        return Append(topic, self._ids[topic], partition, rows, essential=True)
+        await self.submit(Append(topic, self._ids[topic], partition, rows, essential=True))
 
     def submit(self, operation: Append | Commit | Run) -> "asyncio.Future[Any]":
         """Hand an operation to the writer. Raises Refused after close, otherwise as `Writer.submit`."""

@@ -96,11 +96,16 @@ class SqliteConsumer(FaustConsumer):
 
     async def seek_to_committed(self) -> dict[Any, int]:
         """Go to the committed offsets; those without one go to the start and are left out of the answer."""
+        committed = await self.committed_offsets()
+        for tp in self._assigned:
+            self._at[tp] = committed.get(tp, 0)
+        return committed
+
+    async def committed_offsets(self) -> dict[Any, int]:
+        """What the group committed of this member's partitions."""
         group = self.app.conf.id
         committed: dict[Partition, int] = await self._sqlite.in_pool(lambda: self._sqlite.committed(group))
-        for tp in self._assigned:
-            self._at[tp] = committed.get((tp.topic, tp.partition), 0)
-        return {tp: self._at[tp] for tp in self._assigned if (tp.topic, tp.partition) in committed}
+        return {tp: committed[tp.topic, tp.partition] for tp in self._assigned if (tp.topic, tp.partition) in committed}
 
     async def _seek(self, tp: Any, offset: int) -> None:
         self._at[TP(*tp)] = offset

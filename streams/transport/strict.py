@@ -80,6 +80,7 @@ class StrictOffsets:
         seen, at = self._holes.get(tp, (None, 0.0))
         now = asyncio.get_running_loop().time()
         if offset == seen:
+            self.app.found_hole((tp.topic, tp.partition), expected, offset)
             return True
         if seen is None or now - at > _RESEEK_AFTER_S:
             self.log.warning("%s: expected offset %s, got %s: seeking back", tp, expected, offset)
@@ -115,7 +116,8 @@ class StrictOffsets:
         self._expected[ensure_TP(partition)] = offset
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
-        """Commit once more what was acknowledged, then forget the partitions."""
+        """Let the role finish what is in hand, commit once more what was acknowledged, then forget the partitions."""
+        await self.app.before_revoke()
         if revoked and not self.app.should_stop:
             try:
                 await asyncio.wait_for(self._last_commit(), _LAST_COMMIT_S)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from processors import segments
 from processors.segments import ArchivedRecord
 from streams.archiver import Archiver
 from streams.archives.folder import FolderArchive
+from streams.archives.s3 import S3Archive
 from streams.backup import ARCHIVED, ArchiveWriter, read_back, the_log_id
 from streams.clock import SystemClock
 from streams.errors import ArchiveDamaged, ArchiveUnavailable, Misconfigured
@@ -28,12 +28,12 @@ from streams.restore import restore
 from streams.topics import ALERTS, JOURNAL, PARTITIONS
 from tests.running import app_maker, running, until
 
-ARCHIVES: dict[str, Callable[[Path], Any]] = {"folder": lambda path: FolderArchive(path / "archive")}
 
-
-@pytest.fixture(params=ARCHIVES)
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.servers)])
 def archive(request: Any, tmp_path: Path) -> Any:
-    return ARCHIVES[request.param](tmp_path)
+    if request.param == "folder":
+        return FolderArchive(tmp_path / "archive")
+    return S3Archive(request.getfixturevalue("s3").settings())
 
 
 # -- the port's exam -------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,23 @@ import pytest
 
 from streams.errors import DiskReserve, Misconfigured, Refused, Unknown
 from streams.logs.disk import RESERVE_BYTES
+from streams.logs.kafka import KafkaLog
+from streams.logs.kafka_link import KafkaLink, brokers_of
 from streams.logs.sqlite import SqliteLog
 from streams.ports import Position
 from streams.topics import ALERTS, JOURNAL, PARTITIONS, SNAPSHOTS, murmur2, partition_of
 
-LOGS: dict[str, Callable[[Path], Any]] = {"sqlite": lambda folder: SqliteLog(folder / "log.db")}
+LOGS = ["sqlite", pytest.param("kafka", marks=pytest.mark.servers)]
 READING = b'{"specversion":"1.0","type":"iv3.reading.v1","x":1}'
 
 
 @pytest.fixture(params=LOGS)
 async def any_log(request: Any, tmp_path: Path) -> AsyncIterator[Any]:
-    opened = LOGS[request.param](tmp_path)
+    if request.param == "sqlite":
+        opened: Any = SqliteLog(tmp_path / "log.db")
+    else:
+        opened = KafkaLog(KafkaLink(brokers_of(request.getfixturevalue("kafka").url)))
+        await opened.open()
     yield opened
     await opened.close()
 

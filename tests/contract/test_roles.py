@@ -24,7 +24,7 @@ from streams.forecaster import Forecaster
 from streams.house import House
 from streams.logs.sqlite import SqliteLog
 from streams.logs.writer import Run
-from streams.notifier import AlarmNotifier
+from streams.notifier import AlarmNotifier, Ways
 from streams.ports import Partition, Record, append_events
 from streams.role import Role
 from streams.snapshots import EVERY
@@ -229,7 +229,7 @@ async def test_garbage_among_the_alerts_silences_nobody(log: SqliteLog) -> None:
         await append_events(log, JOURNAL, [reading(1, 50)])
         await caught_up([alerter])
         assert alerter.progress.restarts == 0
-    again = AlarmNotifier(log, clock, app_maker(log), [])
+    again = AlarmNotifier(log, clock, app_maker(log), Ways())
     async with running(again):
         assert {episode.kind for box in again.outboxes.values() for episode in box.episodes.open.values()} == {
             "urgent_low"

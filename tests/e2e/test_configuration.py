@@ -47,7 +47,12 @@ def iv3(folder: Path, *arguments: str, given: str = "", **environment: str) -> "
         ("dexcom: [a", "no valid YAML (line"),
         ("just text", "must hold keys and values"),
         ("api: {username: u}", "belong together"),
-        ("archive: tape", "archive"),
+        ("archive: tape", "archive: must be none, s3, or folder:PATH"),
+        ("archive: s3", "s3.bucket and s3.key and s3.secret are missing"),
+        ("archive: s3\ns3: {bucket: b, key: k}", "s3.secret is missing"),
+        ("s3: {endpoint: 'ftp://x'}", "s3.endpoint: must begin with https://"),
+        ("s3: {prefix: ../x}", "s3.prefix"),
+        ("archive_keep_days: 0", "archive_keep_days"),
         ("ntfy: {server: ntfy.example}", "must begin with https://"),
     ],
 )

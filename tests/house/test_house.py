@@ -69,7 +69,13 @@ def test_only_the_transport_folder_and_app_know_faust() -> None:
         for p in modules()
         if re.search(r"^\s*(import|from) (faust|mode)\b", p.read_text(), re.MULTILINE)
     }
-    assert knows == {"streams/app.py", "streams/role.py", "streams/transport/sqlite.py", "streams/transport/strict.py"}
+    assert knows == {
+        "streams/app.py",
+        "streams/role.py",
+        "streams/transport/kafka.py",
+        "streams/transport/sqlite.py",
+        "streams/transport/strict.py",
+    }
 
 
 def test_our_package_names_are_ours() -> None:
@@ -161,10 +167,16 @@ def test_every_address_that_is_no_operation_is_documented_too() -> None:
 
 
 def test_every_verb_is_documented() -> None:
-    from iv3.cli import app, config_app, dead_app, token_app
+    from iv3.cli import app, archive_app, config_app, dead_app, token_app
 
     text = (ROOT / "docs" / "reference" / "cli.md").read_text()
-    groups = ((app, ""), (token_app, "token "), (config_app, "config "), (dead_app, "dead-letters "))
+    groups = (
+        (app, ""),
+        (token_app, "token "),
+        (config_app, "config "),
+        (dead_app, "dead-letters "),
+        (archive_app, "archive "),
+    )
     verbs = [
         f"{prefix}{c.name or getattr(c.callback, '__name__', '')}"
         for group, prefix in groups

@@ -106,7 +106,7 @@ async def test_whatever_dexcom_does_for_a_while_no_reading_is_lost_or_doubled(pl
         place.server.set_faults([])
         if refusing:
             assert log_ins <= 2 + 2 * 3, "an account must never be locked by trying"
-            assert (await place.states())[-1].state == "refused"
+            assert "refused" in {state.state for state in await place.states()}
         elif fault in SILENT - {"empty-list"}:
             assert "unreachable" in {state.state for state in await place.states()}
         if fault not in ALTERED:

@@ -9,13 +9,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from iv3.wiring_series import follow_series
+from iv3.wiring_series import ServedSeries, follow_series
 from schemas.bookkeeping import RecordDeadLettered
 from schemas.envelope import Garbage, decode, encode, make
 from schemas.facts import CarbsEaten, Entry, EntryCorrected, GlucoseRead, InsulinTaken
@@ -64,11 +63,14 @@ class World:
         make_app, clock = app_maker(self.log), SystemClock()
         self.projector = Projector(self.log, clock, make_app, self.series)
         alerter = Alerter(self.log, clock, make_app, has_source=False)
-        parts: Any = SimpleNamespace(store=self.store, series=self.series, version=None, roles=[self.projector])
         roles = [self.projector, alerter]
         stopping = asyncio.Event()
         tasks = [asyncio.ensure_future(role.supervise(stopping)) for role in roles]
-        tasks.append(asyncio.ensure_future(follow_series(parts)(stopping)))
+        tasks.append(
+            asyncio.ensure_future(
+                follow_series(ServedSeries(self.store, self.series, None), [self.projector])(stopping)
+            )
+        )
         try:
             await until(lambda: alerter.state == "running")
             yield
@@ -148,7 +150,7 @@ class World:
 
 @pytest.fixture
 async def world(log: SqliteLog, influx: Influx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    for module in ("streams.consume", "streams.projector"):
+    for module in ("streams.consume", "streams.role"):
         monkeypatch.setattr(f"{module}.LONGEST_DELAY_S", 0.3)
     return World(log, influx, tmp_path)
 

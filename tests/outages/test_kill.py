@@ -9,7 +9,6 @@ import os
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -18,57 +17,16 @@ from typing import Any
 
 import pytest
 
-from processors.alerting.outbox import Outbox
-from processors.forecasting import Outlook
 from schemas.envelope import Event, decode
-from schemas.facts import JOURNAL_FACTS
-from schemas.forecasts import ForecastMade, ForecastWithheld
 from streams.logs.sqlite import SqliteLog
 from streams.projector import apply_records
 from streams.series.sqlite import SqliteSeries
-from streams.topics import ALERTS, FORECASTS, JOURNAL, PARTITIONS
+from streams.topics import ALERTS, FORECASTS, JOURNAL
+from tests.outages.oracle import Phone, all_records, each_accepted_once, forecasts_as_uninterrupted, steps_as_due
 from tests.outages.up import Up
-from tests.standins.ntfy import NtfyStandIn
 
 CYCLES = int(os.environ.get("IV3_TEST_CYCLES", "3"))
 SEED = int(os.environ.get("IV3_TEST_SEED", "7"))
-
-
-class Phone:
-    """The ntfy stand-in in a thread of its own, failing now and then."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self.server: NtfyStandIn = self._call(self._make())
-
-    @staticmethod
-    async def _make() -> NtfyStandIn:
-        server = NtfyStandIn(burst=100_000)
-        await server.start()
-        return server
-
-    def _call(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
-
-    def misbehave(self, rnd: random.Random) -> None:
-        what = rnd.choice(("500", "lost", "well"))
-        if what == "500":
-            self._loop.call_soon_threadsafe(lambda: self.server.fail(500, 2))
-        elif what == "lost":
-            self._loop.call_soon_threadsafe(lambda: self.server.lose_replies(1))
-
-    def rang(self) -> list[str]:
-        return [
-            r.message["sequence_id"] for r in self.server.received if r.message.get("event", "message") == "message"
-        ]
-
-    def close(self) -> None:
-        self._call(self.server.stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
-        self._loop.close()
 
 
 @pytest.fixture
@@ -166,7 +124,7 @@ def test_a_replay_beside_a_busy_house_loses_no_row_of_what_came_meanwhile(tmp_pa
 async def _compare(data: Path) -> None:
     log = SqliteLog(data / "log.db", demo=True)
     try:
-        events = {t: [(r, decode(r.value)) for r in await _all(log, t)] for t in (JOURNAL, FORECASTS, ALERTS)}
+        events = {t: [(r, decode(r.value)) for r in await all_records(log, t)] for t in (JOURNAL, FORECASTS, ALERTS)}
         await _series_as_uninterrupted(data, log, events)
     finally:
         await log.close()
@@ -205,12 +163,13 @@ def _metrics(up: Up) -> dict[str, float]:
 async def _check(data: Path, accepted: dict[str, str], rang: list[str]) -> dict[str, int]:
     log = SqliteLog(data / "log.db", demo=True)
     try:
-        records = {t: await _all(log, t) for t in (JOURNAL, FORECASTS, ALERTS)}
+        records = {t: await all_records(log, t) for t in (JOURNAL, FORECASTS, ALERTS)}
         events = {t: [(r, decode(r.value)) for r in rs] for t, rs in records.items()}
         counts = {"accepted": len(accepted), "journal": len(records[JOURNAL]), "rang": len(set(rang))}
-        _each_accepted_once(events[JOURNAL], accepted)
-        counts["forecasts"] = _forecasts_as_uninterrupted(events)
-        counts["steps"] = _steps_as_due(events[ALERTS], rang)
+        each_accepted_once(events[JOURNAL], accepted)
+        counts["forecasts"], repeats = forecasts_as_uninterrupted(events)
+        assert repeats == 0, "a reading was forecast twice"
+        counts["steps"] = steps_as_due(events[ALERTS], rang)
         counts["raw repeats"] = len(rang) - len(set(rang))
         await _series_as_uninterrupted(data, log, events)
     finally:
@@ -218,53 +177,10 @@ async def _check(data: Path, accepted: dict[str, str], rang: list[str]) -> dict[
     return counts
 
 
-async def _all(log: SqliteLog, topic: str) -> list[Any]:
-    found = []
-    for partition in range(PARTITIONS):
-        records = await log.read(topic, partition, 0, None, 1_000_000)
-        assert [r.offset for r in records] == list(range(len(records))), f"{topic}/{partition} has a hole"
-        found += records
-    return found
-
-
-def _each_accepted_once(journal: list[tuple[Any, Event]], accepted: dict[str, str]) -> None:
-    times = Counter(event.id for _, event in journal)
-    lost = [name for name in accepted.values() if times[name] == 0]
-    twice = [name for name in accepted.values() if times[name] > 1]
-    assert not lost, f"{len(lost)} of {len(accepted)} accepted entries are not in the log"
-    assert not twice, f"{len(twice)} accepted entries are in the log more than once"
-    readings = Counter(event.id for _, event in journal if event.type == JOURNAL_FACTS[0].TYPE)
-    assert max(readings.values()) == 1, "a reading was appended twice"
-
-
-def _forecasts_as_uninterrupted(events: dict[str, list[tuple[Any, Event]]]) -> int:
-    """One record per reading, each byte-equal to what a fold that was never interrupted says."""
-    people: dict[str, Outlook] = {}
-    expected = {}
-    for record, event in events[JOURNAL]:
-        said = people.setdefault(event.subject, Outlook()).take(event, record.offset)
-        if said is not None:
-            expected[event.id] = said
-    got = [event.data for _, event in events[FORECASTS]]
-    assert all(isinstance(data, ForecastMade | ForecastWithheld) for data in got)
-    by_reading = Counter(data.based_on for data in got)  # type: ignore[attr-defined]
-    assert max(by_reading.values()) == 1, "a reading was forecast twice"
-    assert {data.based_on: data for data in got} == expected  # type: ignore[attr-defined]
-    return len(got)
-
-
-def _steps_as_due(alerts: list[tuple[Any, Event]], rang: list[str]) -> int:
-    """What rang, collapsed by its id, is exactly what was decided."""
-    targets = tuple({event.data.target for _, event in alerts if event.type == "iv3.target-added.v1"})  # type: ignore[attr-defined]
-    due: set[str] = set()
-    boxes: dict[int, Outbox] = {}
-    for record, event in alerts:
-        box = boxes.setdefault(record.partition, Outbox(targets))
-        due |= {step.sequence_id for step in box.evolve(event)}
-    assert due - set(rang) == set(), "a step was never sent"
-    assert set(rang) - due == set(), "something rang that was never decided"
-    assert not [step for box in boxes.values() for step in box.due], "a step has no outcome in the log"
-    return len(due)
+def _live_series(data: Path) -> Path:
+    pointer = data / "projections.json"
+    number = json.loads(pointer.read_text())["series"] if pointer.exists() else 1
+    return data / f"series-{number}.db"
 
 
 async def _series_as_uninterrupted(data: Path, log: SqliteLog, events: dict[str, list[tuple[Any, Event]]]) -> None:
@@ -275,9 +191,3 @@ async def _series_as_uninterrupted(data: Path, log: SqliteLog, events: dict[str,
     assert await live.digest() == await fresh.digest()
     await live.close()
     await fresh.close()
-
-
-def _live_series(data: Path) -> Path:
-    pointer = data / "projections.json"
-    number = json.loads(pointer.read_text())["series"] if pointer.exists() else 1
-    return data / f"series-{number}.db"

@@ -26,7 +26,7 @@ from streams.clients.ntfy import Ntfy
 from streams.clock import SetClock
 from streams.errors import Refused
 from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier
+from streams.notifier import AlarmNotifier, Ways
 from streams.ports import Message, append_events
 from streams.topics import ALERTS, partition_of
 from tests.running import app_maker, running, until
@@ -37,11 +37,13 @@ TOKEN = "tk_" + "a" * 29
 numbers = itertools.count(1)
 
 
-def said(kind: AlertKind, step: int = 1, change: Any = "opened", *, episode: str | None = None) -> Event:
+def said(
+    kind: AlertKind, step: int = 1, change: Any = "opened", *, episode: str | None = None, priority: int = 5
+) -> Event:
     """A decision with one event in it."""
     at = at_ms(T0)
     event = AlertEvent(
-        change=change, episode=episode or f"{kind}-1", kind=kind, step=step, priority=5, urgency=URGENCY[kind], at=at,
+        change=change, episode=episode or f"{kind}-1", kind=kind, step=step, priority=priority, urgency=URGENCY[kind], at=at,
         evidence=Evidence(glucose_mgdl=54, reading_time=at),
     )  # fmt: skip
     n = next(numbers)
@@ -62,7 +64,7 @@ class World:
             Ntfy(server=server.url, topic="iv3-phone", clock=self.clock, token=SecretStr(TOKEN), timeout_s=1.0)
             for server in (self.server, *more)
         ]
-        notifier = AlarmNotifier(self.log, self.clock, app_maker(self.log), targets)
+        notifier = AlarmNotifier(self.log, self.clock, app_maker(self.log), Ways(targets))
         try:
             async with running(notifier):
                 await until(lambda: all(set(notifier._targets) <= box.armed for box in notifier.outboxes.values()))

@@ -78,7 +78,7 @@ class Process:
         with (self.folder / "server.log").open("ab") as out:
             self._process = subprocess.Popen(
                 self.command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=self.folder, env=environment,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, no lock is taken in it
             )  # fmt: skip
         self.wait(answers, within_s)
 

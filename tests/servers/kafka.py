@@ -1,5 +1,6 @@
 """A real Apache Kafka (KRaft), one node or three, from Maven Central. Needs Java 17 (a headless one will do) and, once, Maven."""
 
+import asyncio
 import base64
 import json
 import shutil
@@ -8,7 +9,10 @@ import struct
 import subprocess
 import uuid
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.servers.ground import NotInstallable, Process, building, cache, free_port, needs
 
@@ -194,3 +198,21 @@ def _live_nodes(port: int) -> set[int]:
     except (OSError, struct.error):
         return set()
     return found
+
+
+def without_topics(bootstrap: str) -> None:
+    """Delete every topic of ours, and wait until all are gone: what a test leaves must not be there for the next."""
+
+    async def clear() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        await admin.start()
+        try:
+            while ours := [name for name in await admin.list_topics() if not name.startswith("__")]:
+                await admin.delete_topics(ours)
+                await asyncio.sleep(0.05)
+        finally:
+            await admin.close()
+
+    # In a thread of its own: a test that asks for it may have a loop running.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(clear())).result(60)

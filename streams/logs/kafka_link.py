@@ -1,0 +1,114 @@
+"""How to reach Kafka: brokers, TLS and SASL, and the arguments that every client of aiokafka takes."""
+
+import logging
+import ssl
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import SecretStr
+
+from streams.errors import Misconfigured
+
+REQUEST_TIMEOUT_S = 10.0  # a broker that takes longer for one request is not there
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_DEFAULT_PORT = 9092
+_QUIET_S = 10.0
+
+
+@dataclass(frozen=True)
+class KafkaLink:
+    """`tls` and `username` decide the security protocol. Nothing of it is printed but the brokers."""
+
+    brokers: tuple[str, ...]
+    tls: ssl.SSLContext | None = None
+    mechanism: str = "SCRAM-SHA-512"
+    username: str = ""
+    password: SecretStr = field(default_factory=lambda: SecretStr(""))
+
+    def __repr__(self) -> str:
+        return f"kafka://{','.join(self.brokers)}"
+
+    @property
+    def protocol(self) -> str:
+        """The security protocol by Kafka's name."""
+        return ("SASL_" if self.username else "") + ("SSL" if self.tls else "PLAINTEXT")
+
+    def arguments(self) -> dict[str, Any]:
+        """What every client is made with."""
+        found: dict[str, Any] = {
+            "bootstrap_servers": list(self.brokers),
+            "request_timeout_ms": int(REQUEST_TIMEOUT_S * 1000),
+            "security_protocol": self.protocol,
+            "ssl_context": self.tls,
+        }
+        if self.username:
+            found |= {
+                "sasl_mechanism": self.mechanism,
+                "sasl_plain_username": self.username,
+                "sasl_plain_password": self.password.get_secret_value(),
+            }
+        return found
+
+
+def brokers_of(address: str) -> tuple[str, ...]:
+    """The brokers that `kafka://host:port,host:port` names. Raises Misconfigured."""
+    rest = address.removeprefix("kafka://")
+    found = []
+    for part in rest.split(","):
+        host, _, port = part.strip().rpartition(":") if ":" in part else (part.strip(), "", str(_DEFAULT_PORT))
+        if rest == address or not host or not port.isdigit() or not 0 < int(port) < 65536 or "/" in part:
+            raise Misconfigured(
+                f"log: {address} names no brokers. Write it like kafka://host:9092, or kafka://one:9092,two:9092,three:9092."
+            )
+        found.append(f"{host}:{port}")
+    return tuple(found)
+
+
+def sentence(link: KafkaLink, error: BaseException) -> str:
+    """What a failure of Kafka means and what to try, without any secret."""
+    name = type(error).__name__
+    tried = _TRY.get(name, "Is it running, and do `log` and the firewall name the same host and port?")
+    return f"Kafka at {','.join(link.brokers)} does not do what is asked ({name}). {tried}"
+
+
+_TRY = {
+    "KafkaConnectionError": "Is it running, and do `log` and the firewall name the same host and port? With TLS, `kafka.tls` must be set.",
+    "AuthenticationFailedError": "Check kafka.username, kafka.password and kafka.mechanism.",
+    "SaslAuthenticationFailed": "Check kafka.username, kafka.password and kafka.mechanism.",
+    "UnsupportedSaslMechanismError": f"Set kafka.mechanism to what the broker offers: {', '.join(MECHANISMS)}.",
+    "TopicAuthorizationFailedError": "The user needs READ, WRITE, DESCRIBE and CREATE on the topics iv3.*.",
+    "GroupAuthorizationFailedError": "The user needs READ on the groups iv3-*.",
+    "ClusterAuthorizationFailedError": "The user needs CREATE and DESCRIBE_CONFIGS on the cluster, or make the topics by hand.",
+    "NotEnoughReplicasError": "Too few brokers are alive to keep what is written safe; it is tried again.",
+    "NotEnoughReplicasAfterAppendError": "Too few brokers are alive to keep what is written safe; it is tried again.",
+}
+
+
+class Tamed(logging.Filter):
+    """aiokafka says the same about 50 times a second while a broker is away: each sentence passes once in ten seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See `logging.Filter`."""
+        now = time.monotonic()
+        place = (record.pathname, record.lineno)
+        if now - self._last.get(place, -_QUIET_S) < _QUIET_S:
+            return False
+        self._last[place] = now
+        return True
+
+
+_tamed = Tamed()
+
+
+def tame() -> None:
+    """Rate-limit what aiokafka logs, in every module that it logs from."""
+    for name in ("aiokafka", "aiokafka.conn", "aiokafka.client", "aiokafka.cluster", "aiokafka.producer.sender", "aiokafka.consumer.fetcher",
+                 "aiokafka.consumer.group_coordinator", "aiokafka.coordinator.consumer", "aiokafka.consumer.consumer"):  # fmt: skip
+        logger = logging.getLogger(name)
+        if _tamed not in logger.filters:
+            logger.addFilter(_tamed)

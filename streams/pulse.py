@@ -1,0 +1,70 @@
+"""The pulse: through when alarms were decided and delivered, partition by partition, as the heartbeats say, whichever process wrote them."""
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from schemas.bookkeeping import DeadManArmed, PartitionDelivered, PartitionEvaluated
+from schemas.envelope import Garbage, NewerVersion, decode
+from schemas.model import ms
+from streams.errors import Transient
+from streams.ports import Log, Record
+from streams.topics import HEARTBEATS
+
+logger = logging.getLogger("iv3.pulse")
+
+LOOK_S = 5.0
+_LOOK_BACK = 20  # heartbeats; the newest is what counts
+
+
+class Pulse:
+    """Reads the heartbeats; asks nobody and writes nothing."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._next: dict[int, int] = {}
+        self.through_ms: dict[int, int] = {}
+        self._delivered: dict[int, tuple[int, str]] = {}
+        self.fires_ms = 0  # when the dead-man's switch goes off unless it is put off again; 0: it was never set
+
+    async def look(self) -> None:
+        """Read what is new. Raises LogUnavailable."""
+        heads = await self._log.latest([HEARTBEATS])
+        for (_, partition), head in heads.items():
+            start = self._next.get(partition, max(0, head - _LOOK_BACK))
+            if start < head:
+                self._next[partition] = await self._log.fold(HEARTBEATS, partition, start, head, self._take)
+
+    def _take(self, record: Record) -> None:
+        with suppress(Garbage, NewerVersion):
+            data = decode(record.value).data
+            if isinstance(data, PartitionEvaluated):
+                self.through_ms[data.partition] = max(ms(data.through), self.through_ms.get(data.partition, 0))
+            elif isinstance(data, PartitionDelivered):
+                self._delivered[data.partition] = (ms(data.through), data.trouble)
+            elif isinstance(data, DeadManArmed):
+                self.fires_ms = max(self.fires_ms, ms(data.fires))
+
+    def evaluated_ms(self) -> int:
+        """The moment through which every partition was evaluated; 0 while one never was."""
+        partitions = self._log.partitions[HEARTBEATS]
+        return min((self.through_ms.get(partition, 0) for partition in range(partitions)), default=0)
+
+    def delivered_ms(self) -> int:
+        """The moment through which everything that was due has been sent; 0 while a partition's notifier never said."""
+        partitions = self._log.partitions[HEARTBEATS]
+        return min((self._delivered.get(partition, (0, ""))[0] for partition in range(partitions)), default=0)
+
+    def trouble(self) -> str:
+        """Why something that is due cannot be sent, or an empty string."""
+        return next((trouble for _, trouble in self._delivered.values() if trouble), "")
+
+    async def follow(self, stopping: asyncio.Event) -> None:
+        """Look again and again until `stopping`."""
+        while not stopping.is_set():
+            try:
+                await self.look()
+            except Transient as error:
+                logger.info("the heartbeats cannot be read now: %s", error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), LOOK_S)

@@ -1,0 +1,63 @@
+"""Copies between logs: the same bytes at the same places, whole or refused."""
+
+from pathlib import Path
+
+import pytest
+
+from schemas.envelope import encode
+from streams.backup import ARCHIVED
+from streams.copying import CopyFailed, copy
+from streams.errors import Misconfigured
+from streams.logs.kafka import KafkaLog
+from streams.logs.kafka_link import KafkaLink, brokers_of
+from streams.logs.sqlite import SqliteLog
+from streams.ports import Log, Record
+from streams.topics import ALERTS, JOURNAL, SNAPSHOTS
+from tests.contract.test_roles import reading
+from tests.servers.kafka import Kafka
+
+
+async def lived(log: Log) -> None:
+    for person in ("anna", "ben", "cleo"):
+        for n in range(700):
+            await log.append(JOURNAL, person, [encode(reading(n, 100 + n % 50, person))])
+    await log.append(ALERTS, "anna", [b"", b"\x00\xff"])
+    await log.append(SNAPSHOTS, "forecaster/anna", [b"left behind"])
+
+
+async def everything(log: Log) -> dict[tuple[str, int], list[Record]]:
+    found = {place: await log.read(*place, 0, None, 100_000) for place in await log.latest(ARCHIVED)}
+    return {place: records for place, records in found.items() if records}
+
+
+async def test_a_log_goes_to_kafka_and_back_byte_for_byte(tmp_path: Path, log: SqliteLog, kafka: Kafka) -> None:
+    await lived(log)
+    there = KafkaLog(KafkaLink(brokers_of(kafka.url)))
+    await there.open()
+    report = await copy(log, there)
+    assert report.records == 2102
+    assert await everything(there) == await everything(log)
+    with pytest.raises(Misconfigured, match="is not empty"):
+        await copy(log, there)
+    back = SqliteLog(tmp_path / "back" / "log.db")
+    await copy(there, back)
+    assert await everything(back) == await everything(log)
+    assert len({log.log_id, there.log_id, back.log_id}) == 3, "each has its own name"
+    assert await back.read(SNAPSHOTS, 0, 0) == []
+    await back.close()
+    await there.close()
+
+
+async def test_somebody_who_writes_meanwhile_is_noticed(tmp_path: Path, log: SqliteLog) -> None:
+    await lived(log)
+    target = SqliteLog(tmp_path / "other" / "log.db")
+    busy = iter(range(10))
+
+    def interfere(done: int, total: int) -> None:
+        del total
+        if done < 3000 and next(busy, None) == 0:
+            target.submit(target.record(JOURNAL, "anna", [b"mine"], None))
+
+    with pytest.raises(CopyFailed, match="did not arrive"):
+        await copy(log, target, interfere)
+    await target.close()

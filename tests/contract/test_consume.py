@@ -75,6 +75,29 @@ async def test_an_outage_is_waited_out_and_nothing_is_skipped(log: SqliteLog, ro
     assert role.progress.restarts == 0
 
 
+async def test_in_an_outage_a_batch_stays_together_and_only_a_guilty_record_takes_it_apart(log: SqliteLog) -> None:
+    role, batches = BatchCollector(log, app_maker(log)), list[list[int]]()
+    handle = role.handle_batch
+
+    async def noted(records: Any) -> None:
+        if not batches:
+            await asyncio.sleep(0.2)  # while the others arrive
+        batches.append([record.offset for record in records])
+        await handle(records)
+
+    role.handle_batch = noted  # type: ignore[method-assign]
+    role.bad = {30: [Transient("down")] * 3, 75: [Permanent("garbage")] * 2}
+    await feed(log, 90)
+    async with running(role):
+        await caught_up([role])
+    with_30 = [batch for batch in batches if 30 in batch]
+    assert len(with_30) == 4
+    assert all(batch == with_30[0] for batch in with_30)
+    assert len(with_30[0]) > 1
+    assert [75] in batches
+    assert role.seen == [n for n in range(90) if n != 75]
+
+
 async def test_a_record_that_can_never_be_handled_goes_to_the_dead_letters_and_stays_there(
     log: SqliteLog, role: Collector
 ) -> None:

@@ -570,6 +570,41 @@ def test_whatever_request_fails_and_whether_it_had_arrived_the_digest_is_that_of
 
 
 @pytest.mark.servers
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    events=histories(),
+    cuts=st.lists(st.integers(0, 40), min_size=3, max_size=3),
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=3),
+)
+def test_a_worker_that_wakes_up_after_another_took_over_changes_nothing_and_the_position_never_goes_back(
+    tmp_path: Path, influx: Any, events: list[Event], cuts: list[int], sizes: list[int]
+) -> None:
+    """One stops just before it writes; the other goes on from where the series is; then the first writes what it had in hand."""
+    begun, in_hand, late = sorted(min(cut, len(events)) for cut in cuts)
+
+    async def check() -> None:
+        influx.clear()
+        store = influx_store(influx, "log-1")
+        try:
+            wanted = await digests_of(sqlite_places(tmp_path), events, sizes)
+            first, second = await open_ready(store), await open_ready(store)
+            await live(first, events[:begun], sizes)
+            entries = await first.entries_by_id({getattr(e.data, "entry_id", e.id) for e in events[begun:in_hand]})
+            changes = [change for e in events[begun:in_hand] for change in project(e, entries, encode(e))]
+            await live(second, events[:late], sizes)
+            before = await reached(second)
+            if in_hand > begun:
+                await first.apply(changes, {HERE: in_hand})
+            assert await reached(second) == before
+            await live(second, events, sizes)
+            assert await second.digest() == wanted[0]
+        finally:
+            await store.close()
+
+    asyncio.run(check())
+
+
+@pytest.mark.servers
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=histories(), sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4), most_held=st.sampled_from([3, 10, 10_000]))  # fmt: skip
 def test_any_sequence_of_events_gives_the_same_digest_in_sqlite_and_influxdb_live_and_replayed(

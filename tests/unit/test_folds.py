@@ -3,6 +3,7 @@
 import math
 import random
 import sys
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from processors.activity import Dose, Meal, carbs_left, cob_grams, insulin_left, iob_units
 from processors.entries import Conflict, EntryVersion, evolve_entry
@@ -20,7 +22,7 @@ from processors.readings import Line, Reading, canonical_readings, gaps
 from schemas.envelope import Event, make
 from schemas.facts import CarbsEaten, Entry, EntryCorrected, EntryDeleted, EntryRestored, Insulin, InsulinTaken
 from schemas.identity import entry_id, reading_id
-from schemas.model import Fact, at_ms
+from schemas.model import Fact, Moment, at_ms, ms
 from schemas.units import mgdl, mmol, spoken
 
 T0 = 1_795_500_000_000
@@ -266,3 +268,18 @@ def test_the_cadence_is_the_median_of_the_last_steps_whatever_was_not_worked_out
         known = line.cadence_s
         line._learn_cadence()
         assert line.cadence_s == known
+
+
+# -- time ------------------------------------------------------------------------------------------
+
+
+@given(
+    st.datetimes(
+        timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-9))])
+    )
+)
+def test_a_moment_has_the_same_milliseconds_however_it_was_read(moment: datetime) -> None:
+    moment = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    read = TypeAdapter(Moment).validate_json(f'"{moment.astimezone(UTC).isoformat()}"'.replace("+00:00", "Z"))
+    assert ms(read) == ms(moment) == ms(moment.astimezone(UTC)) == round(moment.timestamp() * 1000)
+    assert at_ms(ms(read)) == moment

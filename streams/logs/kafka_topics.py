@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.errors import LogUnavailable, Misconfigured
-from streams.logs.kafka_link import KafkaLink, sentence
+from streams.logs.kafka_link import KafkaLink, reason
 from streams.topics import TOPICS, Topic
 
 _VISIBLE_WITHIN_S = 30.0
@@ -68,7 +68,7 @@ async def ensure_topics(link: KafkaLink, partitions: int, safety: Safety) -> int
         found = await _checked_partitions(admin)
         await _refuse_forgetful(admin, copies, in_sync)
     except (KafkaError, OSError) as error:
-        raise LogUnavailable(sentence(link, error)) from error
+        raise LogUnavailable(await reason(link, error)) from error
     finally:
         await admin.close()
     return found

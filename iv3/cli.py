@@ -6,6 +6,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from iv3.cli_moving import import_app
+
 app = typer.Typer(
     name="iv3",
     help="A self-hosted companion for people with type 1 diabetes on pens, and for those who watch over them.",
@@ -19,6 +21,7 @@ dead_app = typer.Typer(help="Records that could never be handled.", no_args_is_h
 app.add_typer(token_app, name="token")
 app.add_typer(config_app, name="config")
 app.add_typer(dead_app, name="dead-letters")
+app.add_typer(import_app, name="import")
 archive_app = typer.Typer(
     help="The archive: what keeps it small, and proves that it can be restored.", no_args_is_help=True
 )

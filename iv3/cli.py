@@ -7,6 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from iv3.cli_groups import archive_app, config_app, dead_app, service_app, token_app
+from iv3.cli_moving import import_app
 from iv3.cli_options import ARCHIVE_HELP, DATA, Clock, Config, Data, Json
 
 app = typer.Typer(
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 for _group, _name in (
     (token_app, "token"), (config_app, "config"), (dead_app, "dead-letters"), (archive_app, "archive"), (service_app, "service"),
+    (import_app, "import"),
 ):  # fmt: skip
     app.add_typer(_group, name=_name)
 

@@ -63,6 +63,13 @@ def up(
     ntfy_server: Annotated[str | None, typer.Option(help="With --demo: a loopback ntfy to send alarms to.")] = None,
     ntfy_topic: Annotated[str | None, typer.Option(help="With --demo: its topic.")] = None,
     clock: Clock = None,
+    log: Annotated[
+        str | None, typer.Option(help="In place of the configured log: sqlite, or kafka://HOST:9092.")
+    ] = None,
+    series: Annotated[str | None, typer.Option(help="In place of the configured series: sqlite or influxdb.")] = None,
+    archive: Annotated[
+        str | None, typer.Option(help="In place of the configured archive: none, folder:PATH or s3.")
+    ] = None,
 ) -> None:
     """Run everything: log, agents, alarms, API and page."""
     from iv3.verbs import up as verb
@@ -70,7 +77,8 @@ def up(
     verb.up(
         verb.UpOptions(
             data=data, config=config, host=host, port=port, demo=demo, csv=csv, subject=subject, speed=speed,
-            ntfy_server=ntfy_server, ntfy_topic=ntfy_topic, clock=clock,
+            ntfy_server=ntfy_server, ntfy_topic=ntfy_topic, clock=clock, log=log,
+            series=series, archive=archive,
         )
     )  # fmt: skip
 

@@ -74,6 +74,23 @@ async def ensure_topics(link: KafkaLink, partitions: int, safety: Safety) -> int
     return found
 
 
+async def look_at_topics(link: KafkaLink, safety: Safety) -> tuple[int, list[str]]:
+    """How many brokers are alive, and which topics are still to be made. Makes nothing. Raises as `ensure_topics`."""
+    admin = AIOKafkaAdminClient(**link.arguments())
+    try:
+        await admin.start()
+        brokers = [broker["node_id"] for broker in (await admin.describe_cluster())["brokers"]]
+        missing = sorted(set(TOPICS) - set(await admin.list_topics()))
+        if not missing:
+            await _checked_partitions(admin)
+            await _refuse_forgetful(admin, *safety.for_cluster(len(brokers)))
+    except (KafkaError, OSError) as error:
+        raise LogUnavailable(await reason(link, error)) from error
+    finally:
+        await admin.close()
+    return len(brokers), missing
+
+
 async def _create(admin: AIOKafkaAdminClient, missing: list[Topic], partitions: int, copies: int, in_sync: int) -> None:
     if not missing:
         return

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from pydantic import SecretStr
 
+from iv3.checks_log import log as check_log
 from iv3.logs import kafka_link
 from schemas.settings import Settings
 from streams.app import group_of, kafka_settings, make_app
@@ -113,3 +116,34 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
 def test_nothing_of_a_link_is_printed_but_its_brokers() -> None:
     link = KafkaLink(("h:9092",), ssl.create_default_context(), "SCRAM-SHA-512", "somebody", SecretStr("secret"))
     assert repr(link) == "kafka://h:9092"
+
+
+async def test_the_doctor_looks_at_kafka_and_makes_nothing(kafka: Kafka) -> None:
+    said = Settings.model_validate({"log": kafka.url})
+    before = await check_log(said, Path(), Path())
+    assert [(f.name, f.ok) for f in before] == [
+        ("kafka-unreachable", True),
+        ("kafka-alone", False),
+        ("kafka-topics", True),
+    ]
+    assert "made at the first start" in before[-1].message
+    log = KafkaLog(kafka_link(said))
+    await log.open()
+    await log.close()
+    assert "keep everything for ever" in (await check_log(said, Path(), Path()))[-1].message
+    await _forgetful(kafka.bootstrap)
+    (finding,) = await check_log(said, Path(), Path())
+    assert not finding.ok
+    assert "would forget: its retention.ms is 604800000" in finding.message
+    log = KafkaLog(kafka_link(said))
+    with pytest.raises(Misconfigured, match="Nothing was started"):
+        await log.open()
+    await log.close()
+
+
+async def _forgetful(bootstrap: str) -> None:
+    """What a broker's own defaults, or an administrator who saves disk, would make of the journal."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, JOURNAL, {"retention.ms": "604800000"})])
+    await admin.close()

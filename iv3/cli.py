@@ -6,7 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from iv3.cli_moving import import_app
+from iv3.cli_moving import alerts_app, import_app
 
 app = typer.Typer(
     name="iv3",
@@ -22,6 +22,7 @@ app.add_typer(token_app, name="token")
 app.add_typer(config_app, name="config")
 app.add_typer(dead_app, name="dead-letters")
 app.add_typer(import_app, name="import")
+app.add_typer(alerts_app, name="alerts")
 archive_app = typer.Typer(
     help="The archive: what keeps it small, and proves that it can be restored.", no_args_is_help=True
 )
@@ -77,6 +78,9 @@ def up(
     ] = 1.0,
     ntfy_server: Annotated[str | None, typer.Option(help="With --demo: a loopback ntfy to send alarms to.")] = None,
     ntfy_topic: Annotated[str | None, typer.Option(help="With --demo: its topic.")] = None,
+    alerts: Annotated[
+        str | None, typer.Option(help="on, or shadow: decided, not sent. Default: as configured.")
+    ] = None,
     clock: Clock = None,
 ) -> None:
     """Run everything: log, agents, alarms, API and page."""
@@ -85,7 +89,7 @@ def up(
     verb.up(
         verb.UpOptions(
             data=data, config=config, host=host, port=port, demo=demo, csv=csv, subject=subject, speed=speed,
-            ntfy_server=ntfy_server, ntfy_topic=ntfy_topic, clock=clock,
+            ntfy_server=ntfy_server, ntfy_topic=ntfy_topic, clock=clock, alerts=alerts,
         )
     )  # fmt: skip
 

@@ -1,10 +1,11 @@
-"""The verb of somebody who moves in from the older Go program: `import`."""
+"""The verbs of somebody who moves in from the older Go program: `import`, `compare` and `alerts`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+alerts_app = typer.Typer(help="Alarms in shadow, and out of it.", no_args_is_help=True)
 import_app = typer.Typer(help="History from elsewhere.", no_args_is_help=True)
 
 Data = Annotated[Path, typer.Option("--data", help="Folder that holds everything iv3 keeps.")]
@@ -37,3 +38,16 @@ def import_seed_influx(
     from iv3.verbs import moving as verb
 
     verb.seed_influx(verb.ImportOptions(data, config, tuple(names or ()), url, org, dry_run), as_json_=json_)
+
+
+@alerts_app.callback()
+def of_alerts() -> None:
+    """Alarms in shadow, and out of it."""
+
+
+@alerts_app.command("on")
+def alerts_on(config: Config = None) -> None:
+    """Leave shadow: send a test alarm, which must be acknowledged, and say what to start."""
+    from iv3.verbs.shadow import alerts_on as verb
+
+    verb(config)

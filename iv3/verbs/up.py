@@ -56,6 +56,7 @@ class UpOptions:
     ntfy_server: str | None
     ntfy_topic: str | None
     clock: str | None = None
+    alerts: str | None = None
 
 
 def up(options: UpOptions) -> None:
@@ -65,6 +66,10 @@ def up(options: UpOptions) -> None:
         (options.csv, options.subject, options.speed != 1, options.ntfy_server, options.ntfy_topic)
     ):
         raise Misconfigured("--csv, --subject, --speed, --ntfy-server and --ntfy-topic belong to --demo.")
+    if options.alerts not in (None, "on", "shadow"):
+        raise Misconfigured(f"--alerts is {options.alerts!r}; it must be on or shadow.")
+    if options.demo and options.alerts is not None:
+        raise Misconfigured("--alerts is for a real person; a demo tells nobody but --ntfy-server.")
     data = options.data or Path("data-demo" if options.demo else "data")
     settings = None if options.demo else _settings(options)  # a mistake in them leaves no folder behind
     with_data_folder(data)
@@ -124,6 +129,8 @@ def _running(data: Path) -> str:
 
 def _settings(options: UpOptions) -> Settings:
     settings = configuration.load(options.config)
+    if options.alerts is not None:
+        settings = settings.model_copy(update={"alerts": options.alerts})
     configuration.refuse_unusable(settings)
     if not settings.dexcom.account and not Path("config.yaml").exists() and options.config is None:
         raise Misconfigured(
@@ -309,6 +316,8 @@ def announce(parts: Parts, port: int) -> None:
     console.print(f"  Open  {url}/login?code={code}", markup=False)
     if not plan.settings.topic and not plan.demo:
         console.print("  ALARMS ARE OFF: set iv3.endpoint or ntfy.topic, then try `iv3 test-alarm`.")
+    if plan.settings.alerts == "shadow":
+        console.print("  ALARMS ARE IN SHADOW: decided, not sent.")
     if plan.settings.person.zone is None and not plan.demo:
         zone = host_zone()
         console.print(f"  Times are shown in UTC: set person.zone{f' (this machine is in {zone})' if zone else ''}.")

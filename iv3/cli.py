@@ -6,7 +6,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from iv3.cli_moving import alerts_app, import_app
+from iv3.cli_moving import add_moving_verbs
+from iv3.cli_options import ARCHIVE_HELP, DATA, Archive, Clock, Config, Data, Json
 
 app = typer.Typer(
     name="iv3",
@@ -21,8 +22,7 @@ dead_app = typer.Typer(help="Records that could never be handled.", no_args_is_h
 app.add_typer(token_app, name="token")
 app.add_typer(config_app, name="config")
 app.add_typer(dead_app, name="dead-letters")
-app.add_typer(import_app, name="import")
-app.add_typer(alerts_app, name="alerts")
+add_moving_verbs(app)
 archive_app = typer.Typer(
     help="The archive: what keeps it small, and proves that it can be restored.", no_args_is_help=True
 )
@@ -45,17 +45,6 @@ def options(
 ) -> None:
     """A self-hosted companion for people with type 1 diabetes on pens, and for those who watch over them."""
     del version
-
-
-Data = Annotated[Path, typer.Option("--data", help="Folder that holds everything iv3 keeps.")]
-Config = Annotated[
-    Path | None, typer.Option("--config", help="Configuration file; default: ./config.yaml if it is there.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-Clock = Annotated[str | None, typer.Option(help="For simulations: ORIGIN_MS/REAL_MS/SPEED, the same for each process.")]
-DATA = Path("data")
-ARCHIVE_HELP = "folder:PATH, or s3 for the configured bucket; default: the configured archive."
-Archive = Annotated[str | None, typer.Option("--archive", help=ARCHIVE_HELP)]
 
 
 @app.command()

@@ -168,7 +168,7 @@ def test_every_address_that_is_no_operation_is_documented_too() -> None:
 
 def test_every_verb_is_documented() -> None:
     from iv3.cli import app, archive_app, config_app, dead_app, token_app
-    from iv3.cli_moving import alerts_app, import_app
+    from iv3.cli_moving import alerts_app, compare_app, import_app
 
     text = (ROOT / "docs" / "reference" / "cli.md").read_text()
     groups = (
@@ -179,6 +179,7 @@ def test_every_verb_is_documented() -> None:
         (archive_app, "archive "),
         (import_app, "import "),
         (alerts_app, "alerts "),
+        (compare_app, "compare "),
     )
     verbs = [
         f"{prefix}{c.name or getattr(c.callback, '__name__', '')}"

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from iv3.cli_groups import archive_app, config_app, dead_app, service_app, token_app
-from iv3.cli_moving import import_app
+from iv3.cli_moving import add_moving_verbs
 from iv3.cli_options import ARCHIVE_HELP, DATA, Clock, Config, Data, Json
 
 app = typer.Typer(
@@ -19,9 +19,9 @@ app = typer.Typer(
 )
 for _group, _name in (
     (token_app, "token"), (config_app, "config"), (dead_app, "dead-letters"), (archive_app, "archive"), (service_app, "service"),
-    (import_app, "import"),
 ):  # fmt: skip
     app.add_typer(_group, name=_name)
+add_moving_verbs(app)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -62,6 +62,9 @@ def up(
     ] = 1.0,
     ntfy_server: Annotated[str | None, typer.Option(help="With --demo: a loopback ntfy to send alarms to.")] = None,
     ntfy_topic: Annotated[str | None, typer.Option(help="With --demo: its topic.")] = None,
+    alerts: Annotated[
+        str | None, typer.Option(help="on, or shadow: decided, not sent. Default: as configured.")
+    ] = None,
     clock: Clock = None,
     log: Annotated[
         str | None, typer.Option(help="In place of the configured log: sqlite, or kafka://HOST:9092.")
@@ -78,7 +81,7 @@ def up(
         verb.UpOptions(
             data=data, config=config, host=host, port=port, demo=demo, csv=csv, subject=subject, speed=speed,
             ntfy_server=ntfy_server, ntfy_topic=ntfy_topic, clock=clock, log=log,
-            series=series, archive=archive,
+            series=series, archive=archive, alerts=alerts,
         )
     )  # fmt: skip
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from api.hearing import Bar, Health, Readiness
 from processors.alerting.words import age_words
-from schemas.facts import SourceStateChanged
+from processors.profiles import action_of_dose
+from schemas.facts import InsulinTaken, SourceStateChanged
 from streams.alerter import BEHIND_S, Alerter
 from streams.archiver import Archiver
 from streams.catalog import Catalog
@@ -74,6 +75,7 @@ def role_metrics(roles: "Sequence[Role]", counters: object) -> str:
     return "\n".join(lines) + "\n"
 
 
+_LONG_LOOK_MS, _MOST_DOSES = 30 * 86_400_000, 1_000
 DAILY_BUDGET = 250  # messages of one address at the public ntfy.sh without a plan
 
 
@@ -88,6 +90,7 @@ class Status:
         self._alerter = next((role for role in roles if isinstance(role, Alerter)), None)
         self._notifier = next((role for role in roles if isinstance(role, AlarmNotifier)), None)
         self._projector = next((role for role in roles if isinstance(role, Projector)), None)
+        self._long_acting_seen = False
 
     def _evaluated_ms(self) -> int:
         """Through when alarms were decided: as this process's alerter knows, or as the others' heartbeats say; 0 while nobody has yet."""
@@ -106,6 +109,13 @@ class Status:
             found.append(Bar("demo", f"DEMO: {plan.demo_of.removeprefix('a ') or 'simulated person'}"))
         if not plan.settings.topic and not plan.demo:
             found.append(Bar("alarms_off", "ALARMS ARE OFF. No phone is set up, so nobody will be told of a low."))
+        if plan.settings.alerts == "shadow":
+            found.append(
+                Bar(
+                    "shadow",
+                    "ALARMS ARE IN SHADOW: decided, not sent. Nobody is told of a low by this iv3 until `iv3 alerts on`.",
+                )
+            )
         trouble = self._notifier.trouble() if self._notifier is not None else self._pulse.trouble()
         if trouble:
             found.append(Bar("undeliverable", f"ALARMS ARE NOT GETTING OUT. {trouble}"))
@@ -127,11 +137,32 @@ class Status:
                     f"This machine's clock is wrong by {abs(skew):.0f} s, says Dexcom's. Ages may be wrong.",
                 )
             )
+        if not plan.demo and self._long_acting_missing():
+            found.append(
+                Bar(
+                    "no_long_acting",
+                    "No long-acting dose is on record for 30 days. Log the last one, and iv3 can tell when one is missing.",
+                )
+            )
         if self._log.nearly_full():
             found.append(
                 Bar("disk_low", "The disk is nearly full: only readings and alarms are still saved. Free some space.")
             )
         return found
+
+    def _long_acting_missing(self) -> bool:
+        """Whether to ask for the last long-acting dose, where one is to be missed: without any there is nothing to alarm about. Asked until there is one."""
+        store, person = self._catalog.store, self._plan.person
+        profile = store.profile(person)
+        if self._long_acting_seen or not profile.no_long_acting_h or not self._catalog.ready:
+            return False
+        now_ms = self._plan.clock.now_ms()
+        doses = store.entries(person, now_ms - _LONG_LOOK_MS, now_ms + 600_000, _MOST_DOSES, kinds=("insulin",))
+        self._long_acting_seen = any(
+            isinstance(dose.data, InsulinTaken) and action_of_dose(dose.data, profile.insulins) == "long"
+            for dose in doses
+        )
+        return not self._long_acting_seen
 
     def _skew(self) -> float | None:
         event = self._catalog.store.newest(self._plan.person, "source")
@@ -220,6 +251,8 @@ class Status:
         if self._notifier is None:
             trouble = self._pulse.trouble()
             return Health("Notifier", not trouble, "not getting out" if trouble else "in another process", trouble)
+        if self._plan.settings.alerts == "shadow":
+            return Health("Notifier", False, "in shadow", "decided, not sent", missing=True)
         if not self._notifier.states:
             return Health("Notifier", False, "not set up", "no phone can be told", missing=True)
         trouble = self._notifier.trouble()

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 def ways_of(plan: "Plan") -> Ways:
-    """Build them, without any I/O. Raises Misconfigured."""
+    """Build them, without any I/O; none where alarms are in shadow: nothing is sent, armed or pinged. Raises Misconfigured."""
+    ways = _configured(plan)
+    return Ways(closers=ways.closers) if plan.settings.alerts == "shadow" else ways
+
+
+def _configured(plan: "Plan") -> Ways:
     settings = plan.settings
     health = HealthCheck(settings.healthcheck_url) if settings.healthcheck_url is not None else None
     first = (

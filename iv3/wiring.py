@@ -189,7 +189,13 @@ def roles_of(
         "forecaster": lambda: Forecaster(log, clock, app),
         "alerter": lambda: Alerter(log, clock, app, has_source=bool(sources), troubles=lambda: troubles(log, roles)),
         "notifier": lambda: AlarmNotifier(
-            log, clock, app, ways, label="[DEMO] " if plan.demo else "", click=plan.settings.api.public_url
+            log,
+            clock,
+            app,
+            ways,
+            label="[DEMO] " if plan.demo else "",
+            click=plan.settings.api.public_url,
+            shadow=plan.settings.alerts == "shadow",
         ),
     }
     if sources:

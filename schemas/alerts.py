@@ -108,4 +108,18 @@ class TargetAdded(Fact):
     target: Name
 
 
-ALERT_FACTS: tuple[type[Fact], ...] = (AlertsDecided, DeliveryAttempted, Delivered, Undeliverable, TargetAdded)
+class TargetRemoved(Fact):
+    """A target is told no more: alarms went into shadow. What was still due to it, and what is decided until it is added again, never rings there."""
+
+    TYPE = "iv3.target-removed.v1"
+    target: Name
+
+
+ALERT_FACTS: tuple[type[Fact], ...] = (
+    AlertsDecided,
+    DeliveryAttempted,
+    Delivered,
+    Undeliverable,
+    TargetAdded,
+    TargetRemoved,
+)

@@ -203,6 +203,13 @@ class PersonSettings(Setting):
     max_rapid_units: Annotated[float, Field(gt=0, le=100)] = 15
 
 
+def _on(value: object) -> object:
+    """YAML reads a bare `on` as true."""
+    if value is False:
+        raise ValueError("is off; write on or shadow. Without ntfy.topic and iv3.endpoint nobody is told")
+    return "on" if value is True else value
+
+
 class KafkaSettings(Setting):
     """How Kafka is used where `log` names it. Absent `copies` and `in_sync`: as many as the cluster has, at most 3, all but one of them in sync."""
 
@@ -233,6 +240,7 @@ class Settings(Setting):
     log: Annotated[str, Field(pattern=r"^(sqlite|kafka://.+)$")] = "sqlite"
     series: Literal["sqlite", "influxdb"] = "sqlite"
     influxdb: InfluxSettings = InfluxSettings()
+    alerts: Annotated[Literal["on", "shadow"], BeforeValidator(_on)] = "on"
     healthcheck_url: SecretStr | None = None
     archive: Annotated[str, Field(pattern=r"^(none|s3|folder:.+)$")] = "none"
     archive_keep_days: Annotated[int | None, Field(ge=1, le=36_500)] = None

@@ -15,7 +15,7 @@ from typing import Any
 
 from processors.alerting import words
 from processors.alerting.outbox import ALL_CLEAR, Due, Outbox, Step
-from schemas.alerts import Delivered, DeliveryAttempted, TargetAdded, Undeliverable
+from schemas.alerts import Delivered, DeliveryAttempted, TargetAdded, TargetRemoved, Undeliverable
 from schemas.bookkeeping import PartitionDelivered
 from schemas.envelope import SYSTEM, encode, make
 from schemas.identity import derived_id
@@ -79,7 +79,9 @@ class AlarmNotifier(Role):
         *,
         label: str = "",
         click: str | None = None,
+        shadow: bool = False,
     ) -> None:
+        """In `shadow` there are no ways out, and whoever was told before is told no more until it ends."""
         super().__init__(log, clock, make_app)
         self.fallback = Fallback(clock, ways.fallback) if ways.fallback is not None else None
         self.dead_man = (
@@ -88,7 +90,7 @@ class AlarmNotifier(Role):
             else None
         )
         self._targets = {target.target: target for target in ways.targets}
-        self._label, self._click = label, click
+        self._label, self._click, self._shadow = label, click, shadow
         self.outboxes: dict[int, Outbox] = {}
         self.states = {name: TargetState() for name in self._targets}
         self._wake: dict[str, asyncio.Event] = {}
@@ -144,6 +146,9 @@ class AlarmNotifier(Role):
     async def _arm(self) -> None:
         """Write down, once and in every partition, from where on a target is told. It counts once it is read back, in the order of the log."""
         for partition, outbox in self.outboxes.items():
+            if self._shadow:
+                for name in sorted(outbox.armed):
+                    await self._surely(partial(remove_target, self.log, self.clock, name, partition))
             for name in self._targets:
                 if name not in outbox.armed:
                     await self._surely(partial(add_target, self.log, self.clock, name, partition))
@@ -351,12 +356,21 @@ class AlarmNotifier(Role):
 
 async def add_target(log: Log, clock: Clock, name: str, partition: int) -> None:
     """Append to a partition that a target is told from here on."""
-    now = at_ms(clock.now_ms())
+    await _note_target(log, clock, TargetAdded(target=name), partition)
+
+
+async def remove_target(log: Log, clock: Clock, name: str, partition: int) -> None:
+    """Append to a partition that a target is told no more."""
+    await _note_target(log, clock, TargetRemoved(target=name), partition)
+
+
+async def _note_target(log: Log, clock: Clock, data: TargetAdded | TargetRemoved, partition: int) -> None:
+    now_ms = clock.now_ms()
+    name = derived_id(type(data).__name__, data.target, partition, now_ms)
     event = make(
-        TargetAdded(target=name), id=derived_id("target", name, partition), source="iv3/notifier", subject=name, time=now,
-        recordedtime=now,
-    )  # fmt: skip
-    await log.append(ALERTS, name, [encode(event)], partition=partition)
+        data, id=name, source="iv3/notifier", subject=data.target, time=at_ms(now_ms), recordedtime=at_ms(now_ms)
+    )
+    await log.append(ALERTS, data.target, [encode(event)], partition=partition)
 
 
 def _names(step: Step) -> dict[str, Any]:

@@ -9,8 +9,10 @@ import { long } from './words.js';
 const LOOK = {
   demo: ['demo', null],
   alarms_off: ['off', 'i-bell'],
+  shadow: ['off', 'i-bell'],
   undeliverable: ['off', 'i-warn'],
   behind: ['warn', 'i-warn'],
+  no_long_acting: ['warn', 'i-warn'],
   clock_wrong: ['warn', 'i-warn'],
   disk_low: ['warn', 'i-warn'],
   simulated: ['sim', 'i-warn'],

@@ -89,6 +89,8 @@ def meaning(settings: Settings) -> list[str]:
         if settings.topic
         else "ALARMS ARE OFF: neither ntfy.topic nor iv3.endpoint is set"
     )
+    if settings.alerts == "shadow":
+        told += "; ALARMS ARE IN SHADOW: decided, not sent"
     lines.append(f"  Alarms   {told}")
     lines.append(
         f"  Low      urgent at 55 mg/dL (3.1) or less, low below 70 (3.9), foreseen below {low:g} ({mmol(low)})"

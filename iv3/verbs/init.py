@@ -49,7 +49,7 @@ def init(config: Path) -> None:
         typer.echo(
             f"\nSubscribe to this topic at {settings.ntfy.server} in the ntfy app; whoever knows it can read the alarms:\n  {settings.topic}"
         )
-        _until_it_rang(settings)
+        until_it_rang(settings)
     typer.echo("\nNow run `iv3 up`. `iv3 doctor` looks for what may be wrong.")
 
 
@@ -79,15 +79,16 @@ def _until_dexcom_lets_in(raw: dict[str, Any], settings: Settings, config: Path)
         settings = _checked(raw)
 
 
-def _until_it_rang(settings: Settings) -> None:
-    """An alarm that nobody acknowledges was not set up: it is sent until somebody says that it rang, or that it shall be later."""
+def until_it_rang(settings: Settings) -> bool:
+    """An alarm that nobody acknowledges was not set up: it is sent until somebody says that it rang (True), or that it shall be later."""
     while typer.confirm("Send a test alarm now?", default=True):
         _say(asyncio.run(_send(settings)))
         if typer.confirm("Did the phone ring?", default=None):
             typer.echo("  ok  Alarms reach the phone.")
-            return
+            return True
         typer.echo("  Is the ntfy app subscribed to exactly this topic and server, and allowed to ring (in Focus too)?")
     typer.echo("  !!  ALARMS ARE NOT TRIED OUT. Do so with `iv3 test-alarm` before you rely on them.")
+    return False
 
 
 def _ask() -> dict[str, Any]:

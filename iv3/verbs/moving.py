@@ -50,7 +50,7 @@ def seed_influx(options: ImportOptions, *, as_json_: bool) -> None:
             "influxdb.token is missing: the token of the old program's InfluxDB, in INFLUXDB_TOKEN (as its .env has it) or in config.yaml."
         )
     insulins = insulins_of(settings, options.names)
-    source = _source(settings)
+    source = source_of(settings)
     if (options.data / "log.db").exists() and is_demo(options.data):
         raise Misconfigured(f"{options.data} is a demo's; nothing real is imported into it. Name another with --data.")
 
@@ -118,7 +118,7 @@ def insulins_of(settings: Settings, names: Sequence[str]) -> Insulins:
     return Insulins(known, mapped)
 
 
-def _source(settings: Settings) -> tuple[str, str]:
+def source_of(settings: Settings) -> tuple[str, str]:
     """Name and account of the live source: imported readings have the ids of its own."""
     person = settings.person.id
     source = sources_of(Plan(Path("data"), settings, SystemClock(), "", 0, person)).get(person)

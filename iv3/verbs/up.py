@@ -59,11 +59,12 @@ class UpOptions:
     log: str | None = None
     series: str | None = None
     archive: str | None = None
+    alerts: str | None = None
 
     @property
     def overrides(self) -> dict[str, str]:
         """What the command line puts in place of the configuration, as the variables that would."""
-        said = {"IV3_LOG": self.log, "IV3_SERIES": self.series, "IV3_ARCHIVE": self.archive}
+        said = {"IV3_LOG": self.log, "IV3_SERIES": self.series, "IV3_ARCHIVE": self.archive, "IV3_ALERTS": self.alerts}
         return {name: value for name, value in said.items() if value is not None}
 
 
@@ -74,7 +75,11 @@ def up(options: UpOptions) -> None:
         (options.csv, options.subject, options.speed != 1, options.ntfy_server, options.ntfy_topic)
     ):
         raise Misconfigured("--csv, --subject, --speed, --ntfy-server and --ntfy-topic belong to --demo.")
-    if options.demo and (options.overrides or options.clock):
+    if options.alerts not in (None, "on", "shadow"):
+        raise Misconfigured(f"--alerts is {options.alerts!r}; it must be on or shadow.")
+    if options.demo and options.alerts is not None:
+        raise Misconfigured("--alerts is for a real person; a demo tells nobody but --ntfy-server.")
+    if options.demo and (options.log or options.series or options.archive or options.clock):
         raise Misconfigured("--log, --series, --archive and --clock are for the real thing; a demo has its own.")
     data = options.data or Path("data-demo" if options.demo else "data")
     settings = None if options.demo else _settings(options)  # a mistake in them leaves no folder behind
@@ -320,6 +325,8 @@ def announce(parts: Parts, port: int) -> None:
     console.print(f"  Open  {url}/login?code={code}", markup=False)
     if not plan.settings.topic and not plan.demo:
         console.print("  ALARMS ARE OFF: set iv3.endpoint or ntfy.topic, then try `iv3 test-alarm`.")
+    if plan.settings.alerts == "shadow":
+        console.print("  ALARMS ARE IN SHADOW: decided, not sent.")
     if plan.settings.person.zone is None and not plan.demo:
         zone = host_zone()
         console.print(f"  Times are shown in UTC: set person.zone{f' (this machine is in {zone})' if zone else ''}.")

@@ -4,7 +4,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from processors.alerting.episodes import Episodes
-from schemas.alerts import AlertEvent, AlertsDecided, Delivered, DeliveryAttempted, TargetAdded, Undeliverable
+from schemas.alerts import (
+    AlertEvent,
+    AlertsDecided,
+    Delivered,
+    DeliveryAttempted,
+    TargetAdded,
+    TargetRemoved,
+    Undeliverable,
+)
 from schemas.envelope import Event
 from schemas.model import ms
 
@@ -72,6 +80,8 @@ class Outbox:
                 ]
             case TargetAdded(target=target):
                 self.armed.add(target)
+            case TargetRemoved(target=target):
+                self._disarm(target)
             case DeliveryAttempted(episode=episode, step=step, target=target):
                 self.attempted.add(Step(episode, step, target))
             case Delivered(episode=episode, step=step, target=target):
@@ -83,6 +93,13 @@ class Outbox:
             case _:
                 pass
         return []
+
+    def _disarm(self, target: str) -> None:
+        self.armed.discard(target)
+        for step in [step for step in self.due if step.target == target]:
+            self._settle(step, "removed")
+        for key in [key for key in self.to_clear if key[1] == target]:
+            del self.to_clear[key]
 
     def delivered(self, step: Step) -> None:
         """The target took it."""

@@ -5,6 +5,7 @@ A total timeout, no redirects, no proxies from the environment, no cookies, a li
 errors are never passed on, not even as a cause.
 """
 
+import ssl
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -40,8 +41,9 @@ class Reply(NamedTuple):
 class Exchange:
     """Asks one server. Opens its connections with the first request, closes them with `close`."""
 
-    def __init__(self, whom: str, *, timeout_s: float = TIMEOUT_S) -> None:
-        """`whom` is the server's name in sentences; `timeout_s` is for a whole request, seconds."""
+    def __init__(self, whom: str, *, timeout_s: float = TIMEOUT_S, tls: ssl.SSLContext | None = None) -> None:
+        """`whom` is the server's name in sentences; `timeout_s` is for a whole request, seconds; `tls` None: as the machine trusts."""
+        self._tls = tls
         self._whom = whom
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
@@ -91,6 +93,7 @@ class Exchange:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=self._tls) if self._tls is not None else None,
                 trust_env=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "iv3", "Accept": "application/json"},

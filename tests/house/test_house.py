@@ -169,7 +169,7 @@ def test_every_address_that_is_no_operation_is_documented_too() -> None:
 def test_every_verb_is_documented() -> None:
     from iv3.cli import app
     from iv3.cli_groups import archive_app, config_app, dead_app, service_app, token_app
-    from iv3.cli_moving import import_app
+    from iv3.cli_moving import alerts_app, compare_app, import_app
 
     text = (ROOT / "docs" / "reference" / "cli.md").read_text()
     groups = (
@@ -180,6 +180,8 @@ def test_every_verb_is_documented() -> None:
         (archive_app, "archive "),
         (service_app, "service "),
         (import_app, "import "),
+        (alerts_app, "alerts "),
+        (compare_app, "compare "),
     )
     verbs = [
         f"{prefix}{c.name or getattr(c.callback, '__name__', '')}"

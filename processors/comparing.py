@@ -1,0 +1,81 @@
+"""What the older Go program has and iv3 has not, and the other way round. Equal things are counted, so two equal doses are two."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from processors.entries import EntryVersion, entry_id_of, evolve_entry, is_entry_event
+from schemas.envelope import Event
+from schemas.facts import CarbsEaten, GlucoseRead, InsulinTaken
+
+
+class Thing(NamedTuple):
+    """A reading, a dose or a meal, as far as both programs know it: a whole second, an amount, and of a dose its insulin."""
+
+    time_s: int
+    amount: float
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one kind of thing differs; what is in only one of the two is in the order of time."""
+
+    both: int
+    only_old: tuple[Thing, ...]
+    only_iv3: tuple[Thing, ...]
+
+
+def differ(old: Iterable[Thing], new: Iterable[Thing]) -> Difference:
+    """Compare two lists, in whatever order."""
+    first, second = Counter(old), Counter(new)
+    return Difference(
+        (first & second).total(),
+        tuple(sorted((first - second).elements())),
+        tuple(sorted((second - first).elements())),
+    )
+
+
+class Known:
+    """A fold of the journal: one person's readings of one source, doses and carbs of [from_ms, to_ms), as they are now."""
+
+    def __init__(self, person: str, source: str, from_ms: int, to_ms: int) -> None:
+        self._person, self._source, self._from_ms, self._to_ms = person, source, from_ms, to_ms
+        self._readings: dict[int, float] = {}  # second -> value: of two in one second the last in the log counts
+        self._entries: dict[str, EntryVersion] = {}
+
+    def take(self, event: Event) -> None:
+        """Fold one event in."""
+        if event.subject != self._person:
+            return
+        if isinstance(event.data, GlucoseRead):
+            if event.source == self._source and self._from_ms <= event.time_ms < self._to_ms:
+                self._readings[event.time_ms // 1000] = event.data.glucose_mgdl
+        elif is_entry_event(event):
+            after = evolve_entry(self._entries.get(entry_id_of(event)), event)
+            if isinstance(after, EntryVersion):
+                self._entries[after.id] = after
+
+    def readings(self) -> list[Thing]:
+        """The readings."""
+        return [Thing(second, value) for second, value in self._readings.items()]
+
+    def doses(self) -> list[Thing]:
+        """The doses that are not deleted."""
+        return [
+            Thing(entry.time_ms // 1000, entry.data.units, entry.data.insulin)
+            for entry in self._there()
+            if isinstance(entry.data, InsulinTaken)
+        ]
+
+    def carbs(self) -> list[Thing]:
+        """The meals that are not deleted."""
+        return [
+            Thing(entry.time_ms // 1000, entry.data.grams)
+            for entry in self._there()
+            if isinstance(entry.data, CarbsEaten)
+        ]
+
+    def _there(self) -> list[EntryVersion]:
+        return [e for e in self._entries.values() if not e.deleted and self._from_ms <= e.time_ms < self._to_ms]

@@ -58,7 +58,7 @@ def opener(browser: Browser, server: StandIn) -> Opened:
         for name, value in more.items():
             setattr(server, name, value)
         context = browser.new_context(viewport={"width": width, "height": height}, timezone_id=zone, locale="en-GB")
-        context.set_default_timeout(5000)
+        context.set_default_timeout(15_000)
         page = context.new_page()
         wrong = watched(page, server)
         if clock:

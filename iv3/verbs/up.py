@@ -360,7 +360,9 @@ async def _put_off(data: Path, settings: Settings, by_s: float) -> None:
     plan = Plan(data, settings, SystemClock(), "", 0, settings.person.id)
     ways = ways_of(plan)
     if ways.dead_man is None:
-        sys.stdout.write("There is no dead-man's switch to put off: no ntfy topic is set, or ntfy.dead_man is false.\n")
+        sys.stdout.write(
+            "There is no dead-man's switch to put off: no ntfy topic is set, ntfy.dead_man is false, or alarms are in shadow.\n"
+        )
         return
     opened = await open_log(settings, data, demo=False)
     try:

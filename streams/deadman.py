@@ -8,9 +8,10 @@ the partition of `_system` runs it. A stop never disarms it.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from schemas.bookkeeping import DeadManArmed
 from schemas.envelope import SYSTEM, encode, make
@@ -29,6 +30,7 @@ EVERY_S, DELAY_S = (
 )  # of the clock; the delay is more than twice the interval, so that both ids always lie ahead
 EVALUATED_WITHIN_S = 300.0
 _LOOK_S = 30.0
+_DAY_MS = 86_400_000
 _SHORTEST_LOOK_S = 0.2  # real seconds, however fast the clock
 _BODY = "Nothing was heard of iv3 for half an hour: no alarm would come from it now. Check by finger-stick, and look whether its machine runs."
 
@@ -43,6 +45,9 @@ class SwitchState:
     fires_ms: int = 0
     off: str = ""  # why it is not armed at all
     waits: str = ""  # why it is not being put off now
+    arms: Counter[int] = field(
+        default_factory=Counter
+    )  # UTC day -> messages that setting it took, since this process began
 
 
 def switch_ids(log_id: str) -> list[str]:
@@ -122,6 +127,7 @@ class DeadMan:
                 await target.cancel(name)  # it may have fired, and lie on the phone
             await target.send(silence(name, self._label, DELAY_S))
             self._laid.add(name)
+            self.state.arms[self._clock.now_ms() // _DAY_MS] += 1
             if not await self._lies_there(target):
                 return False
             if first:

@@ -315,8 +315,12 @@ class AlarmNotifier(Role):
             await asyncio.sleep(max(_SHORTEST_BEAT_S, _BEAT_S / self.clock.speed))
 
     def sent_today(self, target: str) -> int:
-        """Messages of this UTC day to a target, as far as this process's partitions know: public servers take 250."""
-        return self.states[target].attempts[self.clock.now_ms() // _DAY_MS]
+        """Messages of this UTC day to a target, with those that set the dead-man's switch, as far as this process knows: public servers take 250."""
+        day = self.clock.now_ms() // _DAY_MS
+        switch = (
+            self.dead_man.state.arms[day] if self.dead_man is not None and target == next(iter(self._targets)) else 0
+        )
+        return self.states[target].attempts[day] + switch
 
     async def _write(self, due: Due, data: Fact, step: Step) -> None:
         now_ms = self.clock.now_ms()

@@ -13,6 +13,7 @@ GROUPS = {
     "archive": "benchmarks.archiving:run",
     "influx": "benchmarks.influx:run",
     "kafka": "benchmarks.kafka:run",
+    "moves": "benchmarks.kafka_moves:run",
     "loops": "benchmarks.loops:run",
     "replay": "benchmarks.replaying:run",
     "serving": "benchmarks.serving:run",

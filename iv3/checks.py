@@ -11,6 +11,7 @@ from pathlib import Path
 import apsw
 
 from iv3.archive_checks import archive
+from iv3.checks_log import log
 from iv3.checks_series import series
 from iv3.findings import Check, Finding, well
 from schemas.envelope import decode
@@ -297,4 +298,4 @@ def _bits(topic: str) -> float:
     return len(topic) * math.log2(alphabet)
 
 
-CHECKS: tuple[Check, ...] = (files, person, port, series, dexcom, ntfy, archive)
+CHECKS: tuple[Check, ...] = (files, person, port, log, series, dexcom, ntfy, archive)

@@ -6,6 +6,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from iv3.cli_groups import archive_app, config_app, dead_app, service_app, token_app
+from iv3.cli_moving import import_app
+from iv3.cli_options import ARCHIVE_HELP, DATA, Clock, Config, Data, Json
+
 app = typer.Typer(
     name="iv3",
     help="A self-hosted companion for people with type 1 diabetes on pens, and for those who watch over them.",
@@ -13,16 +17,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-token_app = typer.Typer(help="Access tokens: one per device and person.", no_args_is_help=True)
-config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
-dead_app = typer.Typer(help="Records that could never be handled.", no_args_is_help=True)
-app.add_typer(token_app, name="token")
-app.add_typer(config_app, name="config")
-app.add_typer(dead_app, name="dead-letters")
-archive_app = typer.Typer(
-    help="The archive: what keeps it small, and proves that it can be restored.", no_args_is_help=True
-)
-app.add_typer(archive_app, name="archive")
+for _group, _name in (
+    (token_app, "token"), (config_app, "config"), (dead_app, "dead-letters"), (archive_app, "archive"), (service_app, "service"),
+    (import_app, "import"),
+):  # fmt: skip
+    app.add_typer(_group, name=_name)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -41,17 +40,6 @@ def options(
 ) -> None:
     """A self-hosted companion for people with type 1 diabetes on pens, and for those who watch over them."""
     del version
-
-
-Data = Annotated[Path, typer.Option("--data", help="Folder that holds everything iv3 keeps.")]
-Config = Annotated[
-    Path | None, typer.Option("--config", help="Configuration file; default: ./config.yaml if it is there.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-Clock = Annotated[str | None, typer.Option(help="For simulations: ORIGIN_MS/REAL_MS/SPEED, the same for each process.")]
-DATA = Path("data")
-ARCHIVE_HELP = "folder:PATH, or s3 for the configured bucket; default: the configured archive."
-Archive = Annotated[str | None, typer.Option("--archive", help=ARCHIVE_HELP)]
 
 
 @app.command()
@@ -75,6 +63,13 @@ def up(
     ntfy_server: Annotated[str | None, typer.Option(help="With --demo: a loopback ntfy to send alarms to.")] = None,
     ntfy_topic: Annotated[str | None, typer.Option(help="With --demo: its topic.")] = None,
     clock: Clock = None,
+    log: Annotated[
+        str | None, typer.Option(help="In place of the configured log: sqlite, or kafka://HOST:9092.")
+    ] = None,
+    series: Annotated[str | None, typer.Option(help="In place of the configured series: sqlite or influxdb.")] = None,
+    archive: Annotated[
+        str | None, typer.Option(help="In place of the configured archive: none, folder:PATH or s3.")
+    ] = None,
 ) -> None:
     """Run everything: log, agents, alarms, API and page."""
     from iv3.verbs import up as verb
@@ -82,7 +77,8 @@ def up(
     verb.up(
         verb.UpOptions(
             data=data, config=config, host=host, port=port, demo=demo, csv=csv, subject=subject, speed=speed,
-            ntfy_server=ntfy_server, ntfy_topic=ntfy_topic, clock=clock,
+            ntfy_server=ntfy_server, ntfy_topic=ntfy_topic, clock=clock, log=log,
+            series=series, archive=archive,
         )
     )  # fmt: skip
 
@@ -261,114 +257,6 @@ def test_alarm(config: Config = None) -> None:
     from iv3.verbs.init import test_alarm as verb
 
     verb(config)
-
-
-@token_app.command("new")
-def token_new(
-    role: Annotated[str, typer.Option(help="owner, writer, uploader or reader.")],
-    name: Annotated[str, typer.Option(help='Whose device it is for, such as "Mum\'s phone".')],
-    data: Data = DATA,
-    expires_days: Annotated[
-        int | None, typer.Option(min=1, max=3650, help="Days until it ends; default never.")
-    ] = None,
-    config: Config = None,
-    json_: Json = False,
-) -> None:
-    """Make a token. It is printed once, last, and kept nowhere."""
-    from iv3.verbs.tokens import new as verb
-
-    verb(data, config, role, name, expires_days, as_json=json_)
-
-
-@token_app.command("list")
-def token_list(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
-    """Every token that was made."""
-    from iv3.verbs.tokens import list_tokens as verb
-
-    verb(data, config, as_json=json_)
-
-
-@token_app.command("revoke")
-def token_revoke(
-    token_id: Annotated[str, typer.Argument(help="The token's id, from `iv3 token list`.")],
-    data: Data = DATA,
-    config: Config = None,
-) -> None:
-    """End a token at once."""
-    from iv3.verbs.tokens import revoke as verb
-
-    verb(data, config, token_id)
-
-
-@config_app.command("check")
-def config_check(config: Config = None, json_: Json = False) -> None:
-    """Say whether the configuration can be used, and what it means."""
-    from iv3.verbs.doctor import config_check as verb
-
-    verb(config, as_json=json_)
-
-
-@dead_app.command("list")
-def dead_letters_list(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
-    """Records that were given up: where they lie, which role gave up, why."""
-    from iv3.verbs.logs import dead_letters as verb
-
-    verb(data, config, as_json=json_)
-
-
-@dead_app.command("retry")
-def dead_letters_retry(
-    place: Annotated[str, typer.Argument(help="topic/partition/offset, from `iv3 dead-letters list`.")],
-    data: Data = DATA,
-    config: Config = None,
-) -> None:
-    """Append the record again, as it was, for every role to handle once more."""
-    from iv3.verbs.logs import retry as verb
-
-    verb(data, config, place)
-
-
-@archive_app.command("merge")
-def archive_merge(archive: Archive = None, config: Config = None, json_: Json = False) -> None:
-    """Merge the small segments of every day that is over into one. `iv3 up` does it once a day."""
-    from iv3.verbs.archive import merge as verb
-
-    verb(config, archive, as_json=json_)
-
-
-@archive_app.command("drill")
-def archive_drill(
-    archive: Archive = None,
-    scratch: Annotated[
-        Path | None, typer.Option(help="Folder to restore into; default: one in the data folder.")
-    ] = None,
-    data: Data = DATA,
-    config: Config = None,
-    json_: Json = False,
-) -> None:
-    """Restore into a scratch folder, compare every record with the log, and remove it again. `iv3 up` does it once a week."""
-    from iv3.verbs.archive import drill as verb
-
-    verb(data, config, archive, scratch, as_json=json_)
-
-
-@archive_app.command("prune")
-def archive_prune(
-    archive: Archive = None,
-    keep_days: Annotated[int | None, typer.Option(min=0, help="Days; default: archive_keep_days.")] = None,
-    lose: Annotated[
-        list[str] | None, typer.Option(help="An earlier log that may go although records of it are nowhere else.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed, and what not.")] = False,
-    data: Data = DATA,
-    config: Config = None,
-    json_: Json = False,
-) -> None:
-    """Remove earlier logs from the archive: those before a restore, whose every record is in the log in use."""
-    from iv3.verbs.archive import PruneOptions
-    from iv3.verbs.archive import prune as verb
-
-    verb(data, config, PruneOptions(archive, keep_days, tuple(lose or ()), dry_run=dry_run), as_json=json_)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

@@ -16,7 +16,7 @@ from api.app import serve
 from api.auth import hash_of
 from api.hearing import Hearing, SeedSettings
 from iv3.config import refuse_half_a_bucket
-from iv3.logs import OpenLog, open_log
+from iv3.logs import OpenLog, kafka_link, open_log
 from iv3.status import Status, troubles
 from iv3.telling import ways_of
 from iv3.wiring_series import ServedSeries, follow_catalog, follow_series, series_store, serve_series
@@ -169,6 +169,8 @@ def sources_of(plan: Plan) -> dict[str, GlucoseSource]:
 def try_adapters(settings: Settings) -> None:
     """Build what the settings name, without any I/O. Raises Misconfigured for what no adapter can use."""
     tls_context(settings)
+    if settings.log != "sqlite":
+        kafka_link(settings)
     plan = Plan(Path("data"), settings, SystemClock(), "", 0, settings.person.id)
     sources_of(plan)
     ways_of(plan)

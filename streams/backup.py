@@ -244,9 +244,7 @@ async def read_back(
     return await _read_once(archive, survey or await look(archive, log_id), progress, take)
 
 
-async def _read_once(
-    archive: Archive, survey: Survey, progress: Progress | None, take: Take | None
-) -> VerifyReport:  # fmt: skip
+async def _read_once(archive: Archive, survey: Survey, progress: Progress | None, take: Take | None) -> VerifyReport:
     report = VerifyReport(survey.log_id, problems=list(survey.problems), leftovers=len(survey.leftovers))
     if survey.head is not None:
         report.demo, report.written_ms = survey.head.demo, survey.head.written_ms

@@ -203,7 +203,7 @@ class CatalogStore:
                                             "reason": getattr(data, "reason", "")})  # fmt: skip
                 self._db.execute("UPDATE episodes SET body=? WHERE id=?", (json.dumps(known), data.episode))
             return
-        if not isinstance(data, AlertsDecided):
+        if not isinstance(data, AlertsDecided) or self._is_repeat(event, data):
             return
         for change in data.events:
             body = self._episode_body(change.episode) or {"changes": [], "deliveries": []}
@@ -223,6 +223,14 @@ class CatalogStore:
                     json.dumps(body, ensure_ascii=False),
                 ),
             )
+
+    def _is_repeat(self, event: Event, decided: AlertsDecided) -> bool:
+        """Whether the person is decided up to this place already: a worker that did not know yet that it had been replaced wrote it."""
+        known = self.newest(event.subject, "decided")
+        if known is not None and isinstance(known.data, AlertsDecided) and decided.pos <= known.data.pos:
+            return True
+        self._db.execute("INSERT OR REPLACE INTO newest VALUES (?,?,?)", (event.subject, "decided", encode(event)))
+        return False
 
     def _episode_body(self, episode: str) -> dict[str, Any] | None:
         row = self._db.execute("SELECT body FROM episodes WHERE id=?", (episode,)).fetchone()

@@ -11,9 +11,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from processors.alerting.episodes import NOWHERE
 from processors.digest import KINDS
 from processors.entries import is_entry_event
-from schemas.alerts import AlertsDecided, Delivered, DeliveryAttempted, Undeliverable
+from schemas.alerts import AlertsDecided, Delivered, DeliveryAttempted, Place, Undeliverable
 from schemas.envelope import Event, Garbage, decode
 from schemas.facts import GlucoseRead
 from schemas.forecasts import ForecastMade
@@ -63,6 +64,7 @@ class _Expected:
     entries: set[str]
     forecasts: set[str]
     alerts: set[str]
+    through: dict[str, Place] = field(default_factory=dict)
 
     def count(self, event: Event) -> None:
         """Take note of what an event must leave behind."""
@@ -74,6 +76,9 @@ class _Expected:
         elif is_entry_event(event) and not hasattr(data, "entry_id"):
             self.entries.add(event.id)
         elif isinstance(data, AlertsDecided):
+            if data.pos <= self.through.get(event.subject, NOWHERE):
+                return  # a repeat by a worker that did not know yet that it had been replaced
+            self.through[event.subject] = data.pos
             self.alerts |= {f"{event.subject}/{ms(e.at)}/{e.episode}/{e.step}/{e.change}" for e in data.events}
         elif isinstance(data, DeliveryAttempted | Delivered | Undeliverable):
             self.alerts.add(
@@ -173,6 +178,7 @@ class _Building:
     catalog: Catalog
     given_up: AbstractSet[Position]  # what the projector gave up, and so leaves out here as well
     expected: _Expected = field(default_factory=lambda: _Expected(set(), set(), set(), set()))
+    through: dict[str, Place] = field(default_factory=dict)
     done: int = 0
     left_out: int = 0
 
@@ -213,7 +219,7 @@ class _Building:
             self.expected.count(event)
         touched = touched_by(wanted) if place[0] == JOURNAL else ()
         entries = await self.series.entries_by_id(touched) if touched else {}
-        changes, _ = rows_of(wanted, entries)
+        changes, _ = rows_of(wanted, entries, self.through)
         await self.series.take(changes, {place: reached})
         self.done += len(records)
 

@@ -16,8 +16,8 @@ _SERVERS = {"kafka", "influx", "s3"}
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--servers", choices=("none", "local", "docker"), default="none",
-        help="real servers: local installs and starts them on loopback, docker uses containers, none skips their tests",
+        "--servers", choices=("none", "local"), default="none",
+        help="real servers: local installs and starts them on loopback, none skips their tests",
     )  # fmt: skip
 
 

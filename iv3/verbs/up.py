@@ -56,6 +56,15 @@ class UpOptions:
     ntfy_server: str | None
     ntfy_topic: str | None
     clock: str | None = None
+    log: str | None = None
+    series: str | None = None
+    archive: str | None = None
+
+    @property
+    def overrides(self) -> dict[str, str]:
+        """What the command line puts in place of the configuration, as the variables that would."""
+        said = {"IV3_LOG": self.log, "IV3_SERIES": self.series, "IV3_ARCHIVE": self.archive}
+        return {name: value for name, value in said.items() if value is not None}
 
 
 def up(options: UpOptions) -> None:
@@ -65,6 +74,8 @@ def up(options: UpOptions) -> None:
         (options.csv, options.subject, options.speed != 1, options.ntfy_server, options.ntfy_topic)
     ):
         raise Misconfigured("--csv, --subject, --speed, --ntfy-server and --ntfy-topic belong to --demo.")
+    if options.demo and (options.overrides or options.clock):
+        raise Misconfigured("--log, --series, --archive and --clock are for the real thing; a demo has its own.")
     data = options.data or Path("data-demo" if options.demo else "data")
     settings = None if options.demo else _settings(options)  # a mistake in them leaves no folder behind
     with_data_folder(data)
@@ -123,7 +134,7 @@ def _running(data: Path) -> str:
 
 
 def _settings(options: UpOptions) -> Settings:
-    settings = configuration.load(options.config)
+    settings = configuration.load(options.config, environment={**os.environ, **options.overrides})
     configuration.refuse_unusable(settings)
     if not settings.dexcom.account and not Path("config.yaml").exists() and options.config is None:
         raise Misconfigured(

@@ -1,11 +1,14 @@
 """How to reach Kafka: brokers, TLS and SASL, and the arguments that every client of aiokafka takes."""
 
+import asyncio
 import logging
 import ssl
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from pydantic import SecretStr
 
 from streams.errors import Misconfigured
@@ -14,6 +17,7 @@ REQUEST_TIMEOUT_S = 10.0  # a broker that takes longer for one request is not th
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 _DEFAULT_PORT = 9092
 _QUIET_S = 10.0
+_LOOK_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -67,15 +71,40 @@ def brokers_of(address: str) -> tuple[str, ...]:
 
 def sentence(link: KafkaLink, error: BaseException) -> str:
     """What a failure of Kafka means and what to try, without any secret."""
-    name = type(error).__name__
+    name = type(error).__name__.strip("_")
     tried = _TRY.get(name, "Is it running, and do `log` and the firewall name the same host and port?")
     return f"Kafka at {','.join(link.brokers)} does not do what is asked ({name}). {tried}"
+
+
+async def reason(link: KafkaLink, error: BaseException) -> str:
+    """As `sentence`, after a look at why no connection came about: a client says only that there was none."""
+    if not isinstance(error, KafkaConnectionError):
+        return sentence(link, error)
+    said = link.arguments()
+    said.pop("bootstrap_servers")
+    for broker in link.brokers:
+        host, _, port = broker.rpartition(":")
+        try:
+            connection = await asyncio.wait_for(create_conn(host, int(port), **said), _LOOK_S)
+        except (KafkaError, OSError, TimeoutError) as why:
+            error = why
+        else:
+            connection.close()
+            error = _Closed()  # connecting is allowed, and asking is not
+    return sentence(link, error)
+
+
+class _Closed(Exception):
+    """The broker took the connection and closed it when it was asked something."""
 
 
 _TRY = {
     "KafkaConnectionError": "Is it running, and do `log` and the firewall name the same host and port? With TLS, `kafka.tls` must be set.",
     "AuthenticationFailedError": "Check kafka.username, kafka.password and kafka.mechanism.",
     "SaslAuthenticationFailed": "Check kafka.username, kafka.password and kafka.mechanism.",
+    "SSLCertVerificationError": "The certificate of the broker is not trusted: kafka.cafile must name its authority, and `log` the name it was made for.",
+    "SSLError": "TLS was not agreed upon: does this port speak TLS, and is kafka.certfile what the broker wants?",
+    "Closed": "It closed the connection when it was asked something: does this port want TLS (kafka.tls) or a password (kafka.username)?",
     "UnsupportedSaslMechanismError": f"Set kafka.mechanism to what the broker offers: {', '.join(MECHANISMS)}.",
     "TopicAuthorizationFailedError": "The user needs READ, WRITE, DESCRIBE and CREATE on the topics iv3.*.",
     "GroupAuthorizationFailedError": "The user needs READ on the groups iv3-*.",

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.errors import LogUnavailable, Misconfigured
-from streams.logs.kafka_link import KafkaLink, sentence
+from streams.logs.kafka_link import KafkaLink, reason
 from streams.topics import TOPICS, Topic
 
 _VISIBLE_WITHIN_S = 30.0
@@ -68,10 +68,27 @@ async def ensure_topics(link: KafkaLink, partitions: int, safety: Safety) -> int
         found = await _checked_partitions(admin)
         await _refuse_forgetful(admin, copies, in_sync)
     except (KafkaError, OSError) as error:
-        raise LogUnavailable(sentence(link, error)) from error
+        raise LogUnavailable(await reason(link, error)) from error
     finally:
         await admin.close()
     return found
+
+
+async def look_at_topics(link: KafkaLink, safety: Safety) -> tuple[int, list[str]]:
+    """How many brokers are alive, and which topics are still to be made. Makes nothing. Raises as `ensure_topics`."""
+    admin = AIOKafkaAdminClient(**link.arguments())
+    try:
+        await admin.start()
+        brokers = [broker["node_id"] for broker in (await admin.describe_cluster())["brokers"]]
+        missing = sorted(set(TOPICS) - set(await admin.list_topics()))
+        if not missing:
+            await _checked_partitions(admin)
+            await _refuse_forgetful(admin, *safety.for_cluster(len(brokers)))
+    except (KafkaError, OSError) as error:
+        raise LogUnavailable(await reason(link, error)) from error
+    finally:
+        await admin.close()
+    return len(brokers), missing
 
 
 async def _create(admin: AIOKafkaAdminClient, missing: list[Topic], partitions: int, copies: int, in_sync: int) -> None:

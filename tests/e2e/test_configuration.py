@@ -54,6 +54,19 @@ def iv3(folder: Path, *arguments: str, given: str = "", **environment: str) -> "
         ("s3: {prefix: ../x}", "s3.prefix"),
         ("archive_keep_days: 0", "archive_keep_days"),
         ("ntfy: {server: ntfy.example}", "must begin with https://"),
+        ("log: mysql", "log: must be sqlite, or kafka://HOST:PORT"),
+        ("log: 'kafka://host:port'", "names no brokers"),
+        ("log: kafka://h\nkafka: {username: u}", "kafka.username and kafka.password belong together"),
+        ("log: kafka://h\nkafka: {session_s: 1}", "kafka.session_s"),
+        ("series: influxdb", "influxdb.token is missing"),
+        ("ntfy: {fallback: {topic: t, webhook: 'https://h'}}", "choose one of topic, webhook and smtp"),
+        ("ntfy: {topic: t, fallback: {topic: t}}", "a second way out must be another one"),
+        ("ntfy: {fallback: {webhook: nowhere}}", "ntfy.fallback.webhook must begin with https://"),
+        (
+            "ntfy: {fallback: {smtp: {host: mail.example, sender: a@b.c, to: [d@e.f], encryption: none}}}",
+            "use starttls or tls",
+        ),
+        ("healthcheck_url: nowhere", "healthcheck_url must begin with https://"),
     ],
 )
 def test_a_mistake_is_one_sentence_that_names_the_key(tmp_path: Path, text: str, said: str) -> None:

@@ -167,7 +167,9 @@ def test_every_address_that_is_no_operation_is_documented_too() -> None:
 
 
 def test_every_verb_is_documented() -> None:
-    from iv3.cli import app, archive_app, config_app, dead_app, token_app
+    from iv3.cli import app
+    from iv3.cli_groups import archive_app, config_app, dead_app, service_app, token_app
+    from iv3.cli_moving import import_app
 
     text = (ROOT / "docs" / "reference" / "cli.md").read_text()
     groups = (
@@ -176,6 +178,8 @@ def test_every_verb_is_documented() -> None:
         (config_app, "config "),
         (dead_app, "dead-letters "),
         (archive_app, "archive "),
+        (service_app, "service "),
+        (import_app, "import "),
     )
     verbs = [
         f"{prefix}{c.name or getattr(c.callback, '__name__', '')}"

@@ -22,7 +22,7 @@ from tests.outages.oracle import Phone, all_records, each_accepted, forecasts_as
 from tests.outages.workers import People, Simulation, Worker
 from tests.servers.kafka import Kafka
 
-CYCLES = int(os.environ.get("IV3_TEST_KAFKA_CYCLES", "6"))
+CYCLES = int(os.environ.get("IV3_TEST_KAFKA_CYCLES", "20"))
 SEED = int(os.environ.get("IV3_TEST_SEED", "7"))
 PEOPLE, SPEED = 20, 150.0
 

@@ -17,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from tests.servers.ground import NotInstallable, Process, building, cache, free_port, needs
 
 VERSION = "4.4.0"
+USER, PASSWORD = "iv3", "a-password-of-tests"
 _POM = f"""<project><modelVersion>4.0.0</modelVersion>
 <groupId>iv3.test</groupId><artifactId>kafka-broker</artifactId><version>1</version><packaging>pom</packaging>
 <dependencies>
@@ -111,8 +112,11 @@ class Broker:
 class Kafka:
     """A cluster whose data lies in `folder`; made anew on the same folder it has the same ids and ports."""
 
-    def __init__(self, folder: Path, nodes: int = 1, settings: Mapping[str, str] | None = None) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, nodes: int = 1, settings: Mapping[str, str] | None = None, *, pem: Path | None = None
+    ) -> None:
+        """`pem` holds a key and its certificate: then one node listens with TLS and SCRAM besides, at `secure_url`."""
+        self.folder, self._pem, self.secure_port = folder, pem, free_port() if pem is not None else 0
         notes = folder / "cluster.json"
         if notes.exists():
             said = json.loads(notes.read_text())
@@ -134,6 +138,11 @@ class Kafka:
         """What `log:` names."""
         return f"kafka://{self.bootstrap}"
 
+    @property
+    def secure_url(self) -> str:
+        """What `log:` names, for the listener with TLS and SCRAM-SHA-512."""
+        return f"kafka://127.0.0.1:{self.secure_port}"
+
     def start(self) -> None:
         """Start every node that is not running, together, and wait until each sees all."""
         nodes = {broker.number for broker in self.brokers}
@@ -152,6 +161,19 @@ class Kafka:
         for broker in self.brokers:
             broker.kill()
 
+    def _secure(self, plain: Mapping[str, object]) -> dict[str, object]:
+        secure = f"SECURE://127.0.0.1:{self.secure_port}"
+        of = "listener.name.secure"
+        return {
+            "listeners": f"{plain['listeners']},{secure}",
+            "advertised.listeners": f"{plain['advertised.listeners']},{secure}",
+            "listener.security.protocol.map": f"{plain['listener.security.protocol.map']},SECURE:SASL_SSL",
+            f"{of}.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            f"{of}.scram-sha-512.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+            f"{of}.ssl.keystore.type": "PEM",
+            f"{of}.ssl.keystore.location": self._pem or "",
+        }
+
     def _format(self, cluster: str, more: dict[str, str]) -> None:
         voters = ",".join(f"{b.number}@127.0.0.1:{b.controller_port}" for b in self.brokers)
         copies = min(3, len(self.brokers))
@@ -169,9 +191,13 @@ class Kafka:
                 "transaction.state.log.min.isr": safe, "share.coordinator.state.topic.replication.factor": copies,
                 "share.coordinator.state.topic.min.isr": safe, **more,
             }  # fmt: skip
+            if self._pem is not None:
+                settings |= self._secure(settings)
             properties = broker.folder / "server.properties"
             properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
             command = [*broker.java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
+            if self._pem is not None:
+                command += ["--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"]
             running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
         for formatting in running:
             said, _ = formatting.communicate(timeout=120)

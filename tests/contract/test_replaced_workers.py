@@ -1,0 +1,56 @@
+"""What a replaced worker still writes: it was stopped between its last question and its write, woken, and its record lies behind its successor's."""
+
+from pathlib import Path
+
+from schemas.alerts import AlertEvent, AlertsDecided, Evidence
+from schemas.envelope import Event, make
+from schemas.model import at_ms
+from streams.catalog import Catalog
+from streams.clock import SetClock
+from streams.logs.sqlite import SqliteLog
+from streams.ports import append_events
+from streams.projector import Projector
+from streams.replay import replay
+from streams.series.sqlite_store import SqliteStore
+from streams.topics import ALERTS
+from tests.running import app_maker, caught_up, running
+
+T0 = 1_795_500_000_000
+
+
+def decided(number: int, pos: int, time_ms: int) -> Event:
+    at = at_ms(time_ms)
+    opened = AlertEvent(
+        change="opened", episode=f"low-{pos}", kind="low", step=1, priority=5, urgency=1, at=at,
+        evidence=Evidence(glucose_mgdl=60.0, reading_time=at),
+    )  # fmt: skip
+    return make(
+        AlertsDecided(pos=(pos, 0, 0), events=(opened,)), id=f"d{number}", source="t", subject="me", time=at, recordedtime=at
+    )  # fmt: skip
+
+
+async def test_leaves_no_row_in_the_series_nor_in_the_catalog_nor_in_a_replay(log: SqliteLog, tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path, log.log_id)
+    series = await store.open(await store.ready())
+    for number, (pos, at) in enumerate([(7, T0), (7, T0 + 400), (8, T0 + 900), (7, T0 + 1_000)]):
+        await append_events(log, ALERTS, [decided(number, pos, at)])
+        projector = Projector(
+            log, SetClock(T0), app_maker(log), series
+        )  # a new one each time: it must find out what counted
+        async with running(projector):
+            await caught_up([projector])
+    rows = await series.alerts("me", 0, T0 * 2, 100)
+    assert [(row.at_ms, row.key) for row in rows] == [(T0, "low-7/1/opened"), (T0 + 900, "low-8/1/opened")]
+    catalog = Catalog(log, tmp_path / "catalog-9.db")
+    await catalog.catch_up()
+    body = catalog.store._episode_body("low-7")
+    assert body is not None
+    assert [change["at_ms"] for change in body["changes"]] == [T0]
+    catalog.store.close()
+    before = await series.digest()
+    await replay(log, tmp_path, store)
+    after = await store.open(await store.serving())
+    assert await after.digest() == before
+    for one in (series, after):
+        await one.close()
+    await store.close()

@@ -57,7 +57,7 @@ class InfluxStore:
             raise self.server.gone(bucket.name)
         self._refuse_forgetful(found)
         if bucket.id not in self._ours:
-            if await self.stamp_of(bucket) != self.stamp:
+            if not await self._is_ours(bucket):
                 raise SeriesUnavailable(
                     f"The bucket {bucket.name} of {self.server.name} is of another log; `iv3 up` makes one of this log."
                 )
@@ -114,7 +114,7 @@ class InfluxStore:
             return
         await asyncio.sleep(_GRACE_LOOKS * self.look_s)
         bucket = Bucket(self._name(version.number), version.mark)
-        if await self.stamp_of(bucket) == self.stamp:
+        if await self._is_ours(bucket):
             await self._delete(bucket)
 
     async def close(self) -> None:
@@ -168,7 +168,8 @@ class InfluxStore:
         return [(number, bucket) for number, bucket in found if await self.stamp_of(bucket) == self.stamp]
 
     async def _is_ours(self, bucket: Bucket) -> bool:
-        return await self.bucket(bucket.id) is not None and await self.stamp_of(bucket) == self.stamp
+        found = await self.bucket(bucket.id)
+        return found is not None and found["name"] == bucket.name and await self.stamp_of(bucket) == self.stamp
 
     async def stamp_of(self, bucket: Bucket) -> str | None:
         """Whose a bucket is; None if nobody's, empty if somebody's who left no stamp."""

@@ -92,7 +92,7 @@ class S3Archive:
     async def delete(self, key: str) -> None:
         """See `Archive`."""
         name = self._name(key)
-        await self.call("delete an object", lambda client: client.delete_object(Bucket=self.settings.bucket, Key=name))
+        await self.call("delete an object", lambda client: self._delete(client, name))
 
     # -- beside the port ---------------------------------------------------------------------------
 
@@ -184,6 +184,15 @@ class S3Archive:
                     return False
                 raise
         return False
+
+    def _delete(self, client: Client, name: str) -> None:
+        try:
+            client.delete_object(Bucket=self.settings.bucket, Key=name)
+        except Exception as error:
+            if (
+                code_of(error) != "NoSuchKey"
+            ):  # Amazon answers 204 for what is not there; other servers say so, when another deleted it just now
+                raise
 
     def _get(self, client: Client, name: str) -> bytes | None:
         try:

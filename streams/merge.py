@@ -45,10 +45,23 @@ async def merge(archive: Archive, log_id: str, now_ms: int, progress: Progress |
         except ArchiveChanged:
             logger.info("another merge is at work in %s/%s; it is left to it", *place)
         except (ArchiveDamaged, SegmentDamaged) as error:
-            report.problems.append(str(error))
+            if await _is_merged_meanwhile(archive, log_id, place, names):
+                logger.info("another merge is at work in %s/%s; it is left to it", *place)
+            else:
+                report.problems.append(str(error))
         if progress is not None:
             progress(number + 1, len(by_place))
     return report
+
+
+async def _is_merged_meanwhile(archive: Archive, log_id: str, place: Place, listed: list[Named]) -> bool:
+    """Whether a day has come since the partition was listed: then what is missing was merged into it and deleted by somebody else."""
+    known = {name.key for name in listed}
+    for key in await archive.list(segments.folder_of(log_id)):
+        name = named(key)
+        if key not in known and place_of(key) == place and name is not None and name.is_day and name.is_manifest:
+            return True
+    return False
 
 
 class _Partition:

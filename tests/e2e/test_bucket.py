@@ -132,7 +132,7 @@ async def test_days_are_merged_and_earlier_logs_pruned_from_the_command_line(s3:
     clock = SystemClock(wall_ns=lambda: old * 1_000_000)
     for n in range(3):
         record = ArchivedRecord(n, old // DAY_MS * DAY_MS + n, b"me", b"{}")
-        await log.submit(log.restored(JOURNAL, partition_of("me"), [record]))
+        await log.append_as_was(JOURNAL, partition_of("me"), [record])
         await ArchiveWriter(log, archive, clock).catch_up()
     await log.close()
     merged = said_by(tmp_path, "archive", "merge")

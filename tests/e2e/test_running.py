@@ -182,19 +182,31 @@ def test_the_demos_low_rings_once_a_step_and_ends_with_an_all_clear(tmp_path: Pa
     try:
         assert took < 15
         deadline = time.monotonic() + 180
-        while not any("clear" in (r.message.get("sequence_id") or "") for r in outside.phone.received):
+        while not (set(_episodes_of_lows(outside)) & set(_episodes_that_ended(outside))):
             assert time.monotonic() < deadline, outside.rang()
             time.sleep(0.5)
         rang = [r.message for r in outside.phone.received if r.message["event"] == "message"]
         names = [message["sequence_id"] for message in rang]
         assert len(names) == len(set(names)), "each step has its own name, so that it rings"
         assert all(message["title"].startswith("[DEMO] ") for message in rang)
-        assert any("LOW" in message["title"] or "Low" in message["title"] for message in rang)
-        assert any(message["priority"] == 5 for message in rang)
         assert all(m["priority"] == 2 for m in rang if "clear" in m["sequence_id"]), "an all-clear is silent"
     finally:
         up.kill()
         outside.close()
+
+
+def _episodes_of_lows(outside: Outside) -> Iterator[str]:
+    """Of every low that rang through; on a busy machine something else (readings that are late) may ring, and end, before it."""
+    for message in (r.message for r in outside.phone.received if r.message["event"] == "message"):
+        name = message.get("sequence_id") or ""
+        if "low" in message["title"].lower() and message["priority"] == 5 and not name.endswith("-clear"):
+            yield name.rpartition("-")[0]
+
+
+def _episodes_that_ended(outside: Outside) -> Iterator[str]:
+    for name in (r.message.get("sequence_id") or "" for r in outside.phone.received):
+        if name.endswith("-clear"):
+            yield name.removesuffix("-clear")
 
 
 def _links(folder: Path) -> Iterator[str]:

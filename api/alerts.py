@@ -148,7 +148,7 @@ async def get_alerts(request: web.Request, query: AlertsQuery) -> dict[str, Any]
     where = hearing(request)
     start, to = query.bounds(where.clock.now_ms())
     (to,) = place_of(query.cursor, [to])
-    person = query.person or where.person
+    person = where.person
     limit = min(query.limit, 1_000)
     zone = where.catalog.store.profile(person).zone
     found = where.catalog.store.episodes(person, start, to, limit + 1)

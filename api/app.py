@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from aiohttp import web
 
-from api import alerts, entries, now, profile, readings, stream, tokens
+from api import alerts, entries, now, people, profile, readings, stream, tokens
 from api.auth import TRIES, FailedTries, authorize
 from api.entries import LOCKS
 from api.hearing import HEARING, Hearing
@@ -21,7 +21,7 @@ from api.stream import OPEN, close_streams
 BODY_BYTES = 256 * 1024  # a thousand readings are 100 kB
 KEEPALIVE_S = 15.0  # a client that says nothing is let go; aiohttp's own hour invites slow-loris
 GROUPS: tuple[Routes, ...] = (
-    now.routes, readings.routes, entries.routes, alerts.routes, profile.routes, tokens.routes, stream.routes,
+    now.routes, readings.routes, entries.routes, alerts.routes, profile.routes, tokens.routes, stream.routes, people.routes,
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from aiohttp import hdrs, web
 from api.hearing import hearing
 from api.openapi import ROLE
 from api.problems import Handler, ProblemError
+from api.whom import settle_person
 from schemas.facts import Role, TokenIssued
 from schemas.model import ms
 
@@ -40,11 +41,12 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the token's id and name, and its role."""
+    """Who asks: the token's id and name, its role, and whom it is bound to (nobody: it opens everybody's)."""
 
     token_id: str
     name: str
     role: str
+    people: tuple[str, ...] = ()
 
 
 def new_token(role: Role) -> tuple[str, str]:
@@ -108,6 +110,7 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
     if caller.role not in MAY[needed]:
         raise ProblemError(403, f"A {caller.role} token may not do this; it takes the role {needed}.")
     request[CALLER] = caller
+    settle_person(request, where, caller.people)
     return await handler(request)
 
 
@@ -148,7 +151,7 @@ def _caller(request: web.Request, needed: str) -> Caller | None:
             # A password that somebody chose can be guessed, so it is not even looked at once an address has guessed too often.
             may_guess = not request.app[TRIES].exhausted(request.remote or "")
             if needed == "seed" and may_guess and _is_seed_user(request, user, password):
-                return Caller("seed", "the seed's API user", "seed")
+                return Caller("seed", "the seed's API user", "seed", (hearing(request).person,))
             return _by_token(request, password)
         case _:
             token = _cookie(request)
@@ -181,7 +184,7 @@ def _by_token(request: web.Request, token: str) -> Caller | None:
         return None
     if issued.expires is not None and ms(issued.expires) <= where.clock.now_ms():
         return None
-    return Caller(issued.token_id, issued.name, issued.role)
+    return Caller(issued.token_id, issued.name, issued.role, issued.bound_to)
 
 
 def _refuse_foreign_pages(request: web.Request) -> None:

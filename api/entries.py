@@ -75,7 +75,7 @@ async def get_entries(request: web.Request, query: EntriesQuery) -> dict[str, An
     start, to = query.bounds(where.clock.now_ms())
     after = place_of(query.cursor, [-1, ""])
     found = where.catalog.store.entries(
-        query.person or where.person,
+        where.person,
         start,
         to,
         query.limit + 1,

@@ -49,7 +49,7 @@ class SeedSettings:
 
 @dataclass
 class Hearing:
-    """Made by the assembly; `person` is whom this process serves when a request names nobody."""
+    """Made by the assembly; `person` is whom this process serves when a request names nobody. A request about somebody else has a view of its own."""
 
     log: Log
     series: Series
@@ -58,10 +58,10 @@ class Hearing:
     person: str
     demo: bool = False
     secure: bool = False  # TLS: cookies are marked so
-    simulated: bool = False
-    source_name: str = "Dexcom"
-    bars: Callable[[], list[Bar]] = list
-    health: Callable[[], list[Health]] = list
+    simulated: Callable[[str], bool] = lambda _person: False
+    source_name: Callable[[str], str] = lambda _person: "Dexcom"  # of a person; empty where none is asked
+    bars: Callable[[str], list[Bar]] = lambda _person: []
+    health: Callable[[str], list[Health]] = lambda _person: []
     readiness: Callable[[], Readiness] = lambda: Readiness(True)
     metrics: Callable[[], str] = str
     login_codes: dict[str, int] = field(default_factory=dict)  # code -> uses left
@@ -72,6 +72,10 @@ class Hearing:
 HEARING = web.AppKey("hearing", Hearing)
 
 
+VIEW = web.RequestKey("view", Hearing)
+
+
 def hearing(request: web.Request) -> Hearing:
-    """What the application was built with."""
-    return request.config_dict[HEARING]
+    """What the application was built with, as the person's whom the request is about."""
+    view: Hearing | None = request.get(VIEW)
+    return request.config_dict[HEARING] if view is None else view

@@ -2,15 +2,15 @@
 
 import asyncio
 import json
-from typing import Annotated, Any
+from typing import Any
 
 from aiohttp import web
-from pydantic import Field
 
 from api.alerts import open_alerts
 from api.auth import caller_of
 from api.hearing import Hearing, hearing
 from api.openapi import Routes
+from api.people import people_seen
 from api.values import Asked, iso
 from processors.activity import Dose, Meal, cob_grams, iob_units
 from processors.profiles import action_of_dose
@@ -28,9 +28,8 @@ _FORECAST_FOR_MS = int(1.5 * 300_000)
 
 
 class NowQuery(Asked):
-    """Whom it is about."""
+    """How it is said."""
 
-    person: Annotated[str, Field(max_length=80)] | None = None
     unit: Unit | None = None  # for the texts; numbers come in both
 
 
@@ -41,8 +40,8 @@ async def get_now(request: web.Request, query: NowQuery) -> dict[str, Any]:
     The newest reading with its age, the forecast or why there is none, insulin and carbs at work, open alerts, how the source answers.
     """
     where, caller = hearing(request), caller_of(request)
-    said = await now_document(where, query.person or where.person, query.unit)
-    return {**said, "caller": {"role": caller.role, "name": caller.name}}
+    said = await now_document(where, where.person, query.unit)
+    return {**said, "caller": {"role": caller.role, "name": caller.name, "people": people_seen(where, caller.people)}}
 
 
 async def now_document(where: Hearing, person: str, unit: Unit | None = None) -> dict[str, Any]:
@@ -76,10 +75,10 @@ async def now_document(where: Hearing, person: str, unit: Unit | None = None) ->
             insulin.model_dump(include={"name", "action", "duration_min", "peak_min", "every_h"})
             for insulin in profile.insulins
         ],
-        "bars": [{"kind": bar.kind, "text": bar.text} for bar in where.bars()],
+        "bars": [{"kind": bar.kind, "text": bar.text} for bar in where.bars(person)],
         "health": [
             {"key": h.key, "ok": h.ok, "value": h.value, "detail": h.detail, "missing": h.missing}
-            for h in where.health()
+            for h in where.health(person)
         ],
     }
 
@@ -164,12 +163,12 @@ def _at_work(where: Hearing, person: str, profile: ProfileChanged, now_ms: int) 
 def _source(where: Hearing, person: str) -> dict[str, Any]:
     event = where.catalog.store.newest(person, "source")
     if event is None or not isinstance(event.data, SourceStateChanged):
-        return {"name": where.source_name, "state": "starting" if where.source_name else "none", "since": None, "reason": None,
-                "simulated": where.simulated}  # fmt: skip
+        return {"name": where.source_name(person), "state": "starting" if where.source_name(person) else "none", "since": None, "reason": None,
+                "simulated": where.simulated(person)}  # fmt: skip
     return {
-        "name": where.source_name,
+        "name": where.source_name(person),
         "state": event.data.state,
         "since": iso(ms(event.time)),
         "reason": event.data.reason or None,
-        "simulated": where.simulated,
+        "simulated": where.simulated(person),
     }

@@ -18,6 +18,7 @@ from api.problems import FieldError, Problem, answer, field_errors
 
 Handle = Callable[..., Awaitable[Any]]
 PARTS = ("path", "query", "body")
+PERSON = "person"  # the parameter that says whom a request is about
 ROLE = "iv3_role"  # attribute of a route's handler that names the least role
 
 
@@ -33,6 +34,7 @@ class Operation:
     tags: tuple[str, ...]
     errors: tuple[int, ...]
     headers: tuple[tuple[str, str, bool], ...]
+    of_person: bool = True  # about one person, whom `?person=` may name
     parts: dict[str, TypeAdapter[Any]] = field(default_factory=dict)
     result: TypeAdapter[Any] | None = None
 
@@ -53,12 +55,13 @@ class Routes:
         tags: tuple[str, ...] = (),
         errors: tuple[int, ...] = (),
         headers: tuple[tuple[str, str, bool], ...] = (),
+        of_person: bool = True,
     ) -> Callable[[Handle], Handle]:
         """Declare an operation. `headers` are (name, description, required)."""
 
         def declare(handler: Handle) -> Handle:
             hints = typing.get_type_hints(handler, include_extras=True)
-            operation = Operation(method, path, handler, role, status, tags, errors, headers)
+            operation = Operation(method, path, handler, role, status, tags, errors, headers, of_person)
             for part in PARTS:
                 if part in hints:
                     operation.parts[part] = TypeAdapter(hints[part])
@@ -102,7 +105,8 @@ async def _read(part: str, adapter: TypeAdapter[Any], request: web.Request) -> A
     if part == "path":
         return adapter.validate_python(dict(request.match_info))
     if part == "query":
-        return adapter.validate_python({key: _one(request.query.getall(key)) for key in request.query})
+        keys = (key for key in request.query if key != PERSON)  # who is meant was settled before
+        return adapter.validate_python({key: _one(request.query.getall(key)) for key in keys})
     return adapter.validate_json(await request.read())
 
 
@@ -151,6 +155,9 @@ def _described(
         {"name": name, "in": "header", "required": required, "description": said, "schema": {"type": "string"}}
         for name, said, required in operation.headers
     ]
+    if operation.of_person:
+        parameters.append({"name": PERSON, "in": "query", "required": False, "description": "Whom it is about; default: the first person.",
+                           "schema": {"type": "string", "minLength": 1, "maxLength": 80}})  # fmt: skip
     for part in ("path", "query"):
         schema = _resolved(schemas.get(part, {}), components)
         for name, shape in schema.get("properties", {}).items():
@@ -168,7 +175,8 @@ def _described(
         408,
         503,
         *operation.errors,
-        *((422,) if operation.parts else ()),
+        *((422,) if operation.parts or operation.of_person else ()),
+        *((404,) if operation.of_person else ()),
         *((413,) if "body" in schemas else ()),
     }
     for status in sorted(failures):

@@ -38,7 +38,7 @@ async def get_readings(request: web.Request, query: RangeQuery) -> web.Response:
     where = hearing(request)
     start, to = query.bounds(where.clock.now_ms())
     (start,) = place_of(query.cursor, [start])
-    found = await where.series.readings(query.person or where.person, start, to, query.limit + 1)
+    found = await where.series.readings(where.person, start, to, query.limit + 1)
     more = next_cursor([found[query.limit].time_ms]) if len(found) > query.limit else None
     return rows_answer(found[: query.limit], more)
 
@@ -144,7 +144,7 @@ async def get_forecasts(request: web.Request, query: RangeQuery) -> dict[str, An
     start, to = query.bounds(where.clock.now_ms())
     (start,) = place_of(query.cursor, [start])
     limit = min(query.limit, 1_000)
-    rows = await where.series.forecasts(query.person or where.person, start, to, limit + 1)
+    rows = await where.series.forecasts(where.person, start, to, limit + 1)
     items = []
     for row in rows[:limit]:
         data = json.loads(row.body)
@@ -161,7 +161,7 @@ async def get_gaps(request: web.Request, query: RangeQuery) -> dict[str, Any]:
     where = hearing(request)
     now_ms = where.clock.now_ms()
     start, to = query.bounds(now_ms)
-    person = query.person or where.person
+    person = where.person
     before = await where.series.newest_readings(person, 1, start)
     found = await where.series.readings(person, start, to, 50_000)
     times = [reading.time_ms for reading in (*before, *found)]

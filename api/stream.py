@@ -10,14 +10,14 @@ from api.hearing import Hearing, hearing
 from api.openapi import Routes
 from api.problems import ProblemError
 from streams.errors import LogUnavailable, SeriesUnavailable
-from streams.topics import ALERTS, FORECASTS, JOURNAL
+from streams.topics import FORECASTS, JOURNAL
 
 routes = Routes()
 
 PING_S = 10.0
 MOST_STREAMS = 200  # sockets; a family has ten
 _SETTLE_S = 2.0  # a change is announced once the Series has it, or after this long all the same
-_WORDS = {FORECASTS: "forecasts", ALERTS: "alerts"}
+_FORECAST_WITHIN_S = 10.0
 OPEN: web.AppKey[set[asyncio.Event]] = web.AppKey("open-streams", set)  # ends of the open streams
 
 
@@ -35,13 +35,23 @@ async def get_stream(request: web.Request) -> web.StreamResponse:
     changed: set[str] = set()
     woken = asyncio.Event()
 
-    def catalog_changed(words: frozenset[str]) -> None:
-        changed.update(words)
-        woken.set()
+    loop = asyncio.get_running_loop()
+    read_at = -_FORECAST_WITHIN_S
+
+    def catalog_changed(words: frozenset[tuple[str, str]]) -> None:
+        nonlocal read_at
+        mine = {word for person, word in words if person == where.person}
+        if "readings" in mine:
+            read_at = loop.time()
+        changed.update(mine)
+        if mine:
+            woken.set()
 
     def log_grew(topics: frozenset[str]) -> None:
-        changed.update(_WORDS[topic] for topic in topics if topic in _WORDS)
-        woken.set()
+        # Whose forecast it is the log does not say; one is news here only soon after a reading of this person's.
+        if FORECASTS in topics and loop.time() - read_at < _FORECAST_WITHIN_S:
+            changed.add("forecasts")
+            woken.set()
 
     ends = [where.catalog.subscribe(catalog_changed), where.log.subscribe(log_grew)]
     try:

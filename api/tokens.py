@@ -1,6 +1,7 @@
 """Tokens: one per device and person, shown once, revoked at once."""
 
 import secrets
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -9,6 +10,7 @@ from pydantic import Field
 from api.auth import caller_of, new_token
 from api.hearing import hearing
 from api.openapi import Routes
+from api.people import PersonId
 from api.problems import ProblemError
 from api.values import Asked, MomentMs, iso
 from schemas.envelope import SYSTEM, Event, make
@@ -26,6 +28,9 @@ class TokenPosted(Asked):
 
     role: Role
     name: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
+    people: Annotated[
+        tuple[PersonId, ...], Field(max_length=1_000)
+    ] = ()  # whom it is bound to; nobody: it opens everybody's
     expires: MomentMs | None = None
 
 
@@ -36,7 +41,13 @@ class TokenPath(Asked):
 
 
 def issue(
-    role: Role, name: str, now_ms: int, *, expires_ms: int | None = None, actor: str | None = None
+    role: Role,
+    name: str,
+    now_ms: int,
+    *,
+    people: tuple[str, ...] = (),
+    expires_ms: int | None = None,
+    actor: str | None = None,
 ) -> tuple[str, Event]:
     """A new token, and the event that makes it known. The event holds its hash only."""
     token, hashed = new_token(role)
@@ -46,6 +57,7 @@ def issue(
         name=name,
         role=role,
         sha256=hashed,
+        people=people,
         expires=at_ms(expires_ms) if expires_ms is not None else None,
     )
     event = make(
@@ -62,26 +74,41 @@ def revocation(token_id: str, now_ms: int, actor: str | None = None) -> Event:
     )  # fmt: skip
 
 
-@routes.route("GET", "/v1/tokens", role="owner", tags=("tokens",))
+@routes.route("GET", "/v1/tokens", role="owner", tags=("tokens",), of_person=False)
 async def get_tokens(request: web.Request) -> dict[str, Any]:
     """Every token that was made, without the tokens themselves."""
     items = []
-    for event, revoked in hearing(request).catalog.store.tokens():
-        data = event.data
-        if isinstance(data, TokenIssued):
-            items.append({
-                "id": data.token_id, "name": data.name, "role": data.role, "revoked": revoked, "created": iso(event.time_ms),
+    for event, data, revoked in _seen_by(request):
+        items.append({
+                "id": data.token_id, "name": data.name, "role": data.role, "people": list(data.bound_to), "revoked": revoked,
+                "created": iso(event.time_ms),
                 "expires": iso(ms(data.expires)) if data.expires else None,
             })  # fmt: skip
     return {"items": items, "next_cursor": None}
 
 
-@routes.route("POST", "/v1/tokens", role="owner", status=201, tags=("tokens",), errors=(507,))
+def _seen_by(request: web.Request) -> Iterator[tuple[Event, TokenIssued, bool]]:
+    """Tokens that open nothing beyond what the caller's own does."""
+    mine = frozenset(caller_of(request).people)
+    for event, revoked in hearing(request).catalog.store.tokens():
+        data = event.data
+        if isinstance(data, TokenIssued) and (not mine or (data.bound_to and mine.issuperset(data.bound_to))):
+            yield event, data, revoked
+
+
+@routes.route("POST", "/v1/tokens", role="owner", status=201, tags=("tokens",), of_person=False, errors=(507,))
 async def post_token(request: web.Request, body: TokenPosted) -> dict[str, Any]:
     """Make a token. It is shown in this answer and never again."""
     where = hearing(request)
+    caller = caller_of(request)
+    people = body.people or caller.people
+    if caller.people and not set(people) <= set(caller.people):
+        raise ProblemError(403, "A token that is bound to people can make one for these people only.", field="people")
+    unknown = [person for person in people if person != where.person and not where.catalog.store.knows(person)]
+    if unknown:
+        raise ProblemError(422, f"iv3 knows no person {unknown[0]}.", field="people")
     token, event = issue(
-        body.role, body.name, where.clock.now_ms(), expires_ms=body.expires, actor=caller_of(request).name
+        body.role, body.name, where.clock.now_ms(), people=people, expires_ms=body.expires, actor=caller.name
     )
     await append_events(where.log, JOURNAL, [event])
     await where.catalog.caught_up()
@@ -91,14 +118,17 @@ async def post_token(request: web.Request, body: TokenPosted) -> dict[str, Any]:
         "token": token,
         "role": body.role,
         "name": body.name,
+        "people": list(people),
     }
 
 
-@routes.route("DELETE", "/v1/tokens/{id}", role="owner", status=202, tags=("tokens",), errors=(404, 507))
+@routes.route(
+    "DELETE", "/v1/tokens/{id}", role="owner", status=202, tags=("tokens",), of_person=False, errors=(404, 507)
+)
 async def delete_token(request: web.Request, path: TokenPath) -> dict[str, Any]:
     """Revoke a token; it opens nothing any more once this is answered."""
     where = hearing(request)
-    known = {e.data.token_id for e, _ in where.catalog.store.tokens() if isinstance(e.data, TokenIssued)}
+    known = {token.token_id for _, token, _ in _seen_by(request)}
     if path.id not in known:
         raise ProblemError(404, "There is no token with this id.", field="id")
     await append_events(where.log, JOURNAL, [revocation(path.id, where.clock.now_ms(), caller_of(request).name)])

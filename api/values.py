@@ -69,7 +69,6 @@ class RangeQuery(Asked):
     to: MomentMs | None = None
     limit: Annotated[Whole, Field(ge=1, le=MOST_ROWS)] = USUAL_ROWS
     cursor: Annotated[str, Field(max_length=400)] | None = None
-    person: Annotated[str, Field(max_length=80)] | None = None
 
     def bounds(self, now_ms: int) -> tuple[int, int]:
         """[from, to): the last 24 h where nothing was asked for."""

@@ -16,6 +16,7 @@ from iv3.checks_series import series
 from iv3.findings import Check, Finding, well
 from schemas.envelope import decode
 from schemas.facts import SourceStateChanged
+from schemas.household import household
 from schemas.model import ms
 from schemas.settings import Settings
 from streams.clients.dexcom import DexcomShare
@@ -232,7 +233,7 @@ def _no_login_before(settings: Settings, data: Path) -> int | None:
     except Misconfigured:
         return None
     try:
-        partition = partition_of(settings.person.id)
+        partition = partition_of(household(settings)[0].id)
         head = log.heads[JOURNAL, partition]
         allowed = None
         for record in log.read_now(JOURNAL, partition, max(0, head - _LOOK_BACK), None, _LOOK_BACK):

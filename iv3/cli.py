@@ -9,6 +9,7 @@ import typer
 from iv3.cli_groups import archive_app, config_app, dead_app, service_app, token_app
 from iv3.cli_moving import add_moving_verbs
 from iv3.cli_options import ARCHIVE_HELP, DATA, Clock, Config, Data, Json
+from iv3.cli_people import person_app
 
 app = typer.Typer(
     name="iv3",
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 for _group, _name in (
     (token_app, "token"), (config_app, "config"), (dead_app, "dead-letters"), (archive_app, "archive"), (service_app, "service"),
+    (person_app, "person"),
 ):  # fmt: skip
     app.add_typer(_group, name=_name)
 add_moving_verbs(app)
@@ -140,7 +142,7 @@ def stop(
     ] = None,
 ) -> None:
     """Stop the `iv3 up` of this data folder. The dead-man's switch stays armed."""
-    from iv3.verbs.up import stop as verb
+    from iv3.verbs.stop import stop as verb
 
     verb(data, config, pause)
 
@@ -162,11 +164,16 @@ def simulate(
     subject: Annotated[str | None, typer.Option(help="Which person of the file.")] = None,
     fault: Annotated[str, typer.Option(help="Fault modes, with commas; `help` lists them.")] = "",
     speed: Annotated[float, typer.Option(min=1, max=5000, help="How many times faster than real time.")] = 1.0,
+    people: Annotated[int, typer.Option(min=1, max=10_000, help="So many accounts, for load.")] = 1,
+    write: Annotated[
+        Path | None, typer.Option(help="With --people: write a config.yaml that watches them all.")
+    ] = None,
 ) -> None:
     """A fake Dexcom Share server on loopback, for trying out and for tests."""
+    from iv3.verbs.simulate import SimulateOptions
     from iv3.verbs.simulate import simulate as verb
 
-    verb(port=port, csv=csv, subject=subject, fault=fault, speed=speed)
+    verb(SimulateOptions(port, csv, subject, fault, speed, people, write))
 
 
 @app.command()

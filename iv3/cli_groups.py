@@ -24,13 +24,15 @@ def token_new(
     expires_days: Annotated[
         int | None, typer.Option(min=1, max=3650, help="Days until it ends; default never.")
     ] = None,
+    person: Annotated[list[str] | None, typer.Option(help="Whom it opens, once for each; default: everybody.")] = None,
     config: Config = None,
     json_: Json = False,
 ) -> None:
     """Make a token. It is printed once, last, and kept nowhere."""
+    from iv3.verbs.tokens import TokenOptions
     from iv3.verbs.tokens import new as verb
 
-    verb(data, config, role, name, expires_days, as_json=json_)
+    verb(data, config, TokenOptions(role, name, expires_days, tuple(person or ())), as_json=json_)
 
 
 @token_app.command("list")

@@ -13,6 +13,7 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, ValidationError
 
+from schemas.household import household
 from schemas.settings import S3Settings, Settings
 from streams.errors import Misconfigured
 
@@ -101,7 +102,7 @@ def _put(raw: dict[str, Any], place: list[str], value: str, *, strict: bool) -> 
         target = target.setdefault(key, {})
         if not isinstance(target, dict):
             raise Misconfigured(f"{name} cannot be set: {key} in config.yaml is no group of settings.")
-    target[place[-1]] = yaml.safe_load(value) if strict and place[0] == "insulin" else value
+    target[place[-1]] = yaml.safe_load(value) if strict and place[0] in ("insulin", "people") else value
 
 
 def _nearest(key: str, known: Mapping[str, object]) -> str:
@@ -163,6 +164,7 @@ def refuse_unusable(settings: Settings) -> None:
         raise Misconfigured(
             "dexcom.account is missing: give the user name, e-mail address or +phone of the account that shares."
         )
+    _refuse_unusable_people(settings)
     if bool(settings.api.username) != bool(settings.api.password.get_secret_value()):
         raise Misconfigured("api.username and api.password belong together: set both, or neither.")
     if settings.archive == "s3":
@@ -174,6 +176,23 @@ def refuse_unusable(settings: Settings) -> None:
         )
     if bool(settings.api.certfile) != bool(settings.api.keyfile):
         raise Misconfigured("api.certfile and api.keyfile belong together: set both, or neither.")
+
+
+def _refuse_unusable_people(settings: Settings) -> None:
+    try:
+        household(settings)
+    except ValueError as error:
+        raise Misconfigured(f"{error}.") from None
+    for number, person in enumerate(settings.people):
+        if bool(person.dexcom.account) != bool(person.dexcom.password.get_secret_value()):
+            raise Misconfigured(
+                f"people.{number}.dexcom ({person.id}): account and password belong together. Set both, or neither and "
+                f"`iv3 person add {person.id} --dexcom-account NAME`, which keeps them encrypted."
+            )
+        if (person.ntfy.token or person.ntfy.server) and not person.ntfy.topic:
+            raise Misconfigured(
+                f"people.{number}.ntfy ({person.id}): there is no topic; without one the house's phone is told."
+            )
 
 
 def refuse_half_a_bucket(s3: S3Settings) -> None:

@@ -11,6 +11,7 @@ from streams.alerter import BEHIND_S, Alerter
 from streams.archiver import Archiver
 from streams.catalog import Catalog
 from streams.notifier import AlarmNotifier
+from streams.poller import Poller
 from streams.ports import Log
 from streams.projector import Projector
 from streams.pulse import Pulse
@@ -20,6 +21,7 @@ from streams.topics import JOURNAL
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from iv3.people import People
     from iv3.wiring import Plan
     from streams.logs.kafka import KafkaLog
     from streams.logs.sqlite import SqliteLog
@@ -71,6 +73,8 @@ def role_metrics(roles: "Sequence[Role]", counters: object) -> str:
                 f"iv3_notifier_fallback_sent_total {role.fallback.state.sent if role.fallback is not None else 0}",
                 f"iv3_dead_man_fires_ms {role.dead_man.state.fires_ms if role.dead_man is not None else 0}",
             ]
+        if isinstance(role, Poller):
+            lines.append(f"iv3_poller_accounts {len(role.watching)}")
     lines += [f"iv3_log_{name}_total {value}" for name, value in asdict(counters).items()]  # type: ignore[call-overload] # a dataclass of counters
     return "\n".join(lines) + "\n"
 
@@ -83,14 +87,21 @@ class Status:
     """Looks at the parts when it is asked; keeps nothing."""
 
     def __init__(
-        self, log: "SqliteLog | KafkaLog", roles: "Sequence[Role]", catalog: Catalog, plan: "Plan", pulse: Pulse
+        self,
+        log: "SqliteLog | KafkaLog",
+        roles: "Sequence[Role]",
+        catalog: Catalog,
+        plan: "Plan",
+        pulse: Pulse,
+        people: "People",
     ) -> None:
         self._log, self._roles, self._catalog, self._plan, self._pulse = log, roles, catalog, plan, pulse
+        self._people = people
         # None where the role runs in another process, or in none.
         self._alerter = next((role for role in roles if isinstance(role, Alerter)), None)
         self._notifier = next((role for role in roles if isinstance(role, AlarmNotifier)), None)
         self._projector = next((role for role in roles if isinstance(role, Projector)), None)
-        self._long_acting_seen = False
+        self._long_acting_seen: set[str] = set()
 
     def _evaluated_ms(self) -> int:
         """Through when alarms were decided: as this process's alerter knows, or as the others' heartbeats say; 0 while nobody has yet."""
@@ -102,12 +113,12 @@ class Status:
         late = self._plan.clock.now_ms() - evaluated if evaluated else 0
         return late if late > BEHIND_S * 1000 * max(1.0, self._plan.clock.speed) else 0
 
-    def bars(self) -> list[Bar]:
-        """The truths about the whole page, in their fixed order."""
+    def bars(self, person: str) -> list[Bar]:
+        """The truths about a person's whole page, in their fixed order."""
         plan, found = self._plan, []
         if plan.demo:
             found.append(Bar("demo", f"DEMO: {plan.demo_of.removeprefix('a ') or 'simulated person'}"))
-        if not plan.settings.topic and not plan.demo:
+        if not self._people.roster.targets_of(person) and plan.settings.alerts != "shadow" and not plan.demo:
             found.append(Bar("alarms_off", "ALARMS ARE OFF. No phone is set up, so nobody will be told of a low."))
         if plan.settings.alerts == "shadow":
             found.append(
@@ -116,7 +127,7 @@ class Status:
                     "ALARMS ARE IN SHADOW: decided, not sent. Nobody is told of a low by this iv3 until `iv3 alerts on`.",
                 )
             )
-        trouble = self._notifier.trouble() if self._notifier is not None else self._pulse.trouble()
+        trouble = self._trouble(person)
         if trouble:
             found.append(Bar("undeliverable", f"ALARMS ARE NOT GETTING OUT. {trouble}"))
         late = self._late_ms()
@@ -127,9 +138,9 @@ class Status:
                     f"Alarms are running late: {late // 60_000} min behind. A low since then may not have rung yet.",
                 )
             )
-        if (plan.dexcom_url or plan.settings.dexcom.url) and not plan.demo:
+        if self._people.simulated(person) and not plan.demo:
             found.append(Bar("simulated", "SIMULATED SOURCE. These readings do not come from Dexcom."))
-        skew = self._skew()
+        skew = self._skew(person)
         if skew:
             found.append(
                 Bar(
@@ -137,7 +148,7 @@ class Status:
                     f"This machine's clock is wrong by {abs(skew):.0f} s, says Dexcom's. Ages may be wrong.",
                 )
             )
-        if not plan.demo and self._long_acting_missing():
+        if not plan.demo and self._long_acting_missing(person):
             found.append(
                 Bar(
                     "no_long_acting",
@@ -150,26 +161,33 @@ class Status:
             )
         return found
 
-    def _long_acting_missing(self) -> bool:
+    def _long_acting_missing(self, person: str) -> bool:
         """Whether to ask for the last long-acting dose, where one is to be missed: without any there is nothing to alarm about. Asked until there is one."""
-        store, person = self._catalog.store, self._plan.person
+        store = self._catalog.store
         profile = store.profile(person)
-        if self._long_acting_seen or not profile.no_long_acting_h or not self._catalog.ready:
+        if person in self._long_acting_seen or not profile.no_long_acting_h or not self._catalog.ready:
             return False
         now_ms = self._plan.clock.now_ms()
         doses = store.entries(person, now_ms - _LONG_LOOK_MS, now_ms + 600_000, _MOST_DOSES, kinds=("insulin",))
-        self._long_acting_seen = any(
+        if any(
             isinstance(dose.data, InsulinTaken) and action_of_dose(dose.data, profile.insulins) == "long"
             for dose in doses
-        )
-        return not self._long_acting_seen
+        ):
+            self._long_acting_seen.add(person)
+        return person not in self._long_acting_seen
 
-    def _skew(self) -> float | None:
-        event = self._catalog.store.newest(self._plan.person, "source")
+    def _trouble(self, person: str) -> str:
+        """Why this person's alarms are not getting out. Of a notifier in another process only what is wrong with all of them is known."""
+        if self._notifier is None:
+            return self._pulse.trouble()
+        return self._notifier.trouble(person) or self._notifier.trouble()
+
+    def _skew(self, person: str) -> float | None:
+        event = self._catalog.store.newest(person, "source")
         return event.data.clock_skew_s if event is not None and isinstance(event.data, SourceStateChanged) else None
 
-    def health(self) -> list[Health]:
-        """One line per part."""
+    def health(self, person: str) -> list[Health]:
+        """One line per part; what is a person's own is this one's."""
         now = self._plan.clock.now_ms()
         events = sum(head for (topic, _), head in self._log.heads.items() if topic == JOURNAL)
         evaluated, late = self._evaluated_ms(), self._late_ms()
@@ -195,17 +213,17 @@ class Status:
                 f"checked {age_words(now - evaluated)}" if evaluated else "starting",
                 "every reading, and every 10 s",
             ),
-            self._source_health(),
-            self._notifier_health(now),
+            self._source_health(person),
+            self._notifier_health(now, person),
             self._dead_man_health(now),
             self._archive_health(now),
             *self._drill_health(now),
         ]
 
-    def _source_health(self) -> Health:
+    def _source_health(self, person: str) -> Health:
         name = "Simulator" if self._plan.demo else "Dexcom"
-        event = self._catalog.store.newest(self._plan.person, "source")
-        if not self._plan.settings.dexcom.account:
+        event = self._catalog.store.newest(person, "source")
+        if self._people.roster.source(person) is None:
             return Health("Dexcom", False, "not set up", "readings come from uploaders", missing=True)
         if event is None or not isinstance(event.data, SourceStateChanged):
             return Health(name, True, "starting", "not asked yet")
@@ -247,27 +265,27 @@ class Status:
         )
         return [Health("Restore", True, f"tried {when}" if last is not None else when, said)]
 
-    def _notifier_health(self, now: int) -> Health:
+    def _notifier_health(self, now: int, person: str) -> Health:
         if self._notifier is None:
             trouble = self._pulse.trouble()
             return Health("Notifier", not trouble, "not getting out" if trouble else "in another process", trouble)
         if self._plan.settings.alerts == "shadow":
             return Health("Notifier", False, "in shadow", "decided, not sent", missing=True)
-        if not self._notifier.states:
+        told = self._people.roster.targets_of(person)
+        if not told:
             return Health("Notifier", False, "not set up", "no phone can be told", missing=True)
-        trouble = self._notifier.trouble()
-        last = max((s.accepted_ms or 0 for s in self._notifier.states.values()), default=0)
+        trouble = self._trouble(person)
+        waiting = sum(step.target in told for step, _ in self._notifier.waiting())
+        today = sum(map(self._notifier.sent_today, told))
+        last = max((s.accepted_ms or 0 for name, s in self._notifier.states.items() if name in told), default=0)
         if trouble:
             return Health("Notifier", False, "not getting out", trouble)
         return Health(
             "Notifier",
             True,
             f"accepted {age_words(now - last)}" if last else "nothing sent yet",
-            f"{len(self._notifier.waiting())} waiting, {self._sent_today()} messages today (ntfy.sh takes {DAILY_BUDGET})",
+            f"{waiting} waiting, {today} messages today (ntfy.sh takes {DAILY_BUDGET})",
         )
-
-    def _sent_today(self) -> int:
-        return sum(self._notifier.sent_today(target) for target in self._notifier.states) if self._notifier else 0
 
     def _dead_man_health(self, now: int) -> Health:
         """Whether somebody is told when iv3 itself falls silent."""

@@ -6,7 +6,7 @@ import logging
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,33 +17,36 @@ from api.auth import hash_of
 from api.hearing import Hearing, SeedSettings
 from iv3.config import refuse_half_a_bucket
 from iv3.logs import OpenLog, kafka_link, open_log
+from iv3.people import People, source_of, vault_of
 from iv3.status import Status, troubles
 from iv3.telling import ways_of
 from iv3.wiring_series import ServedSeries, follow_catalog, follow_series, series_store, serve_series
 from schemas.envelope import make
-from schemas.facts import ProfileChanged
+from schemas.facts import PersonAdded, ProfileChanged
+from schemas.household import household, profile_of
 from schemas.identity import derived_id, digest
 from schemas.model import at_ms
-from schemas.settings import SEED_LOW_DEFAULT_MGDL, S3Settings, Settings, profile_of, seed_config
+from schemas.settings import SEED_LOW_DEFAULT_MGDL, S3Settings, Settings, WatchedSettings, seed_config
 from streams.alerter import Alerter
 from streams.archiver import Archiver
 from streams.archives.folder import FolderArchive
 from streams.archives.s3 import S3Archive
 from streams.catalog import Catalog
-from streams.clients.dexcom import DexcomShare
 from streams.clock import SystemClock
 from streams.errors import Misconfigured, Transient
 from streams.forecaster import Forecaster
 from streams.generations import catalog_path, current, readable
 from streams.house import House, Service
 from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier, Ways, add_target
+from streams.notifier import AlarmNotifier, Ways
 from streams.poller import Poller
-from streams.ports import Archive, Clock, GlucoseSource, Log, Series, append_events
+from streams.ports import Archive, Clock, Log, Series, append_events
 from streams.projector import Projector
 from streams.pulse import Pulse
 from streams.role import Role
+from streams.roster import Roster
 from streams.series.swappable import SwappableSeries
+from streams.targets import add_target
 from streams.topics import ALERTS, HEARTBEATS, JOURNAL, SNAPSHOTS
 from streams.upkeep import Policy, Upkeep
 
@@ -116,21 +119,23 @@ async def run(plan: Plan) -> None:
         catalog_file = catalog_path(plan.data, catalog_number)
         catalog = readable(lambda: Catalog(log, catalog_file), catalog_file)
         parts = Parts(plan, opened, served, catalog, catalog_number)
-        sources, ways = sources_of(plan), ways_of(plan)
-        for close in (*(source.close for source in sources.values()), *ways.closers):
+        ways = ways_of(plan)
+        people = People(plan, ways)
+        for close in (people.close, *ways.closers):
             stack.push_async_callback(close)
-        parts.source_account = next((source.account for source in sources.values()), "")
+        source = people.roster.source(plan.person)
+        parts.source_account = source.account if source is not None else ""
         if plan.before is not None:
             await plan.before(parts)
-        await _declare_profile(plan, log, parts.catalog)
+        await _declare_profiles(plan, log, parts.catalog)
         if "notifier" in plan.roles:
-            await arm_first(plan, log, ways)
-        parts.roles = roles_of(plan, opened, served.series, sources, ways)
+            await arm_first(plan, log, people.roster)
+        parts.roles = roles_of(plan, opened, served.series, people.roster, ways)
         house = House(parts.roles, [])
         pulse = Pulse(log)
-        status = Status(log, parts.roles, parts.catalog, plan, pulse)
-        parts.hearing = _hearing(plan, parts, status)
-        house.add_services([*_services(plan, parts, status), pulse.follow])
+        status = Status(log, parts.roles, parts.catalog, plan, pulse, people)
+        parts.hearing = _hearing(plan, parts, status, people)
+        house.add_services([*_services(plan, parts, status), pulse.follow, people.follow])
         await house.run()
 
 
@@ -149,45 +154,28 @@ def archive_of(setting: str, s3: S3Settings) -> Archive | None:
     return FolderArchive(Path(place).expanduser())
 
 
-def sources_of(plan: Plan) -> dict[str, GlucoseSource]:
-    """Whose readings are asked for, and where."""
-    dexcom = plan.settings.dexcom
-    if not dexcom.account:
-        return {}
-    return {
-        plan.person: DexcomShare(
-            username=dexcom.account,
-            password=dexcom.password,
-            region=dexcom.region,
-            session_file=plan.data / "dexcom-session.json",
-            base_url=plan.dexcom_url or dexcom.url,
-            now_ms=plan.clock.now_ms,
-        )
-    }
-
-
 def try_adapters(settings: Settings) -> None:
     """Build what the settings name, without any I/O. Raises Misconfigured for what no adapter can use."""
     tls_context(settings)
     if settings.log != "sqlite":
         kafka_link(settings)
-    plan = Plan(Path("data"), settings, SystemClock(), "", 0, settings.person.id)
-    sources_of(plan)
+    plan = Plan(Path("data"), settings, SystemClock(), "", 0, household(settings)[0].id)
+    for person in household(settings):
+        source_of(plan, person.id, person.dexcom)
+    vault_of(settings, plan.data)
     ways_of(plan)
     archive_of(settings.archive, settings.s3)
     series_store(settings, plan.data, "")
 
 
-def roles_of(
-    plan: Plan, opened: OpenLog, series: Series, sources: Mapping[str, GlucoseSource], ways: Ways
-) -> list[Role]:
+def roles_of(plan: Plan, opened: OpenLog, series: Series, roster: Roster, ways: Ways) -> list[Role]:
     """The roles of the plan, as far as there is something for them to do."""
     log, clock, app = opened.log, plan.clock, opened.make_app
     archive = archive_of(plan.settings.archive, plan.settings.s3)
     makers: dict[str, Callable[[], Role]] = {
         "projector": lambda: Projector(log, clock, app, series),
         "forecaster": lambda: Forecaster(log, clock, app),
-        "alerter": lambda: Alerter(log, clock, app, has_source=bool(sources), troubles=lambda: troubles(log, roles)),
+        "alerter": lambda: Alerter(log, clock, app, roster=roster, troubles=lambda: troubles(log, roles)),
         "notifier": lambda: AlarmNotifier(
             log,
             clock,
@@ -196,10 +184,10 @@ def roles_of(
             label="[DEMO] " if plan.demo else "",
             click=plan.settings.api.public_url,
             shadow=plan.settings.alerts == "shadow",
+            roster=roster,
         ),
+        "poller": lambda: Poller(log, clock, app, roster),
     }
-    if sources:
-        makers["poller"] = lambda: Poller(log, clock, app, sources)
     if archive is not None:
         policy = Policy(plan.settings.archive_drill_days, plan.settings.archive_keep_days)
         upkeep = Upkeep(log, archive, clock, plan.data, policy)
@@ -208,40 +196,58 @@ def roles_of(
     return roles
 
 
-async def _declare_profile(plan: Plan, log: Log, catalog: Catalog) -> None:
-    """Put the configured profile into the journal when the configuration changed since it was put there last."""
+async def _declare_profiles(plan: Plan, log: Log, catalog: Catalog) -> None:
+    """Put each configured profile into the journal when the configuration changed since it was put there last."""
     await catalog.catch_up()
+    for person in household(plan.settings):
+        await _declare_profile(plan, log, catalog, person)
+    await catalog.catch_up()
+
+
+async def _declare_profile(plan: Plan, log: Log, catalog: Catalog, person: WatchedSettings) -> None:
     settings = plan.settings
-    stated = {"person": settings.person.model_dump(mode="json"), "iv3": settings.iv3.model_dump(mode="json"),
-              "insulin": [i.model_dump(mode="json") for i in settings.insulin]}  # fmt: skip
+    stated: dict[str, Any] = {"person": settings.person.model_dump(mode="json"), "iv3": settings.iv3.model_dump(mode="json"),
+                              "insulin": [i.model_dump(mode="json") for i in settings.insulin]}  # fmt: skip
+    if any(person.id == other.id for other in settings.people):
+        stated = person.model_dump(mode="json", exclude={"dexcom", "ntfy"})
     told = digest(json.dumps(stated, sort_keys=True).encode())[:16]
-    profile = plan.profile or profile_of(settings, told)
-    profile = profile.model_copy(update={"config_digest": told})
-    if catalog.store.profile(plan.person).config_digest == told:
+    if catalog.store.profile(person.id).config_digest == told:
         return
+    profile = plan.profile or profile_of(person, told)
+    profile = profile.model_copy(update={"config_digest": told, "name": profile.name or _name_among(settings, person)})
     now = at_ms(plan.clock.now_ms())
-    event = make(
-        profile, id=derived_id("profile", plan.person, told, plan.clock.now_ms()), source="config", subject=plan.person, time=now, recordedtime=now
-    )  # fmt: skip
+    events = [
+        make(
+            profile, id=derived_id("profile", person.id, told, plan.clock.now_ms()), source="config", subject=person.id, time=now, recordedtime=now
+        )
+    ]  # fmt: skip
+    if catalog.store.newest(person.id, "person") is None:
+        added = PersonAdded(name=profile.name)
+        events.insert(0, make(added, id=derived_id("person-added", person.id), source="config", subject=person.id, time=now, recordedtime=now))  # fmt: skip
     try:
-        await append_events(log, JOURNAL, [event])
+        await append_events(log, JOURNAL, events)
     except Transient as error:
         logger.warning(
             "the profile of the configuration is not in the log yet: %s", error
         )  # alarms with the old one are better than none
-    await catalog.catch_up()
 
 
-async def arm_first(plan: Plan, log: Log, ways: Ways) -> None:
+def _name_among(settings: Settings, person: WatchedSettings) -> str:
+    """What an alarm calls somebody without a name: nothing where there is only one person."""
+    return person.id if len(settings.people) > 0 else ""
+
+
+async def arm_first(plan: Plan, log: Log, roster: Roster) -> None:
     """In a new log the phone is known before anything is decided, so that a low of the first minute rings. Later ones the notifier adds."""
     if any(head for (topic, _), head in log.heads.items() if topic == ALERTS):
         return
-    for target in ways.targets:
-        for partition in range(log.partitions[ALERTS]):
-            await add_target(log, plan.clock, target.target, partition)
+    partitions = log.partitions[ALERTS]
+    for partition in range(partitions):
+        for name in sorted(roster.targets_in(partition, partitions)):
+            await add_target(log, plan.clock, name, partition)
 
 
-def _hearing(plan: Plan, parts: Parts, status: Status) -> Hearing:
+def _hearing(plan: Plan, parts: Parts, status: Status, people: People) -> Hearing:
     settings = plan.settings
     api = settings.api
     seed = SeedSettings(
@@ -259,8 +265,8 @@ def _hearing(plan: Plan, parts: Parts, status: Status) -> Hearing:
         person=plan.person,
         demo=plan.demo,
         secure=bool(api.certfile),
-        simulated=bool(plan.dexcom_url or settings.dexcom.url) or plan.demo,
-        source_name="Simulator" if plan.demo else "Dexcom" if settings.dexcom.account else "",
+        simulated=lambda person: plan.demo or people.simulated(person),
+        source_name=lambda person: "Simulator" if plan.demo else "Dexcom" if people.roster.source(person) else "",
         bars=status.bars,
         health=status.health,
         readiness=status.readiness,

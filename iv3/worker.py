@@ -9,9 +9,10 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 
 from iv3.logs import default_worker, open_log
+from iv3.people import People
 from iv3.status import role_metrics
 from iv3.telling import ways_of
-from iv3.wiring import Plan, arm_first, roles_of, sources_of
+from iv3.wiring import Plan, arm_first, roles_of
 from iv3.wiring_series import follow_series, serve_series
 from streams.errors import Misconfigured
 from streams.house import House, Service
@@ -36,12 +37,13 @@ async def run(plan: Plan) -> None:
             )
         served = await serve_series(plan.settings, plan.data, opened.log.log_id)
         stack.push_async_callback(served.close)
-        sources, ways = sources_of(plan), ways_of(plan)
-        for close in (*(s.close for s in sources.values()), *ways.closers):
+        ways = ways_of(plan)
+        people = People(plan, ways)
+        for close in (people.close, *ways.closers):
             stack.push_async_callback(close)
         if "notifier" in plan.roles:
-            await arm_first(plan, opened.log, ways)
-        roles = roles_of(plan, opened, served.series, sources, ways)
+            await arm_first(plan, opened.log, people.roster)
+        roles = roles_of(plan, opened, served.series, people.roster, ways)
         missing = plan.roles - {role.name for role in roles}
         for role_name in sorted(missing):
             sys.stderr.write(
@@ -49,7 +51,9 @@ async def run(plan: Plan) -> None:
             )
         if not roles:
             raise Misconfigured("This worker has nothing to do: name its --role, and configure what that needs.")
-        house = House(roles, [_page(plan, name, roles, opened.log.counters), follow_series(served, roles)])
+        house = House(
+            roles, [_page(plan, name, roles, opened.log.counters), follow_series(served, roles), people.follow]
+        )
         await house.run()
 
 

@@ -185,7 +185,13 @@ class TokenIssued(Fact):
     role: Role
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     person: Name | None = None
+    people: tuple[Name, ...] = ()  # whom it is bound to; none, and no `person`: everybody
     expires: Moment | None = None
+
+    @property
+    def bound_to(self) -> tuple[str, ...]:
+        """Whom it opens; empty for everybody."""
+        return self.people or ((self.person,) if self.person else ())
 
 
 class TokenRevoked(Fact):

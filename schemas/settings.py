@@ -8,7 +8,6 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 
-from schemas.facts import Insulin, Limits, ProfileChanged
 from schemas.units import Unit, mgdl
 
 SEED_LOW_DEFAULT_MGDL = 100.0  # what the seed took for an absent low_threshold; /config and /dtd keep that meaning
@@ -119,12 +118,12 @@ class SeedSettings(Setting):
     @field_validator("low_threshold")
     @classmethod
     def _low(cls, value: float) -> float:
-        return _in_mgdl(value, "low_threshold", 40, 150)
+        return _in_mgdl(value, "iv3.low_threshold", 40, 150)
 
     @field_validator("high_threshold")
     @classmethod
     def _high(cls, value: float) -> float:
-        return _in_mgdl(value, "high_threshold", 100, 400)
+        return _in_mgdl(value, "iv3.high_threshold", 100, 400)
 
 
 def _in_mgdl(value: float, name: str, least: float, most: float) -> float:
@@ -132,10 +131,8 @@ def _in_mgdl(value: float, name: str, least: float, most: float) -> float:
         return value
     if 0 < value <= 25:
         said = f"for {value:.1f} mmol/L write {round(mgdl(value))} or '{value:.1f} mmol/L'"
-        raise ValueError(f"iv3.{name} is {value:g}; {said}")
-    raise ValueError(
-        f"iv3.{name} is {value:g}; it must lie between {least:g} and {most:g} mg/dL, or be 0 for the default"
-    )
+        raise ValueError(f"{name} is {value:g}; {said}")
+    raise ValueError(f"{name} is {value:g}; it must lie between {least:g} and {most:g} mg/dL, or be 0 for the default")
 
 
 class SmtpSettings(Setting):
@@ -203,6 +200,51 @@ class PersonSettings(Setting):
     max_rapid_units: Annotated[float, Field(gt=0, le=100)] = 15
 
 
+class OwnNtfySettings(Setting):
+    """A phone of one person's own; without a topic the house's is told."""
+
+    server: str | None = None  # None: the house's
+    topic: Annotated[str, Field(max_length=64)] = ""
+    token: SecretStr | None = None
+
+    @field_validator("server")
+    @classmethod
+    def _server(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("https://", "http://")):
+            raise ValueError("must begin with https:// (or http:// on this machine)")
+        return value.rstrip("/") if value else None
+
+
+class WatchedSettings(PersonSettings):
+    """One of `people`: whom iv3 watches besides, or instead of, `person`. Thresholds are mg/dL as in `iv3:`; 0 or absent means the default."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
+    unit: Unit = "mmol/L"
+    low_threshold: Threshold = 0
+    high_threshold: Threshold = 0
+    missing_long_threshold: Annotated[float, Field(ge=0, le=168)] = 0
+    insulin: tuple[InsulinSettings, ...] = ()
+    dexcom: DexcomSettings = DexcomSettings()
+    ntfy: OwnNtfySettings = OwnNtfySettings()
+
+    @field_validator("low_threshold")
+    @classmethod
+    def _low(cls, value: float) -> float:
+        return _in_mgdl(value, "low_threshold", 40, 150)
+
+    @field_validator("high_threshold")
+    @classmethod
+    def _high(cls, value: float) -> float:
+        return _in_mgdl(value, "high_threshold", 100, 400)
+
+
+class CredentialsSettings(Setting):
+    """The encrypted file of what `iv3 person add` was told. Absent: credentials.enc in the data folder, and credentials.key beside it."""
+
+    file: str | None = None
+    key: SecretStr | None = None  # IV3_CREDENTIALS__KEY or IV3_CREDENTIALS__KEY_FILE
+
+
 def _on(value: object) -> object:
     """YAML reads a bare `on` as true."""
     if value is False:
@@ -236,6 +278,8 @@ class Settings(Setting):
     iv3: SeedSettings = SeedSettings()
     ntfy: NtfySettings = NtfySettings()
     person: PersonSettings = PersonSettings()
+    people: Annotated[tuple[WatchedSettings, ...], Field(max_length=10_000)] = ()
+    credentials: CredentialsSettings = CredentialsSettings()
     kafka: KafkaSettings = KafkaSettings()
     log: Annotated[str, Field(pattern=r"^(sqlite|kafka://.+)$")] = "sqlite"
     series: Literal["sqlite", "influxdb"] = "sqlite"
@@ -250,34 +294,6 @@ class Settings(Setting):
     def topic(self) -> str:
         """The ntfy topic; empty means that alarms are off."""
         return self.ntfy.topic or self.iv3.endpoint
-
-
-def profile_of(settings: Settings, digest: str) -> ProfileChanged:
-    """The profile that the configuration states. An insulin without `period_type` is left out: nobody may guess that it is rapid."""
-    seed = settings.iv3
-    limits = Limits(predicted_low_mgdl=seed.low_threshold or 70.0, high_alarm_mgdl=seed.high_threshold or 240.0)
-    insulins = tuple(
-        Insulin(
-            name=insulin.name,
-            action="long" if insulin.period_type == "long" else "rapid",
-            duration_min=insulin.duration,
-            peak_min=insulin.peak,
-            every_h=insulin.every_h if insulin.period_type == "long" else None,
-        )
-        for insulin in settings.insulin
-        if insulin.period_type
-    )
-    return ProfileChanged(
-        name=settings.person.name,
-        unit=seed.unit,
-        zone=settings.person.zone,
-        birth_year=settings.person.birth_year,
-        limits=limits,
-        insulins=insulins,
-        no_long_acting_h=seed.missing_long_threshold,
-        max_rapid_units=settings.person.max_rapid_units,
-        config_digest=digest,
-    )
 
 
 def seed_config(settings: Settings) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from schemas.model import at_ms
 from streams.errors import Transient
 from streams.ports import Clock, Log, Partition, Record, append_events
 from streams.role import MakeApp, Role
+from streams.roster import Roster
 from streams.snapshots import Snapshots
 from streams.topics import ALERTS, FORECASTS, HEARTBEATS, JOURNAL
 
@@ -47,11 +48,11 @@ class Alerter(Role):
         clock: Clock,
         make_app: MakeApp,
         *,
-        has_source: bool,
+        roster: Roster | None = None,
         troubles: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         super().__init__(log, clock, make_app)
-        self._has_source, self._troubles = has_source, troubles
+        self._roster, self._troubles = roster or Roster(), troubles
         self._started_ms = self._looked_ms = clock.now_ms()
         self._up_ms = 0
         self._snapshots = Snapshots(self.log, clock, self.name, VERSION)
@@ -148,8 +149,9 @@ class Alerter(Role):
         through = self.episodes[partition].through.get(watch.person, NOWHERE)
         if place[2] and place[0] == through[0] and place <= through:
             place = (*through[:2], through[2] + 1)  # the clock was set back; a tick is a later one all the same
+        has_source = watch.source is not None or self._roster.source(watch.person) is not None
         runtime = Runtime(
-            self._started_ms, self._up_ms, self._has_source, tuple(troubles), behind=self._behind_since is not None
+            self._started_ms, self._up_ms, has_source, tuple(troubles), behind=self._behind_since is not None
         )
         decided = decide(watch, self.episodes[partition], place, now_ms, runtime)
         if decided is None:

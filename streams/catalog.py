@@ -36,7 +36,7 @@ class Catalog:
         self._lines: dict[str, Line] = self.store.lines()
         self._grew = asyncio.Event()
         self._moved = asyncio.Event()
-        self._listeners: list[Callable[[frozenset[str]], None]] = []
+        self._listeners: list[Callable[[frozenset[tuple[str, str]]], None]] = []
         self.paused = self.failing = ""
         self._goal = dict(log.heads)  # the heads seen at start: until they are reached nothing is answered
 
@@ -76,8 +76,8 @@ class Catalog:
     def _has(self, goal: dict[Partition, int]) -> bool:
         return all(self._position.get(p, 0) >= head for p, head in goal.items() if p[0] in FOLLOWED)
 
-    def subscribe(self, listener: Callable[[frozenset[str]], None]) -> Callable[[], None]:
-        """Call `listener` with what changed (readings, entries, alerts, source, profile, tokens); return what ends it."""
+    def subscribe(self, listener: Callable[[frozenset[tuple[str, str]]], None]) -> Callable[[], None]:
+        """Call `listener` with what changed, as (person, readings|entries|alerts|source|profile|people|tokens); return what ends it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
@@ -155,20 +155,20 @@ class Catalog:
 
     def take(self, place: Partition, pairs: Sequence[tuple[Record, Event]], seen: int) -> None:
         """Fold decoded records of one partition in, which leads to offset `seen`; a replay that has decoded them anyway calls it too."""
-        changed: set[str] = set()
+        changed: set[tuple[str, str]] = set()
         touched: set[str] = set()
         with self.store.transaction():
             for record, event in pairs:
-                changed.add(self._one(event, record, touched))
+                changed.add((event.subject, self._one(event, record, touched)))
             for person in touched:
                 self.store.save_line(person, self._lines[person])
             self.store.save_position(*place, seen)
         self._position[place] = seen
         self._moved.set()
-        changed.discard("")
-        if changed:
+        words = frozenset((person, word) for person, word in changed if word)
+        if words:
             for listener in list(self._listeners):
-                listener(frozenset(changed))
+                listener(words)
 
     def _one(self, event: Event, record: Record, touched: set[str]) -> str:
         reading = reading_of(event)

@@ -297,6 +297,25 @@ class CatalogStore:
         row = self._db.execute("SELECT body FROM newest WHERE person=? AND what=?", (person, what)).fetchone()
         return decode(row[0]) if row else None
 
+    def knows(self, person: str) -> bool:
+        """Whether anything is known of a person."""
+        sql = "SELECT 1 FROM newest WHERE person=?1 AND what IN ('person', 'profile', 'source') UNION SELECT 1 FROM lines WHERE person=?1 LIMIT 1"
+        return self._db.execute(sql, (person,)).fetchone() is not None
+
+    def people(self) -> dict[str, bool]:
+        """Everybody who was added or has a profile or readings, by id; whether they are watched, that is not suspended."""
+        sql = "SELECT person FROM newest WHERE what IN ('person', 'profile') UNION SELECT person FROM lines ORDER BY 1"
+        return {
+            person: event is None or not isinstance(event.data, PersonSuspended)
+            for (person,) in self._db.execute(sql).fetchall()
+            for event in (self.newest(person, "person"),)
+        }
+
+    def count_people(self) -> int:
+        """How many there are."""
+        sql = "SELECT count(*) FROM (SELECT person FROM newest WHERE what IN ('person', 'profile') UNION SELECT person FROM lines)"
+        return int(self._db.execute(sql).fetchone()[0])
+
     def profile(self, person: str) -> ProfileChanged:
         """The profile as it is now; the defaults where none was ever set."""
         event = self.newest(person, "profile")

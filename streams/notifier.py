@@ -6,16 +6,14 @@ an attempt without an outcome is asked about at the server before it is sent aga
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from processors.alerting import words
 from processors.alerting.outbox import ALL_CLEAR, Due, Outbox, Step
-from schemas.alerts import Delivered, DeliveryAttempted, TargetAdded, TargetRemoved, Undeliverable
+from schemas.alerts import Delivered, DeliveryAttempted, Undeliverable
 from schemas.bookkeeping import PartitionDelivered
 from schemas.envelope import SYSTEM, encode, make
 from schemas.identity import derived_id
@@ -23,8 +21,11 @@ from schemas.model import Fact, at_ms, ms
 from streams.deadman import DeadMan, Ping
 from streams.errors import NotifierRefused, NotifierUnreachable, StreamError, Transient
 from streams.fallback import Fallback
+from streams.messages import message_of
 from streams.ports import Clock, Log, Message, Notifier, Partition, Record, Scheduler, append_events
 from streams.role import MakeApp, Role
+from streams.roster import Roster
+from streams.targets import TargetState, add_target, remove_target
 from streams.topics import ALERTS, HEARTBEATS, partition_of
 
 logger = logging.getLogger("iv3.notifier")
@@ -37,25 +38,11 @@ _URGENT_PRIORITY = 4
 _ASK_BACK_S = 12 * 3600
 _BEAT_S, _SHORTEST_BEAT_S = 60.0, 0.5
 _DAY_MS = 86_400_000
-_EARLIER_PRIORITY = 3  # what is over by the time it can be sent does not ring through
-
-
-@dataclass
-class TargetState:
-    """How one target does, for pages and metrics."""
-
-    refused: str = ""
-    failing: str = ""
-    failing_since_ms: int | None = None
-    sent: int = 0
-    accepted_ms: int | None = None
-    asked_until_ms: int = 0  # the server asked to be left alone until then
-    attempts: Counter[int] = field(default_factory=Counter)  # UTC day -> messages of that day, whoever sent them
 
 
 @dataclass(frozen=True)
 class Ways:
-    """The ways out: who is told, the second way for what is urgent, who keeps the dead-man's switch, and who is pinged."""
+    """The house's ways out: who is told, the second way for what is urgent, who keeps the dead-man's switch, and who is pinged."""
 
     targets: Sequence[Notifier] = ()
     fallback: Notifier | None = None
@@ -80,8 +67,12 @@ class AlarmNotifier(Role):
         label: str = "",
         click: str | None = None,
         shadow: bool = False,
+        roster: Roster | None = None,
     ) -> None:
-        """In `shadow` there are no ways out, and whoever was told before is told no more until it ends."""
+        """In `shadow` there are no ways out, and whoever was told before is told no more until it ends.
+
+        `roster` says who has a phone of their own; without one everybody's alarms go to the house's.
+        """
         super().__init__(log, clock, make_app)
         self.fallback = Fallback(clock, ways.fallback) if ways.fallback is not None else None
         self.dead_man = (
@@ -89,7 +80,10 @@ class AlarmNotifier(Role):
             if ways.dead_man is not None or ways.ping is not None
             else None
         )
-        self._targets = {target.target: target for target in ways.targets}
+        self.roster = roster or Roster(house=ways.targets)
+        # What a person's own phone does not take goes to the first of the house's.
+        self.operator = Fallback(clock, ways.targets[0]) if ways.targets else None
+        self._targets = self.roster.notifiers()
         self._label, self._click, self._shadow = label, click, shadow
         self.outboxes: dict[int, Outbox] = {}
         self.states = {name: TargetState() for name in self._targets}
@@ -99,13 +93,16 @@ class AlarmNotifier(Role):
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Fold all alerts to the head; a target that is new is told of nothing that was decided before."""
+        self._targets = self.roster.notifiers()
         self._wake = {name: asyncio.Event() for name in self._targets}
         self.outboxes = {}
+        for name in self._targets:
+            self.states.setdefault(name, TargetState())
         for state in self.states.values():
             state.attempts.clear()
         start: dict[Partition, int] = {}
         for topic, partition in committed:
-            self.outboxes[partition] = Outbox(tuple(self._targets))
+            self.outboxes[partition] = Outbox(self.roster.targets_of)
             start[topic, partition] = await self.silently(topic, partition, 0, None, self._fold_one)
         return start
 
@@ -130,18 +127,52 @@ class AlarmNotifier(Role):
     # -- sending -----------------------------------------------------------------------------------
 
     async def work(self) -> None:
-        """One scheduler per target."""
-        await self._arm()
-        async with asyncio.TaskGroup() as group:
-            for name, target in self._targets.items():
-                group.create_task(self._schedule(name, target))
-            if self._targets:
+        """One scheduler per target, also for those that the roster gains while this runs."""
+        changed = asyncio.Event()
+        end = self.roster.subscribe(changed.set)
+        tasks: dict[str, tuple[Notifier, asyncio.Task[None]]] = {}
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._arm()
+                self._reconcile(group, tasks)
                 group.create_task(self._beat())
-            if self.fallback is not None:
-                group.create_task(self.fallback.watch(self._overdue, self.message, self._note_fallback))
-            if self.dead_man is not None and partition_of(SYSTEM, self.log.partitions[ALERTS]) in self.outboxes:
-                group.create_task(self.dead_man.watch(self.trouble))
-            group.create_task(asyncio.Event().wait())
+                house, own = partial(self._overdue, own=False), partial(self._overdue, own=True)
+                for way, overdue in ((self.fallback, house), (self.operator, own)):
+                    if way is not None:
+                        group.create_task(way.watch(overdue, self.message, self._note_fallback))
+                if self.dead_man is not None and partition_of(SYSTEM, self.log.partitions[ALERTS]) in self.outboxes:
+                    group.create_task(self.dead_man.watch(self.trouble))
+                while True:
+                    await changed.wait()
+                    changed.clear()
+                    await self._let_go()
+                    await self._arm()
+                    self._reconcile(group, tasks)
+        finally:
+            end()
+
+    def _reconcile(self, group: asyncio.TaskGroup, tasks: dict[str, tuple[Notifier, asyncio.Task[None]]]) -> None:
+        """A scheduler for each target of these partitions, and for no other."""
+        partitions = self.log.partitions[ALERTS]
+        mine = frozenset[str]().union(*(self.roster.targets_in(partition, partitions) for partition in self.outboxes))
+        self._targets = self.roster.notifiers()
+        wanted = {name: target for name, target in self._targets.items() if name in mine}
+        for name in [name for name, (target, _) in tasks.items() if wanted.get(name) is not target]:
+            tasks.pop(name)[1].cancel()
+        for name in [name for name in wanted if name not in tasks]:
+            self.states.setdefault(name, TargetState())
+            self._wake.setdefault(name, asyncio.Event())
+            tasks[name] = (wanted[name], group.create_task(self._schedule(name, wanted[name])))
+
+    async def _let_go(self) -> None:
+        """Whoever has left the roster is told of nothing more, and of nothing that is decided before they come back."""
+        names = self.roster.notifiers()
+        for name in [name for name in self._targets if name not in names]:
+            for partition, outbox in self.outboxes.items():
+                if name in outbox.armed:
+                    outbox.disarm(name)
+                    await self._surely(partial(remove_target, self.log, self.clock, name, partition))
+            self.states.pop(name, None)
 
     async def _arm(self) -> None:
         """Write down, once and in every partition, from where on a target is told. It counts once it is read back, in the order of the log."""
@@ -149,7 +180,7 @@ class AlarmNotifier(Role):
             if self._shadow:
                 for name in sorted(outbox.armed):
                     await self._surely(partial(remove_target, self.log, self.clock, name, partition))
-            for name in self._targets:
+            for name in sorted(self.roster.targets_in(partition, self.log.partitions[ALERTS])):
                 if name not in outbox.armed:
                     await self._surely(partial(add_target, self.log, self.clock, name, partition))
 
@@ -188,10 +219,7 @@ class AlarmNotifier(Role):
                 if not error.final:
                     await self._pause(name, REFUSED_RETRY_S / max(1.0, self.clock.speed), None)
             else:
-                state.refused = state.failing = ""
-                state.failing_since_ms, state.asked_until_ms = None, 0
-                state.sent += 1
-                state.accepted_ms = self.clock.now_ms()
+                state.accepted(self.clock.now_ms())
                 delay = FIRST_RETRY_S
                 await self._tidy(target, step)
 
@@ -277,13 +305,18 @@ class AlarmNotifier(Role):
 
     # -- when the first way out is shut ------------------------------------------------------------
 
-    def _overdue(self) -> list[tuple[Outbox, Step, Due]]:
-        """Urgent messages that will not get out the first way soon: refused, put off for long, or waiting for two minutes already."""
+    def _overdue(self, *, own: bool) -> list[tuple[Outbox, Step, Due]]:
+        """Urgent messages that will not get out the first way soon: refused, put off for long, or waiting for two minutes already.
+
+        `own`: those to people's own phones; otherwise those to the house's.
+        """
         now_ms, loud_ms = self.clock.now_ms(), LOUD_AFTER_S * 1000
         found = []
         for outbox in self.outboxes.values():
             for step, due in outbox.due.items():
                 state = self.states.get(step.target)
+                if (step.target not in self.roster.house) is not own:
+                    continue
                 if state is None or due.closed or due.event.priority < _URGENT_PRIORITY:
                     continue
                 shut = state.refused or state.asked_until_ms - now_ms > loud_ms
@@ -298,8 +331,8 @@ class AlarmNotifier(Role):
         """Say once a minute, in each partition, through when everything that was due has been sent."""
         while True:
             now_ms = self.clock.now_ms()
-            beats = []
-            for partition, outbox in self.outboxes.items():
+            beats: list[Awaitable[object]] = []
+            for partition, outbox in self.outboxes.items() if self._targets else ():
                 oldest = min((ms(due.event.at) for due in outbox.due.values()), default=now_ms)
                 # What has just become due is on its way; only what waits for longer is trouble.
                 through = oldest if now_ms - oldest > LOUD_AFTER_S * 1000 else now_ms
@@ -317,10 +350,9 @@ class AlarmNotifier(Role):
     def sent_today(self, target: str) -> int:
         """Messages of this UTC day to a target, with those that set the dead-man's switch, as far as this process knows: public servers take 250."""
         day = self.clock.now_ms() // _DAY_MS
-        switch = (
-            self.dead_man.state.arms[day] if self.dead_man is not None and target == next(iter(self._targets)) else 0
-        )
-        return self.states[target].attempts[day] + switch
+        state, first = self.states.get(target), self.roster.house[:1]
+        sent = state.attempts[day] if state is not None else 0
+        return sent + (self.dead_man.state.arms[day] if self.dead_man is not None and (target,) == first else 0)
 
     async def _write(self, due: Due, data: Fact, step: Step) -> None:
         now_ms = self.clock.now_ms()
@@ -333,48 +365,26 @@ class AlarmNotifier(Role):
 
     def message(self, step: Step, due: Due) -> Message:
         """The message as it reads now."""
-        event, now_ms = due.event, self.clock.now_ms()
-        if step.step == ALL_CLEAR:
-            title, body, priority = words.clear_title(event), words.clear_body(event, due.opened_ms, now_ms), 2
-            tags: tuple[str, ...] = ("white_check_mark",)
-        else:
-            title, body, priority = words.title(event), words.body(event, now_ms), event.priority
-            tags = words.TAGS[event.kind]
-            if due.closed:
-                title, priority = f"Earlier: {title}", min(priority, _EARLIER_PRIORITY)
-        return Message(step.sequence_id, f"{self._label}{title}", body, priority, tags, self._click)
+        return message_of(step, due, self.clock.now_ms(), label=self._label, click=self._click)
 
     # -- what pages ask ----------------------------------------------------------------------------
 
-    def trouble(self) -> str:
-        """Why alarms are not getting out, or an empty string."""
-        now_ms = self.clock.now_ms()
-        for state in self.states.values():
-            if state.refused:
-                return state.refused
-            since = state.failing_since_ms
-            if since is not None and now_ms - since > LOUD_AFTER_S * 1000 and self.waiting():
-                return state.failing
-        return ""
+    def trouble(self, person: str | None = None) -> str:
+        """Why a person's alarms are not getting out, or an empty string. Without a person: the house's, or those of most people."""
+        if person is not None:
+            return next(filter(None, map(self._trouble_of, self.roster.targets_of(person))), "")
+        house = next(filter(None, map(self._trouble_of, self.roster.house)), "")
+        own = [self._trouble_of(name) for name in self._targets if name not in self.roster.house]
+        failing = [trouble for trouble in own if trouble]
+        return house or (failing[0] if 2 * len(failing) > len(own) else "")
 
-
-async def add_target(log: Log, clock: Clock, name: str, partition: int) -> None:
-    """Append to a partition that a target is told from here on."""
-    await _note_target(log, clock, TargetAdded(target=name), partition)
-
-
-async def remove_target(log: Log, clock: Clock, name: str, partition: int) -> None:
-    """Append to a partition that a target is told no more."""
-    await _note_target(log, clock, TargetRemoved(target=name), partition)
-
-
-async def _note_target(log: Log, clock: Clock, data: TargetAdded | TargetRemoved, partition: int) -> None:
-    now_ms = clock.now_ms()
-    name = derived_id(type(data).__name__, data.target, partition, now_ms)
-    event = make(
-        data, id=name, source="iv3/notifier", subject=data.target, time=at_ms(now_ms), recordedtime=at_ms(now_ms)
-    )
-    await log.append(ALERTS, data.target, [encode(event)], partition=partition)
+    def _trouble_of(self, name: str) -> str:
+        state = self.states.get(name)
+        if state is None or state.refused:
+            return state.refused if state is not None else ""
+        since = state.failing_since_ms
+        waits = since is not None and self.clock.now_ms() - since > LOUD_AFTER_S * 1000
+        return state.failing if waits and any(step.target == name for step, _ in self.waiting()) else ""
 
 
 def _names(step: Step) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The poller: asks the glucose source, appends what the journal does not have, and how the source answers.
 
 The journal is its memory: on assignment it reads which ids of the last day are there, when a log-in is allowed again, and the newest reading. So a
-restart neither doubles a reading nor locks an account.
+restart neither doubles a reading nor locks an account. People come and go by the roster, and by what the journal says of them.
 """
 
 import asyncio
@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from processors import polling
 from processors.readings import reading_of
 from schemas.envelope import Event, encode, make
-from schemas.facts import GlucoseRead, SourceState, SourceStateChanged
+from schemas.facts import GlucoseRead, PersonAdded, PersonSuspended, SourceState, SourceStateChanged
 from schemas.identity import derived_id, reading_id
 from schemas.model import at_ms, ms
 from streams.errors import SourceRefused, SourceUnreachable, Transient
 from streams.ports import Clock, Fetched, GlucoseSource, Log, Partition, Record
 from streams.role import MakeApp, Role
+from streams.roster import Roster
 from streams.topics import JOURNAL, partition_of
 
 logger = logging.getLogger("iv3.poller")
@@ -26,21 +27,24 @@ logger = logging.getLogger("iv3.poller")
 _REMEMBER_MS = 26 * 3_600_000  # a source gives 24 h; two more for clocks that disagree
 _SKEW_NEWS_S = 30.0  # a clock that is wrong by as much more is news
 _LONGEST_ASKED_WAIT_S = 600.0  # a source that asks for more is mistaken, and the person would go unwatched
+MOST_AT_ONCE = 50  # requests in flight; each holds a socket and up to 10 s
+_LONGEST_SPREAD_S = 60.0
+_REMEMBERED = (b'"type":"iv3.reading.', b'"type":"iv3.source-state.', b'"type":"iv3.person-')
 _LEAST_WAIT_S = 0.02  # real seconds, however fast the clock
 
 
 @dataclass
 class Account:
-    """One person's source, and what the journal says of it."""
+    """One person, and what the journal says of their source. Kept of everybody, for a person may be added while this runs."""
 
     person: str
-    source: GlucoseSource
     known: dict[str, int] = field(default_factory=dict)  # reading id -> time_ms
     newest_ms: int | None = None
     state: SourceStateChanged | None = None
     login: polling.LoginPolicy = field(default_factory=polling.LoginPolicy)
     misses: int = 0
     polls: int = 0
+    writing: "asyncio.Task[None] | None" = None
     skew_s: float | None = (
         None  # how far this machine's clock is ahead of the source's, where that is more than a minute
     )
@@ -52,21 +56,23 @@ class Poller(Role):
     name = "poller"
     topics = (JOURNAL,)
 
-    def __init__(self, log: Log, clock: Clock, make_app: MakeApp, sources: Mapping[str, GlucoseSource]) -> None:
+    def __init__(self, log: Log, clock: Clock, make_app: MakeApp, roster: Roster) -> None:
         super().__init__(log, clock, make_app)
-        self._sources = dict(sources)
-        self.accounts: dict[str, Account] = {}
+        self.roster = roster
+        self._known: dict[tuple[str, str], Account] = {}  # (person, name of the source)
+        self._suspended: dict[str, int] = {}  # person -> when that was accepted, of those who are
+        self._changed = asyncio.Event()
+        self._at_once = asyncio.Semaphore(MOST_AT_ONCE)
+        self._mine: frozenset[int] = frozenset()
+        self.watching: dict[str, GlucoseSource] = {}
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
-        """Read what the journal knows of the accounts of these partitions, and start at its head."""
-        self.accounts = {
-            person: Account(person, source)
-            for person, source in self._sources.items()
-            if (JOURNAL, partition_of(person)) in committed
-        }
+        """Read what the journal knows of the people of these partitions, and start at its head."""
+        self._known, self._suspended, self.watching = {}, {}, {}
         start: dict[Partition, int] = {}
         for topic, partition in committed:
             start[topic, partition] = await self.silently(topic, partition, 0, None, self._remember)
+        self._mine = frozenset(partition for _, partition in committed)
         return start
 
     async def handle(self, record: Record) -> None:
@@ -75,45 +81,82 @@ class Poller(Role):
 
     def _remember(self, record: Record) -> None:
         value = record.value or b""
-        if b'"type":"iv3.reading.' not in value and b'"type":"iv3.source-state.' not in value:
+        if not any(word in value for word in _REMEMBERED):
             return
         event = self.event_of(record)
-        account = self.accounts.get(event.subject)
-        if account is None or event.source != account.source.name:
-            return
         reading = reading_of(event)
         if reading is not None:
+            account = self.account(event.subject, event.source)
             account.known[reading.id] = reading.time_ms
             account.newest_ms = max(account.newest_ms or 0, reading.time_ms)
             if len(account.known) > 2 * 24 * 60:  # twice a day at one a minute
                 oldest = account.newest_ms - _REMEMBER_MS
                 account.known = {i: t for i, t in account.known.items() if t >= oldest}
         elif isinstance(event.data, SourceStateChanged):
+            account = self.account(event.subject, event.source)
             account.state = event.data
             before = event.data.no_login_before
             account.login = polling.LoginPolicy(event.data.refusals, ms(before) if before else 0)
+        elif isinstance(event.data, PersonSuspended):
+            self._suspended[event.subject] = event.recorded_ms
+            self._changed.set()
+        elif isinstance(event.data, PersonAdded) and self._suspended.get(event.subject, -1) <= event.recorded_ms:
+            self._suspended.pop(event.subject, None)
+            self._changed.set()
+
+    def account(self, person: str, source: str) -> Account:
+        """What is known of one person's source, by the source's name."""
+        return self._known.setdefault((person, source), Account(person))
 
     async def work(self) -> None:
-        """One loop per account."""
-        async with asyncio.TaskGroup() as group:
-            for account in self.accounts.values():
-                group.create_task(self._watch(account))
-            group.create_task(asyncio.Event().wait())
+        """One loop per account, for as long as the roster names it and nobody suspended the person."""
+        tasks: dict[str, tuple[GlucoseSource, asyncio.Task[None]]] = {}
+        end = self.roster.subscribe(self._changed.set)
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    self._changed.clear()
+                    wanted = self._wanted()
+                    for person in [p for p, (source, _) in tasks.items() if wanted.get(p) is not source]:
+                        tasks.pop(person)[1].cancel()
+                    for person in [p for p in wanted if p not in tasks]:
+                        tasks[person] = (wanted[person], group.create_task(self._watch(person, wanted[person])))
+                    self.watching = wanted
+                    await self._changed.wait()
+        finally:
+            end()
 
-    async def _watch(self, account: Account) -> None:
+    def _wanted(self) -> dict[str, GlucoseSource]:
+        """Whom this member asks for: those of its partitions who have a source and are not suspended."""
+        partitions = self.log.partitions[JOURNAL]
+        return {
+            person: watched.source
+            for person, watched in self.roster.people.items()
+            if watched.source is not None
+            and person not in self._suspended
+            and partition_of(person, partitions) in self._mine
+        }
+
+    async def _watch(self, person: str, source: GlucoseSource) -> None:
+        account = self.account(person, source.name)
+        account.misses = account.polls = 0
+        if len(self.roster.people) > MOST_AT_ONCE:  # a thousand log-ins in one second look like an attack
+            spread_s = min(_LONGEST_SPREAD_S, len(self.roster.people) / MOST_AT_ONCE)
+            await asyncio.sleep(spread_s * _jitter(source, self.clock.now_ms()) / self.clock.speed)
         while True:
             asked_to_wait_s = 0.0
             try:
-                asked_to_wait_s = await self._poll(account)
+                async with self._at_once:
+                    asked_to_wait_s = await self._poll(account, source)
             except Transient as error:
                 account.misses += 1  # the source is asked again as after any miss, and gives the same readings again
                 logger.warning("the log does not take readings: %s", error)
             now = self.clock.now_ms()
-            due = polling.next_poll_at_ms(account.newest_ms, now, account.misses, _jitter(account, now))
+            due = polling.next_poll_at_ms(account.newest_ms, now, account.misses, _jitter(source, now))
             wait_s = max((due - now) / 1000, min(asked_to_wait_s, _LONGEST_ASKED_WAIT_S))
             await asyncio.sleep(max(_LEAST_WAIT_S, wait_s / self.clock.speed))
 
-    async def _poll(self, account: Account) -> float:
+    async def _poll(self, account: Account, source: GlucoseSource) -> float:
         """Ask once; append new readings, then how the source answered if that is news (always at the first time).
 
         Returns how many seconds the source wants to be left alone.
@@ -122,49 +165,56 @@ class Poller(Role):
         minutes, count = polling.window(polling.ask_back_to(account.known.values(), now), now)
         account.polls += 1
         try:
-            fetched = await account.source.latest(minutes, count, may_log_in=account.login.may_log_in(now))
+            fetched = await source.latest(minutes, count, may_log_in=account.login.may_log_in(now))
         except SourceRefused as error:
             login = account.login.after_refusal(error.kind, now)
             account.misses += 1
-            await self._say(account, "refused", str(error), login)
+            await self._say(account, source, "refused", str(error), login)
             return 0.0
         except SourceUnreachable as error:
             account.misses += 1
             if account.state is not None and account.state.state == "refused" and not account.login.may_log_in(now):
                 # A refused log-in may not be tried again yet: that is why, whatever else is.
-                await self._say(account, "refused", account.state.reason, account.login)
+                await self._say(account, source, "refused", account.state.reason, account.login)
             else:
-                await self._say(account, "unreachable", str(error), account.login)
+                await self._say(account, source, "unreachable", str(error), account.login)
             return error.retry_after_s or 0.0
         if fetched.server_time_ms is not None:
             account.skew_s = self.clock.heard(fetched.server_time_ms)
-        fresh = await self._append(account, fetched)
+        fresh = await self._append(account, source, fetched)
         account.misses = 0 if fresh else account.misses + 1
         state, reason = self._judge(account, fetched)
-        await self._say(account, state, reason, account.login.after_success())
+        await self._say(account, source, state, reason, account.login.after_success())
         return 0.0
 
-    async def _append(self, account: Account, fetched: Fetched) -> int:
+    async def _append(self, account: Account, source: GlucoseSource, fetched: Fetched) -> int:
+        if account.writing is not None:  # of a loop that was ended meanwhile; what it wrote is known once it is done
+            done, _ = await asyncio.wait([account.writing])
+            account.writing = None
+            if any(task.exception() for task in done if not task.cancelled()):
+                logger.info("what was being written of %s is asked for again", account.person)
         now = at_ms(self.clock.now_ms())
         events: list[Event] = []
         for reading in fetched.readings:
-            name = reading_id(
-                account.source.name, account.source.account, reading.time_ms, reading.glucose_mgdl, reading.trend
-            )
+            name = reading_id(source.name, source.account, reading.time_ms, reading.glucose_mgdl, reading.trend)
             if name in account.known:
                 continue
             data = GlucoseRead.model_validate({"glucose_mgdl": reading.glucose_mgdl, "trend": reading.trend})
             events.append(
                 make(
-                    data, id=name, source=account.source.name, subject=account.person, time=at_ms(reading.time_ms), recordedtime=now
+                    data, id=name, source=source.name, subject=account.person, time=at_ms(reading.time_ms), recordedtime=now
                 )
             )  # fmt: skip
         if events:
-            await self.log.append(JOURNAL, account.person, [encode(event) for event in events])
-            for event in events:
-                account.known[event.id] = event.time_ms
-            account.newest_ms = max(account.newest_ms or 0, *(event.time_ms for event in events))
+            account.writing = asyncio.ensure_future(self._write(account, events))
+            await asyncio.shield(account.writing)
         return len(events)
+
+    async def _write(self, account: Account, events: list[Event]) -> None:
+        await self.log.append(JOURNAL, account.person, [encode(event) for event in events])
+        for event in events:
+            account.known[event.id] = event.time_ms
+        account.newest_ms = max(account.newest_ms or 0, *(event.time_ms for event in events))
 
     @staticmethod
     def _judge(account: Account, fetched: Fetched) -> tuple[SourceState, str]:
@@ -179,7 +229,9 @@ class Poller(Role):
             )
         return "no_data", "no readings in the time asked for"
 
-    async def _say(self, account: Account, state: SourceState, reason: str, login: polling.LoginPolicy) -> None:
+    async def _say(
+        self, account: Account, source: GlucoseSource, state: SourceState, reason: str, login: polling.LoginPolicy
+    ) -> None:
         """Append the source's state if it is news, or the first since the start: then everybody knows that it was asked."""
         account.login = login  # whatever becomes of the record: no try may be forgotten
         now = self.clock.now_ms()
@@ -191,7 +243,7 @@ class Poller(Role):
         if account.polls > 1 and account.state is not None and not _is_news(account.state, data):
             return
         event = make(
-            data, id=derived_id("source", account.person, account.source.name, now), source=account.source.name,
+            data, id=derived_id("source", account.person, source.name, now), source=source.name,
             subject=account.person, time=at_ms(now), recordedtime=at_ms(now),
         )  # fmt: skip
         await self.log.append(JOURNAL, account.person, [encode(event)])
@@ -207,7 +259,7 @@ def _is_news(known: SourceStateChanged, data: SourceStateChanged) -> bool:
     return abs(after - before) > _SKEW_NEWS_S
 
 
-def _jitter(account: Account, now_ms: int) -> float:
+def _jitter(source: GlucoseSource, now_ms: int) -> float:
     """A number in 0..1 that spreads accounts; it needs to be spread, not random."""
-    mixed = hashlib.blake2b(f"{account.source.account}{now_ms}".encode(), digest_size=4).digest()
+    mixed = hashlib.blake2b(f"{source.account}{now_ms}".encode(), digest_size=4).digest()
     return int.from_bytes(mixed, "big") / 2**32

@@ -28,14 +28,22 @@ export function onSignedOut(f) {
   signedOut = f;
 }
 
-export async function call(method, path, { body, key, timeout = 8_000 } = {}) {
+/* Whom the address of the page names; without a name the server's default person is meant. */
+export const asked = new URLSearchParams(location.search).get('person');
+const OF_NOBODY = ['/v1/people', '/v1/tokens'];
+export function about(path, person = asked) {
+  if (!person || !path.startsWith('/v1/') || OF_NOBODY.some((p) => path.startsWith(p))) return path;
+  return `${path}${path.includes('?') ? '&' : '?'}person=${encodeURIComponent(person)}`;
+}
+
+export async function call(method, path, { body, key, person, timeout = 8_000 } = {}) {
   const stop = new AbortController(),
     timer = setTimeout(() => stop.abort(), timeout),
     headers = { Accept: 'application/json' };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (key) headers['Idempotency-Key'] = key;
   try {
-    const r = await fetch(path, {
+    const r = await fetch(about(path, person ?? asked), {
       method,
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),

@@ -18,6 +18,7 @@ import { session } from './session.js';
 import { openSheet } from './sheet.js';
 import { changed, listen, mayWrite, store } from './store.js';
 import { mmol, setUnit } from './units.js';
+import { whose } from './whom.js';
 
 const FINE = 'Not a medical device. Never dose from this page. Keep the Dexcom app’s own alarms on.';
 
@@ -39,7 +40,7 @@ function draw() {
   unsent();
   session();
   chart();
-  $('#person').textContent = store.now?.name || store.now?.person || 'iv3';
+  whose();
   $('#fine').textContent = [FINE, store.now && !zoneMissing() && zoneNote(now())].filter(Boolean).join(' ');
   for (const r of document.querySelectorAll('#unit input')) r.checked = (r.value === 'mmol') === mmol();
   document.documentElement.dataset.live = store.live;

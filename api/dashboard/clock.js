@@ -1,10 +1,12 @@
 /* The server's clock on this page, and times of day in the person's own zone; where none is known, in UTC, as everything else of iv3. */
+import { asked as person } from './api.js';
 import { isDemo } from './demo.js';
 import { keep, recall } from './dom.js';
 
 export const MIN = 60_000,
   HOUR = 3_600_000,
   DAY = 86_400_000;
+const NAME = `zone${person ? `.${person}` : ''}`; // each person's own
 const pad = (n) => String(n).padStart(2, '0');
 
 let base = null; // { time_ms, perf, wall, speed }
@@ -48,9 +50,9 @@ export function setZone(name) {
     minute: '2-digit',
     second: '2-digit',
   });
-  keep('zone', asked ?? '');
+  keep(NAME, asked ?? '');
 }
-setZone(recall('zone', null)); // until the server says it: an entry may be made before that
+setZone(recall(NAME, null)); // until the server says it: an entry may be made before that
 
 function fields(ms) {
   return Object.fromEntries(parts.formatToParts(ms).map((p) => [p.type, Number(p.value)]));

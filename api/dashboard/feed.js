@@ -1,5 +1,5 @@
 /* Keeps the store in step with the server: the stream says when, fetches say what, silence means not live. */
-import { all, call, onSignedOut } from './api.js';
+import { about, all, call, onSignedOut } from './api.js';
 import { anchor, DAY, HOUR, MIN, now, setZone, slept, stamp } from './clock.js';
 import { changed, store } from './store.js';
 import { unitAsked } from './units.js';
@@ -62,7 +62,7 @@ function connect() {
   if (store.live === 'live') setLive('waking');
   changed();
   const mine = generation;
-  stream = new EventSource('/v1/stream');
+  stream = new EventSource(about('/v1/stream'));
   listenFor();
   stream.addEventListener('hello', async () => {
     if (mine !== generation) return;

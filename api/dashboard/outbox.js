@@ -33,7 +33,7 @@ async function run(mode, work) {
   });
 }
 
-/* An item: { key, body, tapped_ms, asked_ms, refused?, facts? }. Answers whether it outlives the page. */
+/* An item: { key, body, person, tapped_ms, asked_ms, refused?, facts? }. Answers whether it outlives the page. */
 export async function put(item) {
   try {
     if ((await run('readwrite', (s) => s.put(item))) !== null) {

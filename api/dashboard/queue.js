@@ -1,5 +1,5 @@
 /* Sends new entries, and sends unsent ones again with the same key until the server has them or a person discards them. */
-import { call, Problem } from './api.js';
+import { asked, call, Problem } from './api.js';
 import { $, fill, h, icon, toast } from './dom.js';
 import { HOUR } from './clock.js';
 import { want } from './feed.js';
@@ -12,6 +12,7 @@ import { age, labelText } from './words.js';
 const ASK_AFTER = 12 * HOUR,
   SENDING = new Set();
 let flushing = null;
+const foreign = (q) => q.person && store.now && q.person !== store.now.person;
 const asks = (q) => Boolean(q.refused || q.facts) || Date.now() - q.asked_ms >= ASK_AFTER;
 
 /* Shows what the outbox holds, except entries whose first try is still under way. */
@@ -20,11 +21,13 @@ async function look() {
   changed();
 }
 
-const post = (item) => call('POST', '/v1/entries?wait=1', { body: item.body, key: item.key, timeout: 6_000 });
+/* For the person it was tapped for, whoever is shown by then. */
+const post = (item) =>
+  call('POST', '/v1/entries?wait=1', { body: item.body, key: item.key, person: item.person ?? undefined, timeout: 6_000 });
 
 /* The first try. Answers { id } when the server has it, { kept } when it waits here; throws a Problem that the person must answer. */
 export async function log(key, body) {
-  const item = { key, body, tapped_ms: Date.now(), asked_ms: Date.now() };
+  const item = { key, body, person: store.now?.person ?? asked, tapped_ms: Date.now(), asked_ms: Date.now() };
   SENDING.add(key);
   const lasting = await outbox.put(item); // before it is sent: a page that dies now still has it
   try {
@@ -137,7 +140,7 @@ function askView() {
     return h(
       'li',
       { class: 'unsent-item' },
-      h('p', {}, h('b', {}, q.body.kind === 'note' ? q.body.text : name), h('span', { class: 'muted' }, ` tapped ${since}`)),
+      h('p', {}, h('b', {}, q.body.kind === 'note' ? q.body.text : name), h('span', { class: 'muted' }, `${foreign(q) ? ` for ${q.person}` : ''} tapped ${since}`)),
       h('p', { class: 'muted' }, why),
       h(
         'div',

@@ -9,7 +9,7 @@ import { want } from './feed.js';
 import { amountRow, area, chip, kindRow, typed, whenRow } from './form.js';
 import { closeSheet, sheetHead, sheetOpen, showSheet } from './frame.js';
 import { discard, log } from './queue.js';
-import { mayWrite, store } from './store.js';
+import { mayWrite, several, store } from './store.js';
 import { readAmount, readNumber } from './typed.js';
 import { amount, mmol, stick, unitText } from './units.js';
 import { label, labelText } from './words.js';
@@ -101,7 +101,7 @@ class Sheet {
     this.view = h(
       'div',
       { class: 'sheet-in' },
-      sheetHead(edit ? 'Edit' : 'Log'),
+      sheetHead(`${edit ? 'Edit' : 'Log'}${several() ? ` for ${store.now.name}` : ''}`),
       times.row,
       note && h('p', { class: 'muted' }, note),
       this.chips.length > 0 && this.tapHead,

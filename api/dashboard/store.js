@@ -33,6 +33,8 @@ export function changed() {
 
 /* A reader is not offered what the server would refuse. A server that does not say who asks is an older one: then everything is offered. */
 export const mayWrite = () => !['reader', 'uploader'].includes(store.now?.caller?.role);
+/* Where a page can show several people, whatever writes says for whom. */
+export const several = () => (store.now?.caller?.people ?? 1) > 1;
 export const isLive = () => store.live === 'live';
 export const insulins = () => store.now?.insulins ?? [];
 export const insulin = (name) => insulins().find((x) => x.name === name) ?? null;

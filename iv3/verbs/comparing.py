@@ -17,6 +17,7 @@ from iv3.verbs.opened import is_demo
 from processors.comparing import Difference, Known, Thing, differ
 from processors.moving import Insulins
 from schemas.envelope import Garbage, decode
+from schemas.household import household
 from schemas.model import at_ms
 from schemas.settings import Settings
 from streams.clients.seed_api import SeedApi
@@ -63,7 +64,9 @@ def seed(options: CompareOptions, *, as_json: bool) -> None:
             old = [await api.readings(start_s, end_s), await api.doses(start_s, end_s), await api.carbs(start_s, end_s)]
         finally:
             await api.close()
-        known = await _known(settings, options.data, Known(settings.person.id, source, start_s * 1000, end_s * 1000))
+        known = await _known(
+            settings, options.data, Known(household(settings)[0].id, source, start_s * 1000, end_s * 1000)
+        )
         new = [known.readings(), known.doses(), known.carbs()]
         old[1], new[1] = _spelt(old[1], insulins), _spelt(new[1], insulins)
         return {kind: differ(one, other) for kind, one, other in zip(_KINDS, old, new, strict=True)}
@@ -100,7 +103,7 @@ async def _known(settings: Settings, data: Path, known: Known) -> Known:
             return  # `iv3 dead-letters list` shows it
 
     try:
-        await log.fold(JOURNAL, partition_of(settings.person.id, log.partitions[JOURNAL]), 0, None, step)
+        await log.fold(JOURNAL, partition_of(household(settings)[0].id, log.partitions[JOURNAL]), 0, None, step)
     finally:
         await log.close()
     return known

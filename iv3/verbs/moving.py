@@ -13,13 +13,15 @@ from rich.table import Table
 from iv3 import config as configuration
 from iv3.cli import fail
 from iv3.logs import open_log
+from iv3.people import source_of as source_of_person
 from iv3.verbs.opened import is_demo
 from iv3.verbs.progress import bar
 from iv3.verbs.up import with_data_folder
-from iv3.wiring import Plan, sources_of
+from iv3.wiring import Plan
 from processors.moving import Insulins, MovingIn
+from schemas.household import household, profile_of
 from schemas.model import at_ms
-from schemas.settings import Settings, profile_of
+from schemas.settings import Settings
 from streams.clients.seed_buckets import INSULIN, SeedBuckets
 from streams.clock import SystemClock
 from streams.errors import Misconfigured
@@ -77,7 +79,7 @@ def seed_influx(options: ImportOptions, *, as_json_: bool) -> None:
 async def _move(
     buckets: SeedBuckets, settings: Settings, insulins: Insulins, source: tuple[str, str], options: ImportOptions, *, quiet: bool
 ) -> MoveReport:  # fmt: skip
-    person, now_ms = settings.person.id, SystemClock().now_ms()
+    person, now_ms = household(settings)[0].id, SystemClock().now_ms()
     if not options.dry_run:
         await _refuse_unknown(buckets, insulins)
         with_data_folder(options.data)
@@ -105,7 +107,7 @@ async def _refuse_unknown(buckets: SeedBuckets, insulins: Insulins) -> None:
 
 def insulins_of(settings: Settings, names: Sequence[str]) -> Insulins:
     """The configured insulins, and what `--map` says of others. Raises Misconfigured."""
-    known = profile_of(settings, "").insulins
+    known = profile_of(household(settings)[0], "").insulins
     mapped: dict[str, str] = {}
     for said in names:
         old, sign, new = (part.strip() for part in said.partition("="))
@@ -120,8 +122,8 @@ def insulins_of(settings: Settings, names: Sequence[str]) -> Insulins:
 
 def source_of(settings: Settings) -> tuple[str, str]:
     """Name and account of the live source: imported readings have the ids of its own."""
-    person = settings.person.id
-    source = sources_of(Plan(Path("data"), settings, SystemClock(), "", 0, person)).get(person)
+    person = household(settings)[0]
+    source = source_of_person(Plan(Path("data"), settings, SystemClock(), "", 0, person.id), person.id, person.dexcom)
     if source is None:
         raise Misconfigured(
             "dexcom.account is missing: with it, imported readings are the same as those that iv3 asks Dexcom for, and none counts twice."

@@ -38,12 +38,19 @@ def log_settings(data: Path, config: Path | None) -> Settings:
     return configuration.load(config)
 
 
-def with_log(data: Path, work: Callable[["SqliteLog | KafkaLog"], Awaitable[_T]], config: Path | None = None) -> _T:
-    """Run `work` with the log open. Raises Misconfigured, LogUnavailable."""
+def with_log(
+    data: Path,
+    work: Callable[["SqliteLog | KafkaLog"], Awaitable[_T]],
+    config: Path | None = None,
+    *,
+    make: bool = False,
+) -> _T:
+    """Run `work` with the log open; where there is none yet, `make` one. Raises Misconfigured, LogUnavailable."""
     settings = log_settings(data, config)
 
     async def opened() -> _T:
-        demo = is_demo(data) if settings.log == "sqlite" else False
+        there = (data / "log.db").exists() or not make
+        demo = is_demo(data) if settings.log == "sqlite" and there else False
         log = (await open_log(settings, data, demo=demo)).log
         try:
             return await work(log)

@@ -4,6 +4,7 @@ import json
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -13,8 +14,9 @@ from rich.table import Table
 from api.tokens import issue, revocation
 from api.values import iso
 from iv3.cli import fail
-from iv3.verbs.opened import with_log
+from iv3.verbs.opened import log_settings, with_log
 from schemas.facts import Role, TokenIssued
+from schemas.household import household
 from schemas.model import ms
 from streams.catalog import Catalog
 from streams.errors import Misconfigured
@@ -24,26 +26,56 @@ from streams.topics import JOURNAL
 _NAME_MOST = 80
 
 
-def new(data: Path, config: Path | None, role: str, name: str, expires_days: int | None, *, as_json: bool) -> None:
+@dataclass(frozen=True)
+class TokenOptions:
+    """What the command line says; `people` is whom it opens, nobody: everybody."""
+
+    role: str
+    name: str
+    expires_days: int | None
+    people: tuple[str, ...]
+
+
+def new(data: Path, config: Path | None, options: TokenOptions, *, as_json: bool) -> None:
     """Make a token and print it last."""
+    role, expires_days, people = options.role, options.expires_days, options.people
     if role not in get_args(Role):
         raise Misconfigured(f"--role is {role!r}; it must be one of {', '.join(get_args(Role))}.")
-    name = name.strip()
+    name = options.name.strip()
     if not 1 <= len(name) <= _NAME_MOST or not name.isprintable():
         raise Misconfigured(f'--name must be 1 to {_NAME_MOST} characters that can be printed, such as "Mum\'s phone".')
     now_ms = int(time.time() * 1000)
     expires_ms = now_ms + expires_days * 86_400_000 if expires_days else None
 
+    unknown = [person for person in people if person not in _people(data, config)]
+    if unknown:
+        raise Misconfigured(f"--person: iv3 knows no person {unknown[0]}; `iv3 person list` shows who there is.")
+
     async def work(log: Log) -> str:
-        token, event = issue(role, name, now_ms, expires_ms=expires_ms, actor="command line")  # type: ignore[arg-type] # checked above
+        token, event = issue(role, name, now_ms, people=people, expires_ms=expires_ms, actor="command line")  # type: ignore[arg-type] # checked above
         await append_events(log, JOURNAL, [event])
         return token
 
     token = with_log(data, work, config)
     if as_json:
-        sys.stdout.write(json.dumps({"role": role, "name": name, "token": token}) + "\n")
+        sys.stdout.write(json.dumps({"role": role, "name": name, "people": list(people), "token": token}) + "\n")
         return
-    sys.stdout.write(f"A token for {name} ({role}). It is shown only this once:\n{token}\n")
+    whose = f", for {' and '.join(people)} only" if people else ""
+    sys.stdout.write(f"A token for {name} ({role}{whose}). It is shown only this once:\n{token}\n")
+
+
+def _people(data: Path, config: Path | None) -> frozenset[str]:
+    """Everybody whom log or configuration knows."""
+
+    async def work(log: Log) -> frozenset[str]:
+        with tempfile.TemporaryDirectory() as folder:
+            catalog = Catalog(log, Path(folder) / "catalog.db")
+            await catalog.catch_up()
+            found = frozenset(catalog.store.people())
+            catalog.store.close()
+        return found
+
+    return with_log(data, work, config) | {person.id for person in household(log_settings(data, config))}
 
 
 def _issued(data: Path, config: Path | None) -> list[tuple[TokenIssued, int, bool]]:
@@ -60,18 +92,27 @@ def _issued(data: Path, config: Path | None) -> list[tuple[TokenIssued, int, boo
 
 def list_tokens(data: Path, config: Path | None, *, as_json: bool) -> None:
     """Every token, without the tokens themselves."""
+    issued = _issued(data, config)
     rows = [
-        {"id": t.token_id, "name": t.name, "role": t.role, "created": iso(made), "expires": iso(ms(t.expires)) if t.expires else None,
-         "revoked": revoked}
-        for t, made, revoked in _issued(data, config)
-    ]  # fmt: skip
+        {
+            "id": token.token_id,
+            "name": token.name,
+            "role": token.role,
+            "people": list(token.bound_to),
+            "created": iso(made),
+            "expires": iso(ms(token.expires)) if token.expires else None,
+            "revoked": revoked,
+        }
+        for token, made, revoked in issued
+    ]
     if as_json:
         sys.stdout.write(json.dumps(rows) + "\n")
         return
-    table = Table("id", "name", "role", "created", "expires", "")
-    for row in rows:
-        cells = (row["id"], row["name"], row["role"], str(row["created"])[:10], str(row["expires"] or "never")[:10])
-        table.add_row(*map(str, cells), "revoked" if row["revoked"] else "")
+    table = Table("id", "name", "role", "for", "created", "expires", "")
+    for token, made, revoked in issued:
+        ends = iso(ms(token.expires))[:10] if token.expires else "never"
+        whose = ", ".join(token.bound_to) or "everybody"
+        table.add_row(token.token_id, token.name, token.role, whose, iso(made)[:10], ends, "revoked" if revoked else "")
     Console().print(table)
 
 

@@ -1,4 +1,4 @@
-"""`iv3 up` and `iv3 stop`."""
+"""`iv3 up`."""
 
 import asyncio
 import gc
@@ -6,8 +6,6 @@ import ipaddress
 import json
 import logging
 import os
-import re
-import signal
 import socket
 import sys
 import time
@@ -20,24 +18,20 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from iv3 import config as configuration
-from iv3.cli import fail
 from iv3.demo import LOW_AFTER_MS, PASSWORD, PERSON, USERNAME, DemoPerson
 from iv3.hostzone import host_zone
-from iv3.logs import open_log
-from iv3.telling import ways_of
 from iv3.wiring import Parts, Plan, run, tls_context, try_adapters
 from schemas.envelope import decode
+from schemas.household import household
 from schemas.settings import DexcomSettings, NtfySettings, PersonSettings, Settings
 from streams.clock import SystemClock
-from streams.deadman import DELAY_S, move
-from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
+from streams.errors import Misconfigured
 from streams.logs.disk import FileLock, write_durably
 from streams.logs.sqlite import SqliteLog
 from streams.topics import JOURNAL, partition_of
 
 _PORT = 8080
 _PORTS_TRIED = 20
-_STOP_WAIT_S = 15.0
 _LOW_OVER_MS = 2 * 3_600_000
 
 
@@ -158,7 +152,9 @@ def _plan(options: UpOptions, data: Path, settings: Settings) -> Plan:
     port = options.port if options.port is not None else settings.api.port
     if port and not _is_free(host, port):
         raise Misconfigured(f"Port {port} is in use. Choose another with --port, or --port 0 for any free one.")
-    return Plan(data=data, settings=settings, clock=SystemClock(), host=host, port=port, person=settings.person.id)
+    return Plan(
+        data=data, settings=settings, clock=SystemClock(), host=host, port=port, person=household(settings)[0].id
+    )
 
 
 def with_found_certificate(settings: Settings) -> Settings:
@@ -327,74 +323,11 @@ def announce(parts: Parts, port: int) -> None:
         console.print("  ALARMS ARE OFF: set iv3.endpoint or ntfy.topic, then try `iv3 test-alarm`.")
     if plan.settings.alerts == "shadow":
         console.print("  ALARMS ARE IN SHADOW: decided, not sent.")
-    if plan.settings.person.zone is None and not plan.demo:
+    without = [person.id for person in household(plan.settings) if person.zone is None]
+    if without and not plan.demo:
         zone = host_zone()
-        console.print(f"  Times are shown in UTC: set person.zone{f' (this machine is in {zone})' if zone else ''}.")
+        key = (
+            "person.zone" if len(without) == 1 and not plan.settings.people else f"the zone of {', '.join(without[:5])}"
+        )
+        console.print(f"  Times are shown in UTC: set {key}{f' (this machine is in {zone})' if zone else ''}.")
     console.print("  Stop with Ctrl-C.")
-
-
-def stop(data: Path, config: Path | None = None, pause: str | None = None) -> None:
-    """Stop the `iv3 up` of a data folder, and wait until it is gone. Whose process a number in a file names is never guessed.
-
-    The dead-man's switch stays armed, unless a `pause` says for how long nobody need be told: then it is put off by as much.
-    """
-    by_s = _pause_s(pause) if pause is not None else None
-    settings = configuration.load(config) if by_s is not None else None
-    _stop(data)
-    if by_s is not None and settings is not None:
-        asyncio.run(_put_off(data, settings, by_s))
-
-
-_MOST_PAUSE_S = 7200.0  # whoever needs longer is better told
-
-
-def _pause_s(text: str) -> float:
-    found = re.fullmatch(r"(\d{1,4})(m|h)", text.strip())
-    seconds = float(found[1]) * (60 if found[2] == "m" else 3600) if found else 0.0
-    if not 0 < seconds <= _MOST_PAUSE_S:
-        raise Misconfigured("--for is a time like 30m or 2h, at most 2h.")
-    return seconds
-
-
-async def _put_off(data: Path, settings: Settings, by_s: float) -> None:
-    plan = Plan(data, settings, SystemClock(), "", 0, settings.person.id)
-    ways = ways_of(plan)
-    if ways.dead_man is None:
-        sys.stdout.write(
-            "There is no dead-man's switch to put off: no ntfy topic is set, ntfy.dead_man is false, or alarms are in shadow.\n"
-        )
-        return
-    opened = await open_log(settings, data, demo=False)
-    try:
-        await move(opened.log.log_id, ways.dead_man, by_s)
-    except (NotifierRefused, NotifierUnreachable) as error:
-        fail(
-            f"The dead-man's switch could not be put off, so the phone will say within 40 min that iv3 is silent: {error}"
-        )
-    finally:
-        for close in ways.closers:
-            await close()
-        await opened.log.close()
-    sys.stdout.write(f"If iv3 is not back by then, the phone is told in {round((by_s + DELAY_S) / 60)} min.\n")
-
-
-def _stop(data: Path) -> None:
-    lock = FileLock(data / "up.lock")
-    if not data.is_dir() or lock.try_acquire():
-        lock.release()
-        with suppress(FileNotFoundError):
-            (data / "run.json").unlink()  # left behind by one that was killed
-        fail(f"No `iv3 up` runs on {data}.")
-    try:
-        pid = int(json.loads((data / "run.json").read_text())["pid"])
-        os.kill(pid, signal.SIGTERM)
-    except (OSError, ValueError, KeyError):
-        fail(f"An `iv3 up` is just starting on {data}; try again in a moment.")
-    deadline = time.monotonic() + _STOP_WAIT_S
-    while time.monotonic() < deadline:
-        if lock.try_acquire():
-            lock.release()
-            sys.stdout.write("iv3 has stopped.\n")
-            return
-        time.sleep(0.05)
-    fail(f"iv3 (pid {pid}) did not stop within {_STOP_WAIT_S:.0f} s.")

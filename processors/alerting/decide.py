@@ -57,7 +57,9 @@ def decide(watch: Watch, episodes: Episodes, place: Place, now_ms: int, runtime:
     if place <= episodes.through.get(watch.person, NOWHERE):
         return None
     mine = episodes.of(watch.person)
-    if place[2]:
+    if watch.suspended_ms:  # nobody is alarmed for them any more; what lies on a phone is taken off it
+        events = [_event("expired", episode, None, now_ms, quiet=True) for episode in mine.values()]
+    elif place[2]:
         events = _at_tick(watch, mine, episodes.closed, now_ms, runtime)
     elif place[1]:
         events = _at_forecast(watch, mine, episodes, now_ms)

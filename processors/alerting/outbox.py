@@ -1,5 +1,6 @@
 """The outbox: which messages are due, which were attempted, which arrived. A fold of the alerts, for every target alike."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -51,9 +52,9 @@ class Due:
 
 @dataclass
 class Outbox:
-    """One partition's messages. `armed` holds the targets that were added before what is folded now."""
+    """One partition's messages. `targets_of` says who is told of a person, `armed` holds the targets that were added before what is folded now."""
 
-    targets: tuple[str, ...]
+    targets_of: Callable[[str], Sequence[str]]
     episodes: Episodes = field(default_factory=Episodes)
     armed: set[str] = field(default_factory=set)
     due: dict[Step, Due] = field(default_factory=dict)
@@ -81,7 +82,7 @@ class Outbox:
             case TargetAdded(target=target):
                 self.armed.add(target)
             case TargetRemoved(target=target):
-                self._disarm(target)
+                self.disarm(target)
             case DeliveryAttempted(episode=episode, step=step, target=target):
                 self.attempted.add(Step(episode, step, target))
             case Delivered(episode=episode, step=step, target=target):
@@ -94,7 +95,8 @@ class Outbox:
                 pass
         return []
 
-    def _disarm(self, target: str) -> None:
+    def disarm(self, target: str) -> None:
+        """The target is told of nothing any more, not even of what is due."""
         self.armed.discard(target)
         for step in [step for step in self.due if step.target == target]:
             self._settle(step, "removed")
@@ -137,7 +139,7 @@ class Outbox:
             for step, due in self.due.items():
                 due.closed |= step.episode == change.episode
         event = change.model_copy(update={"step": ALL_CLEAR if closing else change.step})
-        steps = [Step(change.episode, event.step, target) for target in self.targets if target in self.armed]
+        steps = [Step(change.episode, event.step, target) for target in self.targets_of(person) if target in self.armed]
         return [step for step in steps if self._becomes_due(step, event, person, opened)]
 
     def _becomes_due(self, step: Step, event: AlertEvent, person: str, opened_ms: int) -> bool:

@@ -15,13 +15,15 @@ from schemas.facts import (
     CarbsEaten,
     DeviceStarted,
     InsulinTaken,
+    PersonAdded,
+    PersonSuspended,
     ProfileChanged,
     SourceStateChanged,
 )
 from schemas.forecasts import ForecastMade
 from schemas.model import at_ms, ms
 
-VERSION = "2"
+VERSION = "3"
 
 _KEEP_ENTRIES_MS = 8 * 86_400_000  # a week's longest schedule, and a day
 _ALL_CLEAR_MGDL = 80.0
@@ -46,6 +48,7 @@ class Watch:
     snoozes: dict[str, int] = field(default_factory=dict)
     acknowledged: dict[str, tuple[int, str, bool]] = field(default_factory=dict)
     forecast: ForecastMade | None = None
+    suspended_ms: int = 0  # when that was accepted; 0 while the person is watched
     late_forecasts: int = 0  # in a row, based on a reading that was no longer the newest
 
     def take(self, event: Event, offset: int) -> bool:
@@ -58,13 +61,14 @@ class Watch:
             self._entry(event)
             return False
         match event.data:
-            case ProfileChanged() as profile:
-                if event.recorded_ms >= self.profile_ms:  # an older one that comes again changes nothing
-                    self.profile, self.profile_ms = profile, event.recorded_ms
+            case ProfileChanged() as profile if event.recorded_ms >= self.profile_ms:  # an older one may come again
+                self.profile, self.profile_ms = profile, event.recorded_ms
             case SourceStateChanged() as source:
                 if self.source is None or self.source.state != source.state:
                     self.source_since_ms = event.time_ms
                 self.source, self.source_recorded_ms = source, event.recorded_ms
+            case PersonAdded() | PersonSuspended():
+                self._come_or_gone(event)
             case AlertsSnoozed(kind=kind, until=until):
                 self.snoozes[kind] = ms(until)
             case AlertAcknowledged(episode=episode, treated=treated):
@@ -78,6 +82,12 @@ class Watch:
             return False
         self.newest_offset = offset
         return True
+
+    def _come_or_gone(self, event: Event) -> None:
+        if isinstance(event.data, PersonSuspended):
+            self.suspended_ms = max(self.suspended_ms, event.recorded_ms)
+        elif event.recorded_ms >= self.suspended_ms:
+            self.suspended_ms = 0
 
     def _entry(self, event: Event) -> None:
         after = evolve_entry(self.entries.get(entry_id_of(event)), event)
@@ -164,6 +174,7 @@ class Watch:
             "acknowledged": self.acknowledged,
             "forecast": self.forecast.model_dump(mode="json") if self.forecast else None,
             "late_forecasts": self.late_forecasts,
+            "suspended_ms": self.suspended_ms,
         })  # fmt: skip
 
     @classmethod
@@ -184,7 +195,7 @@ class Watch:
                 watch.entries[entry.id] = entry._replace(revision=revision, deleted=deleted)
         watch.snoozes = raw["snoozes"]
         watch.acknowledged = {episode: (row[0], row[1], row[2]) for episode, row in raw["acknowledged"].items()}
-        watch.late_forecasts = raw["late_forecasts"]
+        watch.late_forecasts, watch.suspended_ms = raw["late_forecasts"], raw["suspended_ms"]
         if raw["forecast"]:
             watch.forecast = ForecastMade.model_validate_json(json.dumps(raw["forecast"]))
         return watch

@@ -149,6 +149,13 @@ class ShareServer:
         if runner is not None:
             await runner.cleanup()
 
+    async def hear(self, call: str, request: web.Request) -> web.StreamResponse:
+        """Answer one of Share's calls (authenticate, log_in, log_in_by_name, read) that came in at somebody else's port."""
+        calls: dict[str, Callable[[web.Request], Awaitable[object]]] = {
+            "authenticate": self._authenticate, "log_in": self._log_in, "log_in_by_name": self._log_in_by_name, "read": self._read,
+        }  # fmt: skip
+        return await self._serve(request, calls[call])
+
     def _served(self, call: Callable[[web.Request], Awaitable[object]]) -> Callable[[web.Request], _Answer]:
         """One of Share's calls as a handler."""
 
@@ -193,16 +200,16 @@ class ShareServer:
         if not body.get("accountName"):
             raise _ShareError("InvalidArgument", "accountName is null or empty.")
         self._check(body, known=str(body["accountName"]).lower() == self._username.lower())
-        return ZERO_UUID if "zero-uuid" in self._faults else self._account_id
+        return ZERO_UUID if "zero-uuid" in self._faults else self.account_id
 
     async def _log_in(self, request: web.Request) -> str:
         self.calls["login"] += 1
         body = await _body(request)
         account_id = _uuid(body.get("accountId"))
-        self._check(body, known=account_id == self._account_id)
+        self._check(body, known=account_id == self.account_id)
         if "zero-uuid" in self._faults:
             return ZERO_UUID
-        session_id = str(uuid5(NAMESPACE_URL, f"session {self.calls['login']} of {self._account_id}"))
+        session_id = str(uuid5(NAMESPACE_URL, f"session {self.calls['login']} of {self.account_id}"))
         self._sessions[session_id] = 0
         return session_id
 
@@ -211,7 +218,8 @@ class ShareServer:
         return ZERO_UUID  # dead since years, and dead it says nothing
 
     @property
-    def _account_id(self) -> str:
+    def account_id(self) -> str:
+        """What a log-in by name is answered with."""
         return str(uuid5(NAMESPACE_URL, f"account {self._username.lower()}"))
 
     def _check(self, body: dict[str, Any], *, known: bool) -> None:

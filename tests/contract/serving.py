@@ -82,7 +82,7 @@ async def serving(folder: Path, store_of: Callable[[Path, str], SeriesStore] = S
     roles: list[Any] = [
         Projector(log, clock, make_app, series),
         Forecaster(log, clock, make_app),
-        Alerter(log, clock, make_app, has_source=False),
+        Alerter(log, clock, make_app),
     ]
     profile = ProfileChanged(name="Maya", zone="Europe/Berlin", insulins=INSULINS, no_long_acting_h=26)
     now = at_ms(NOW_MS)

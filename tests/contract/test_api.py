@@ -293,7 +293,7 @@ async def test_an_open_alert_speaks_of_the_newest_reading_in_the_unit_that_was_a
     assert alert["rings_again_ms"] == NOW_MS
     _, now = await iv3.ask("GET", "/v1/now", token=owner)
     assert now["alerts"][0]["title"] == "Still low 3.3"
-    assert now["caller"] == {"role": "owner", "name": "Owner"}
+    assert now["caller"] == {"role": "owner", "name": "Owner", "people": 1}
 
 
 async def test_an_entry_that_waited_on_a_phone_over_a_new_sign_in_is_logged_once(iv3: Served, owner: str) -> None:

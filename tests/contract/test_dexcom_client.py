@@ -83,7 +83,7 @@ def client(build: Callable[..., DexcomShare]) -> DexcomShare:
 
 
 def secrets_of(server: ShareServer) -> list[str]:
-    return [PASSWORD, USER, USER.lower(), *server._sessions, *server._ended, server._account_id]
+    return [PASSWORD, USER, USER.lower(), *server._sessions, *server._ended, server.account_id]
 
 
 def assert_silent(error: BaseException | None, server: ShareServer) -> None:

@@ -86,14 +86,14 @@ async def test_the_forecaster_says_nothing_twice_though_its_offsets_are_lost(log
 async def test_the_alerter_decides_nothing_twice_though_its_offsets_are_lost(log: SqliteLog) -> None:
     """The alerts it folds are far ahead of the journal that comes again: without the places every low would open once more."""
     clock = SetClock(T0)
-    roles: list[Role] = [Forecaster(log, clock, app_maker(log)), Alerter(log, clock, app_maker(log), has_source=False)]
+    roles: list[Role] = [Forecaster(log, clock, app_maker(log)), Alerter(log, clock, app_maker(log))]
     async with running(*roles):
         await play(log, clock, roles, 0, 60)
     decided = await everything(log, ALERTS)
     assert len(decided) >= 12
     await forget_offsets(log, "alerter")
     await log.submit(Run([("DELETE FROM log WHERE topic=(SELECT id FROM topics WHERE name=?)", (SNAPSHOTS,))]))
-    again = Alerter(log, clock, app_maker(log), has_source=False)
+    again = Alerter(log, clock, app_maker(log))
     async with running(again):
         await caught_up([again])
     assert await everything(log, ALERTS) == decided
@@ -101,7 +101,7 @@ async def test_the_alerter_decides_nothing_twice_though_its_offsets_are_lost(log
 
 async def test_a_clock_that_is_set_back_stops_no_alarm_that_time_alone_calls_for(log: SqliteLog) -> None:
     clock = SetClock(T0)
-    alerter = Alerter(log, clock, app_maker(log), has_source=False)
+    alerter = Alerter(log, clock, app_maker(log))
     async with running(alerter):
         await append_events(log, JOURNAL, [reading(0, 60)])
         await caught_up([alerter])
@@ -117,7 +117,7 @@ async def test_a_clock_that_is_set_back_stops_no_alarm_that_time_alone_calls_for
 
 async def test_after_a_restart_time_alone_still_calls_for_alarms_and_the_last_forecast_is_known(log: SqliteLog) -> None:
     clock = SetClock(T0)
-    first: list[Any] = [Forecaster(log, clock, app_maker(log)), Alerter(log, clock, app_maker(log), has_source=False)]
+    first: list[Any] = [Forecaster(log, clock, app_maker(log)), Alerter(log, clock, app_maker(log))]
     async with running(*first):
         await play(log, clock, first, 0, 4)
         clock.set(T0 + 35 * MIN)
@@ -125,7 +125,7 @@ async def test_after_a_restart_time_alone_still_calls_for_alarms_and_the_last_fo
     rang = len(await everything(log, ALERTS))
     await log.submit(Run([("DELETE FROM log WHERE topic=(SELECT id FROM topics WHERE name=?)", (SNAPSHOTS,))]))
     clock.set(T0 + 40 * MIN)
-    again = Alerter(log, clock, app_maker(log), has_source=False)
+    again = Alerter(log, clock, app_maker(log))
     async with running(again):
         await caught_up([again])
         assert again.people["me"].foreseen == 1
@@ -196,7 +196,7 @@ async def test_garbage_in_the_journal_becomes_one_dead_letter_a_role_and_stays_s
     clock = SetClock(T0)
 
     def roles() -> list[Role]:
-        return [Forecaster(log, clock, app_maker(log)), Alerter(log, clock, app_maker(log), has_source=False)]
+        return [Forecaster(log, clock, app_maker(log)), Alerter(log, clock, app_maker(log))]
 
     begun = roles()
     async with running(*begun):
@@ -221,7 +221,7 @@ async def test_garbage_among_the_alerts_silences_nobody(log: SqliteLog) -> None:
     """Alerter and notifier read them too; before a start and while they run."""
     clock = SetClock(T0)
     await log.append(ALERTS, "me", [b"{no event"])
-    alerter = Alerter(log, clock, app_maker(log), has_source=False)
+    alerter = Alerter(log, clock, app_maker(log))
     async with running(alerter):
         await append_events(log, JOURNAL, [reading(0, 60)])
         await caught_up([alerter])
@@ -244,7 +244,7 @@ async def test_a_person_whose_record_was_given_up_is_looked_at_by_ticks_again(
 ) -> None:
     """A bug in a decision costs that record after three stops, never the alarms that time alone calls for."""
     clock = SetClock(T0)
-    alerter = Alerter(log, clock, app_maker(log), has_source=False)
+    alerter = Alerter(log, clock, app_maker(log))
     async with running(alerter):
         await append_events(log, JOURNAL, [reading(0, 75)])
         await caught_up([alerter])
@@ -281,7 +281,7 @@ async def test_a_role_that_folds_what_only_a_newer_release_knows_says_so_and_sti
 
 async def test_a_token_is_a_fact_of_nobody_and_nobody_is_told_of_troubles(log: SqliteLog) -> None:
     clock = SetClock(T0)
-    alerter = Alerter(log, clock, app_maker(log), has_source=False, troubles=lambda: ["the disk is nearly full"])
+    alerter = Alerter(log, clock, app_maker(log), troubles=lambda: ["the disk is nearly full"])
     async with running(alerter):
         _, event = issue("owner", "a test", T0)
         await append_events(log, JOURNAL, [event])
@@ -378,7 +378,7 @@ async def test_a_full_buffer_takes_no_partition_away(log: SqliteLog) -> None:
 
 async def test_every_partition_says_through_when_it_was_evaluated(log: SqliteLog) -> None:
     clock = SetClock(T0)
-    alerter = Alerter(log, clock, app_maker(log), has_source=False)
+    alerter = Alerter(log, clock, app_maker(log))
     async with running(alerter):
         await alerter._tick()
         for partition in range(12):
@@ -394,7 +394,7 @@ async def test_alarms_that_run_late_are_told_and_no_heartbeat_claims_otherwise(
     monkeypatch.setattr("streams.alerter._CATCH_UP_S", 0.05)
     monkeypatch.setattr("streams.alerter.BEHIND_S", 0.2)
     clock = SetClock(T0)
-    alerter = Alerter(log, clock, app_maker(log), has_source=False)
+    alerter = Alerter(log, clock, app_maker(log))
     async with running(alerter):
         at = at_ms(T0)
         state = SourceStateChanged(state="ok")

@@ -214,7 +214,7 @@ async def as_embedded_decides(records: dict[tuple[str, int], list[Record]], fold
     log, place = SqliteLog(folder / "log.db"), partition_of("me")
     journal = records[JOURNAL, place]
     clock = SetClock(decode(journal[0].value).recorded_ms)
-    roles: list[Any] = [Forecaster(log, clock, app_maker(log)), Alerter(log, clock, app_maker(log), has_source=True)]
+    roles: list[Any] = [Forecaster(log, clock, app_maker(log)), Alerter(log, clock, app_maker(log))]
     async with running(*roles):
         for record in journal:
             await _until(roles[1], clock, decode(record.value).recorded_ms)

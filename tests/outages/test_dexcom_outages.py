@@ -18,6 +18,7 @@ from streams.clock import ScaledClock
 from streams.errors import DiskReserve
 from streams.logs.sqlite import SqliteLog
 from streams.poller import Poller
+from streams.roster import Roster
 from streams.simulation.faults import FAULTS
 from streams.simulation.share_server import ShareServer
 from streams.topics import JOURNAL, partition_of
@@ -49,7 +50,7 @@ class Place:
             username="demo", password=SecretStr(password), region="ous", session_file=self.folder / "session.json",
             base_url=self.server.url, timeout_s=2.0, now_ms=self.clock.now_ms,
         )  # fmt: skip
-        poller = Poller(self.log, self.clock, app_maker(self.log, self.folder.name), {"me": source})
+        poller = Poller(self.log, self.clock, app_maker(self.log, self.folder.name), Roster.of({"me": source}))
         try:
             async with running(poller):
                 yield poller
@@ -97,7 +98,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
 @pytest.mark.parametrize("fault", sorted(FAULTS))
 async def test_whatever_dexcom_does_for_a_while_no_reading_is_lost_or_doubled(place: Place, fault: str) -> None:
     async with place.polling() as poller:
-        await until(lambda: poller.accounts["me"].newest_ms is not None)
+        await until(lambda: poller.account("me", "dexcom-share").newest_ms is not None)
         begun = place.clock.now_ms()
         refusing = fault in ("wrong-password", "lock-out", "zero-uuid")
         place.server.set_faults([fault, *(["expired-session"] if refusing else [])])
@@ -120,7 +121,7 @@ async def test_whatever_dexcom_does_for_a_while_no_reading_is_lost_or_doubled(pl
 @pytest.mark.long
 async def test_a_day_without_dexcom_is_filled_up_when_it_is_back(place: Place) -> None:
     async with place.polling() as poller:
-        await until(lambda: poller.accounts["me"].newest_ms is not None)
+        await until(lambda: poller.account("me", "dexcom-share").newest_ms is not None)
         begun = place.clock.now_ms()
         place.server.set_faults(["html-403"])
         await place.wait(23 * 60)
@@ -154,10 +155,15 @@ async def test_a_wrong_password_for_a_day_costs_few_tries(place: Place) -> None:
 
 async def test_a_corrected_password_is_tried_at_once(place: Place) -> None:
     async with place.polling("wrong") as poller:
-        await until(lambda: poller.accounts["me"].state is not None)
+        await until(lambda: poller.account("me", "dexcom-share").state is not None)
     begun = place.clock.now_ms()
     async with place.polling() as poller:
-        await until(lambda: poller.accounts["me"].state is not None and poller.accounts["me"].state.state == "ok")
+        await until(
+            lambda: (
+                poller.account("me", "dexcom-share").state is not None
+                and poller.account("me", "dexcom-share").state.state == "ok"
+            )
+        )
         assert place.clock.now_ms() - begun < 9 * MIN, "the refused password's ten minutes are not waited out"
     assert (await place.states())[-1].refusals == 0
 
@@ -179,7 +185,7 @@ async def test_what_a_phone_kept_for_hours_and_sends_after_the_newest_is_asked_f
     place.server._readings = [row for row in whole if not away[0] < row[0] < away[1]]
     late = [row for row in whole if away[0] < row[0] < away[1]]
     async with place.polling() as poller:
-        await until(lambda: (poller.accounts["me"].newest_ms or 0) > away[1])
+        await until(lambda: (poller.account("me", "dexcom-share").newest_ms or 0) > away[1])
         await place.wait(4)
         place.server._readings = sorted({*place.server._readings, *late})
         await place.wait(11)
@@ -190,7 +196,7 @@ async def test_while_the_log_takes_nothing_dexcom_is_not_asked_more_often(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with place.polling() as poller:
-        await until(lambda: poller.accounts["me"].newest_ms is not None)
+        await until(lambda: poller.account("me", "dexcom-share").newest_ms is not None)
         begun = place.clock.now_ms()
         took = place.log.append
 

@@ -62,7 +62,7 @@ class World:
         self.series = SwappableSeries(None)
         make_app, clock = app_maker(self.log), SystemClock()
         self.projector = Projector(self.log, clock, make_app, self.series)
-        alerter = Alerter(self.log, clock, make_app, has_source=False)
+        alerter = Alerter(self.log, clock, make_app)
         roles = [self.projector, alerter]
         stopping = asyncio.Event()
         tasks = [asyncio.ensure_future(role.supervise(stopping)) for role in roles]

@@ -67,7 +67,7 @@ class World:
         notifier = AlarmNotifier(self.log, self.clock, app_maker(self.log), Ways(targets))
         try:
             async with running(notifier):
-                await until(lambda: all(set(notifier._targets) <= box.armed for box in notifier.outboxes.values()))
+                await until(lambda: all(set(notifier.roster.house) <= box.armed for box in notifier.outboxes.values()))
                 yield notifier
         finally:
             for target in targets:

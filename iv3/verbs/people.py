@@ -1,0 +1,269 @@
+"""`iv3 person add|list|suspend|resume`: beside a running iv3 or without one. The log says who is watched, the vault where and how."""
+
+import asyncio
+import json
+import re
+import secrets
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import SecretStr, ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from api.people import coming_and_going
+from iv3 import config as configuration
+from iv3.cli import fail
+from iv3.people import accounts_of, source_of, vault_of
+from iv3.verbs.opened import is_demo, with_log
+from iv3.verbs.up import with_data_folder
+from iv3.wiring import Plan
+from schemas.envelope import SYSTEM
+from schemas.facts import PersonAdded, PersonSuspended
+from schemas.household import household, profile_of
+from schemas.model import Fact
+from schemas.settings import DexcomSettings, Settings, WatchedSettings
+from streams.catalog import Catalog
+from streams.clock import SystemClock
+from streams.errors import Misconfigured, SourceRefused, SourceUnreachable
+from streams.ports import Log, append_events
+from streams.topics import JOURNAL
+from streams.vault import Kept
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+_TOPIC_BYTES = 12  # 96 bits: nobody guesses it
+_SECRET_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class AddOptions:
+    """What the command line says."""
+
+    person: str
+    name: str
+    birth_year: int | None
+    zone: str | None
+    unit: str
+    account: str
+    region: str
+    url: str | None
+    password_file: Path | None
+    own_phone: bool
+    topic_file: Path | None
+    try_first: bool
+
+
+def add(data: Path, config: Path | None, options: AddOptions, *, as_json: bool) -> None:
+    """Try the account, keep it encrypted, then say in the log that the person is watched. Raises Misconfigured."""
+    settings = _settings(data, config)
+    _refuse_id(options.person)
+    said = _watched(options)
+    vault = vault_of(settings, data)
+    kept = vault.read()
+    known = _known(data, config)
+    before = kept.get(options.person, Kept())
+    mine = Kept(
+        dexcom=said.dexcom if said.dexcom.account else before.dexcom, ntfy=said.ntfy if said.ntfy.topic else before.ntfy
+    )
+    accounts_of(settings, {**kept, options.person: mine})  # raises where somebody else has this account
+    if options.account and options.try_first:
+        _try(settings, data, options.person, said.dexcom)
+    if mine != before:
+        vault.put(options.person, mine)
+    facts: list[Fact] = []
+    if options.person not in known:
+        facts.append(profile_of(said.model_copy(update={"name": said.name or options.person}), ""))
+    if known.get(options.person) is not True:
+        facts.insert(0, PersonAdded(name=said.name))
+    _say(data, config, options.person, *facts)
+    _tell_added(options, mine, is_new=options.person not in known, as_json=as_json)
+
+
+def _tell_added(options: AddOptions, mine: Kept, *, is_new: bool, as_json: bool) -> None:
+    topic = mine.ntfy.topic if options.own_phone else None
+    if as_json:
+        sys.stdout.write(json.dumps({"person": options.person, "new": is_new, "topic": topic}) + "\n")
+        return
+    sys.stdout.write(
+        f"{options.person} is {'watched from now on' if is_new else 'watched'}; a running iv3 takes it up within seconds.\n"
+    )
+    if not mine.dexcom.account:
+        sys.stdout.write(
+            "There is no Dexcom account, so readings come by upload: `iv3 token new --role uploader --person ...` makes a token.\n"
+        )
+    if topic is not None:
+        sys.stdout.write(f"Subscribe to this topic in the ntfy app; whoever knows it can read the alarms:\n  {topic}\n")
+
+
+def list_people(data: Path, config: Path | None, *, as_json: bool) -> None:
+    """Everybody who is known, configured or not."""
+    settings = _settings(data, config)
+    accounts = accounts_of(settings, vault_of(settings, data).read())
+    known: dict[str, bool] = {person.id: True for person in household(settings)} | dict(_known(data, config))
+    rows = [
+        {
+            "person": person,
+            "watched": watched,
+            "readings": "Dexcom" if person in accounts and accounts[person].dexcom.account else "uploads",
+            "told": "a phone of their own"
+            if person in accounts and accounts[person].ntfy.topic
+            else "the house's"
+            if settings.topic
+            else "nobody",
+        }
+        for person, watched in sorted(known.items())
+    ]
+    if as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+        return
+    table = Table("person", "", "readings from", "who is told")
+    for row in rows:
+        table.add_row(
+            str(row["person"]), "watched" if row["watched"] else "suspended", str(row["readings"]), str(row["told"])
+        )
+    Console().print(table)
+
+
+def suspend(data: Path, config: Path | None, person: str) -> None:
+    """End polling and alarms for a person."""
+    _refuse_unknown(data, config, person)
+    _say(data, config, person, PersonSuspended())
+    sys.stdout.write(
+        f"{person} is suspended: no readings are asked for, nobody is alarmed. `iv3 person resume {person}` takes it back.\n"
+    )
+
+
+def resume(data: Path, config: Path | None, person: str) -> None:
+    """Begin again."""
+    _refuse_unknown(data, config, person)
+    _say(data, config, person, PersonAdded())
+    sys.stdout.write(f"{person} is watched again.\n")
+
+
+def _settings(data: Path, config: Path | None) -> Settings:
+    if (data / "log.db").exists() and is_demo(data):
+        raise Misconfigured(f"{data} is a demo's; its one person is made up, and nobody joins them.")
+    settings = configuration.load(config)
+    configuration.refuse_unusable(settings)
+    return settings
+
+
+def _refuse_id(person: str) -> None:
+    if not _ID.fullmatch(person):
+        raise Misconfigured(
+            f"{person!r} cannot be an id: 1 to 40 letters, digits, - and _, and a letter or digit first."
+        )
+
+
+def _refuse_unknown(data: Path, config: Path | None, person: str) -> None:
+    if person not in _known(data, config):
+        fail(f"iv3 knows no person {person}; `iv3 person list --data {data}` shows who there is.", 2)
+
+
+def _known(data: Path, config: Path | None) -> Mapping[str, bool]:
+    """Everybody in the log, and whether they are watched."""
+
+    async def work(log: Log) -> dict[str, bool]:
+        with tempfile.TemporaryDirectory() as folder:
+            catalog = Catalog(log, Path(folder) / "catalog.db")
+            await catalog.catch_up()
+            found = catalog.store.people()
+            catalog.store.close()
+        return {person: watched for person, watched in found.items() if person != SYSTEM}
+
+    if _settings(data, config).log == "sqlite" and not (data / "log.db").exists():
+        return {}
+    return with_log(data, work, config)
+
+
+def _say(data: Path, config: Path | None, person: str, *facts: Fact) -> None:
+    if not facts:
+        return
+    events = coming_and_going(person, SystemClock().now_ms(), "command line", "command line", *facts)
+
+    async def work(log: Log) -> None:
+        await append_events(log, JOURNAL, events)
+
+    with_data_folder(data)
+    with_log(data, work, config, make=True)
+
+
+def _watched(options: AddOptions) -> WatchedSettings:
+    """What the command line says of a person. Raises Misconfigured."""
+    said: dict[str, Any] = {
+        "id": options.person, "name": options.name, "birth_year": options.birth_year, "zone": options.zone, "unit": options.unit,
+    }  # fmt: skip
+    if options.account:
+        said["dexcom"] = {
+            "account": options.account, "password": _password(options), "region": options.region, "url": options.url,
+        }  # fmt: skip
+    topic = _topic(options)
+    if topic:
+        said["ntfy"] = {"topic": topic}
+    try:
+        return WatchedSettings.model_validate(said)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = "-".join(str(part).replace("_", "-") for part in first["loc"])
+        raise Misconfigured(f"--{place}: {str(first['msg']).removeprefix('Value error, ')}.") from None
+
+
+def _password(options: AddOptions) -> SecretStr:
+    if options.password_file is None:
+        if not sys.stdin.isatty():
+            raise Misconfigured(
+                "The Dexcom password is asked for at a terminal; elsewhere name a file with --password-file."
+            )
+        return SecretStr(typer.prompt(f"Dexcom password of {options.account}", hide_input=True, err=True))
+    return SecretStr(_secret(options.password_file, "--password-file"))
+
+
+def _topic(options: AddOptions) -> str:
+    if options.own_phone and options.topic_file is not None:
+        raise Misconfigured("--own-phone makes a topic, --topic-file names one: choose one of them.")
+    if options.own_phone:
+        return f"iv3-{secrets.token_hex(_TOPIC_BYTES)}"
+    return _secret(options.topic_file, "--topic-file") if options.topic_file is not None else ""
+
+
+def _secret(path: Path, option: str) -> str:
+    """A secret never travels in an argument list: others on the machine can read those."""
+    try:
+        text = sys.stdin.read(_SECRET_BYTES) if str(path) == "-" else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(
+            f"{option} names {path}, which cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}."
+        ) from None
+    if not text.strip():
+        raise Misconfigured(f"{option} names {path}, which is empty.")
+    return text.strip()
+
+
+def _try(settings: Settings, data: Path, person: str, dexcom: DexcomSettings) -> None:
+    """One log-in, with the client and the session file that the poller will use. Raises Misconfigured where Dexcom refuses it."""
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    source = source_of(Plan(data, settings, SystemClock(), "", 0, household(settings)[0].id), person, dexcom)
+
+    async def work() -> int:
+        if source is None:
+            return 0
+        try:
+            return len((await source.latest(1440, 288, may_log_in=True)).readings)
+        finally:
+            await source.close()
+
+    try:
+        readings = asyncio.run(work())
+    except SourceRefused as error:
+        raise Misconfigured(f"{error} Nothing was changed.") from None
+    except SourceUnreachable as error:
+        raise Misconfigured(f"{error} Nothing was changed; --no-try keeps the account without trying it.") from None
+    if not readings:
+        sys.stderr.write(
+            "iv3: Dexcom accepts the log-in and has no readings of the last 24 h: is sharing on, with at least one follower, and the region right?\n"
+        )

@@ -1,0 +1,69 @@
+"""The household: everybody whom the configuration names, and the profile that it states of each.
+
+The first is whom a request means that names nobody: `person` with the top-level `dexcom`, `insulin` and `iv3`, as the Go iv3 had them. Where a
+configuration has only `people`, it is the first of those.
+"""
+
+from schemas.facts import Insulin, Limits, ProfileChanged
+from schemas.settings import InsulinSettings, OwnNtfySettings, Settings, WatchedSettings
+
+
+def household(settings: Settings) -> tuple[WatchedSettings, ...]:
+    """Everybody, the default person first; never empty. Raises ValueError for two of one id, or two with one Dexcom account."""
+    first = _first(settings)
+    people = ((first,) if first is not None else ()) + settings.people
+    _refuse_doubles(people)
+    return people
+
+
+def _first(settings: Settings) -> WatchedSettings | None:
+    if settings.people and not settings.dexcom.account and "person" not in settings.model_fields_set:
+        return None
+    person, seed = settings.person, settings.iv3
+    return WatchedSettings.model_construct(
+        id=person.id, name=person.name, birth_year=person.birth_year, zone=person.zone, max_rapid_units=person.max_rapid_units,
+        unit=seed.unit, low_threshold=seed.low_threshold, high_threshold=seed.high_threshold,
+        missing_long_threshold=seed.missing_long_threshold, insulin=settings.insulin, dexcom=settings.dexcom, ntfy=OwnNtfySettings(),
+    )  # fmt: skip
+
+
+def _refuse_doubles(people: tuple[WatchedSettings, ...]) -> None:
+    ids: set[str] = set()
+    accounts: dict[tuple[str, str], str] = {}
+    for person in people:
+        if person.id in ids:
+            raise ValueError(f"people: there are two with the id {person.id}; each needs one of their own")
+        ids.add(person.id)
+        if not person.dexcom.account:
+            continue
+        account = (person.dexcom.region, person.dexcom.account.lower())
+        other = accounts.setdefault(account, person.id)
+        if other != person.id:
+            raise ValueError(
+                f"people: {other} and {person.id} have the same Dexcom account; its readings can be only one person's"
+            )
+
+
+def profile_of(person: WatchedSettings, digest: str) -> ProfileChanged:
+    """The profile that the configuration states. An insulin without `period_type` is left out: nobody may guess that it is rapid."""
+    return ProfileChanged(
+        name=person.name,
+        unit=person.unit,
+        zone=person.zone,
+        birth_year=person.birth_year,
+        limits=Limits(predicted_low_mgdl=person.low_threshold or 70.0, high_alarm_mgdl=person.high_threshold or 240.0),
+        insulins=tuple(_insulin(insulin) for insulin in person.insulin if insulin.period_type),
+        no_long_acting_h=person.missing_long_threshold,
+        max_rapid_units=person.max_rapid_units,
+        config_digest=digest,
+    )
+
+
+def _insulin(insulin: InsulinSettings) -> Insulin:
+    return Insulin(
+        name=insulin.name,
+        action="long" if insulin.period_type == "long" else "rapid",
+        duration_min=insulin.duration,
+        peak_min=insulin.peak,
+        every_h=insulin.every_h if insulin.period_type == "long" else None,
+    )

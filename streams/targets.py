@@ -1,0 +1,50 @@
+"""Targets of the notifier: how each one does, and the facts that say from where on in the log it is told."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from schemas.alerts import TargetAdded, TargetRemoved
+from schemas.envelope import encode, make
+from schemas.identity import derived_id
+from schemas.model import at_ms
+from streams.ports import Clock, Log
+from streams.topics import ALERTS
+
+
+@dataclass
+class TargetState:
+    """How one target does, for pages and metrics."""
+
+    refused: str = ""
+    failing: str = ""
+    failing_since_ms: int | None = None
+    sent: int = 0
+    accepted_ms: int | None = None
+    asked_until_ms: int = 0  # the server asked to be left alone until then
+    attempts: Counter[int] = field(default_factory=Counter)  # UTC day -> messages of that day, whoever sent them
+
+    def accepted(self, now_ms: int) -> None:
+        """A message was taken: nothing is held against the target any more."""
+        self.refused = self.failing = ""
+        self.failing_since_ms, self.asked_until_ms = None, 0
+        self.sent += 1
+        self.accepted_ms = now_ms
+
+
+async def add_target(log: Log, clock: Clock, name: str, partition: int) -> None:
+    """Append to a partition that a target is told from here on."""
+    await _note(log, clock, TargetAdded(target=name), partition)
+
+
+async def remove_target(log: Log, clock: Clock, name: str, partition: int) -> None:
+    """Append to a partition that a target is told no more."""
+    await _note(log, clock, TargetRemoved(target=name), partition)
+
+
+async def _note(log: Log, clock: Clock, data: TargetAdded | TargetRemoved, partition: int) -> None:
+    now_ms = clock.now_ms()
+    name = derived_id(type(data).__name__, data.target, partition, now_ms)
+    event = make(
+        data, id=name, source="iv3/notifier", subject=data.target, time=at_ms(now_ms), recordedtime=at_ms(now_ms)
+    )
+    await log.append(ALERTS, data.target, [encode(event)], partition=partition)

@@ -1,0 +1,290 @@
+"""People come and go while iv3 runs: their accounts, their phones, and what is still on its way to them."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from schemas.envelope import Event, decode, make
+from schemas.facts import GlucoseRead, PersonAdded, PersonSuspended
+from schemas.model import at_ms
+from streams.alerter import Alerter
+from streams.clients.dexcom import DexcomShare
+from streams.clients.ntfy import Ntfy
+from streams.clock import ScaledClock
+from streams.forecaster import Forecaster
+from streams.logs.sqlite import SqliteLog
+from streams.notifier import AlarmNotifier, Ways
+from streams.poller import Poller
+from streams.ports import append_events
+from streams.roster import Roster, Watched
+from streams.simulation.town import PASSWORD, ShareTown
+from streams.topics import ALERTS, JOURNAL, partition_of
+from tests.outages.test_ntfy_outages import T0, TOKEN, World, said
+from tests.running import app_maker, caught_up, running, until
+from tests.standins.ntfy import Access, NtfyStandIn
+
+MIN = 60_000
+
+
+# -- accounts --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Street:
+    """A journal, a fast clock, and a town's accounts."""
+
+    folder: Path
+    log: SqliteLog
+    clock: ScaledClock
+    town: ShareTown
+    url: str
+
+    def source(self, account: str) -> DexcomShare:
+        return DexcomShare(
+            username=account, password=SecretStr(PASSWORD), region="ous", session_file=self.folder / f"{account}.json",
+            base_url=self.url, timeout_s=2.0, now_ms=self.clock.now_ms,
+        )  # fmt: skip
+
+    async def readings(self, person: str) -> Counter[int]:
+        records = await self.log.read(JOURNAL, partition_of(person), 0, None, 100_000)
+        events = [decode(r.value) for r in records]
+        return Counter(e.time_ms for e in events if e.subject == person and isinstance(e.data, GlucoseRead))
+
+    async def say(self, person: str, *facts: Any) -> None:
+        now = at_ms(self.clock.now_ms())
+        await append_events(
+            self.log,
+            JOURNAL,
+            [
+                make(f, id=f"{person}{now}{n}", source="test", subject=person, time=now, recordedtime=now)
+                for n, f in enumerate(facts)
+            ],
+        )
+
+
+@pytest.fixture
+async def street(log: SqliteLog, tmp_path: Path) -> AsyncIterator[Street]:
+    clock = ScaledClock(T0, 2000)
+    town = ShareTown(3, now_ms=clock.now_ms)
+    yield Street(tmp_path, log, clock, town, await town.start())
+    await town.stop()
+
+
+async def test_a_person_who_is_added_is_asked_for_at_once_and_the_others_as_before(street: Street) -> None:
+    first, second = street.source("p0001"), street.source("p0002")
+    roster = Roster.of({"p0001": first})
+    poller = Poller(street.log, street.clock, app_maker(street.log), roster)
+    async with running(poller):
+        await until(lambda: street.town.asked != [])
+        roster.replace({"p0001": Watched(first), "p0002": Watched(second)})
+        await until(lambda: {account for account, _, _ in street.town.asked} == {"p0001", "p0002"})
+        await asyncio.sleep(0.5)
+        assert poller.progress.assignments == 1, "nothing was restarted for it"
+    for person in ("p0001", "p0002"):
+        seen = await street.readings(person)
+        assert len(seen) >= 280
+        assert max(seen.values()) == 1
+    for source in (first, second):
+        await source.close()
+
+
+async def test_whoever_is_suspended_is_asked_for_no_more_and_misses_nothing_once_they_are_back(street: Street) -> None:
+    source = street.source("p0001")
+    poller = Poller(street.log, street.clock, app_maker(street.log), Roster.of({"p0001": source}))
+    async with running(poller):
+        await until(lambda: street.town.asked != [])
+        await street.say("p0001", PersonSuspended())
+        await until(lambda: not poller.watching)
+        await asyncio.sleep(0.05)
+        asked = len(street.town.asked)
+        await asyncio.sleep(0.5)  # more than a quarter of an hour
+        assert len(street.town.asked) == asked
+    async with running(again := Poller(street.log, street.clock, app_maker(street.log), Roster.of({"p0001": source}))):
+        await asyncio.sleep(0.2)
+        assert len(street.town.asked) == asked, "a restart does not forget it"
+        await street.say("p0001", PersonAdded())
+        await until(lambda: len(street.town.asked) > asked + 2)
+        assert set(again.watching) == {"p0001"}
+    seen = await street.readings("p0001")
+    home = street.town.home("p0001")
+    assert home is not None
+    lived = {time_ms for time_ms, _, _ in home.readings(min(seen) - 1, max(seen))}
+    assert set(seen) == lived
+    assert max(seen.values()) == 1
+    await source.close()
+
+
+async def test_an_account_that_leaves_the_roster_is_let_go_and_comes_back_without_doubles(street: Street) -> None:
+    source = street.source("p0003")
+    roster = Roster.of({"p0003": source})
+    async with running(poller := Poller(street.log, street.clock, app_maker(street.log), roster)):
+        for _ in range(5):
+            await until(lambda: set(poller.watching) == {"p0003"})
+            await asyncio.sleep(0.06)
+            roster.replace({})
+            await until(lambda: not poller.watching)
+            roster.replace({"p0003": Watched(source)})
+        await asyncio.sleep(0.2)
+    assert max((await street.readings("p0003")).values()) == 1
+    await source.close()
+
+
+# -- alarms ----------------------------------------------------------------------------------------
+
+
+async def test_a_suspension_ends_open_alarms_quietly_and_opens_none_until_the_person_is_back(log: SqliteLog) -> None:
+    from streams.clock import SetClock
+
+    clock = SetClock(T0)
+    roles = [Forecaster(log, clock, app_maker(log)), Alerter(log, clock, app_maker(log))]
+    numbers = iter(range(1000))
+
+    async def put(data: Any) -> None:
+        clock.advance(300)
+        now = at_ms(clock.now_ms())
+        event = make(data, id=f"e{next(numbers)}", source="test", subject="lena", time=now, recordedtime=now)
+        await append_events(log, JOURNAL, [event])
+        await caught_up(roles)
+
+    async def changes() -> list[tuple[str, str, bool]]:
+        records = await log.read(ALERTS, partition_of("lena"), 0, None, 10_000)
+        return [(e.kind, e.change, e.quiet) for r in records for e in decode(r.value).data.events]  # type: ignore[attr-defined]
+
+    async with running(*roles):
+        await put(GlucoseRead(glucose_mgdl=50))
+        assert await changes() == [("urgent_low", "opened", False)]
+        await put(PersonSuspended())
+        assert (await changes())[1:] == [("urgent_low", "expired", True)]
+        await put(GlucoseRead(glucose_mgdl=45))
+        clock.advance(3600)
+        await roles[1]._tick()  # type: ignore[attr-defined]
+        assert len(await changes()) == 2, "nobody is alarmed for who is not watched"
+        await put(PersonAdded())
+        await put(GlucoseRead(glucose_mgdl=44))
+        assert (await changes())[2:] == [("urgent_low", "opened", False)]
+
+
+# -- phones ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def world(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    monkeypatch.setattr("streams.notifier.FIRST_RETRY_S", 0.02)
+    monkeypatch.setattr("streams.notifier.LONGEST_RETRY_S", 0.1)
+    monkeypatch.setattr("streams.notifier.REFUSED_RETRY_S", 0.3)
+    monkeypatch.setattr("streams.fallback._LOOK_S", 0.05)
+    async with NtfyStandIn(tokens={TOKEN: Access("iv3-*")}) as server:
+        yield World(log, server)
+
+
+class Phones:
+    """A house's phone and people's own, at one ntfy."""
+
+    def __init__(self, world: World, *people: str) -> None:
+        self._world = world
+        self.own = {person: self.phone(f"iv3-{person}") for person in people}
+        self.house = self.phone("iv3-house")
+        self.roster = Roster({p: Watched(target=phone) for p, phone in self.own.items()}, [self.house])
+        self.notifier = AlarmNotifier(
+            world.log, world.clock, app_maker(world.log), Ways([self.house]), roster=self.roster
+        )
+
+    def phone(self, topic: str, token: str = TOKEN) -> Ntfy:
+        return Ntfy(
+            server=self._world.server.url, topic=topic, clock=self._world.clock, token=SecretStr(token), timeout_s=1.0
+        )
+
+    async def armed(self) -> None:
+        def all_are() -> bool:
+            boxes = self.notifier.outboxes
+            return all(self.roster.targets_in(partition, 12) <= box.armed for partition, box in boxes.items())
+
+        await until(all_are)
+
+    def rang(self) -> list[tuple[str, str]]:
+        """(topic, sequence id) in order."""
+        return [
+            (r.message["topic"], r.message["sequence_id"])
+            for r in self._world.server.received
+            if r.message["event"] == "message"
+        ]
+
+    async def close(self) -> None:
+        for phone in (*self.own.values(), self.house):
+            await phone.close()
+
+
+def of(person: str, event: Event) -> Event:
+    return event.model_copy(update={"subject": person})
+
+
+async def test_everybodys_alarm_goes_to_their_own_phone_or_to_the_houses_and_to_no_other(world: World) -> None:
+    phones = Phones(world, "lena", "max")
+    async with running(phones.notifier):
+        await phones.armed()
+        await world.decide(
+            of("lena", said("low", episode="l")),
+            of("max", said("low", episode="m")),
+            of("ida", said("low", episode="i")),
+        )
+        await until(lambda: len(phones.rang()) == 3)
+        await asyncio.sleep(0.2)
+    assert sorted(phones.rang()) == [("iv3-house", "i-1"), ("iv3-lena", "l-1"), ("iv3-max", "m-1")]
+    await phones.close()
+
+
+async def test_what_a_persons_own_phone_does_not_take_goes_to_the_houses_when_it_is_urgent(world: World) -> None:
+    phones = Phones(world, "lena", "max")
+    phones.own["lena"] = phones.phone("iv3-lena", token="tk_" + "z" * 29)
+    phones.roster.replace({person: Watched(target=phone) for person, phone in phones.own.items()})
+    async with running(phones.notifier):
+        await phones.armed()
+        await world.decide(
+            of("lena", said("urgent_low", episode="l")), of("lena", said("high", episode="h", priority=3))
+        )
+        await world.decide(of("max", said("low", episode="m")))
+        await until(lambda: ("iv3-house", "l-1") in phones.rang())
+        await asyncio.sleep(0.3)
+        assert sorted(phones.rang()) == [("iv3-house", "l-1"), ("iv3-max", "m-1")]
+        assert phones.notifier.trouble("lena")
+        assert not phones.notifier.trouble("max")
+        assert not phones.notifier.trouble(), "one person's trouble is not the whole house's"
+    await phones.close()
+
+
+async def test_a_phone_that_comes_while_iv3_runs_is_told_from_then_on_and_one_that_goes_of_nothing_more(
+    world: World,
+) -> None:
+    phones = Phones(world)
+    lena = phones.phone("iv3-lena")
+    async with running(phones.notifier):
+        await phones.armed()
+        await world.decide(of("lena", said("low", episode="before")))
+        await until(lambda: phones.rang() == [("iv3-house", "before-1")])
+        phones.roster.replace({"lena": Watched(target=lena)})
+        await phones.armed()
+        await world.decide(of("lena", said("high", episode="with")))
+        await until(lambda: ("iv3-lena", "with-1") in phones.rang())
+        phones.roster.replace({})
+        await until(lambda: not any(lena.target in box.armed for box in phones.notifier.outboxes.values()))
+        await world.decide(of("lena", said("stale", episode="after")))
+        await until(lambda: ("iv3-house", "after-1") in phones.rang())
+        phones.roster.replace({"lena": Watched(target=lena)})
+        await phones.armed()
+        await asyncio.sleep(0.3)
+        assert phones.notifier.progress.assignments == 1
+    assert [topic for topic, _ in phones.rang()] == ["iv3-house", "iv3-lena", "iv3-house"], "and nobody is told twice"
+    again = Phones(world, "lena")
+    async with running(again.notifier):
+        await again.armed()
+        await asyncio.sleep(0.3)
+    assert len(phones.rang()) == 3, "a restart tells nobody again"
+    for each in (phones, again):
+        await each.close()
+    await lena.close()

@@ -11,6 +11,7 @@ GROUPS = {
     "appends": "benchmarks.appends:run",
     "alarm": "benchmarks.alarm:run",
     "archive": "benchmarks.archiving:run",
+    "costs": "benchmarks.costs:run",
     "influx": "benchmarks.influx:run",
     "kafka": "benchmarks.kafka:run",
     "moves": "benchmarks.kafka_moves:run",

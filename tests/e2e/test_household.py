@@ -180,3 +180,45 @@ def test_a_vault_that_cannot_be_opened_keeps_iv3_from_starting_and_not_from_runn
     house.town.asked.clear()
     house.start()
     house.until(lambda: house.polled() == {"p0001", "p0002"})
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("real-page")
+def test_the_page_offers_everybody_a_token_opens_and_logs_for_whom_it_shows(house: House) -> None:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    from tests.e2e.dashboard.kit import CHROMIUM, FLAGS
+
+    house.start()
+    house.add("p0002", "--name", "Max")
+    house.until(lambda: house.polled() == {"p0001", "p0002"})
+    owner = house.iv3("token", "new", "--role", "owner", "--name", "t").split()[-1]
+    nurse = house.iv3("token", "new", "--role", "reader", "--name", "Nurse", "--person", "p0002").split()[-1]
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+
+        def opened(token: str, path: str = "/") -> Any:
+            context = browser.new_context(viewport={"width": 420, "height": 860})
+            context.add_cookies([{"name": "iv3", "value": token, "url": house.url()}])
+            page = context.new_page()
+            page.goto(house.url() + path)
+            page.wait_for_selector("body:not(.off-air)")
+            return page
+
+        page = opened(owner)
+        page.wait_for_selector("#person select")
+        assert page.eval_on_selector_all("#person option", "all => all.map(o => o.textContent)") == ["Lena", "Max"]
+        page.select_option("#person select", "p0002")
+        page.wait_for_selector("#person select")
+        page.click("[data-open]:visible")
+        assert page.inner_text("#sheet h2") == "Log for Max"
+        page.check("#sheet input[value=note]")
+        page.fill("#sheet textarea", "for Max only")
+        page.click("#sheet button.primary")
+        page.wait_for_selector("#entries >> text=for Max only")
+        for person, notes in (("p0001", []), ("p0002", ["for Max only"])):
+            listed = house.ask(f"/v1/entries?person={person}", owner)[1]["items"]
+            assert [entry["text"] for entry in listed] == notes
+        alone = opened(nurse)
+        alone.wait_for_function("document.querySelector('#person').textContent === 'Max'")
+        assert alone.query_selector("#person select") is None
+        browser.close()

@@ -1,6 +1,8 @@
 """The dead-man's switch and the second way out, with the real command, real kills and time that runs fast."""
 
-import json
+import asyncio
+import os
+import random
 import subprocess
 import sys
 import time
@@ -11,6 +13,14 @@ from typing import Any
 import pytest
 import yaml
 
+from processors.simulated_person import simulate
+from schemas.envelope import make
+from schemas.facts import DeviceStarted
+from schemas.model import at_ms
+from streams.clock import SharedClock
+from streams.logs.sqlite import SqliteLog
+from streams.ports import append_events
+from streams.topics import JOURNAL
 from tests.outages.oracle import Phone
 from tests.outages.outside import Outside
 
@@ -21,10 +31,11 @@ MINUTE_S = 60 / SPEED
 class House:
     """`iv3 up` in a folder of its own, on a clock that runs fast."""
 
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, config: dict[str, Any], speed: float = SPEED) -> None:
         self.folder = folder
         now_ms = int(time.time() * 1000)
-        self.clock = f"{now_ms}/{now_ms}/{SPEED}"
+        self.time = SharedClock(now_ms, now_ms, speed)
+        self.clock = f"{now_ms}/{now_ms}/{speed}"
         (folder / "config.yaml").write_text(yaml.safe_dump({"api": {"port": 0}, "person": {"zone": "UTC"}, **config}))
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -43,23 +54,18 @@ class House:
     def said(self) -> str:
         return (self.folder / "up.log").read_text()[-3000:]
 
-    def post(self, glucose_mgdl: float, now_ms: int) -> None:
-        import urllib.request
+    def log_a_new_sensor(self) -> None:
+        """As a command beside a running iv3 does."""
 
-        url = json.loads((self.folder / "data" / "run.json").read_text())["url"]
-        body = json.dumps({"items": [{"time": now_ms, "glucose_mgdl": glucose_mgdl}]}).encode()
-        request = urllib.request.Request(
-            url + "/v1/readings", data=body, headers={"Authorization": f"Bearer {self.token}"}
-        )
-        urllib.request.urlopen(request, timeout=10).read()
+        async def work() -> None:
+            log = SqliteLog(self.folder / "data" / "log.db")
+            now = at_ms(self.time.now_ms())
+            fact = DeviceStarted(device="sensor", warm_up_minutes=120)
+            event = make(fact, id=f"sensor {now}", source="test", subject="me", time=now, recordedtime=now)
+            await append_events(log, JOURNAL, [event])
+            await log.close()
 
-    @property
-    def token(self) -> str:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "iv3", "token", "new", "--role", "owner", "--name", "t"], cwd=self.folder, capture_output=True, text=True,
-            timeout=30, check=True,
-        )  # fmt: skip
-        return done.stdout.split()[-1]
+        asyncio.run(work())
 
     def kill(self) -> None:
         assert self.process is not None
@@ -131,4 +137,59 @@ def test_a_source_that_is_away_or_loses_readings_never_reads_as_silence(tmp_path
         house.end()
         outside.call(outside.share.start())
     finally:
+        outside.close()
+
+
+DAYS = float(os.environ.get("IV3_TEST_DEADMAN_DAYS", "0.25"))
+SLOW = 240.0  # forty minutes are ten seconds, the least that ntfy delays a message by
+HOUR_MS = 3_600_000
+
+
+@pytest.mark.chaos
+@pytest.mark.long
+@pytest.mark.timeout(round(DAYS * 86_400 / SLOW) + 180)
+def test_days_with_lost_readings_an_outage_and_a_warm_up_never_read_as_silence(tmp_path: Path) -> None:
+    """One reading in twenty never comes; once a day Dexcom is away for an hour and a half, and a new sensor warms up for two."""
+    rnd, lost = random.Random(5), 0
+    begin = int(time.time() * 1000)
+    end = begin + round(DAYS * 86_400_000) + HOUR_MS
+    events = []
+    for event in simulate(4, begin - 86_400_000, end):
+        warming = event.time_ms > begin and 2 <= (event.time_ms - begin) / HOUR_MS % 24 < 4
+        if event.kind == "glucose" and (warming or rnd.random() < 0.05):
+            lost += 1
+            continue
+        events.append(event)
+    clock: list[SharedClock] = []
+    outside = Outside(events, now_ms=lambda: clock[0].now_ms() if clock else begin)
+    house = House(
+        tmp_path,
+        {
+            "ntfy": {"server": outside.phone.url, "topic": "watch"},
+            "dexcom": {"account": "demo", "password": "demo", "region": "ous", "url": outside.share.url},
+        },
+        SLOW,
+    )
+    port = int(outside.share.url.split(":")[2].split("/")[0])
+    clock.append(house.time)
+    began_ms = house.time.now_ms()
+    warmed, away = set(), False
+    try:
+        house.start()
+        while (lived_h := (house.time.now_ms() - began_ms) / HOUR_MS) < DAYS * 24:
+            day, hour = divmod(lived_h, 24)
+            if 2 <= hour < 4 and day not in warmed:
+                warmed.add(day)
+                house.log_a_new_sensor()
+            if away is not (4.5 <= hour < 6):
+                away = not away
+                outside.call(outside.share.stop() if away else outside.share.start(port=port))
+            time.sleep(0.5)
+        armed = [r for r in outside.phone.received if r.message.get("title") == "iv3 is silent"]
+        silent = [r for r in outside.phone._rows if r.message.get("title") == "iv3 is silent" and r.at_s <= time.time()]
+        print(f"\n{DAYS} days, {lost} readings lost, armed {len(armed)} times, rang {len(silent)} times")
+        assert len(armed) > DAYS * 100, "it was put off every ten minutes, most of the time"
+        assert silent == []
+    finally:
+        house.end()
         outside.close()

@@ -24,11 +24,13 @@ class SnapshotTaken(Fact):
 
 
 class PartitionEvaluated(Fact):
-    """Every alarm of the partition that was due up to `through` has been decided."""
+    """Every alarm of the partition that was due up to `through` has been decided. Of the people `watched`, so many are `silent`: no readings come."""
 
     TYPE = "iv3.partition-evaluated.v1"
     partition: Annotated[int, Field(ge=0)]
     through: Moment
+    watched: Annotated[int, Field(ge=0)] = 0
+    silent: Annotated[int, Field(ge=0)] = 0
 
 
 class PartitionDelivered(Fact):

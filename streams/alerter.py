@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from processors.alerting.decide import decide
 from processors.alerting.episodes import NOWHERE, Episodes
 from processors.alerting.rules import Runtime
+from processors.alerting.shared import counted, shared_troubles
 from processors.alerting.watch import VERSION, Watch
 from schemas.alerts import AlertsDecided, Place
 from schemas.bookkeeping import PartitionEvaluated
@@ -19,10 +20,11 @@ from schemas.identity import decision_id, derived_id, digest
 from schemas.model import at_ms
 from streams.errors import Transient
 from streams.ports import Clock, Log, Partition, Record, append_events
+from streams.pulse import Pulse
 from streams.role import MakeApp, Role
 from streams.roster import Roster
 from streams.snapshots import Snapshots
-from streams.topics import ALERTS, FORECASTS, HEARTBEATS, JOURNAL
+from streams.topics import ALERTS, FORECASTS, HEARTBEATS, JOURNAL, partition_of
 
 logger = logging.getLogger("iv3.alerter")
 
@@ -66,6 +68,7 @@ class Alerter(Role):
         self.evaluated_ms = 0
         self._behind_since: float | None = None
         self._heartbeat_ms = 0
+        self._pulse = Pulse(self.log)
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Fold the own alerts to the head, and the journal silently to the committed offset."""
@@ -198,18 +201,32 @@ class Alerter(Role):
             watch = self.people[person]
             async with self._locks[partition]:
                 await self._decide(watch, partition, watch.tick_place(moment), troubles)
+        await self._tell_house(moment)
         self.ticks += 1
         if LATE not in troubles:
             self.evaluated_ms = moment
             await self._heartbeat(moment)
+
+    async def _tell_house(self, moment: int) -> None:
+        """Whoever holds the house's own partition decides what everybody shares, from what all partitions said."""
+        partition = partition_of(SYSTEM, self.log.partitions[ALERTS])
+        if partition not in self._locks:
+            return
+        await self._pulse.look()
+        watch = self._watch(SYSTEM, partition)
+        async with self._locks[partition]:
+            troubles = shared_troubles(*self._pulse.counted())
+            await self._decide(watch, partition, watch.tick_place(moment), troubles)
 
     async def _heartbeat(self, moment: int) -> None:
         if moment - self._heartbeat_ms < max(_HEARTBEAT_MS, _SHORTEST_BEAT_S * 1000 * self.clock.speed):
             return
         self._heartbeat_ms = moment
         for partition in self._locks:
+            people = (self.people[person] for person, where in self._where.items() if where == partition)
+            watched, silent = counted(people, self.episodes[partition], moment)
             event = make(
-                PartitionEvaluated(partition=partition, through=at_ms(moment)),
+                PartitionEvaluated(partition=partition, through=at_ms(moment), watched=watched, silent=silent),
                 id=derived_id("heartbeat", partition, moment), source=f"iv3/{self.name}", subject=str(partition),
                 time=at_ms(moment), recordedtime=at_ms(moment),
             )  # fmt: skip

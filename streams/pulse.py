@@ -24,6 +24,7 @@ class Pulse:
         self._log = log
         self._next: dict[int, int] = {}
         self.through_ms: dict[int, int] = {}
+        self.people: dict[int, tuple[int, int]] = {}  # partition -> (watched, silent), as of its newest heartbeat
         self._delivered: dict[int, tuple[int, str]] = {}
         self.fires_ms = 0  # when the dead-man's switch goes off unless it is put off again; 0: it was never set
 
@@ -39,11 +40,17 @@ class Pulse:
         with suppress(Garbage, NewerVersion):
             data = decode(record.value).data
             if isinstance(data, PartitionEvaluated):
+                if ms(data.through) >= self.through_ms.get(data.partition, 0):
+                    self.people[data.partition] = (data.watched, data.silent)
                 self.through_ms[data.partition] = max(ms(data.through), self.through_ms.get(data.partition, 0))
             elif isinstance(data, PartitionDelivered):
                 self._delivered[data.partition] = (ms(data.through), data.trouble)
             elif isinstance(data, DeadManArmed):
                 self.fires_ms = max(self.fires_ms, ms(data.fires))
+
+    def counted(self) -> tuple[int, int]:
+        """(people watched, those of them whose readings have stopped coming) in all partitions."""
+        return sum(watched for watched, _ in self.people.values()), sum(silent for _, silent in self.people.values())
 
     def evaluated_ms(self) -> int:
         """The moment through which every partition was evaluated; 0 while one never was."""

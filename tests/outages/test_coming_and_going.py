@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from schemas.envelope import Event, decode, make
+from schemas.envelope import SYSTEM, Event, decode, make
 from schemas.facts import GlucoseRead, PersonAdded, PersonSuspended
 from schemas.model import at_ms
 from streams.alerter import Alerter
 from streams.clients.dexcom import DexcomShare
 from streams.clients.ntfy import Ntfy
-from streams.clock import ScaledClock
+from streams.clock import ScaledClock, SetClock
 from streams.forecaster import Forecaster
 from streams.logs.sqlite import SqliteLog
 from streams.notifier import AlarmNotifier, Ways
@@ -139,8 +139,6 @@ async def test_an_account_that_leaves_the_roster_is_let_go_and_comes_back_withou
 
 
 async def test_a_suspension_ends_open_alarms_quietly_and_opens_none_until_the_person_is_back(log: SqliteLog) -> None:
-    from streams.clock import SetClock
-
     clock = SetClock(T0)
     roles = [Forecaster(log, clock, app_maker(log)), Alerter(log, clock, app_maker(log))]
     numbers = iter(range(1000))
@@ -168,6 +166,50 @@ async def test_a_suspension_ends_open_alarms_quietly_and_opens_none_until_the_pe
         await put(PersonAdded())
         await put(GlucoseRead(glucose_mgdl=44))
         assert (await changes())[2:] == [("urgent_low", "opened", False)]
+
+
+async def test_many_who_fall_silent_at_once_are_one_message_to_the_house_and_one_each_to_themselves(
+    log: SqliteLog,
+) -> None:
+    clock = SetClock(T0)
+    roles = [Forecaster(log, clock, app_maker(log)), Alerter(log, clock, app_maker(log))]
+    people = [f"p{n}" for n in range(12)]
+
+    async def read(names: list[str], label: str) -> None:
+        now = at_ms(clock.now_ms())
+        for name in names:
+            fact = GlucoseRead(glucose_mgdl=120)
+            event = make(fact, id=f"{name}{label}", source="test", subject=name, time=now, recordedtime=now)
+            await append_events(log, JOURNAL, [event])
+        await caught_up(roles)
+
+    async def ticks(minutes: int) -> None:
+        for _ in range(minutes):
+            clock.advance(60)
+            await roles[1]._tick()  # type: ignore[attr-defined]
+
+    async def told() -> dict[str, list[tuple[str, str]]]:
+        found: dict[str, list[tuple[str, str]]] = {}
+        for partition in range(12):
+            for record in await log.read(ALERTS, partition, 0, None, 10_000):
+                event = decode(record.value)
+                for change in event.data.events:  # type: ignore[attr-defined]
+                    found.setdefault(event.subject, []).append((change.kind, change.change))
+        return found
+
+    async with running(*roles):
+        await read(people, "a")
+        await ticks(12)  # as long as uploaders have after a start
+        await read(people[:9], "b")
+        await ticks(10)
+        assert SYSTEM not in await told(), "three who fall silent are three people's own affair"
+        await ticks(10)
+        said = await told()
+        assert said.pop(SYSTEM) == [("system", "opened")]
+        assert {name: changes[0] for name, changes in said.items()} == dict.fromkeys(people, ("stale", "opened"))
+        await read(people, "c")
+        await ticks(3)
+        assert (await told())[SYSTEM] == [("system", "opened"), ("system", "resolved")]
 
 
 # -- phones ----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ restart neither doubles a reading nor locks an account. People come and go by th
 
 import asyncio
 import hashlib
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,10 +21,13 @@ from streams.errors import SourceRefused, SourceUnreachable, Transient
 from streams.ports import Clock, Fetched, GlucoseSource, Log, Partition, Record
 from streams.role import MakeApp, Role
 from streams.roster import Roster
+from streams.snapshots import Snapshots
 from streams.topics import JOURNAL, partition_of
 
 logger = logging.getLogger("iv3.poller")
 
+VERSION = "1"  # of a snapshot
+_LEAST_REMEMBERED = 600  # ids; a day at one in five minutes are 288
 _REMEMBER_MS = 26 * 3_600_000  # a source gives 24 h; two more for clocks that disagree
 _SKEW_NEWS_S = 30.0  # a clock that is wrong by as much more is news
 _LONGEST_ASKED_WAIT_S = 600.0  # a source that asks for more is mistaken, and the person would go unwatched
@@ -38,16 +42,81 @@ class Account:
     """One person, and what the journal says of their source. Kept of everybody, for a person may be added while this runs."""
 
     person: str
-    known: dict[str, int] = field(default_factory=dict)  # reading id -> time_ms
+    known: dict[str, int] = field(default_factory=dict)  # reading id -> time_ms, of the last day
     newest_ms: int | None = None
     state: SourceStateChanged | None = None
     login: polling.LoginPolicy = field(default_factory=polling.LoginPolicy)
     misses: int = 0
     polls: int = 0
     writing: "asyncio.Task[None] | None" = None
+    forget_at: int = _LEAST_REMEMBERED
     skew_s: float | None = (
         None  # how far this machine's clock is ahead of the source's, where that is more than a minute
     )
+
+    def saw(self, name: str, time_ms: int) -> None:
+        """A reading is in the journal. What a source gives no more is forgotten now and then."""
+        self.known[name] = time_ms
+        self.newest_ms = max(self.newest_ms or 0, time_ms)
+        if len(self.known) >= self.forget_at:
+            self.known = {i: t for i, t in self.known.items() if t >= self.newest_ms - _REMEMBER_MS}
+            self.forget_at = max(_LEAST_REMEMBERED, 2 * len(self.known))
+
+    def hear(self, state: SourceStateChanged) -> None:
+        """How the source answered."""
+        self.state = state
+        before = state.no_login_before
+        self.login = polling.LoginPolicy(state.refusals, ms(before) if before else 0)
+
+
+@dataclass
+class Ledger:
+    """One person's accounts by the name of the source, and whether the person is suspended: what a snapshot keeps."""
+
+    person: str
+    offset: int = 0
+    suspended_ms: int = -1  # when that was accepted, while they are
+    accounts: dict[str, Account] = field(default_factory=dict)
+
+    def account(self, source: str) -> Account:
+        """What is known of one source."""
+        return self.accounts.setdefault(source, Account(self.person))
+
+    def take(self, event: Event, offset: int) -> bool:
+        """Take a record of the journal in; whether the person came or went by it."""
+        self.offset = offset + 1
+        reading = reading_of(event)
+        if reading is not None:
+            self.account(event.source).saw(reading.id, reading.time_ms)
+        elif isinstance(event.data, SourceStateChanged):
+            self.account(event.source).hear(event.data)
+        elif isinstance(event.data, PersonSuspended):
+            self.suspended_ms = max(self.suspended_ms, event.recorded_ms)
+            return True
+        elif isinstance(event.data, PersonAdded) and event.recorded_ms >= self.suspended_ms:
+            self.suspended_ms = -1
+            return True
+        return False
+
+    def dump(self) -> str:
+        """The state as text."""
+        accounts = {
+            source: {"known": a.known, "newest_ms": a.newest_ms, "state": a.state.model_dump(mode="json") if a.state is not None else None}
+            for source, a in self.accounts.items()
+        }  # fmt: skip
+        return json.dumps({"person": self.person, "suspended_ms": self.suspended_ms, "accounts": accounts})
+
+    @classmethod
+    def load(cls, state: str, offset: int) -> "Ledger":
+        """The state a snapshot holds."""
+        raw = json.loads(state)
+        ledger = cls(raw["person"], offset, raw["suspended_ms"])
+        for source, said in raw["accounts"].items():
+            account = ledger.account(source)
+            account.known, account.newest_ms = said["known"], said["newest_ms"]
+            if said["state"] is not None:
+                account.hear(SourceStateChanged.model_validate_json(json.dumps(said["state"])))
+        return ledger
 
 
 class Poller(Role):
@@ -59,54 +128,47 @@ class Poller(Role):
     def __init__(self, log: Log, clock: Clock, make_app: MakeApp, roster: Roster) -> None:
         super().__init__(log, clock, make_app)
         self.roster = roster
-        self._known: dict[tuple[str, str], Account] = {}  # (person, name of the source)
-        self._suspended: dict[str, int] = {}  # person -> when that was accepted, of those who are
+        self._snapshots = Snapshots(self.log, clock, self.name, VERSION)
+        self.people: dict[str, Ledger] = {}
         self._changed = asyncio.Event()
         self._at_once = asyncio.Semaphore(MOST_AT_ONCE)
         self._mine: frozenset[int] = frozenset()
         self.watching: dict[str, GlucoseSource] = {}
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
-        """Read what the journal knows of the people of these partitions, and start at its head."""
-        self._known, self._suspended, self.watching = {}, {}, {}
+        """Take up snapshots, read what the journal knows since of the people of these partitions, and start at its head."""
+        self.people, self.watching = {}, {}
         start: dict[Partition, int] = {}
         for topic, partition in committed:
-            start[topic, partition] = await self.silently(topic, partition, 0, None, self._remember)
+            floor, states = await self._snapshots.load(partition)
+            self.people |= {person: Ledger.load(state, at) for person, (state, at) in states.items()}
+            start[topic, partition] = await self.silently(topic, partition, floor, None, self._remember)
         self._mine = frozenset(partition for _, partition in committed)
         return start
 
     async def handle(self, record: Record) -> None:
         """Keep up with the journal."""
-        self._remember(record)
+        person = self._remember(record)
+        if person is not None:
+            await self._snapshots.changed(record.partition, person, self.people, record.offset + 1)
 
-    def _remember(self, record: Record) -> None:
+    def _remember(self, record: Record) -> str | None:
+        """Take a record in; whose it is, if it is one that matters here."""
         value = record.value or b""
         if not any(word in value for word in _REMEMBERED):
-            return
+            return None
         event = self.event_of(record)
-        reading = reading_of(event)
-        if reading is not None:
-            account = self.account(event.subject, event.source)
-            account.known[reading.id] = reading.time_ms
-            account.newest_ms = max(account.newest_ms or 0, reading.time_ms)
-            if len(account.known) > 2 * 24 * 60:  # twice a day at one a minute
-                oldest = account.newest_ms - _REMEMBER_MS
-                account.known = {i: t for i, t in account.known.items() if t >= oldest}
-        elif isinstance(event.data, SourceStateChanged):
-            account = self.account(event.subject, event.source)
-            account.state = event.data
-            before = event.data.no_login_before
-            account.login = polling.LoginPolicy(event.data.refusals, ms(before) if before else 0)
-        elif isinstance(event.data, PersonSuspended):
-            self._suspended[event.subject] = event.recorded_ms
+        ledger = self.people.setdefault(event.subject, Ledger(event.subject))
+        if record.offset < ledger.offset:
+            return None
+        if ledger.take(event, record.offset):
             self._changed.set()
-        elif isinstance(event.data, PersonAdded) and self._suspended.get(event.subject, -1) <= event.recorded_ms:
-            self._suspended.pop(event.subject, None)
-            self._changed.set()
+        self._snapshots.touched(record.partition, event.subject)
+        return event.subject
 
     def account(self, person: str, source: str) -> Account:
         """What is known of one person's source, by the source's name."""
-        return self._known.setdefault((person, source), Account(person))
+        return self.people.setdefault(person, Ledger(person)).account(source)
 
     async def work(self) -> None:
         """One loop per account, for as long as the roster names it and nobody suspended the person."""
@@ -133,7 +195,7 @@ class Poller(Role):
             person: watched.source
             for person, watched in self.roster.people.items()
             if watched.source is not None
-            and person not in self._suspended
+            and (person not in self.people or self.people[person].suspended_ms < 0)
             and partition_of(person, partitions) in self._mine
         }
 
@@ -213,8 +275,7 @@ class Poller(Role):
     async def _write(self, account: Account, events: list[Event]) -> None:
         await self.log.append(JOURNAL, account.person, [encode(event) for event in events])
         for event in events:
-            account.known[event.id] = event.time_ms
-        account.newest_ms = max(account.newest_ms or 0, *(event.time_ms for event in events))
+            account.saw(event.id, event.time_ms)
 
     @staticmethod
     def _judge(account: Account, fetched: Fetched) -> tuple[SourceState, str]:

@@ -1,7 +1,8 @@
 """Snapshots: how a role that folds the journal finds its state again without reading all of it.
 
-Every `EVERY` records of a partition the role writes the state of each person that changed, and then a floor: below its offset everybody is
-covered. On assignment it loads them and silently folds from the floor to the committed offset. A snapshot of another log or version is ignored.
+Every `EVERY` records of a partition (more where it holds many people) the role writes the state of each person that changed, and then a floor: below
+its offset everybody is covered. On assignment it loads them and silently folds from the floor to the committed offset. A snapshot of another log or
+version is ignored.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from streams.ports import Clock, Log, Record
 from streams.topics import SNAPSHOTS
 
 EVERY = 144
+_EACH = 24  # records of each person between two of their snapshots, where a partition holds many people
 
 
 class Folded(Protocol):
@@ -67,7 +69,7 @@ class Snapshots:
         """Note that a person's state changed; write snapshots when enough has. A disk that is nearly full only costs a longer start."""
         self._changed.setdefault(partition, set()).add(person)
         self._since[partition] = self._since.get(partition, 0) + 1
-        if self._since[partition] < EVERY:
+        if self._since[partition] < max(EVERY, _EACH * len(self._changed[partition])):
             return
         self._since[partition] = 0
         try:

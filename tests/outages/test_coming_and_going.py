@@ -135,6 +135,31 @@ async def test_an_account_that_leaves_the_roster_is_let_go_and_comes_back_withou
     await source.close()
 
 
+async def test_a_poller_that_starts_again_reads_the_journal_from_its_last_snapshot_and_doubles_nothing(
+    street: Street,
+) -> None:
+    source = street.source("p0001")
+    roster = Roster.of({"p0001": source})
+    async with running(first := Poller(street.log, street.clock, app_maker(street.log), roster)):
+        await until(lambda: len(first.account("p0001", source.name).known) > 280 and first.lag() == 0)
+        await street.say("p0001", PersonSuspended())
+        await until(lambda: not first.watching)
+    again = Poller(street.log, street.clock, app_maker(street.log), roster)
+    folded: list[int] = []
+    remember = again._remember
+    again._remember = lambda record: (folded.append(record.offset), remember(record))[1]  # type: ignore[method-assign,func-returns-value]
+    async with running(again):
+        assert min(folded) > 100
+        assert not again.watching, "a suspension is in it"
+        before, after = (poller.account("p0001", source.name) for poller in (first, again))
+        assert (after.known, after.newest_ms, after.state) == (before.known, before.newest_ms, before.state)
+        await street.say("p0001", PersonAdded())
+        await until(lambda: bool(again.watching))
+        await asyncio.sleep(0.3)
+    assert max((await street.readings("p0001")).values()) == 1
+    await source.close()
+
+
 # -- alarms ----------------------------------------------------------------------------------------
 
 

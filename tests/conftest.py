@@ -1,5 +1,6 @@
 """What every test may ask for: an open log in a temporary folder, and real servers where `--servers` provides them."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from streams.logs.sqlite import SqliteLog
+from tests.servers import containers
 from tests.servers.influx import Influx
 from tests.servers.kafka import Kafka, without_topics
 from tests.servers.s3 import Bucket, S3Server
@@ -16,9 +18,18 @@ _SERVERS = {"kafka", "influx", "s3"}
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--servers", choices=("none", "local"), default="none",
-        help="real servers: local installs and starts them on loopback, none skips their tests",
+        "--servers", choices=("none", "local", "docker"), default="none",
+        help="real servers: local installs and starts them on loopback, docker runs them in containers, none skips their tests",
     )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Containers are asked for once, before a test can fail for want of them."""
+    if config.getoption("--servers") == "docker":
+        trouble = containers.engine_trouble()
+        if trouble:
+            raise pytest.UsageError(f"--servers=docker: {trouble}")
+        os.environ[containers.CHOSEN] = "1"
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.servers.ground import NotInstallable, Process, building, cache, free_port, needs
+from tests.servers.containers import chosen, process_of
+from tests.servers.ground import NotInstallable, building, cache, free_port, needs
 
 VERSION = "2.7.12"
 _MODULE = f"github.com/influxdata/influxdb/v2@v{VERSION}"
@@ -165,9 +166,10 @@ class Influx:
             notes.write_text(str(free_port()))
         self.port = int(notes.read_text())
         self.url = f"http://127.0.0.1:{self.port}"
-        self.process = Process(
+        self.process = process_of(
+            "influx",
             [
-                str(install()), "--reporting-disabled", "--ui-disabled", "--no-tasks",
+                "influxd" if chosen() else str(install()), "--reporting-disabled", "--ui-disabled", "--no-tasks",
                 "--http-bind-address", f"127.0.0.1:{self.port}", "--bolt-path", str(folder / "influxd.bolt"),
                 "--sqlite-path", str(folder / "influxd.sqlite"), "--engine-path", str(folder / "engine"),
             ],

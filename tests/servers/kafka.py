@@ -14,7 +14,8 @@ from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from tests.servers.ground import NotInstallable, Process, building, cache, free_port, needs
+from tests.servers.containers import chosen, process_of, run_once
+from tests.servers.ground import NotInstallable, building, cache, free_port, needs
 
 VERSION = "4.4.0"
 USER, PASSWORD = "iv3", "a-password-of-tests"
@@ -80,9 +81,10 @@ class Broker:
 
     def __init__(self, folder: Path, number: int, port: int, controller_port: int) -> None:
         self.folder, self.number, self.port, self.controller_port = folder, number, port, controller_port
-        command = ["java", *_JVM, f"-Dlog4j2.configurationFile={folder}/log4j2.xml", "-cp", f"{install()}/*"]
+        jars = "/opt/kafka/libs/*" if chosen() else f"{install()}/*"
+        command = ["java", *_JVM, f"-Dlog4j2.configurationFile={folder}/log4j2.xml", "-cp", jars]
         self.java = command
-        self.process = Process([*command, "kafka.Kafka", str(folder / "server.properties")], folder)
+        self.process = process_of("kafka", [*command, "kafka.Kafka", str(folder / "server.properties")], folder)
 
     def answers(self, nodes: set[int]) -> bool:
         """Whether it knows these nodes to be alive."""
@@ -198,6 +200,11 @@ class Kafka:
             command = [*broker.java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
             if self._pem is not None:
                 command += ["--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"]
+            if chosen():
+                code, said = run_once("kafka", command, broker.folder)
+                if code:
+                    raise RuntimeError(f"Kafka's storage could not be formatted: {said}")
+                continue
             running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
         for formatting in running:
             said, _ = formatting.communicate(timeout=120)

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from schemas.settings import S3Settings
-from tests.servers.ground import NotInstallable, Process, building, cache, free_port, needs
+from tests.servers.containers import chosen, process_of
+from tests.servers.ground import NotInstallable, building, cache, free_port, needs
 
 VERSION = "1.8.0"
 _MODULE = f"github.com/versity/versitygw/cmd/versitygw@v{VERSION}"
@@ -54,12 +55,12 @@ class S3Server:
         self.port, self.scheme = int(noted.read_text()), "https" if cert else "http"
         # With a folder of accounts an unknown key is answered 403 InvalidAccessKeyId, as Amazon does.
         command = [
-            str(install()), "--port", f"127.0.0.1:{self.port}", "--region", REGION, "--quiet", "--keep-alive",
+            "versitygw" if chosen() else str(install()), "--port", f"127.0.0.1:{self.port}", "--region", REGION, "--quiet", "--keep-alive",
             "--iam-dir", str(folder / "iam"), *(("--cert", str(cert), "--key", str(key)) if cert else ()),
             *(("--virtual-domain", domain) if domain else ()),
             "posix", "--versioning-dir", str(folder / "versions"), str(self.objects),
         ]  # fmt: skip
-        self._process = Process(command, folder, {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET})
+        self._process = process_of("s3", command, folder, {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET})
 
     @property
     def endpoint(self) -> str:

@@ -5,30 +5,21 @@ import re
 import ssl
 import stat
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import apsw
 
 from iv3.archive_checks import archive
 from iv3.checks_log import log
+from iv3.checks_people import accounts, profiles
 from iv3.checks_series import series
 from iv3.findings import Check, Finding, well
-from schemas.envelope import decode
-from schemas.facts import SourceStateChanged
-from schemas.household import household
-from schemas.model import ms
 from schemas.settings import Settings
-from streams.clients.dexcom import DexcomShare
 from streams.clients.ntfy import Ntfy
 from streams.clock import SystemClock
-from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable, SourceRefused, SourceUnreachable
+from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
 from streams.logs.disk import RESERVE_BYTES, free_bytes, refuse_remote
-from streams.logs.sqlite import SqliteLog
-from streams.topics import JOURNAL, partition_of
 
-_LOOK_BACK = 5_000  # records; log-in states are written at every start and change
-_SKEW_S = 60.0
 _DAY_S = 86_400
 _SOON_DAYS = 14
 _GUESSABLE_BITS = 96
@@ -100,46 +91,6 @@ def _certificate(settings: Settings) -> list[Finding]:
     return [well("certificate", f"The certificate holds for {left_days:.0f} days.")]
 
 
-async def person(settings: Settings, data: Path, config: Path) -> list[Finding]:
-    """Zone and insulins."""
-    del data, config
-    found = []
-    host_utc = datetime.now(UTC).astimezone().utcoffset() == datetime.now(UTC).utcoffset()
-    if settings.person.zone is None:
-        more = " This machine runs in UTC, so there is nothing to go by." if host_utc else ""
-        found.append(
-            Finding(
-                "no-zone",
-                False,
-                f"person.zone is not set: times are shown in UTC. Write it like Europe/Berlin.{more}",
-                serious=False,
-            )
-        )
-    else:
-        found.append(well("no-zone", f"Times are shown in {settings.person.zone}."))
-    nameless = [insulin.name for insulin in settings.insulin if not insulin.period_type]
-    if nameless:
-        found.append(
-            Finding(
-                "insulin-type",
-                False,
-                f"{', '.join(nameless)}: period_type is missing (short or long), so its doses count for nothing.",
-                serious=False,
-            )
-        )
-    long_acting = [insulin for insulin in settings.insulin if insulin.period_type == "long"]
-    if settings.iv3.missing_long_threshold and not long_acting:
-        found.append(
-            Finding(
-                "no-long-acting",
-                False,
-                "iv3.missing_long_threshold is set, but no insulin has period_type: long; nobody would be told.",
-                serious=False,
-            )
-        )
-    return found
-
-
 async def port(settings: Settings, data: Path, config: Path) -> list[Finding]:
     """Whether the API can listen."""
     del config
@@ -154,97 +105,6 @@ async def port(settings: Settings, data: Path, config: Path) -> list[Finding]:
             )
         ]
     return [well("port-busy", f"Port {settings.api.port} is free.")]
-
-
-# -- Dexcom ----------------------------------------------------------------------------------------
-
-
-async def dexcom(settings: Settings, data: Path, config: Path) -> list[Finding]:
-    """One log-in at most, and none while the journal, or what an earlier refusal left here, says to wait."""
-    del config
-    account = settings.dexcom
-    if not account.account:
-        return [
-            Finding(
-                "no-dexcom", False, "No Dexcom account is configured; readings come only from uploaders.", serious=False
-            )
-        ]
-    wait_ms = _no_login_before(settings, data)
-    if wait_ms is not None and wait_ms > time.time() * 1000:
-        until = datetime.fromtimestamp(wait_ms / 1000, UTC).strftime("%H:%M UTC")
-        return [
-            Finding(
-                "dexcom-refused",
-                False,
-                f"Dexcom refused the last log-in; none is tried before {until}, so that the account is not locked. Check dexcom.password.",
-            )
-        ]
-    source = DexcomShare(
-        username=account.account, password=account.password, region=account.region,
-        session_file=data / "dexcom-session.json", base_url=account.url,
-    )  # fmt: skip
-    try:
-        fetched = await source.latest(1440, 288, may_log_in=True)
-    except SourceRefused as error:
-        return [Finding("dexcom-refused", False, f"{error}")]
-    except SourceUnreachable as error:
-        return [Finding("dexcom-unreachable", False, f"{error}")]
-    finally:
-        await source.close()
-    found = [well("dexcom-refused", "Dexcom accepts the log-in.")]
-    if fetched.readings:
-        age_min = (time.time() * 1000 - fetched.readings[-1].time_ms) / 60_000
-        found.append(
-            well("dexcom-empty", f"{len(fetched.readings)} readings in 24 h, the newest {age_min:.0f} min old.")
-        )
-    else:
-        found.append(
-            Finding(
-                "dexcom-empty",
-                False,
-                "Dexcom answers, but has no readings: is sharing on, with at least one follower? Is this the account that "
-                "shares? Is dexcom.region right (us, ous, jp)?",
-            )
-        )
-    return [*found, *_clock(fetched.server_time_ms)]
-
-
-def _clock(server_ms: int | None) -> list[Finding]:
-    if server_ms is None:
-        return []
-    skew_s = time.time() - server_ms / 1000
-    if abs(skew_s) > _SKEW_S:
-        return [
-            Finding(
-                "clock-wrong",
-                False,
-                f"This machine's clock is {skew_s:+.0f} s off Dexcom's: switch time synchronisation on (timedatectl set-ntp true).",
-            )
-        ]
-    return [well("clock-wrong", "This machine's clock is right.")]
-
-
-def _no_login_before(settings: Settings, data: Path) -> int | None:
-    """When the journal allows the next log-in."""
-    if not (data / "log.db").exists():
-        return None
-    try:
-        log = SqliteLog(data / "log.db")
-    except Misconfigured:
-        return None
-    try:
-        partition = partition_of(household(settings)[0].id)
-        head = log.heads[JOURNAL, partition]
-        allowed = None
-        for record in log.read_now(JOURNAL, partition, max(0, head - _LOOK_BACK), None, _LOOK_BACK):
-            if b'"type":"iv3.source-state.' not in (record.value or b""):
-                continue
-            state = decode(record.value).data
-            if isinstance(state, SourceStateChanged):
-                allowed = ms(state.no_login_before) if state.no_login_before else None
-        return allowed
-    finally:
-        log.close_now()
 
 
 # -- ntfy ------------------------------------------------------------------------------------------
@@ -299,4 +159,4 @@ def _bits(topic: str) -> float:
     return len(topic) * math.log2(alphabet)
 
 
-CHECKS: tuple[Check, ...] = (files, person, port, log, series, dexcom, ntfy, archive)
+CHECKS: tuple[Check, ...] = (files, profiles, port, log, series, accounts, ntfy, archive)

@@ -13,9 +13,13 @@ from iv3.checks import CHECKS
 from iv3.findings import Finding
 from iv3.verbs.up import with_found_certificate
 from iv3.wiring import try_adapters
-from schemas.settings import Settings
+from schemas.household import household
+from schemas.settings import Settings, WatchedSettings
 from schemas.units import mmol
 from streams.errors import Misconfigured
+
+_MOST_SHOWN = 10
+_MANY_ALARMS_MGDL = 80
 
 
 def doctor(data: Path, config: Path | None, *, as_json: bool) -> None:
@@ -75,45 +79,56 @@ def config_check(config: Path | None, *, as_json: bool) -> None:
 
 def meaning(settings: Settings) -> list[str]:
     """The configuration in sentences."""
-    seed = settings.iv3
-    low, high = seed.low_threshold or 70.0, seed.high_threshold or 240.0
+    people = household(settings)
     lines = ["The configuration can be used. It means:"]
-    source = (
-        f"account {settings.dexcom.account} ({settings.dexcom.region})"
-        if settings.dexcom.account
-        else "no account; readings come from uploaders"
-    )
-    lines.append(f"  Dexcom   {source}" + (", SIMULATED SOURCE" if settings.dexcom.url else ""))
-    told = (
-        f"to a topic at {settings.ntfy.server}"
-        if settings.topic
-        else "ALARMS ARE OFF: neither ntfy.topic nor iv3.endpoint is set"
-    )
-    if settings.alerts == "shadow":
-        told += "; ALARMS ARE IN SHADOW: decided, not sent"
-    lines.append(f"  Alarms   {told}")
-    lines.append(
-        f"  Low      urgent at 55 mg/dL (3.1) or less, low below 70 (3.9), foreseen below {low:g} ({mmol(low)})"
-    )
-    if low > 80:
-        lines.append(
-            f"           Foreseen lows below {low:g} mg/dL mean many alarms a day for most people; 0 stands for 70."
-        )
-    lines.append(f"  High     above {high:g} mg/dL ({mmol(high)}) for an hour")
-    hours = seed.missing_long_threshold
-    lines.append(f"  Long     {f'no long-acting dose logged for {hours:g} h' if hours else 'never alarmed about'}")
-    names = [f"{i.name} ({i.period_type or 'type missing: counts for nothing'})" for i in settings.insulin]
-    lines.append(f"  Insulins {', '.join(names) or 'none'}")
-    lines.append(f"  Shown    in {seed.unit}, times in {settings.person.zone or 'UTC (person.zone is not set)'}")
+    for person in people[:_MOST_SHOWN]:
+        if len(people) > 1:
+            lines.append(f" {person.id}{f' ({person.name})' if person.name else ''}")
+        lines += _meant_for(settings, person)
+    if len(people) > _MOST_SHOWN:
+        lines.append(f" and {len(people) - _MOST_SHOWN} more people")
+    lines += [" everybody"] if len(people) > 1 else []
     database = settings.influxdb
     where = (
         f"InfluxDB at {database.url}, asked for as {database.database}"
         if settings.series == "influxdb"
         else "SQLite, in the data folder"
     )
-    lines.append(f"  Series   {where}")
-    lines.append(f"  Archive  {_archive(settings)}")
-    return lines
+    return [*lines, f"  Series   {where}", f"  Archive  {_archive(settings)}"]
+
+
+def _meant_for(settings: Settings, person: WatchedSettings) -> list[str]:
+    low, high = person.low_threshold or 70.0, person.high_threshold or 240.0
+    dexcom = person.dexcom
+    source = (
+        f"account {dexcom.account} ({dexcom.region})" if dexcom.account else "no account; readings come from uploaders"
+    )
+    told = (
+        f"to a phone of their own at {person.ntfy.server or settings.ntfy.server}"
+        if person.ntfy.topic
+        else f"to a topic at {settings.ntfy.server}"
+        if settings.topic
+        else "ALARMS ARE OFF: neither ntfy.topic nor iv3.endpoint is set"
+    )
+    if settings.alerts == "shadow":
+        told += "; ALARMS ARE IN SHADOW: decided, not sent"
+    hours = person.missing_long_threshold
+    names = [f"{i.name} ({i.period_type or 'type missing: counts for nothing'})" for i in person.insulin]
+    unset = "UTC (person.zone is not set)" if person.id == settings.person.id else "UTC (their zone is not set)"
+    return [
+        f"  Dexcom   {source}" + (", SIMULATED SOURCE" if dexcom.url else ""),
+        f"  Alarms   {told}",
+        f"  Low      urgent at 55 mg/dL (3.1) or less, low below 70 (3.9), foreseen below {low:g} ({mmol(low)})",
+        *(
+            [f"           Foreseen lows below {low:g} mg/dL mean many alarms a day for most people; 0 stands for 70."]
+            if low > _MANY_ALARMS_MGDL
+            else []
+        ),
+        f"  High     above {high:g} mg/dL ({mmol(high)}) for an hour",
+        f"  Long     {f'no long-acting dose logged for {hours:g} h' if hours else 'never alarmed about'}",
+        f"  Insulins {', '.join(names) or 'none'}",
+        f"  Shown    in {person.unit}, times in {person.zone or unset}",
+    ]
 
 
 def _archive(settings: Settings) -> str:

@@ -16,7 +16,7 @@ import yaml
 from pydantic import SecretStr, ValidationError
 
 from iv3 import config as configuration
-from iv3.checks import dexcom as try_dexcom
+from iv3.checks_people import dexcom as try_dexcom
 from iv3.cli import fail
 from iv3.hostzone import host_zone
 from schemas.settings import Settings

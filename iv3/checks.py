@@ -14,6 +14,7 @@ from iv3.checks_log import log
 from iv3.checks_people import accounts, profiles
 from iv3.checks_series import series
 from iv3.findings import Check, Finding, well
+from schemas.household import untold_in
 from schemas.settings import Settings
 from streams.clients.ntfy import Ntfy
 from streams.clock import SystemClock
@@ -114,14 +115,14 @@ async def ntfy(settings: Settings, data: Path, config: Path) -> list[Finding]:
     """Whether somebody can be told."""
     del data, config
     topic = settings.topic
+    untold = untold_in(settings)
+    if untold:
+        whose = f" for {', '.join(untold[:5])}" if settings.people else ""
+        said = f"ALARMS ARE OFF{whose}: set ntfy.topic (iv3 init makes one) and subscribe to it in the ntfy app."
+        return [Finding("alarms-off", False, said)]
     if not topic:
-        return [
-            Finding(
-                "alarms-off",
-                False,
-                "ALARMS ARE OFF: set ntfy.topic (iv3 init makes one) and subscribe to it in the ntfy app.",
-            )
-        ]
+        said = "Everybody has a phone of their own; without ntfy.topic nobody is told when one of them fails, nor when iv3 is silent."
+        return [Finding("no-house-phone", False, said, serious=False)]
     found = []
     if "ntfy.sh" in settings.ntfy.server and _bits(topic) < _GUESSABLE_BITS:
         found.append(

@@ -16,6 +16,11 @@ def household(settings: Settings) -> tuple[WatchedSettings, ...]:
     return people
 
 
+def untold_in(settings: Settings) -> list[str]:
+    """Ids of those for whom the configuration names no phone, neither the house's nor their own."""
+    return [] if settings.topic else [person.id for person in household(settings) if not person.ntfy.topic]
+
+
 def _first(settings: Settings) -> WatchedSettings | None:
     if settings.people and not settings.dexcom.account and "person" not in settings.model_fields_set:
         return None

@@ -22,7 +22,7 @@ from iv3.demo import LOW_AFTER_MS, PASSWORD, PERSON, USERNAME, DemoPerson
 from iv3.hostzone import host_zone
 from iv3.wiring import Parts, Plan, run, tls_context, try_adapters
 from schemas.envelope import decode
-from schemas.household import household
+from schemas.household import household, untold_in
 from schemas.settings import DexcomSettings, NtfySettings, PersonSettings, Settings
 from streams.clock import SystemClock
 from streams.errors import Misconfigured
@@ -319,8 +319,12 @@ def announce(parts: Parts, port: int) -> None:
     first = f"iv3 demo is running ({plan.demo_of}; nothing leaves this machine)." if plan.demo else "iv3 is running."
     console.print(first)
     console.print(f"  Open  {url}/login?code={code}", markup=False)
-    if not plan.settings.topic and not plan.demo:
-        console.print("  ALARMS ARE OFF: set iv3.endpoint or ntfy.topic, then try `iv3 test-alarm`.")
+    untold = untold_in(plan.settings)
+    if untold and not plan.demo:
+        whose = f" for {', '.join(untold[:5])}" if plan.settings.people else ""
+        console.print(
+            f"  ALARMS ARE OFF{whose}: set iv3.endpoint or ntfy.topic, then try `iv3 test-alarm`.", markup=False
+        )
     if plan.settings.alerts == "shadow":
         console.print("  ALARMS ARE IN SHADOW: decided, not sent.")
     without = [person.id for person in household(plan.settings) if person.zone is None]

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from streams.clients.ntfy import Ntfy
 from streams.clock import SharedClock
 from streams.errors import Misconfigured
 from streams.notifier import Ways
-from streams.ports import Clock
+from streams.ports import Clock, GlucoseSource, Notifier
 from streams.roster import Roster, Watched
 from streams.vault import Kept, Stamp, Vault
 
@@ -77,6 +78,7 @@ class People:
         self._made: dict[str, tuple[_Entry, Watched]] = {}
         self._stamp: Stamp | None = self._vault.stamp() if self._vault is not None else None
         self.trouble = ""
+        self._leaving: list[tuple[float, GlucoseSource | Notifier]] = []
         self.roster = Roster(self._build(self._vault.read() if self._vault is not None else {}), ways.targets)
 
     async def follow(self, stopping: asyncio.Event) -> None:
@@ -84,6 +86,7 @@ class People:
         while not stopping.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), LOOK_S)
+            await self._see_off(asyncio.get_running_loop().time())
             try:
                 await self._look()
             except Misconfigured as error:
@@ -105,9 +108,14 @@ class People:
         self.roster.replace(people)
         kept = {id(adapter) for watched in people.values() for adapter in (watched.source, watched.target)}
         old = [a for w in before.values() for a in (w.source, w.target) if a is not None and id(a) not in kept]
-        if old:
-            await asyncio.sleep(_LAST_CALL_S)
-            for adapter in old:
+        leaves_at = asyncio.get_running_loop().time() + _LAST_CALL_S
+        self._leaving += [(leaves_at, adapter) for adapter in old]
+
+    async def _see_off(self, now: float) -> None:
+        """Close the clients of those who left, once no request of theirs can be under way any more."""
+        for leaves_at, adapter in list(self._leaving):
+            if leaves_at <= now:
+                self._leaving.remove((leaves_at, adapter))
                 await adapter.close()
 
     def _build(self, kept: Mapping[str, Kept]) -> dict[str, Watched]:
@@ -138,6 +146,7 @@ class People:
 
     async def close(self) -> None:
         """Close every client."""
+        await self._see_off(math.inf)
         for _, watched in self._made.values():
             for adapter in (watched.source, watched.target):
                 if adapter is not None:

@@ -26,7 +26,7 @@ from tests.servers.influx import Influx
 from tests.servers.kafka import Kafka
 
 SPEED = 50.0
-PEOPLE = int(os.environ.get("IV3_BENCH_PEOPLE", "240"))
+PEOPLE = int(os.environ.get("IV3_TEST_BENCH_PEOPLE", "240"))
 LIVED_S, IDLE_S, SETTLE_S = 90, 15, 25
 ROLES = ("poller", "projector", "forecaster", "alerter", "notifier", "archiver")
 _TICKS = os.sysconf("SC_CLK_TCK")

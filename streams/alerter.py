@@ -34,6 +34,7 @@ _CATCH_UP_S = 2.0
 BEHIND_S = 120.0
 _HEARTBEAT_MS = 60_000
 _SHORTEST_BEAT_S = 1.0  # real seconds, however fast the clock
+_AT_A_STRETCH = 50  # people
 _LOOK_BACK = 1_000  # forecasts; a person whose newest is further back has no fresh reading
 LATE = "alarms are running late: readings wait to be evaluated"
 
@@ -146,8 +147,12 @@ class Alerter(Role):
         await super().give_up(record, reason)
         self._in_hand.discard((record.key or b"").decode("utf-8", "replace"))
 
-    async def _decide(self, watch: Watch, partition: int, place: Place, troubles: Sequence[str] = ()) -> None:
-        await self._follow(partition)
+    async def _decide(
+        self, watch: Watch, partition: int, place: Place, troubles: Sequence[str] = (), *, followed: bool = False
+    ) -> None:
+        """Under the partition's lock; `followed`: the alerts were read to their head under it already."""
+        if not followed:
+            await self._follow(partition)
         now_ms = self.clock.now_ms()
         through = self.episodes[partition].through.get(watch.person, NOWHERE)
         if place[2] and place[0] == through[0] and place <= through:
@@ -195,17 +200,32 @@ class Alerter(Role):
             troubles.insert(0, LATE)
         else:
             self._behind_since = None
-        for person, partition in list(self._where.items()):
-            if person == SYSTEM or person in self._in_hand:
-                continue  # tokens are facts too, but nobody's; and what waits for the log is decided first
-            watch = self.people[person]
-            async with self._locks[partition]:
-                await self._decide(watch, partition, watch.tick_place(moment), troubles)
+        for partition, people in self._by_partition().items():
+            await self._tick_partition(partition, people, moment, troubles)
         await self._tell_house(moment)
         self.ticks += 1
         if LATE not in troubles:
             self.evaluated_ms = moment
             await self._heartbeat(moment)
+
+    def _by_partition(self) -> dict[int, list[str]]:
+        found: dict[int, list[str]] = {}
+        for person, partition in self._where.items():
+            if person != SYSTEM:  # tokens are facts too, but nobody's
+                found.setdefault(partition, []).append(person)
+        return found
+
+    async def _tick_partition(self, partition: int, people: list[str], moment: int, troubles: Sequence[str]) -> None:
+        """Everybody of a partition under one lock, for which the alerts are followed once: nobody else decides meanwhile."""
+        async with self._locks[partition]:
+            await self._follow(partition)
+            for number, person in enumerate(people):
+                if person in self._in_hand:
+                    continue  # what waits for the log is decided first
+                watch = self.people[person]
+                await self._decide(watch, partition, watch.tick_place(moment), troubles, followed=True)
+                if number % _AT_A_STRETCH == 0:
+                    await asyncio.sleep(0)  # thousands of people must not hold up whoever asks for a page
 
     async def _tell_house(self, moment: int) -> None:
         """Whoever holds the house's own partition decides what everybody shares, from what all partitions said."""

@@ -250,10 +250,10 @@ async def test_a_person_whose_record_was_given_up_is_looked_at_by_ticks_again(
         await caught_up([alerter])
         right = alerter._decide
 
-        async def fails(*given: Any) -> None:
+        async def fails(*given: Any, **more: Any) -> None:
             if given[2][2] == 0:
                 raise RuntimeError("a bug")
-            await right(*given)
+            await right(*given, **more)
 
         monkeypatch.setattr(alerter, "_decide", fails)
         await append_events(log, JOURNAL, [reading(1, 74)])

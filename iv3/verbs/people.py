@@ -62,6 +62,7 @@ def add(data: Path, config: Path | None, options: AddOptions, *, as_json: bool) 
     """Try the account, keep it encrypted, then say in the log that the person is watched. Raises Misconfigured."""
     settings = _settings(data, config)
     _refuse_id(options.person)
+    _refuse_configured(settings, options)
     said = _watched(options)
     vault = vault_of(settings, data)
     kept = vault.read()
@@ -158,6 +159,17 @@ def _refuse_id(person: str) -> None:
         raise Misconfigured(
             f"{person!r} cannot be an id: 1 to 40 letters, digits, - and _, and a letter or digit first."
         )
+
+
+def _refuse_configured(settings: Settings, options: AddOptions) -> None:
+    """What the configuration says wins, so that what is entered here would count for nothing."""
+    for person in household(settings):
+        if person.id != options.person:
+            continue
+        if person.dexcom.account and options.account:
+            raise Misconfigured(f"The configuration names the Dexcom account of {person.id} already: change it there.")
+        if person.ntfy.topic and (options.own_phone or options.topic_file is not None):
+            raise Misconfigured(f"The configuration names the phone of {person.id} already: change it there.")
 
 
 def _refuse_unknown(data: Path, config: Path | None, person: str) -> None:

@@ -128,6 +128,7 @@ def test_what_cannot_be_added_is_said_in_one_sentence_and_leaves_nothing(house: 
         "same account": house.add("other", "--dexcom-account", "P0001", rc=2),
         "refused by Dexcom": house.iv3("person", "add", "p0003", "--dexcom-account", "p0003", "--dexcom-url", house.share,
                                        "--password-file", "wrong", rc=2),
+        "configured": house.add("p0001", rc=2),
         "no password": house.iv3("person", "add", "p0003", "--dexcom-account", "p0003", rc=2),
         "no id": house.iv3("person", "add", "p 3", rc=2),
         "no zone": house.iv3("person", "add", "p0003", "--zone", "Moon/Base", rc=2),

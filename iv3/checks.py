@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 
 from iv3.archive_checks import archive
+from iv3.checks_erasing import erasing
 from iv3.checks_log import log
 from iv3.checks_people import accounts, profiles
 from iv3.checks_series import series
@@ -160,4 +161,4 @@ def _bits(topic: str) -> float:
     return len(topic) * math.log2(alphabet)
 
 
-CHECKS: tuple[Check, ...] = (files, profiles, port, log, series, accounts, ntfy, archive)
+CHECKS: tuple[Check, ...] = (files, profiles, port, log, erasing, series, accounts, ntfy, archive)

@@ -6,6 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from iv3.cli_erasing import add_erase
 from iv3.cli_groups import archive_app, config_app, dead_app, service_app, token_app
 from iv3.cli_moving import add_moving_verbs
 from iv3.cli_options import ARCHIVE_HELP, DATA, Clock, Config, Data, Json
@@ -24,6 +25,7 @@ for _group, _name in (
 ):  # fmt: skip
     app.add_typer(_group, name=_name)
 add_moving_verbs(app)
+add_erase(person_app)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so

@@ -1,5 +1,6 @@
 """Which log the configuration names, and the Apps that run on it."""
 
+import json
 import socket
 import ssl
 from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from streams.logs.kafka_link import KafkaLink
 
 _BROKER = "main"
+ERASING = "erasing.json"  # in the data folder, while somebody is being erased
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,16 @@ def default_worker() -> str:
     return socket.gethostname().split(".")[0] or "worker"
 
 
-async def open_log(settings: Settings, data: Path, *, demo: bool = False, worker: str | None = None) -> OpenLog:
-    """Open it. Raises Misconfigured, LogUnavailable."""
+async def open_log(
+    settings: Settings, data: Path, *, demo: bool = False, worker: str | None = None, erasing: bool = False
+) -> OpenLog:
+    """Open it. Raises Misconfigured, LogUnavailable. `erasing` is for whoever makes Kafka's topics anew, and for nobody else."""
     if demo or settings.log == "sqlite":
         log = SqliteLog(data / "log.db", demo=demo)
         on_sqlite.LOGS[_BROKER] = log
         return OpenLog(log, lambda role: make_app(role, f"iv3sqlite://{_BROKER}", data_folder=str(data / "faust")))
+    if not erasing:
+        _refuse_half_made(data)
     from streams.logs.kafka import KafkaLog
     from streams.logs.kafka_topics import Safety
     from streams.transport import kafka as on_kafka
@@ -58,6 +64,20 @@ async def open_log(settings: Settings, data: Path, *, demo: bool = False, worker
             group_of(opened, role), f"iv3kafka://{_BROKER}", data_folder=str(data / "faust"), **member
         ),
     )
+
+
+def _refuse_half_made(data: Path) -> None:
+    """Topics that an erasure deleted and has not filled again must not be taken for an empty log."""
+    try:
+        note = json.loads((data / ERASING).read_text(encoding="utf-8"))
+        half_made = note["phase"] == "remaking"
+    except (OSError, ValueError, TypeError, KeyError):
+        return
+    if half_made:
+        raise Misconfigured(
+            f"The erasure of {note['person']} was interrupted while Kafka's topics were made anew; the log is whole in {data}. "
+            f"Run it again first: iv3 person erase {note['person']}"
+        )
 
 
 def kafka_link(settings: Settings) -> "KafkaLink":

@@ -159,8 +159,7 @@ def source_of(plan: "Plan", person: str, dexcom: DexcomSettings) -> DexcomShare 
         return None
     url = (plan.dexcom_url if person == plan.person else None) or dexcom.url
     _refuse_simulated(plan.clock, person, url)
-    name = hashlib.sha256(f"{dexcom.region}{dexcom.account.lower()}".encode()).hexdigest()[:16]
-    folder = plan.data if person == plan.person else plan.data / "dexcom" / name
+    folder = plan.data if person == plan.person else plan.data / "dexcom" / session_name(dexcom)
     return DexcomShare(
         username=dexcom.account,
         password=dexcom.password,
@@ -169,6 +168,11 @@ def source_of(plan: "Plan", person: str, dexcom: DexcomSettings) -> DexcomShare 
         base_url=url,
         now_ms=plan.clock.now_ms,
     )
+
+
+def session_name(dexcom: DexcomSettings) -> str:
+    """The folder of an account's session, which does not tell whose it is."""
+    return hashlib.sha256(f"{dexcom.region}{dexcom.account.lower()}".encode()).hexdigest()[:16]
 
 
 def _refuse_simulated(clock: Clock, person: str, url: str | None) -> None:

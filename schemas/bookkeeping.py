@@ -62,10 +62,17 @@ class RecordDeadLettered(Fact):
     retried: bool = False
 
 
+class RecordErased(Fact):
+    """A record of somebody who was erased lay here. Nothing of it is left but its place, by which others know theirs; every fold passes over it."""
+
+    TYPE = "iv3.erased.v1"
+
+
 BOOKKEEPING_FACTS: tuple[type[Fact], ...] = (
     SnapshotTaken,
     PartitionEvaluated,
     PartitionDelivered,
     DeadManArmed,
     RecordDeadLettered,
+    RecordErased,
 )

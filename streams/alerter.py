@@ -13,8 +13,8 @@ from processors.alerting.rules import Runtime
 from processors.alerting.shared import counted, shared_troubles
 from processors.alerting.watch import VERSION, Watch
 from schemas.alerts import AlertsDecided, Place
-from schemas.bookkeeping import PartitionEvaluated
-from schemas.envelope import SYSTEM, decode, encode, make
+from schemas.bookkeeping import PartitionEvaluated, RecordErased
+from schemas.envelope import SYSTEM, Event, decode, encode, make
 from schemas.forecasts import ForecastMade
 from schemas.identity import decision_id, derived_id, digest
 from schemas.model import at_ms
@@ -102,10 +102,23 @@ class Alerter(Role):
 
     def _quietly(self, record: Record) -> None:
         event = self.event_of(record)
+        if isinstance(event.data, RecordErased):
+            self._pass_over(event, record)
+            return
         watch = self._watch(event.subject, record.partition)
         if record.offset >= watch.offset:
             watch.take(event, record.offset)
             self._snapshots.touched(record.partition, event.subject)
+
+    def _pass_over(self, event: Event, record: Record) -> None:
+        """What an erasure left belongs to nobody. In the house's own partition it may have been the newest that the house's decisions stand on, and
+        they must not stand further back than before; in any other its place is not one of the house's.
+        """
+        if record.topic == JOURNAL and record.partition == partition_of(SYSTEM, self.log.partitions[JOURNAL]):
+            house = self._watch(SYSTEM, record.partition)
+            if record.offset >= house.offset:
+                house.take(event, record.offset)
+                self._snapshots.touched(record.partition, SYSTEM)
 
     def _watch(self, person: str, partition: int) -> Watch:
         self._where[person] = partition
@@ -124,6 +137,9 @@ class Alerter(Role):
     async def handle(self, record: Record) -> None:
         """Take the record in, then decide."""
         event = self.event_of(record)
+        if isinstance(event.data, RecordErased):
+            self._pass_over(event, record)  # there may be a year of them before the next reading
+            return
         self._in_hand.add(event.subject)  # until it is decided; a tick must not go past it
         async with self._locks[record.partition]:
             watch = self._watch(event.subject, record.partition)

@@ -66,15 +66,18 @@ class ArchiveWriter:
         heads = dict(self._log.heads).items()
         return sum(max(0, head - ends.get(at, _End()).following) for at, head in heads if at[0] in ARCHIVED)
 
-    async def catch_up(self, progress: Progress | None = None) -> int:
-        """Archive everything that is in the log now. Returns how many records. Raises ArchiveUnavailable, ArchiveDamaged."""
+    async def catch_up(self, progress: Progress | None = None, *, say: bool = True) -> int:
+        """Archive everything that is in the log now. Returns how many records. Raises ArchiveUnavailable, ArchiveDamaged.
+
+        Without `say` the head is left to the next call: until it is there, nobody takes this log for the newest.
+        """
         try:
-            return await self._catch_up(progress)
+            return await self._catch_up(progress, say=say)
         except (ArchiveChanged, ArchiveDamaged):
             self._ends = None  # it may not be as it was known
             raise
 
-    async def _catch_up(self, progress: Progress | None) -> int:
+    async def _catch_up(self, progress: Progress | None, *, say: bool) -> int:
         await self._look_again()
         total, done = self.waiting(), 0
         for place, head in dict(self._log.heads).items():
@@ -88,7 +91,8 @@ class ArchiveWriter:
                 done += await self._one(place, self._end(place), records)
                 if progress is not None:
                     progress(done, total)
-        await self._say_how_far()
+        if say:
+            await self._say_how_far()
         return done
 
     def _end(self, place: Partition) -> _End:

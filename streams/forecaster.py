@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from processors.erasing import is_placeholder
 from processors.forecasting import VERSION, Outlook, Said
 from schemas.envelope import Event, make
 from schemas.forecasts import ForecastMade, ForecastWithheld
@@ -42,16 +43,24 @@ class Forecaster(Role):
         return {}
 
     async def _spoken(self, partition: int) -> int:
-        head = (await self.log.latest([FORECASTS])).get((FORECASTS, partition), 0)
-        spoken = 0
+        end = (await self.log.latest([FORECASTS])).get((FORECASTS, partition), 0)
+        spoken = found = 0
+        look_back = _LOOK_BACK
 
         def step(record: Record) -> None:
-            nonlocal spoken
+            nonlocal spoken, found
+            if is_placeholder(record.value):
+                return
+            found += 1
             data = self.event_of(record).data
             if isinstance(data, ForecastMade | ForecastWithheld):
                 spoken = max(spoken, data.pos + 1)
 
-        await self.silently(FORECASTS, partition, max(0, head - _LOOK_BACK), head, step)
+        # The newest may have been of somebody who was erased since: then what the others were told lies further back.
+        while end > 0 and found < _LOOK_BACK:
+            start = max(0, end - look_back)
+            await self.silently(FORECASTS, partition, start, end, step)
+            end, look_back = start, look_back * 2
         return spoken
 
     def _quietly(self, record: Record) -> None:

@@ -25,7 +25,7 @@ logger = logging.getLogger("iv3.retention")
 DAY_MS = 86_400_000
 
 
-class _Record(NamedTuple):
+class Unplaced(NamedTuple):
     """What a record is wherever it lies: another log may have it in another partition."""
 
     topic: str
@@ -74,7 +74,7 @@ async def plan(archive: Archive, in_use: str, keep_days: int, now_ms: int, give_
     going = names - set(await log_ids(archive))
     for name in sorted(names - {in_use}):
         survey = await look(archive, name)
-        earlier = _described(survey, await written_ms(archive, name))
+        earlier = described(survey, await written_ms(archive, name))
         made.earlier.append(earlier)
         if name in going:
             earlier.begun = True
@@ -98,7 +98,8 @@ def _too_young(survey: Survey, earlier: Earlier, newest: Survey, keep_days: int,
     return f"it was written {max(0, age_days)} days ago, and is kept for {keep_days}" if age_days < keep_days else ""
 
 
-def _described(survey: Survey, written: int) -> Earlier:
+def described(survey: Survey, written: int) -> Earlier:
+    """A log as its manifests describe it."""
     keys = [key for link in survey.links for key in (link.segment, link.name)] + survey.leftovers
     if survey.head is not None:
         keys.append(segments.head_key(survey.log_id))
@@ -115,7 +116,7 @@ def _described(survey: Survey, written: int) -> Earlier:
 async def _lost(archive: Archive, earlier: Survey, newest: Survey) -> list[str]:
     """In sentences, what the earlier log has and the newest has not. A restore keeps every record in its place, so most are met there."""
     said = [f"it is damaged: {problem}" for problem in earlier.problems[:3]]
-    left: Counter[_Record] = Counter()
+    left: Counter[Unplaced] = Counter()
     for place, chain in sorted(earlier.chains.items()):
         try:
             left.update(await _not_in_place(archive, place, chain, newest.chains.get(place, Chain(place))))
@@ -123,25 +124,26 @@ async def _lost(archive: Archive, earlier: Survey, newest: Survey) -> list[str]:
             said.append(f"it is damaged: {error}")
     if left:
         for place, chain in sorted(newest.chains.items()):
-            async for record in _records(archive, chain):
-                left.pop(_anywhere(place[0], record), None)
-    return said + _in_words(left)
+            async for record in records_of(archive, chain):
+                left.pop(anywhere(place[0], record), None)
+    return said + lost_in_words(left)
 
 
-async def _not_in_place(archive: Archive, place: Place, chain: Chain, newest: Chain) -> list[_Record]:
+async def _not_in_place(archive: Archive, place: Place, chain: Chain, newest: Chain) -> list[Unplaced]:
     """The records that the newest does not have at the same offset."""
-    others = _records(archive, newest)
+    others = records_of(archive, newest)
     try:
         return [
-            _anywhere(place[0], record)
-            async for record in _records(archive, chain)
+            anywhere(place[0], record)
+            async for record in records_of(archive, chain)
             if await anext(others, None) != record
         ]
     finally:
         await others.aclose()
 
 
-async def _records(archive: Archive, chain: Chain) -> AsyncGenerator[ArchivedRecord, None]:
+async def records_of(archive: Archive, chain: Chain) -> AsyncGenerator[ArchivedRecord, None]:
+    """Every record of a partition, in order, each segment checked. Raises ArchiveDamaged, ArchiveUnavailable."""
     by_key = {link.segment: link for link in chain.links}
     async for key, packed in ahead(archive, by_key):
         try:
@@ -152,12 +154,14 @@ async def _records(archive: Archive, chain: Chain) -> AsyncGenerator[ArchivedRec
             yield record
 
 
-def _anywhere(topic: str, record: ArchivedRecord) -> _Record:
+def anywhere(topic: str, record: ArchivedRecord) -> Unplaced:
+    """What a record is wherever it lies."""
     said = repr((record.key, record.value, record.headers)).encode()
-    return _Record(topic, hashlib.blake2b(said, digest_size=16).digest(), record.timestamp_ms)
+    return Unplaced(topic, hashlib.blake2b(said, digest_size=16).digest(), record.timestamp_ms)
 
 
-def _in_words(left: Iterable[_Record]) -> list[str]:
+def lost_in_words(left: Iterable[Unplaced]) -> list[str]:
+    """One sentence for each topic."""
     by_topic: dict[str, list[int]] = {}
     for record in left:
         by_topic.setdefault(record.topic, []).append(record.timestamp_ms)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from streams.errors import ArchiveUnavailable
 from streams.logs.disk import sync_folder, write_durably
 
 _T = TypeVar("_T")
+_LEFT = re.compile(r"\.[^/]+\.[0-9a-f]{8}(\.part)?")
 
 
 class FolderArchive:
@@ -103,6 +105,20 @@ class FolderArchive:
         """See `Archive`."""
         path = self._path(key)
         await self._do(lambda: path.unlink(missing_ok=True))
+
+    async def sweep(self, prefix: str) -> None:
+        """Remove what crashes left half-written under a prefix that nobody writes to any more, and folders that are empty."""
+        root = self._path(prefix.rstrip("/"))
+
+        def sweep() -> None:
+            for folder, _, names in os.walk(root, topdown=False):
+                for name in names:
+                    if name.endswith(".part") or _LEFT.fullmatch(name):
+                        (Path(folder) / name).unlink(missing_ok=True)
+                if not any(Path(folder).iterdir()):
+                    Path(folder).rmdir()
+
+        await self._do(sweep)
 
 
 def _make_folders(folder: Path) -> None:

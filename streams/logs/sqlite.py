@@ -21,6 +21,7 @@ import apsw
 from processors.segments import ArchivedRecord
 from streams.errors import Misconfigured, Refused
 from streams.logs.disk import RESERVE_BYTES, FileLock, free_bytes, refuse_remote
+from streams.logs.exchange import refuse_exchanging
 from streams.logs.wakeups import Wakeups
 from streams.logs.writer import Answer, Append, Commit, Counters, Row, Run, Writer
 from streams.ports import Partition, Position, Record
@@ -66,8 +67,9 @@ def _unpack(packed: bytes | None) -> tuple[tuple[str, bytes], ...]:
 class SqliteLog:
     """The `Log` port on SQLite, plus the group offsets that its Faust transport needs.
 
-    `demo` stamps a new log; opening one with the other stamp raises Misconfigured. `on_fatal` is called (and by default ends the process)
-    when a commit failed in a way that leaves doubt. `free` and `vfs` exist so that tests can fill the disk and cut the power.
+    `demo` stamps a new log; opening one with the other stamp raises Misconfigured. `partitions` is how a new log is split. `on_fatal` is called (and
+    by default ends the process) when a commit failed in a way that leaves doubt. `free` and `vfs` exist so that tests can fill the disk and cut the
+    power.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class SqliteLog:
         *,
         demo: bool = False,
         topics: Mapping[str, Topic] = TOPICS,
+        partitions: int = PARTITIONS,
         on_fatal: Callable[[BaseException], None] = _die,
         free: Callable[[], int] | None = None,
         vfs: str | None = None,
@@ -83,8 +86,16 @@ class SqliteLog:
         self.path = path
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         refuse_remote(path.parent)
+        refuse_exchanging(path)
         self._db = connect(path, vfs=vfs)
-        self._prepare(topics, demo=demo)
+        try:
+            refuse_exchanging(
+                path
+            )  # whoever exchanges files looks for us after putting up the sign, so one of the two sees the other
+        except Misconfigured:
+            self._db.close()
+            raise
+        self._prepare(topics, partitions, demo=demo)
         self.log_id: str = self._meta("log_id")
         self.demo = demo
         self._ids: dict[str, int] = dict(self._db.execute("SELECT name, id FROM topics"))
@@ -103,13 +114,13 @@ class SqliteLog:
         self._writer = Writer(self._db, self._written, on_fatal, self.nearly_full)
         self._wakeups = Wakeups(path, self._heard)
 
-    def _prepare(self, topics: Mapping[str, Topic], *, demo: bool) -> None:
+    def _prepare(self, topics: Mapping[str, Topic], partitions: int, *, demo: bool) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         self._db.execute(_SCHEMA)
         for key, value in (("log_id", uuid.uuid4().hex), ("format", FORMAT), ("demo", str(int(demo)))):
             self._db.execute("INSERT OR IGNORE INTO meta VALUES (?,?)", (key, value))
         for name in topics:
-            self._db.execute("INSERT OR IGNORE INTO topics(name, partitions) VALUES (?,?)", (name, PARTITIONS))
+            self._db.execute("INSERT OR IGNORE INTO topics(name, partitions) VALUES (?,?)", (name, partitions))
         self._db.execute("COMMIT")
         if self._meta("format") != FORMAT:
             raise Misconfigured(f"{self.path} was written by a newer release of iv3: upgrade this one.")

@@ -1,0 +1,251 @@
+"""`iv3 person erase`: everything of one person out of log, archive and series, and what is left of them elsewhere, said."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from iv3 import config as configuration
+from iv3.erasure import Done, Erasure, is_under_way, read_note
+from iv3.verbs.opened import is_demo, log_settings
+from iv3.verbs.progress import bar
+from iv3.wiring import archive_of
+from schemas.envelope import SYSTEM
+from schemas.settings import Settings
+from streams.archives.s3 import S3Archive
+from streams.erased_archives import Finding
+from streams.erasing import Found
+from streams.errors import Misconfigured
+from streams.logs.disk import FileLock
+from streams.logs.exchange import take_sign_down
+from streams.ports import Archive
+
+_CONFIGURED = "config.yaml (or .env) still describes them: take people, or person, dexcom and insulin, out before the next start, or iv3 watches them again"
+
+
+@dataclass(frozen=True)
+class EraseOptions:
+    """What the command line says."""
+
+    person: str
+    data: Path
+    config: Path | None
+    dry_run: bool
+    yes: bool
+    lose: tuple[str, ...] = ()
+
+
+def erase(options: EraseOptions, *, as_json: bool) -> None:
+    """Look, ask, erase, and say what remains elsewhere. Raises Misconfigured, and what log, archive and series raise."""
+    person, data = options.person, options.data
+    if not person.strip() or person == SYSTEM:
+        raise Misconfigured("Name the person by their id, as `person.id` in config.yaml or the log has it.")
+    settings = log_settings(data, options.config)
+    configuration.refuse_unusable(settings)
+    demo = is_demo(data) if settings.log == "sqlite" else False
+    archive = archive_of(settings.archive, settings.s3)
+    _refuse_absent_archive(settings)
+    lock = FileLock(data / "up.lock")
+    if not options.dry_run:
+        os.umask(0o077)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not lock.try_acquire():
+            raise Misconfigured(f"iv3 runs on {data}; stop it first (iv3 stop --data {data}).")
+        take_sign_down(
+            data / "log.db"
+        )  # an exchange that was killed left it; nobody else exchanges while we hold the lock
+
+    def shown(title: str) -> AbstractContextManager[Callable[[int, int], None]]:
+        return bar(title, quiet=as_json)
+
+    erasure = Erasure(data, settings, archive, person, shown, demo=demo)
+    try:
+        _erase(erasure, options, as_json=as_json)
+    finally:
+        lock.release()
+
+
+def _erase(erasure: Erasure, options: EraseOptions, *, as_json: bool) -> None:
+    began, note = time.monotonic(), read_note(options.data)
+    under_way = note is not None and is_under_way(options.data, note)
+    if note is not None and under_way and note.person != options.person:
+        raise Misconfigured(
+            f"The erasure of {note.person} was interrupted and must be ended first: iv3 person erase {note.person}"
+        )
+    if note is not None and under_way:
+        if options.dry_run:
+            _say({"person": options.person, "dry_run": True, "begun": True},
+                 f"The erasure of {options.person} was begun and interrupted; run it again without --dry-run to end it.", as_json=as_json)  # fmt: skip
+            return
+        earlier: list[str] = []
+    else:
+        found, finding = asyncio.run(erasure.look(options.lose))
+        _refuse_nobody(options.person, found, finding)
+        remains = asyncio.run(_remains(erasure, found.mentions))
+        if options.dry_run:
+            _say(
+                _would(options.person, found, finding, remains),
+                _would_in_words(options.person, found, finding, remains),
+                as_json=as_json,
+            )
+        if finding.stays:
+            raise Misconfigured("Nothing is erased before this is decided.\n  " + "\n  ".join(finding.stays))
+        if options.dry_run:
+            return
+        _ask(options, found)
+        earlier = finding.earlier
+    done = asyncio.run(erasure.run(note, int(time.time() * 1000), earlier))
+    remains = [*_left_over(done), *asyncio.run(_remains(erasure, done.note.mentions))]
+    seconds = round(time.monotonic() - began, 1)
+    _say(_did(done, remains, seconds), _did_in_words(done, remains, seconds), as_json=as_json)
+
+
+def _refuse_absent_archive(settings: Settings) -> None:
+    kind, _, folder = settings.archive.partition(":")
+    if kind == "folder" and not Path(folder).expanduser().is_dir():
+        raise Misconfigured(
+            f"There is no folder {folder}; is the disk that holds the archive mounted? It is erased from too."
+        )
+
+
+def _refuse_nobody(person: str, found: Found, finding: Finding) -> None:
+    if not found.any and not finding.earlier and not finding.stays:
+        raise Misconfigured(
+            f"There is nothing of a person {person!r} in this log, nor in its archive. Is the id right?"
+        )
+
+
+def _ask(options: EraseOptions, found: Found) -> None:
+    """A question that names the person. Raises Misconfigured where nobody can be asked, or the answer is no."""
+    if options.yes:
+        return
+    called = f"{found.called} ({options.person})" if found.called else options.person
+    if not sys.stdin.isatty():
+        raise Misconfigured(
+            f"Nobody can be asked here whether {called} is to be erased: say --yes. --dry-run shows what would go."
+        )
+    number = sum(found.theirs.values())
+    sys.stderr.write(
+        f"{number:,} records of {called} are erased for ever, in log, archive and charts. Nobody can bring them back.\n"
+    )
+    if not typer.confirm(f"Erase {called}?", default=False, err=True):
+        raise Misconfigured("Nothing was erased.")
+
+
+# -- what remains ----------------------------------------------------------------------------------
+
+
+async def _remains(erasure: Erasure, mentions: int) -> list[str]:
+    """One sentence for each place that iv3 cannot reach."""
+    settings, person = erasure.settings, erasure.person
+    said = []
+    if settings.person.id == person and not erasure.demo:
+        said.append(
+            "config.yaml (and .env) still describe them: take person, dexcom and insulin out before the next start, or iv3 watches them again"
+        )
+    said += [
+        "notifications that phones have shown, in the ntfy app's history",
+        "what the ntfy server keeps: 12 hours, unless it is configured otherwise",
+        "what Dexcom itself has",
+        "exports, backups and copies of the data folder that somebody made by hand, and snapshots of the file system or the machine",
+        "sectors of the disk until they are written again: files were deleted, not overwritten",
+    ]
+    if mentions:
+        said.append(f"{mentions:,} records of other people that name {person}: they are theirs, and stay")
+    if settings.series == "influxdb":
+        said.append("backups of InfluxDB")
+    else:
+        said.append("an InfluxDB, if one was used before `series: sqlite`: delete its buckets by hand")
+    if settings.log != "sqlite":
+        said.append(
+            "segments of deleted topics on the brokers' disks until file.delete.delay.ms is over (a minute, unless configured), longer on a broker that is down"
+        )
+        said.append(
+            "data folders of other machines: catalog-*.db, to be deleted there while iv3 is stopped (it is made anew), and copies of credentials.enc"
+        )
+    return said + await _of_the_bucket(erasure.archive)
+
+
+async def _of_the_bucket(archive: Archive | None) -> list[str]:
+    if not isinstance(archive, S3Archive):
+        return []
+    from streams.archives.s3_exposure import examine
+
+    versioning = (await examine(archive)).versioning
+    if versioning:
+        return [f"earlier versions of objects in {archive!r}: the bucket keeps versions, so delete them there"]
+    if versioning is None:
+        return [f"{archive!r} does not say whether it keeps earlier versions of objects: look there"]
+    return [f"versions in {archive!r} of a time when versioning was on: it is off now"]
+
+
+def _left_over(done: Done) -> list[str]:
+    said = [f"the archive's object {key}, which no manifest describes" for key in done.objects_left]
+    return said + [
+        f"the bucket {name} of InfluxDB, which was made from a log that this one does not know: delete it if nobody needs it"
+        for name in done.buckets_left
+    ]
+
+
+# -- saying ----------------------------------------------------------------------------------------
+
+
+def _say(said: dict[str, Any], words: str, *, as_json: bool) -> None:
+    sys.stdout.write(json.dumps(said) + "\n" if as_json else words + "\n")
+
+
+def _would(person: str, found: Found, finding: Finding, remains: list[str]) -> dict[str, Any]:
+    return {
+        "person": person, "dry_run": True,
+        "records": {topic: {"all": number, "theirs": found.theirs[topic]} for topic, number in found.records.items()},
+        "tokens_that_end": found.tokens, "records_of_others_that_name_them": found.mentions,
+        "archive": {"segments_to_be_rewritten": finding.segments, "earlier_logs_to_be_deleted": finding.earlier, "stays": finding.stays},
+        "remains": remains,
+    }  # fmt: skip
+
+
+def _would_in_words(person: str, found: Found, finding: Finding, remains: list[str]) -> str:
+    lines = [f"{person} would be erased{f' ({found.called})' if found.called else ''}. Nothing was changed."]
+    lines += [f"  {topic}: {found.theirs[topic]:,} of {number:,} records" for topic, number in found.records.items()]
+    lines.append(f"  archive: {finding.segments:,} segments would be written anew")
+    lines += [f"  archive: the earlier log {name} would be deleted" for name in finding.earlier]
+    return "\n".join([*lines, *_tokens(found.tokens, "would end"), *_list(remains)])
+
+
+def _did(done: Done, remains: list[str], seconds: float) -> dict[str, Any]:
+    note, replayed = done.note, done.replayed
+    return {
+        "person": note.person, "dry_run": False, "from_log": note.old_log, "log_id": note.new_log, "erased": note.theirs,
+        "tokens_ended": note.tokens, "archive": {"deleted_objects": done.objects, "deleted_logs": [note.old_log, *note.earlier]},
+        "deleted_buckets": done.buckets, "replayed": asdict(replayed) if replayed is not None else None, "remains": remains, "seconds": seconds,
+    }  # fmt: skip
+
+
+def _did_in_words(done: Done, remains: list[str], seconds: float) -> str:
+    note = done.note
+    lines = [
+        f"{note.person} is erased: {sum(note.theirs.values()):,} records, in {seconds:.0f} s. The log's id is {note.new_log} now."
+    ]
+    if done.objects:
+        lines.append(f"  {done.objects:,} objects of the archive were deleted; the new ones were compared with the log")
+    lines += [f"  InfluxDB's bucket {name} was deleted" for name in done.buckets]
+    return "\n".join([*lines, *_tokens(note.tokens, "ended"), *_list(remains)])
+
+
+def _tokens(tokens: dict[str, str], what: str) -> list[str]:
+    return [
+        f"  the token {number} ({name}) {what}: make another if it also served other people"
+        for number, name in tokens.items()
+    ]
+
+
+def _list(remains: list[str]) -> list[str]:
+    return ["What remains elsewhere:", *(f"  - {what}" for what in remains)]

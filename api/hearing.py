@@ -56,6 +56,9 @@ class Hearing:
     catalog: Catalog
     clock: Clock
     person: str
+    default: str = (
+        ""  # the person who is meant where a request names nobody: `person`, unless this is somebody else's view
+    )
     demo: bool = False
     secure: bool = False  # TLS: cookies are marked so
     simulated: Callable[[str], bool] = lambda _person: False
@@ -67,6 +70,10 @@ class Hearing:
     login_codes: dict[str, int] = field(default_factory=dict)  # code -> uses left
     seed: SeedSettings = field(default_factory=SeedSettings)
     origins: frozenset[str] = frozenset()  # other sites whose pages may ask (CORS)
+
+    def __post_init__(self) -> None:
+        """The house's own view is the default person's."""
+        self.default = self.default or self.person
 
 
 HEARING = web.AppKey("hearing", Hearing)

@@ -97,6 +97,8 @@ async def post_readings(request: web.Request, body: ReadingsPosted) -> dict[str,
     where, caller = hearing(request), caller_of(request)
     now_ms = where.clock.now_ms()
     source = f"upload/{caller.name}"[:_SOURCE_MOST]
+    # Two people whom one device uploads for may have the same value in the same second; the default person's ids are as they always were.
+    account = caller.token_id if where.person == where.default else f"{caller.token_id}/{where.person}"
     events: list[Event] = []
     # Oldest first, whatever order they come in: a forecast follows from the newest, and from what was before it.
     for n, item in sorted(enumerate(body.items), key=lambda numbered: numbered[1].time):
@@ -105,7 +107,7 @@ async def post_readings(request: web.Request, body: ReadingsPosted) -> dict[str,
             raise ProblemError(422, "is no glucose a sensor gives (39 to 600 mg/dL)", field=f"items.{n}.glucose_mgdl")
         refuse_odd_time(item.time, now_ms, field=f"items.{n}.time")
         data = GlucoseRead(glucose_mgdl=value, trend=item.trend)
-        name = reading_id(source, caller.token_id, item.time, value, item.trend)
+        name = reading_id(source, account, item.time, value, item.trend)
         events.append(
             make(data, id=name, source=source, subject=where.person, time=at_ms(item.time), recordedtime=at_ms(now_ms), actor=caller.name)
         )  # fmt: skip

@@ -132,6 +132,18 @@ async def test_a_token_for_people_makes_and_shows_only_tokens_for_these(iv3: Ser
     assert (status, said["errors"][0]["field"]) == (422, "people")
 
 
+async def test_one_device_may_upload_the_same_value_in_the_same_second_for_two_people(iv3: Served) -> None:
+    token, owner = await iv3.token("uploader"), await iv3.token("owner")
+    body = {"items": [{"time": NOW_MS - 20 * MIN, "glucose_mgdl": 104}]}
+    for _ in range(2):
+        for person in ("lena", "max", "me"):
+            assert (await iv3.ask("POST", f"/v1/readings?person={person}", token=token, json=body))[0] == 202
+    await iv3.settled()
+    for person in ("lena", "max", "me"):
+        _, listed = await iv3.ask("GET", f"/v1/readings?person={person}", token=owner)
+        assert [row["glucose_mgdl"] for row in listed["items"]].count(104) == 1, person
+
+
 async def test_people_are_listed_as_far_as_the_token_opens_them(iv3: Served) -> None:
     _, seen = await iv3.ask("GET", "/v1/people", token=await bound(iv3, "reader", "lena"))
     assert [(row["id"], row["name"], row["glucose_mgdl"]) for row in seen["items"]] == [("lena", "Lena", 110)]

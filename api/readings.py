@@ -5,6 +5,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -73,6 +74,7 @@ _MINUTES = tuple(f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(1
 _SECONDS = tuple(f"{second:02d}" for second in range(60))
 
 
+@lru_cache(4096)  # glucose is whole numbers, mostly: all that there are
 def _middle(glucose: float, trend: str | None, source: str) -> str:
     said = {"glucose_mgdl": glucose, "glucose_mmol": mmol(glucose), "trend": trend, "source": source}
     return "," + json.dumps(said, separators=(",", ":"))[1:-1] + ',"id":'

@@ -28,12 +28,13 @@ def main(names: list[str]) -> int:
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}\n"
     )
-    print("| figure | measured | reach | |\n|---|---|---|---|")
+    print("| figure | measured | reach | load | |\n|---|---|---|---|---|")
     for name in names or GROUPS:
         module, _, function = GROUPS[name].partition(":")
         for figure in getattr(importlib.import_module(module), function)():
             figures.append(figure)
-            print(f"| {figure.name} | {figure.value} | {figure.reach} | {'✓' if figure.met else '✗'} |", flush=True)
+            load, met = os.getloadavg()[0], "✓" if figure.met else "✗"
+            print(f"| {figure.name} | {figure.value} | {figure.reach} | {load:.1f} | {met} |", flush=True)
     return int(not all(figure.met for figure in figures))
 
 

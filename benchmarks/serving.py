@@ -114,9 +114,9 @@ def _weight(process: "subprocess.Popen[bytes]") -> list[Figure]:
     ).stdout.split()
     pids = [process.pid, *map(int, children)]
     time.sleep(3)
-    before = sum(_cpu_s(pid) for pid in pids)
+    before = sum(cpu_s(pid) for pid in pids)
     time.sleep(20)
-    idle = (sum(_cpu_s(pid) for pid in pids) - before) / 20
+    idle = (sum(cpu_s(pid) for pid in pids) - before) / 20
     rss = sum(_rss_mb(pid) for pid in pids)
     return [
         Figure("`iv3 up` with one year of data, RSS", f"{rss:.0f} MB", "< 120 MB", rss < 120),
@@ -124,7 +124,8 @@ def _weight(process: "subprocess.Popen[bytes]") -> list[Figure]:
     ]
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """Seconds of CPU that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -35,6 +35,7 @@ KINDS: dict[str, str] = {
     DeviceStarted.TYPE: "device",
 }
 TYPES = {kind: name for name, kind in KINDS.items()}
+_ENTRY_EVENTS = frozenset({*ENTRY_FACTS, EntryCorrected.TYPE, EntryDeleted.TYPE, EntryRestored.TYPE})
 
 
 class EntryVersion(NamedTuple):
@@ -61,7 +62,7 @@ class Conflict(NamedTuple):
 
 def is_entry_event(event: Event) -> bool:
     """Whether the event makes or changes an entry."""
-    return isinstance(event.data, EntryCorrected | EntryDeleted | EntryRestored) or event.type in ENTRY_FACTS
+    return event.type in _ENTRY_EVENTS
 
 
 def entry_id_of(event: Event) -> str:

@@ -107,30 +107,33 @@ class InfluxSeries(InfluxReads):
             statements.append(
                 f"SELECT id FROM {', '.join(measurements)} WHERE person=$p{n} AND time>=$a{n} AND time<$b{n} GROUP BY source, kind, insulin"
             )
-        if statements:
-            found = await self.ask(statements, params)
-            for span, series in zip(spans, found[len(more) :], strict=True):
-                _hold(held, span, series)
-        else:
-            found = []
-        await self._load_entries(held, [c.version.id for c in changes if isinstance(c, PutEntry)])
+        ids = [c.version.id for c in changes if isinstance(c, PutEntry)]
+        found = await self._ask_for_entries(ids, statements, params, held)
+        for span, series in zip(spans, found[len(more) :], strict=True):
+            _hold(held, span, series)
         return found[: len(more)]
 
     async def _load_entries(self, held: Held, ids: Sequence[str]) -> None:
-        if not ids:
-            return
-        statements, params = [], {}
+        await self._ask_for_entries(ids, [], {}, held)
+
+    async def _ask_for_entries(
+        self, ids: Sequence[str], statements: Sequence[str], params: dict[str, object], held: Held
+    ) -> list[list[dict[str, Any]]]:
+        """Hold the entries; answer the other statements. All in one request, for a request costs more than what most ask for."""
+        asked = list(statements)
         for n, name in enumerate(ids):
             key, ns = by_id_place(name)
             params[f"s{n}"] = key.rpartition("=")[2]
-            statements.append(
+            asked.append(
                 f"SELECT {ENTRY_COLUMNS}, slot FROM {BY_ID} WHERE shelf=$s{n} AND time>={ns} AND time<{ns + PROBES}"
             )
-        for name, series in zip(ids, await self.ask(statements, params), strict=True):
+        found = await self.ask(asked, params)
+        for name, series in zip(ids, found[len(statements) :], strict=True):
             for row in rows_of(series):
                 held.occupants[Place(by_id_place(name).key, row["time"])] = row["id"]
                 if row["id"] == name:
                     held.entries[name] = kept_from(row)
+        return found[: len(statements)]
 
 
 def _where_it_is(position: Mapping[Partition, int]) -> list[str]:

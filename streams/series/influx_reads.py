@@ -1,7 +1,8 @@
 """Reading the Series back from InfluxDB, by InfluxQL with bound values: the same answers, in the same order, as SQLite gives."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from processors.digest import KINDS, alert_line, day_of, entry_line, fingerprint, forecast_line, reading_line
@@ -39,7 +40,7 @@ _AHEAD = 3
 _NEWEST_MS = (2 * _DAY_MS, 60 * _DAY_MS)
 _DIGEST_S = 120.0
 _RANGE = " WHERE person=$p AND time>=$a AND time<$b"
-_READINGS = f"SELECT glucose_mgdl, trend, id, source FROM {READINGS}"
+_READINGS = f"SELECT glucose_mgdl, trend, source, id FROM {READINGS}"  # after the time: a row is a `Reading`
 _FIELD = {
     READINGS: "recorded_ms",
     REPLACED: "id",
@@ -56,10 +57,10 @@ class InfluxReads:
         self.server, self.bucket, self.stamp = server, bucket, stamp
 
     async def ask(
-        self, statements: list[str], params: Mapping[str, object] | None = None, *, timeout_s: float | None = None
-    ) -> list[list[dict[str, Any]]]:
+        self, statements: list[str], params: Mapping[str, object] | None = None, *, epoch: str = "ns", timeout_s: float | None = None
+    ) -> list[list[dict[str, Any]]]:  # fmt: skip
         """The series of each statement. Raises SeriesUnavailable."""
-        return await self.server.query(self.bucket.name, statements, params, timeout_s=timeout_s)
+        return await self.server.query(self.bucket.name, statements, params, epoch=epoch, timeout_s=timeout_s)
 
     async def rows(self, statement: str, params: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
         """The rows of one statement, tags among them; times are epoch nanoseconds."""
@@ -132,8 +133,8 @@ class InfluxReads:
 
     async def _slice(self, person: str, from_ms: int, to_ms: int, most: int) -> list[Reading]:
         statement = f"{_READINGS}{_RANGE} LIMIT {most:d}"
-        columns = await self.server.table(self.bucket.name, statement, _bounds(person, from_ms, to_ms))
-        return _readings(columns)
+        (series,) = await self.ask([statement], _bounds(person, from_ms, to_ms), epoch="ms")
+        return _readings(series)
 
     async def newest_readings(self, person: str, count: int, before_ms: int) -> list[Reading]:
         """See `Series.newest_readings`."""
@@ -142,8 +143,8 @@ class InfluxReads:
         # Newest first the server goes through a whole history for them, so it is asked for the last days first.
         for start_ms in (*(before_ms - back for back in _NEWEST_MS), MIN_NS // 1_000_000):
             statement = f"{_READINGS}{_RANGE} ORDER BY time DESC LIMIT {most:d}"
-            columns = await self.server.table(self.bucket.name, statement, _bounds(person, start_ms, before_ms))
-            found = _readings(columns)
+            (series,) = await self.ask([statement], _bounds(person, start_ms, before_ms), epoch="ms")
+            found = _readings(series)
             if len(found) >= most:
                 break
         return canonical_readings(sorted(found, key=_by_time_and_source))[-count:]
@@ -294,15 +295,20 @@ def _by_time_and_source(reading: Reading) -> tuple[int, str]:
     return reading.time_ms, reading.source
 
 
-def _readings(columns: list[list[str]]) -> list[Reading]:
-    """Readings from columns of text: name, tags, time, glucose, trend, id, source."""
-    if not columns:
-        return []
-    _, _, times, values, trends, ids, sources = columns
-    names = {source: untag(source) for source in set(sources)}
-    told: dict[str, str | None] = {trend: trend or None for trend in set(trends)}
-    rows = zip(map(int, times), map(float, values), map(told.get, trends), map(names.get, sources), ids, strict=True)
-    found = list(map(Reading._make, rows))
-    if len(names) > 1:
+# A quarter of the time of `Reading._make`; a quarter of a year is 26,000 of them.
+_as_reading = partial(tuple.__new__, Reading)
+
+
+def _readings(series: Sequence[dict[str, Any]]) -> list[Reading]:
+    """Readings from an answer to `_READINGS`."""
+    rows = [row for one in series for row in one["values"]]
+    sources = {row[3] for row in rows}
+    if "" in {row[2] for row in rows} or any("%" in source for source in sources):
+        found = [
+            Reading(time_ms, value, trend or None, untag(source), name) for time_ms, value, trend, source, name in rows
+        ]
+    else:
+        found = list(map(_as_reading, rows))
+    if len(sources) > 1:
         found.sort(key=_by_time_and_source)
     return found

@@ -14,6 +14,7 @@ from streams.ports import Record
 from streams.role import Role
 from streams.topics import JOURNAL, partition_of
 from streams.transport.sqlite import LOGS
+from streams.transport.strict import _begun
 from tests.running import app_maker, caught_up, running, until
 
 P = partition_of("me")
@@ -175,6 +176,47 @@ async def test_a_jump_ahead_is_never_delivered(log: SqliteLog) -> None:
         await feed(log, 20)
         await caught_up([role])
     assert role.seen == list(range(30))
+
+
+async def test_a_delivery_that_need_not_wait_costs_no_task_of_its_own(log: SqliteLog) -> None:
+    made = 0
+
+    def counting(loop: asyncio.AbstractEventLoop, coro: Any, **more: Any) -> "asyncio.Task[Any]":
+        nonlocal made
+        made += 1
+        return asyncio.Task(coro, loop=loop, **more)
+
+    await feed(log, 1_500)
+    asyncio.get_running_loop().set_task_factory(counting)
+    role = BatchCollector(log, app_maker(log))
+    async with running(role):
+        await caught_up([role])
+    assert role.seen == list(range(1_500))
+    assert made < 1_500
+
+
+async def test_a_delivery_that_waits_for_room_goes_on_where_it_was_and_can_be_called_off() -> None:
+    room, noted = asyncio.Event(), list[str]()
+
+    async def delivery(name: str) -> None:
+        noted.append(f"{name} began")
+        try:
+            await room.wait()
+            await asyncio.sleep(0)
+            noted.append(f"{name} is there")
+        except asyncio.CancelledError:
+            noted.append(f"{name} was called off")
+            raise
+
+    one, other = asyncio.ensure_future(_begun(delivery("one"))), asyncio.ensure_future(_begun(delivery("other")))
+    assert noted == ["one began", "other began"]
+    await asyncio.sleep(0)
+    one.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await one
+    room.set()
+    await other
+    assert noted[2:] == ["one was called off", "other is there"]
 
 
 async def test_a_record_from_a_newer_release_pauses_the_role_before_it(log: SqliteLog) -> None:

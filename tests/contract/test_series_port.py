@@ -122,6 +122,14 @@ async def all_readings(series: Series, person: str = "me") -> list[Reading]:
 # -- readings --------------------------------------------------------------------------------------
 
 
+async def test_numbers_and_what_is_missing_come_back_as_what_they_were(series: Series) -> None:
+    known, none = reading(T0, 110.0), reading(T0 + 5 * MIN, 5.5, trend=None)
+    await series.apply([known, none], {HERE: 1})
+    found = await series.readings("me", T0, T0 + DAY, 10)
+    assert found == [known.reading, none.reading]
+    assert [[type(part) for part in row] for row in found] == [[int, float, str, str, str], [int, float, type(None), str, str]]  # fmt: skip
+
+
 async def test_what_was_put_is_read_back_exactly(series: Series) -> None:
     puts = [reading(T0 + n * 300_000, 100 + n / 100, trend=None if n % 2 else "SingleUp") for n in range(50)]
     await put(series, *puts, head=50)

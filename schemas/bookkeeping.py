@@ -11,7 +11,8 @@ class SnapshotTaken(Fact):
     """The state of one person's fold, exactly as it was before journal offset `offset` of its partition was folded.
 
     Used only if log id, role and both versions match the running code; otherwise the fold starts from nothing.
-    `person` is None for the floor: below `offset` every person of the partition is covered by a snapshot.
+    `person` is None for the floor: below `offset` every person of the partition is covered by a snapshot. It is None as well where `role` names
+    a fold of the alerts: then `state` is that of the whole partition, before offset `offset` of the alerts.
     """
 
     TYPE = "iv3.snapshot.v1"

@@ -6,9 +6,12 @@ Per partition, under one lock shared with the ticks: follow the alerts to the he
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
+from processors.alerting import remembering
 from processors.alerting.decide import decide
 from processors.alerting.episodes import NOWHERE, Episodes
+from processors.alerting.remembering import dump_episodes, load_episodes
 from processors.alerting.rules import Runtime
 from processors.alerting.shared import counted, shared_troubles
 from processors.alerting.watch import VERSION, Watch
@@ -23,7 +26,7 @@ from streams.ports import Clock, Log, Partition, Record, append_events
 from streams.pulse import Pulse
 from streams.role import MakeApp, Role
 from streams.roster import Roster
-from streams.snapshots import Snapshots
+from streams.snapshots import PartitionSnapshots, Snapshots
 from streams.topics import ALERTS, FORECASTS, HEARTBEATS, JOURNAL, partition_of
 
 logger = logging.getLogger("iv3.alerter")
@@ -59,6 +62,7 @@ class Alerter(Role):
         self._started_ms = self._looked_ms = clock.now_ms()
         self._up_ms = 0
         self._snapshots = Snapshots(self.log, clock, self.name, VERSION)
+        self._decided = PartitionSnapshots(self.log, clock, f"{self.name}-alerts", remembering.VERSION)
         self.people: dict[str, Watch] = {}
         self.episodes: dict[int, Episodes] = {}
         self._alerts_at: dict[int, int] = {}
@@ -79,7 +83,8 @@ class Alerter(Role):
         for (topic, partition), offset in committed.items():
             if topic != JOURNAL:
                 continue
-            self.episodes[partition], self._alerts_at[partition] = Episodes(), 0
+            self._alerts_at[partition], known = await self._decided.load(partition)
+            self.episodes[partition] = load_episodes(known) if known else Episodes()
             self._locks[partition] = asyncio.Lock()
             await self._follow(partition)
             floor, states = await self._snapshots.load(partition)
@@ -129,6 +134,7 @@ class Alerter(Role):
 
         def step(record: Record) -> None:
             event = decode(record.value)
+            self._decided.folded(partition)
             if isinstance(event.data, AlertsDecided):
                 self.episodes[partition].evolve(event.subject, event.data)
 
@@ -219,6 +225,7 @@ class Alerter(Role):
         for partition, people in self._by_partition().items():
             await self._tick_partition(partition, people, moment, troubles)
         await self._tell_house(moment)
+        await self._keep()
         self.ticks += 1
         if LATE not in troubles:
             self.evaluated_ms = moment
@@ -242,6 +249,13 @@ class Alerter(Role):
                 await self._decide(watch, partition, watch.tick_place(moment), troubles, followed=True)
                 if number % _AT_A_STRETCH == 0:
                     await asyncio.sleep(0)  # thousands of people must not hold up whoever asks for a page
+
+    async def _keep(self) -> None:
+        """Write snapshots of what was decided, where enough was."""
+        for partition, lock in self._locks.items():
+            async with lock:
+                dump = partial(dump_episodes, self.episodes[partition])
+                await self._decided.keep(partition, self._alerts_at[partition], dump)
 
     async def _tell_house(self, moment: int) -> None:
         """Whoever holds the house's own partition decides what everybody shares, from what all partitions said."""

@@ -23,6 +23,7 @@ from streams.errors import NotifierRefused, NotifierUnreachable, StreamError, Tr
 from streams.fallback import Fallback
 from streams.messages import message_of
 from streams.ports import Clock, Log, Message, Notifier, Partition, Record, Scheduler, append_events
+from streams.remembered import Remembered
 from streams.role import MakeApp, Role
 from streams.roster import Roster
 from streams.targets import TargetState, add_target, remove_target
@@ -83,6 +84,7 @@ class AlarmNotifier(Role):
         self.roster = roster or Roster(house=ways.targets)
         # What a person's own phone does not take goes to the first of the house's.
         self.operator = Fallback(clock, ways.targets[0]) if ways.targets else None
+        self._remembered = Remembered(self.log, clock, self.roster.targets_of)
         self._targets = self.roster.notifiers()
         self._label, self._click, self._shadow = label, click, shadow
         self.outboxes: dict[int, Outbox] = {}
@@ -92,25 +94,23 @@ class AlarmNotifier(Role):
     # -- folding -----------------------------------------------------------------------------------
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
-        """Fold all alerts to the head; a target that is new is told of nothing that was decided before."""
+        """Fold the alerts to the head, from the last snapshot on; a target that is new is told of nothing that was decided before."""
         self._targets = self.roster.notifiers()
         self._wake = {name: asyncio.Event() for name in self._targets}
         self.outboxes = {}
         for name in self._targets:
             self.states.setdefault(name, TargetState())
-        for state in self.states.values():
-            state.attempts.clear()
         start: dict[Partition, int] = {}
+        self._remembered.forget()
         for topic, partition in committed:
-            self.outboxes[partition] = Outbox(self.roster.targets_of)
-            start[topic, partition] = await self.silently(topic, partition, 0, None, self._fold_one)
+            self.outboxes[partition], offset = await self._remembered.recall(partition)
+            start[topic, partition] = await self.silently(topic, partition, offset, None, self._fold_one)
         return start
 
     def _fold_one(self, record: Record) -> None:
         outbox = self.outboxes[record.partition]
         event = self.event_of(record)
-        if isinstance(event.data, DeliveryAttempted) and event.data.target in self.states:
-            self.states[event.data.target].attempts[event.time_ms // _DAY_MS] += 1
+        self._remembered.take(record, event)
         due = outbox.evolve(event)
         for target in {step.target for step in due} | {target for _, target in outbox.to_clear}:
             if target in self._wake:
@@ -119,6 +119,7 @@ class AlarmNotifier(Role):
     async def handle(self, record: Record) -> None:
         """Fold it in; the scheduler does the rest."""
         self._fold_one(record)
+        await self._remembered.keep((record.partition,))
 
     def waiting(self) -> list[tuple[Step, Due]]:
         """Every message that is due."""
@@ -133,6 +134,7 @@ class AlarmNotifier(Role):
         tasks: dict[str, tuple[Notifier, asyncio.Task[None]]] = {}
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._remembered.keep(tuple(self.outboxes)))
                 await self._arm()
                 self._reconcile(group, tasks)
                 group.create_task(self._beat())
@@ -350,8 +352,7 @@ class AlarmNotifier(Role):
     def sent_today(self, target: str) -> int:
         """Messages of this UTC day to a target, with those that set the dead-man's switch, as far as this process knows: public servers take 250."""
         day = self.clock.now_ms() // _DAY_MS
-        state, first = self.states.get(target), self.roster.house[:1]
-        sent = state.attempts[day] if state is not None else 0
+        sent, first = self._remembered.sent(target, day), self.roster.house[:1]
         return sent + (self.dead_man.state.arms[day] if self.dead_man is not None and (target,) == first else 0)
 
     async def _write(self, due: Due, data: Fact, step: Step) -> None:

@@ -3,9 +3,12 @@
 Every `EVERY` records of a partition (more where it holds many people) the role writes the state of each person that changed, and then a floor: below
 its offset everybody is covered. On assignment it loads them and silently folds from the floor to the committed offset. A snapshot of another log or
 version is ignored.
+
+What is folded of the alerts is one state for a whole partition (`PartitionSnapshots`): it goes on from the newest one that fits, or from nothing.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from schemas.bookkeeping import SnapshotTaken
@@ -16,8 +19,11 @@ from streams.errors import Transient
 from streams.ports import Clock, Log, Record
 from streams.topics import SNAPSHOTS
 
+logger = logging.getLogger("iv3.snapshots")
+
 EVERY = 144
 _EACH = 24  # records of each person between two of their snapshots, where a partition holds many people
+_SHARE = 256  # characters of a partition's state for each record in between: the more people, the rarer
 
 
 class Folded(Protocol):
@@ -42,9 +48,12 @@ class Snapshots:
         """The floor, and each person's state with its offset; (0, {}) where there is nothing that fits."""
         floor = 0
         states: dict[str, tuple[str, int]] = {}
+        mine = f"{self._role}/".encode()
 
         def step(record: Record) -> None:
             nonlocal floor
+            if not (record.key or b"").startswith(mine):
+                return
             try:
                 taken = decode(record.value).data
             except (Garbage, NewerVersion):
@@ -91,3 +100,60 @@ class Snapshots:
             time=now, recordedtime=now,
         )  # fmt: skip
         await self._log.append(SNAPSHOTS, key, [encode(event)], partition=partition)
+
+
+class PartitionSnapshots:
+    """Writes and reads the snapshots of one fold over whole partitions. `fold` names it; no role is called so, and so no person's key begins so."""
+
+    def __init__(self, log: Log, clock: Clock, fold: str, version: str) -> None:
+        self._log, self._clock, self._fold, self._version = log, clock, fold, version
+        self._since: dict[int, int] = {}
+        self._size: dict[int, int] = {}  # of the last one, characters
+
+    @property
+    def _key(self) -> str:
+        return f"{self._fold}//partition"
+
+    async def load(self, partition: int) -> tuple[int, str]:
+        """The newest state that fits, and the offset before which it was; (0, "") where there is none."""
+        self._since[partition] = 0
+        found, key = (0, ""), self._key.encode()
+
+        def step(record: Record) -> None:
+            nonlocal found
+            if record.key != key:
+                return
+            try:
+                taken = decode(record.value).data
+            except (Garbage, NewerVersion):
+                return
+            if not isinstance(taken, SnapshotTaken) or taken.role != self._fold:
+                return
+            if taken.log_id == self._log.log_id and taken.version == self._version:
+                found = (taken.offset, taken.state)
+
+        await self._log.fold(SNAPSHOTS, partition, 0, None, step)
+        self._size[partition] = len(found[1])
+        return found
+
+    def folded(self, partition: int) -> None:
+        """Note that a record was folded in."""
+        self._since[partition] = self._since.get(partition, 0) + 1
+
+    async def keep(self, partition: int, offset: int, dump: Callable[[], str]) -> None:
+        """Write the state before `offset`, if enough was folded since the last time. Where that cannot be done, the next start only takes longer."""
+        if self._since.get(partition, 0) < max(EVERY, self._size.get(partition, 0) // _SHARE):
+            return
+        state = dump()
+        self._since[partition], self._size[partition] = 0, len(state)
+        now = at_ms(self._clock.now_ms())
+        taken = SnapshotTaken(
+            role=self._fold, log_id=self._log.log_id, offset=offset, version=self._version, state=state
+        )
+        event = make(
+            taken, id=derived_id(self._key, partition, offset), source=f"iv3/{self._fold}", subject=self._fold, time=now, recordedtime=now
+        )  # fmt: skip
+        try:
+            await self._log.append(SNAPSHOTS, self._key, [encode(event)], partition=partition)
+        except Transient as error:
+            logger.info("a snapshot of %s/%d was not written: %s", self._fold, partition, error)

@@ -1,7 +1,6 @@
 """Targets of the notifier: how each one does, and the facts that say from where on in the log it is told."""
 
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from schemas.alerts import TargetAdded, TargetRemoved
 from schemas.envelope import encode, make
@@ -21,7 +20,6 @@ class TargetState:
     sent: int = 0
     accepted_ms: int | None = None
     asked_until_ms: int = 0  # the server asked to be left alone until then
-    attempts: Counter[int] = field(default_factory=Counter)  # UTC day -> messages of that day, whoever sent them
 
     def accepted(self, now_ms: int) -> None:
         """A message was taken: nothing is held against the target any more."""

@@ -17,8 +17,15 @@ from schemas.alerts import (
 from schemas.envelope import Event
 from schemas.model import ms
 
+# An episode that is over is forgotten two days later, for nothing can make a step of it due again: what is decided at a place that was decided
+# before is a repeat and dropped, and what opens again for the same cause has another name. Outcomes come late, but not later than the half day for
+# which ntfy can be asked about a message.
+KEPT_MS = 2 * 86_400_000
 _OVER = 9  # behind every urgency
 ALL_CLEAR = 0  # the step of the message that ends an episode
+
+
+TargetsOf = Callable[[str], Sequence[str]]
 
 
 class Step(NamedTuple):
@@ -54,7 +61,7 @@ class Due:
 class Outbox:
     """One partition's messages. `targets_of` says who is told of a person, `armed` holds the targets that were added before what is folded now."""
 
-    targets_of: Callable[[str], Sequence[str]]
+    targets_of: TargetsOf
     episodes: Episodes = field(default_factory=Episodes)
     armed: set[str] = field(default_factory=set)
     due: dict[Step, Due] = field(default_factory=dict)
@@ -67,7 +74,9 @@ class Outbox:
     to_clear: dict[tuple[str, str], int] = field(
         default_factory=dict
     )  # ended without a word: (episode, target) -> when
-    _opened: dict[str, int] = field(default_factory=dict)
+    opened: dict[str, int] = field(default_factory=dict)  # episodes that are not over: when they opened
+    ended: dict[str, int] = field(default_factory=dict)  # those that are, until they are forgotten: when
+    newest_ms: int = 0  # of all decisions so far: the outbox knows no other time, so that every fold forgets alike
 
     def evolve(self, event: Event) -> list[Step]:
         """Take an event of the alerts in; the steps that became due by it."""
@@ -85,6 +94,7 @@ class Outbox:
                 self.disarm(target)
             case DeliveryAttempted(episode=episode, step=step, target=target):
                 self.attempted.add(Step(episode, step, target))
+                self._heard_of(episode)
             case Delivered(episode=episode, step=step, target=target):
                 self.delivered(Step(episode, step, target))
                 if step == ALL_CLEAR:
@@ -120,22 +130,49 @@ class Outbox:
     def _settle(self, step: Step, outcome: str) -> None:
         self.refused.discard(step)
         self.done[step] = outcome
+        self._heard_of(step.episode)
         self.due.pop(step, None)
         self.attempted.discard(step)
 
+    def _heard_of(self, episode: str) -> None:
+        """What comes late, of an episode that was forgotten or was never known here, is forgotten in its turn."""
+        if episode not in self.opened:
+            self.ended.setdefault(episode, self.newest_ms)
+
+    def _forget(self, now_ms: int) -> None:
+        """Forget what is long over. What is still due is kept, with all that belongs to it, however long that takes."""
+        self.newest_ms = max(self.newest_ms, now_ms)
+        waiting = {step.episode for step in self.due}
+        gone = {e for e, at_ms in self.ended.items() if at_ms < self.newest_ms - KEPT_MS and e not in waiting}
+        if not gone:
+            return
+        for episode in gone:
+            del self.ended[episode]
+        for step in [step for step in self.done if step.episode in gone]:
+            del self.done[step]
+        for step in [step for step in self.attempted if step.episode in gone]:
+            self.attempted.discard(step)
+        for key in [key for key in self.shown if key[0] in gone]:
+            del self.shown[key]
+        for key in [key for key in self.to_clear if key[0] in gone]:
+            del self.to_clear[key]
+
     def _change(self, person: str, change: AlertEvent) -> list[Step]:
+        self._forget(ms(change.at))
         if change.change == "acknowledged":
             return []
         if change.change == "opened":
-            self._opened[change.episode] = ms(change.at)
-        opened = self._opened.get(change.episode, ms(change.at))
+            self.opened[change.episode] = ms(change.at)
+            self.ended.pop(change.episode, None)
+        opened = self.opened.get(change.episode, ms(change.at))
         for step in [step for step in self.refused if step.episode == change.episode]:
             self._settle(
                 step, "undeliverable"
             )  # what could not be said in its time is said by what follows, or is over
         closing = change.change in ("resolved", "expired")
         if closing:
-            self._opened.pop(change.episode, None)
+            self.opened.pop(change.episode, None)
+            self.ended[change.episode] = ms(change.at)
             for step, due in self.due.items():
                 due.closed |= step.episode == change.episode
         event = change.model_copy(update={"step": ALL_CLEAR if closing else change.step})
@@ -157,5 +194,4 @@ class Outbox:
     def _was_told(self, clear: Step) -> bool:
         """An all-clear follows only what was, or still will be, said."""
         mine = (clear.episode, clear.target)
-        told = (step for step, outcome in self.done.items() if outcome == "delivered")
-        return any((s.episode, s.target) == mine for s in (*self.due, *told, *self.attempted))
+        return bool(self.shown.get(mine)) or any((s.episode, s.target) == mine for s in (*self.due, *self.attempted))

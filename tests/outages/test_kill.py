@@ -21,7 +21,7 @@ from schemas.envelope import Event, decode
 from streams.logs.sqlite import SqliteLog
 from streams.projector import apply_records
 from streams.series.sqlite import SqliteSeries
-from streams.topics import ALERTS, FORECASTS, JOURNAL
+from streams.topics import ALERTS, FORECASTS, JOURNAL, SNAPSHOTS
 from tests.outages.oracle import Phone, all_records, each_accepted_once, forecasts_as_uninterrupted, steps_as_due
 from tests.outages.up import Up
 
@@ -66,7 +66,13 @@ class Load:
 
 @pytest.mark.chaos
 @pytest.mark.timeout(1200)
-def test_nothing_is_lost_doubled_or_missed_whenever_it_is_killed(tmp_path: Path, phone: Phone) -> None:
+def test_nothing_is_lost_doubled_or_missed_whenever_it_is_killed(
+    tmp_path: Path, phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With snapshots every few records, so that every start stands on some."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text("import streams.snapshots\nstreams.snapshots.EVERY = 7\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
     rnd = random.Random(SEED)
     recording = _restless(tmp_path / "person.csv")
     up = Up(
@@ -97,6 +103,7 @@ def test_nothing_is_lost_doubled_or_missed_whenever_it_is_killed(tmp_path: Path,
     up.stop()
     assert max(stops) < 2.0, "a stop takes at most two seconds"
     counts = asyncio.run(_check(up.data, load.accepted, phone.rang()))
+    assert counts["snapshots of alerts"] >= 2, "the alerter's and the notifier's"
     print(f"\nkill cycles {CYCLES}, of them SIGTERM {len(stops)}, the slowest {max(stops, default=0):.2f} s, {counts}")
 
 
@@ -172,10 +179,17 @@ async def _check(data: Path, accepted: dict[str, str], rang: list[str]) -> dict[
         assert repeats == 0, "a reading was forecast twice"
         counts["steps"] = steps_as_due(events[ALERTS], rang)
         counts["raw repeats"] = len(rang) - len(set(rang))
+        counts["alerts"], counts["snapshots of alerts"] = len(records[ALERTS]), await _snapshots_of_alerts(log)
         await _series_as_uninterrupted(data, log, events)
     finally:
         await log.close()
     return counts
+
+
+async def _snapshots_of_alerts(log: SqliteLog) -> int:
+    """How many were written. Old ones are compacted away, so offsets say it."""
+    found = [r for n in range(log.partitions[SNAPSHOTS]) for r in await log.read(SNAPSHOTS, n, 0, None, 100_000)]
+    return len([r for r in found if (r.key or b"").endswith(b"//partition")])
 
 
 def _live_series(data: Path) -> Path:

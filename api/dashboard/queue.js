@@ -140,7 +140,12 @@ function askView() {
     return h(
       'li',
       { class: 'unsent-item' },
-      h('p', {}, h('b', {}, q.body.kind === 'note' ? q.body.text : name), h('span', { class: 'muted' }, `${foreign(q) ? ` for ${q.person}` : ''} tapped ${since}`)),
+      h(
+        'p',
+        {},
+        h('b', {}, q.body.kind === 'note' ? q.body.text : name),
+        h('span', { class: 'muted' }, `${foreign(q) ? ` for ${q.person}` : ''} tapped ${since}`),
+      ),
       h('p', { class: 'muted' }, why),
       h(
         'div',

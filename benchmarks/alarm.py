@@ -43,7 +43,7 @@ async def _run() -> list[float]:
             def app(group: str) -> object:
                 return make_app(group, "iv3sqlite://alarm", data_folder=folder)
 
-            roles = [Alerter(log, clock, app, has_source=False), AlarmNotifier(log, clock, app, Ways([target]))]
+            roles = [Alerter(log, clock, app), AlarmNotifier(log, clock, app, Ways([target]))]
             stopping = asyncio.Event()
             tasks = [asyncio.ensure_future(role.supervise(stopping)) for role in roles]
             while any(role.state != "running" for role in roles):

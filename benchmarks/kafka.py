@@ -112,7 +112,7 @@ async def _alarm(server: Kafka, folder: Path) -> list[Figure]:
     clock, app = SystemClock(), _app_maker(log, folder)
     async with NtfyStandIn(burst=100_000) as phone:
         target = Ntfy(server=phone.url, topic="bench", clock=clock)
-        roles: list[Role] = [Alerter(log, clock, app, has_source=False), AlarmNotifier(log, clock, app, Ways([target]))]
+        roles: list[Role] = [Alerter(log, clock, app), AlarmNotifier(log, clock, app, Ways([target]))]
         stopping = asyncio.Event()
         tasks = [asyncio.ensure_future(role.supervise(stopping)) for role in roles]
         while any(role.state != "running" for role in roles):

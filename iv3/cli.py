@@ -264,11 +264,15 @@ def doctor(data: Data = DATA, config: Config = None, json_: Json = False) -> Non
 
 
 @app.command("test-alarm")
-def test_alarm(config: Config = None) -> None:
-    """Send a test alarm to the configured ntfy topic."""
+def test_alarm(
+    person: Annotated[str | None, typer.Option(help="To the phone that is told of this person.")] = None,
+    data: Data = DATA,
+    config: Config = None,
+) -> None:
+    """Send a test alarm to the house's phone, or to a person's own."""
     from iv3.verbs.init import test_alarm as verb
 
-    verb(config)
+    verb(config, person, data)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
@@ -290,3 +294,7 @@ def run() -> None:
         fail(str(error), UNEXPECTED if is_child() else 1)  # an outage passes: the supervisor tries again
     except StreamError as error:
         fail(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        fail(f"{error.filename} cannot be used: {error.strerror}.", UNEXPECTED if is_child() else 1)

@@ -20,7 +20,7 @@ def person_add(
     name: Annotated[str, typer.Option(help="In front of every notification; default: the id.")] = "",
     birth_year: Annotated[int | None, typer.Option(min=1900, max=2100)] = None,
     zone: Annotated[str | None, typer.Option(help="IANA time zone, such as Europe/Berlin.")] = None,
-    unit: Annotated[str, typer.Option(help="mmol/L or mg/dL.")] = "mmol/L",
+    unit: Annotated[str | None, typer.Option(help="mmol/L or mg/dL; default mmol/L.")] = None,
     dexcom_account: Annotated[
         str,
         typer.Option(help="The account that shares; its password is asked for. Without one readings come by upload."),
@@ -36,6 +36,9 @@ def person_add(
     topic_file: Annotated[
         Path | None, typer.Option(help="File with an ntfy topic of their own that is there already.")
     ] = None,
+    replace_phone: Annotated[
+        bool, typer.Option("--replace-phone", help="The phone that is there already hears nothing more.")
+    ] = False,
     no_try: Annotated[bool, typer.Option("--no-try", help="Do not try the Dexcom log-in first.")] = False,
     data: Data = DATA,
     config: Config = None,
@@ -46,7 +49,7 @@ def person_add(
 
     options = verb.AddOptions(
         person, name, birth_year, zone, unit, dexcom_account, dexcom_region, dexcom_url, password_file, own_phone, topic_file,
-        not no_try,
+        not no_try, replace_phone,
     )  # fmt: skip
     verb.add(data, config, options, as_json=json_)
 

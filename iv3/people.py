@@ -78,8 +78,20 @@ class People:
         self._made: dict[str, tuple[_Entry, Watched]] = {}
         self._stamp: Stamp | None = self._vault.stamp() if self._vault is not None else None
         self.trouble = ""
+        self.troubles: dict[str, str] = {}  # person -> why what is kept of them cannot be used
         self._leaving: list[tuple[float, GlucoseSource | Notifier]] = []
-        self.roster = Roster(self._build(self._vault.read() if self._vault is not None else {}), ways.targets)
+        self.roster = Roster(self._build(self._first_look()), ways.targets)
+
+    def _first_look(self) -> dict[str, Kept]:
+        """What the vault has. One that cannot be opened takes nobody else's alarms away: iv3 runs, and says so on every page and phone."""
+        if self._vault is None:
+            return {}
+        try:
+            return self._vault.read()
+        except Misconfigured as error:
+            self.trouble = str(error)
+            logger.error("iv3 runs without the people whom `iv3 person add` was told of: %s", error)  # noqa: TRY400 - the sentence says it all
+            return {}
 
     async def follow(self, stopping: asyncio.Event) -> None:
         """Take up what the vault's file says whenever it is replaced. One that cannot be read changes nothing."""
@@ -101,7 +113,9 @@ class People:
         if stamp == self._stamp:
             return
         if stamp is None:
-            raise Misconfigured(f"{self._vault.path} is gone; put it back, or remove people with `iv3 person`.")
+            raise Misconfigured(
+                f"{self._vault.path} is gone; put it back, or enter the accounts again with `iv3 person add`."
+            )
         before = {person: watched for person, (_, watched) in self._made.items()}
         people = self._build(await asyncio.to_thread(self._vault.read))
         self._stamp, self.trouble = stamp, ""
@@ -124,19 +138,21 @@ class People:
         for person, said in accounts_of(self._plan.settings, kept).items():
             entry = _Entry(said.dexcom, said.ntfy)
             known = self._made.get(person)
-            made[person] = known if known is not None and known[0] == entry else (entry, self._watched(person, entry))
+            made[person] = known if known is not None and known[0] == entry else (entry, self._usable(person, entry))
         self._made = made
         return {person: watched for person, (_, watched) in made.items()}
 
-    def _watched(self, person: str, entry: _Entry) -> Watched:
-        plan, ntfy = self._plan, entry.ntfy
-        target = None
-        if ntfy.topic and plan.settings.alerts != "shadow":
-            server = ntfy.server or plan.settings.ntfy.server
-            # The house's token opens the house's server, and is shown to no other.
-            token = ntfy.token or (plan.settings.ntfy.token if server == plan.settings.ntfy.server else None)
-            target = Ntfy(server=server, topic=ntfy.topic, clock=plan.clock, token=token)
-        return Watched(source_of(plan, person, entry.dexcom), target)
+    def _usable(self, person: str, entry: _Entry) -> Watched:
+        """The person's clients; where one cannot be made, the person is without it, and everybody else as before."""
+        self.troubles.pop(person, None)
+        source, target = None, None
+        try:
+            source = source_of(self._plan, person, entry.dexcom)
+            target = phone_of(self._plan, entry.ntfy)
+        except Misconfigured as error:
+            self.troubles[person] = f"{error} Enter it again: `iv3 person add {person}`."
+            logger.error("what is kept of %s cannot be used: %s", person, error)  # noqa: TRY400 - the sentence says it all
+        return Watched(source, target)
 
     def simulated(self, person: str) -> bool:
         """Whether this person's readings come from anywhere but Dexcom's own servers."""
@@ -151,6 +167,16 @@ class People:
             for adapter in (watched.source, watched.target):
                 if adapter is not None:
                     await adapter.close()
+
+
+def phone_of(plan: "Plan", ntfy: OwnNtfySettings) -> Ntfy | None:
+    """A person's own phone; None where there is none, or in shadow. Raises Misconfigured."""
+    if not ntfy.topic or plan.settings.alerts == "shadow":
+        return None
+    server = ntfy.server or plan.settings.ntfy.server
+    # The house's token opens the house's server, and is shown to no other.
+    token = ntfy.token or (plan.settings.ntfy.token if server == plan.settings.ntfy.server else None)
+    return Ntfy(server=server, topic=ntfy.topic, clock=plan.clock, token=token)
 
 
 def source_of(plan: "Plan", person: str, dexcom: DexcomSettings) -> DexcomShare | None:

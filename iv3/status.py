@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from api.hearing import Bar, Health, Readiness
 from processors.alerting.words import age_words
 from processors.profiles import action_of_dose
-from schemas.facts import InsulinTaken, SourceStateChanged
+from schemas.facts import InsulinTaken, PersonSuspended, SourceStateChanged
 from streams.alerter import BEHIND_S, Alerter
 from streams.archiver import Archiver
 from streams.catalog import Catalog
@@ -120,6 +120,7 @@ class Status:
             found.append(Bar("demo", f"DEMO: {plan.demo_of.removeprefix('a ') or 'simulated person'}"))
         if not self._people.roster.targets_of(person) and plan.settings.alerts != "shadow" and not plan.demo:
             found.append(Bar("alarms_off", "ALARMS ARE OFF. No phone is set up, so nobody will be told of a low."))
+        found += self._of_person(person)
         if plan.settings.alerts == "shadow":
             found.append(
                 Bar(
@@ -175,6 +176,26 @@ class Status:
         ):
             self._long_acting_seen.add(person)
         return person not in self._long_acting_seen
+
+    def _of_person(self, person: str) -> list[Bar]:
+        """Why this person is watched less than others, or not at all."""
+        people, store = self._people, self._catalog.store
+        if people.trouble:
+            return [Bar("people", f"THE ACCOUNTS OF PEOPLE CANNOT BE READ. {people.trouble}")]
+        if person in people.troubles:
+            return [Bar("people", f"NOT FULLY WATCHED. {people.troubles[person]}")]
+        came = store.newest(person, "person")
+        if came is not None and isinstance(came.data, PersonSuspended):
+            return [
+                Bar(
+                    "suspended",
+                    "SUSPENDED. No readings are asked for, and nobody is alarmed, until `iv3 person resume`.",
+                )
+            ]
+        if people.roster.source(person) is None and store.newest(person, "source") is not None and not self._plan.demo:
+            said = f"There was an account, and it is not here any more. Enter it again: `iv3 person add {person}`."
+            return [Bar("people", f"NO READINGS ARE ASKED FOR. {said}")]
+        return []
 
     def _trouble(self, person: str) -> str:
         """Why this person's alarms are not getting out. Of a notifier in another process only what is wrong with all of them is known."""

@@ -17,7 +17,7 @@ from api.auth import hash_of
 from api.hearing import Hearing, SeedSettings
 from iv3.config import refuse_half_a_bucket
 from iv3.logs import OpenLog, kafka_link, open_log
-from iv3.people import People, source_of, vault_of
+from iv3.people import People, phone_of, source_of, vault_of
 from iv3.status import Status, troubles
 from iv3.telling import ways_of
 from iv3.wiring_series import ServedSeries, follow_catalog, follow_series, series_store, serve_series
@@ -130,7 +130,7 @@ async def run(plan: Plan) -> None:
         await _declare_profiles(plan, log, parts.catalog)
         if "notifier" in plan.roles:
             await arm_first(plan, log, people.roster)
-        parts.roles = roles_of(plan, opened, served.series, people.roster, ways)
+        parts.roles = roles_of(plan, opened, served.series, people, ways)
         house = House(parts.roles, [])
         pulse = Pulse(log)
         status = Status(log, parts.roles, parts.catalog, plan, pulse, people)
@@ -161,21 +161,27 @@ def try_adapters(settings: Settings) -> None:
         kafka_link(settings)
     plan = Plan(Path("data"), settings, SystemClock(), "", 0, household(settings)[0].id)
     for person in household(settings):
-        source_of(plan, person.id, person.dexcom)
+        try:
+            source_of(plan, person.id, person.dexcom)
+            phone_of(plan, person.ntfy)
+        except Misconfigured as error:
+            raise Misconfigured(f"{person.id}: {error}" if settings.people else str(error)) from None
     vault_of(settings, plan.data)
     ways_of(plan)
     archive_of(settings.archive, settings.s3)
     series_store(settings, plan.data, "")
 
 
-def roles_of(plan: Plan, opened: OpenLog, series: Series, roster: Roster, ways: Ways) -> list[Role]:
+def roles_of(plan: Plan, opened: OpenLog, series: Series, people: People, ways: Ways) -> list[Role]:
     """The roles of the plan, as far as there is something for them to do."""
-    log, clock, app = opened.log, plan.clock, opened.make_app
+    log, clock, app, roster = opened.log, plan.clock, opened.make_app, people.roster
     archive = archive_of(plan.settings.archive, plan.settings.s3)
     makers: dict[str, Callable[[], Role]] = {
         "projector": lambda: Projector(log, clock, app, series),
         "forecaster": lambda: Forecaster(log, clock, app),
-        "alerter": lambda: Alerter(log, clock, app, roster=roster, troubles=lambda: troubles(log, roles)),
+        "alerter": lambda: Alerter(
+            log, clock, app, roster=roster, troubles=lambda: [*troubles(log, roles), *_of_people(people)]
+        ),
         "notifier": lambda: AlarmNotifier(
             log,
             clock,
@@ -245,6 +251,11 @@ async def arm_first(plan: Plan, log: Log, roster: Roster) -> None:
     for partition in range(partitions):
         for name in sorted(roster.targets_in(partition, partitions)):
             await add_target(log, plan.clock, name, partition)
+
+
+def _of_people(people: People) -> list[str]:
+    """A vault that cannot be opened is trouble that must be told: somebody may go unwatched."""
+    return ["the accounts of people who were added cannot be read"] if people.trouble else []
 
 
 def _hearing(plan: Plan, parts: Parts, status: Status, people: People) -> Hearing:

@@ -43,7 +43,7 @@ async def run(plan: Plan) -> None:
             stack.push_async_callback(close)
         if "notifier" in plan.roles:
             await arm_first(plan, opened.log, people.roster)
-        roles = roles_of(plan, opened, served.series, people.roster, ways)
+        roles = roles_of(plan, opened, served.series, people, ways)
         missing = plan.roles - {role.name for role in roles}
         for role_name in sorted(missing):
             sys.stderr.write(

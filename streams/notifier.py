@@ -167,13 +167,18 @@ class AlarmNotifier(Role):
             tasks[name] = (wanted[name], group.create_task(self._schedule(name, wanted[name])))
 
     async def _let_go(self) -> None:
-        """Whoever has left the roster is told of nothing more, and of nothing that is decided before they come back."""
+        """Whoever has left the roster is told of nothing more, and of nothing that is decided before they come back; what was on its way to them goes
+        to whoever is told of the person now.
+        """
         names = self.roster.notifiers()
         for name in [name for name in self._targets if name not in names]:
             for partition, outbox in self.outboxes.items():
+                owed = [(step, due) for step, due in outbox.due.items() if step.target == name and not due.closed]
                 if name in outbox.armed:
                     outbox.disarm(name)
                     await self._surely(partial(remove_target, self.log, self.clock, name, partition))
+                for step, due in owed:
+                    outbox.due |= {step._replace(target=to): due for to in self.roster.targets_of(due.person)}
             self.states.pop(name, None)
 
     async def _arm(self) -> None:

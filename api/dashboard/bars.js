@@ -10,6 +10,8 @@ const LOOK = {
   demo: ['demo', null],
   alarms_off: ['off', 'i-bell'],
   shadow: ['off', 'i-bell'],
+  suspended: ['off', 'i-bell'],
+  people: ['off', 'i-warn'],
   undeliverable: ['off', 'i-warn'],
   behind: ['warn', 'i-warn'],
   no_long_acting: ['warn', 'i-warn'],

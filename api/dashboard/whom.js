@@ -2,6 +2,7 @@
 import { call } from './api.js';
 import { $, fill, h } from './dom.js';
 import { changed, several, store } from './store.js';
+import { gr } from './units.js';
 
 const AGAIN = 60_000;
 let people = null, // everybody whom the token opens, once they were asked for
@@ -24,7 +25,8 @@ function go(ev) {
   location.assign(address);
 }
 
-const label = (p) => `${p.name}${p.watched ? '' : ' (suspended)'}${p.alerts ? ' · alarm' : ''}`;
+const value = (p) => (p.stale ? 'no reading' : gr(p)); // what is old is not shown as if it were now
+const label = (p) => `${p.name} · ${p.watched ? `${value(p)}${p.alerts ? ' · ALARM' : ''}` : 'suspended'}`;
 
 /* The name of the person shown; a list of names where the token opens more than one. */
 export function whose() {

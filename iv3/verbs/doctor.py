@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import apsw
 from rich.console import Console
 
 from iv3 import config as configuration
@@ -16,7 +17,7 @@ from iv3.wiring import try_adapters
 from schemas.household import household
 from schemas.settings import Settings, WatchedSettings
 from schemas.units import mmol
-from streams.errors import Misconfigured
+from streams.errors import Misconfigured, StreamError
 
 _MOST_SHOWN = 10
 _MANY_ALARMS_MGDL = 80
@@ -51,6 +52,8 @@ async def _all(data: Path, config: Path | None) -> list[Finding]:
             findings += await check(settings, data, config or Path("config.yaml"))
         except Misconfigured as error:
             findings.append(Finding("configuration", False, str(error)))
+        except (StreamError, OSError, apsw.Error) as error:  # what is wrong must not keep the doctor from looking on
+            findings.append(Finding(check.__name__, False, f"This could not be looked at: {error}"))
     return findings
 
 

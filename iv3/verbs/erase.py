@@ -19,6 +19,7 @@ from iv3.verbs.opened import is_demo, log_settings
 from iv3.verbs.progress import bar
 from iv3.wiring import archive_of
 from schemas.envelope import SYSTEM
+from schemas.household import household
 from schemas.settings import Settings
 from streams.archives.s3 import S3Archive
 from streams.erased_archives import Finding
@@ -147,7 +148,11 @@ async def _remains(erasure: Erasure, mentions: int) -> list[str]:
     """One sentence for each place that iv3 cannot reach."""
     settings, person = erasure.settings, erasure.person
     said = []
-    if settings.person.id == person and not erasure.demo:
+    if any(configured.id == person for configured in settings.people):
+        said.append(
+            f"config.yaml still describes them: take {person} out of `people` before the next start, or iv3 asks for their readings again"
+        )
+    elif household(settings)[0].id == person and not erasure.demo:
         said.append(
             "config.yaml (and .env) still describe them: take person, dexcom and insulin out before the next start, or iv3 watches them again"
         )
@@ -159,7 +164,8 @@ async def _remains(erasure: Erasure, mentions: int) -> list[str]:
         "sectors of the disk until they are written again: files were deleted, not overwritten",
     ]
     if mentions:
-        said.append(f"{mentions:,} records of other people that name {person}: they are theirs, and stay")
+        records = "one record" if mentions == 1 else f"{mentions:,} records"
+        said.append(f"{records} of other people, in which {person} is named: what others wrote is theirs, and stays")
     if settings.series == "influxdb":
         said.append("backups of InfluxDB")
     else:

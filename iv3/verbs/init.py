@@ -19,6 +19,7 @@ from iv3 import config as configuration
 from iv3.checks_people import dexcom as try_dexcom
 from iv3.cli import fail
 from iv3.hostzone import host_zone
+from iv3.people import accounts_of, vault_of
 from schemas.settings import Settings
 from streams.clients.ntfy import Ntfy
 from streams.clock import SystemClock
@@ -193,9 +194,11 @@ def _write(path: Path, raw: dict[str, Any]) -> None:
         file.write(text)
 
 
-def test_alarm(config: Path | None) -> None:
+def test_alarm(config: Path | None, person: str | None = None, data: Path = Path("data")) -> None:
     """Send one test alarm. Exit 1 if it is not accepted, 2 if there is nowhere to send it."""
     settings = configuration.load(config)
+    if person is not None:
+        settings = _as_told_of(settings, person, data)
     if not settings.topic:
         raise Misconfigured(
             "ALARMS ARE OFF: neither ntfy.topic nor iv3.endpoint is set, so there is nowhere to send it."
@@ -204,6 +207,23 @@ def test_alarm(config: Path | None) -> None:
     if trouble:
         fail(trouble)
     sys.stdout.write(f"{settings.ntfy.server} accepted the test alarm. Did the phone ring?\n")
+
+
+def _as_told_of(settings: Settings, person: str, data: Path) -> Settings:
+    """The settings with the phone that is told of one person in the place of the house's. Raises Misconfigured."""
+    known = accounts_of(settings, vault_of(settings, data).read())
+    if person not in known:
+        raise Misconfigured(
+            f"--person: {person} has no phone of their own, and is not in config.yaml; without --person the house's phone is tried."
+        )
+    named = settings.person.model_copy(update={"name": person})
+    own = known[person].ntfy
+    if not own.topic:
+        return settings.model_copy(update={"person": named})
+    server = own.server or settings.ntfy.server
+    token = own.token or (settings.ntfy.token if server == settings.ntfy.server else None)
+    ntfy = settings.ntfy.model_copy(update={"server": server, "topic": own.topic, "token": token})
+    return settings.model_copy(update={"person": named, "ntfy": ntfy})
 
 
 def _say(trouble: str) -> None:

@@ -11,6 +11,7 @@ from iv3 import config as configuration
 from iv3.logs import open_log
 from schemas.settings import Settings
 from streams.errors import Misconfigured
+from streams.logs.disk import said_of
 from streams.logs.sqlite import SqliteLog
 
 if TYPE_CHECKING:
@@ -25,9 +26,9 @@ def is_demo(data: Path) -> bool:
     if not path.exists():
         raise Misconfigured(f"There is no log in {data}. Name the data folder with --data (the demo's is ./data-demo).")
     try:
-        with apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE) as connection:
+        with said_of(path), apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE) as connection:
             return bool(connection.execute("SELECT v FROM meta WHERE k='demo'").fetchone()[0] == "1")
-    except (apsw.Error, TypeError) as error:
+    except (apsw.NotADBError, apsw.CorruptError, apsw.SQLError, TypeError) as error:
         raise Misconfigured(f"{path} is no log of iv3: {error}.") from None
 
 

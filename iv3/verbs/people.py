@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 import typer
 from pydantic import SecretStr, ValidationError
@@ -19,12 +19,13 @@ from rich.table import Table
 from api.people import coming_and_going
 from iv3 import config as configuration
 from iv3.cli import fail
-from iv3.people import accounts_of, source_of, vault_of
+from iv3.people import accounts_of, phone_of, source_of, vault_of
 from iv3.verbs.opened import is_demo, with_log
 from iv3.verbs.up import with_data_folder
 from iv3.wiring import Plan
+from processors.dexcom import Region
 from schemas.envelope import SYSTEM
-from schemas.facts import PersonAdded, PersonSuspended
+from schemas.facts import PersonAdded, PersonSuspended, ProfileChanged
 from schemas.household import household, profile_of
 from schemas.model import Fact
 from schemas.settings import DexcomSettings, Settings, WatchedSettings
@@ -48,7 +49,7 @@ class AddOptions:
     name: str
     birth_year: int | None
     zone: str | None
-    unit: str
+    unit: str | None
     account: str
     region: str
     url: str | None
@@ -56,33 +57,80 @@ class AddOptions:
     own_phone: bool
     topic_file: Path | None
     try_first: bool
+    replace_phone: bool
 
 
 def add(data: Path, config: Path | None, options: AddOptions, *, as_json: bool) -> None:
-    """Try the account, keep it encrypted, then say in the log that the person is watched. Raises Misconfigured."""
+    """Try the account, say in the log that the person is watched, and keep account and phone encrypted. Raises Misconfigured."""
     settings = _settings(data, config)
     _refuse_id(options.person)
     _refuse_configured(settings, options)
-    said = _watched(options)
     vault = vault_of(settings, data)
     kept = vault.read()
-    known = _known(data, config)
     before = kept.get(options.person, Kept())
+    _refuse_to_replace_a_phone(options, before)
+    said = _watched(options)
+    known = _known(data, config)
     mine = Kept(
         dexcom=said.dexcom if said.dexcom.account else before.dexcom, ntfy=said.ntfy if said.ntfy.topic else before.ntfy
     )
-    accounts_of(settings, {**kept, options.person: mine})  # raises where somebody else has this account
+    accounts = accounts_of(settings, {**kept, options.person: mine})  # raises where somebody else has this account
+    _refuse_unusable(settings, data, options.person, mine)
     if options.account and options.try_first:
         _try(settings, data, options.person, said.dexcom)
+    _say(data, config, options.person, *_facts(options, said, known.get(options.person)))
     if mine != before:
-        vault.put(options.person, mine)
+        try:
+            vault.put(options.person, mine)
+        except Misconfigured as error:
+            raise Misconfigured(f"{options.person} is watched, but account and phone were not kept: {error}") from None
+    _warn(options, known, config)
+    _tell_added(options, accounts[options.person], is_new=options.person not in known, as_json=as_json)
+
+
+def _facts(options: AddOptions, said: WatchedSettings, known: "Known | None") -> list[Fact]:
+    """What is new of the person: that they are watched, and a profile, or what of it was given again."""
     facts: list[Fact] = []
-    if options.person not in known:
-        facts.append(profile_of(said.model_copy(update={"name": said.name or options.person}), ""))
-    if known.get(options.person) is not True:
-        facts.insert(0, PersonAdded(name=said.name))
-    _say(data, config, options.person, *facts)
-    _tell_added(options, mine, is_new=options.person not in known, as_json=as_json)
+    if known is None or not known.watched:
+        facts.append(PersonAdded(name=said.name))
+    if known is None or not known.profile:
+        return [*facts, profile_of(said.model_copy(update={"name": said.name or options.person}), "")]
+    given = {"name": options.name, "birth_year": options.birth_year, "zone": options.zone, "unit": options.unit}
+    changed = {key: value for key, value in given.items() if value and value != getattr(known.profile, key)}
+    return [*facts, known.profile.model_copy(update=changed)] if changed else facts
+
+
+def _refuse_to_replace_a_phone(options: AddOptions, before: Kept) -> None:
+    if before.ntfy.topic and (options.own_phone or options.topic_file is not None) and not options.replace_phone:
+        raise Misconfigured(
+            f"{options.person} has a phone already, which would hear nothing more. Say --replace-phone if that is meant; "
+            f"`iv3 test-alarm --person {options.person}` tries the one that is there."
+        )
+
+
+def _refuse_unusable(settings: Settings, data: Path, person: str, mine: Kept) -> None:
+    """Build what will be built of it, before anything is kept."""
+    plan = Plan(data, settings, SystemClock(), "", 0, household(settings)[0].id)
+    try:
+        source_of(plan, person, mine.dexcom)
+        phone_of(plan, mine.ntfy)
+    except Misconfigured as error:
+        said = str(error).replace("ntfy.topic must", "The topic must").replace("dexcom.url must", "--dexcom-url must")
+        raise Misconfigured(f"{said} Nothing was changed.") from None
+
+
+def _warn(options: AddOptions, known: "Mapping[str, Known]", config: Path | None) -> None:
+    """What is no mistake, and may surprise."""
+    name = options.name or options.person
+    same = [
+        who for who, other in known.items() if who != options.person and other.profile and other.profile.name == name
+    ]
+    if same:
+        sys.stderr.write(
+            f"iv3: {same[0]} is called {name} too, and alarms begin with the name: give one of them another.\n"
+        )
+    if config is None and not Path("config.yaml").exists():
+        sys.stderr.write("iv3: there is no config.yaml here, which `iv3 up` needs: `iv3 init` makes one.\n")
 
 
 def _tell_added(options: AddOptions, mine: Kept, *, is_new: bool, as_json: bool) -> None:
@@ -105,7 +153,8 @@ def list_people(data: Path, config: Path | None, *, as_json: bool) -> None:
     """Everybody who is known, configured or not."""
     settings = _settings(data, config)
     accounts = accounts_of(settings, vault_of(settings, data).read())
-    known: dict[str, bool] = {person.id: True for person in household(settings)} | dict(_known(data, config))
+    known = {person.id: True for person in household(settings)}
+    known |= {person: found.watched for person, found in _known(data, config).items()}
     rows = [
         {
             "person": person,
@@ -177,16 +226,27 @@ def _refuse_unknown(data: Path, config: Path | None, person: str) -> None:
         fail(f"iv3 knows no person {person}; `iv3 person list --data {data}` shows who there is.", 2)
 
 
-def _known(data: Path, config: Path | None) -> Mapping[str, bool]:
-    """Everybody in the log, and whether they are watched."""
+class Known(NamedTuple):
+    """Somebody in the log."""
 
-    async def work(log: Log) -> dict[str, bool]:
+    watched: bool
+    profile: ProfileChanged | None
+
+
+def _known(data: Path, config: Path | None) -> Mapping[str, Known]:
+    """Everybody in the log."""
+
+    async def work(log: Log) -> dict[str, Known]:
         with tempfile.TemporaryDirectory() as folder:
             catalog = Catalog(log, Path(folder) / "catalog.db")
             await catalog.catch_up()
-            found = catalog.store.people()
+            found: dict[str, Known] = {}
+            for person, watched in catalog.store.people().items():
+                said = catalog.store.newest(person, "profile")
+                profile = said.data if said is not None and isinstance(said.data, ProfileChanged) else None
+                found[person] = Known(watched, profile)
             catalog.store.close()
-        return {person: watched for person, watched in found.items() if person != SYSTEM}
+        return {person: known for person, known in found.items() if person != SYSTEM}
 
     if _settings(data, config).log == "sqlite" and not (data / "log.db").exists():
         return {}
@@ -208,8 +268,12 @@ def _say(data: Path, config: Path | None, person: str, *facts: Fact) -> None:
 def _watched(options: AddOptions) -> WatchedSettings:
     """What the command line says of a person. Raises Misconfigured."""
     said: dict[str, Any] = {
-        "id": options.person, "name": options.name, "birth_year": options.birth_year, "zone": options.zone, "unit": options.unit,
+        "id": options.person, "name": options.name, "birth_year": options.birth_year, "zone": options.zone, "unit": options.unit or "mmol/L",
     }  # fmt: skip
+    if not options.name.isprintable():
+        raise Misconfigured("--name must be characters that can be printed: a phone shows it in front of every alarm.")
+    if options.account and options.region not in get_args(Region):
+        raise Misconfigured(f"--dexcom-region is {options.region!r}; it must be one of {', '.join(get_args(Region))}.")
     if options.account:
         said["dexcom"] = {
             "account": options.account, "password": _password(options), "region": options.region, "url": options.url,

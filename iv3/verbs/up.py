@@ -112,7 +112,7 @@ def with_data_folder(data: Path) -> None:
     """Make it, for this user only: health data and hashes of tokens are nobody else's on this machine."""
     os.umask(0o077)
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(PermissionError):  # a folder that somebody made for us, and owns
+    with suppress(OSError):  # a folder that somebody made for us, and owns, or on a disk that is read-only now
         data.chmod(0o700)
 
 

@@ -20,7 +20,7 @@ import apsw
 
 from processors.segments import ArchivedRecord
 from streams.errors import Misconfigured, Refused
-from streams.logs.disk import RESERVE_BYTES, FileLock, free_bytes, refuse_remote
+from streams.logs.disk import RESERVE_BYTES, FileLock, free_bytes, refuse_remote, said_of
 from streams.logs.exchange import refuse_exchanging
 from streams.logs.wakeups import Wakeups
 from streams.logs.writer import Answer, Append, Commit, Counters, Row, Run, Writer
@@ -87,7 +87,8 @@ class SqliteLog:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         refuse_remote(path.parent)
         refuse_exchanging(path)
-        self._db = connect(path, vfs=vfs)
+        with said_of(path):
+            self._db = connect(path, vfs=vfs)
         try:
             refuse_exchanging(
                 path
@@ -95,7 +96,8 @@ class SqliteLog:
         except Misconfigured:
             self._db.close()
             raise
-        self._prepare(topics, partitions, demo=demo)
+        with said_of(path):
+            self._prepare(topics, partitions, demo=demo)
         self.log_id: str = self._meta("log_id")
         self.demo = demo
         self._ids: dict[str, int] = dict(self._db.execute("SELECT name, id FROM topics"))

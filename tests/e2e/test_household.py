@@ -124,12 +124,17 @@ def test_a_person_is_added_seen_by_their_token_and_suspended_without_a_restart(h
 @pytest.mark.long
 def test_what_cannot_be_added_is_said_in_one_sentence_and_leaves_nothing(house: House) -> None:
     (house.folder / "wrong").write_text("wrong")
+    (house.folder / "topic").write_text("two words/and a slash")
     refusals = {
         "same account": house.add("other", "--dexcom-account", "P0001", rc=2),
         "refused by Dexcom": house.iv3("person", "add", "p0003", "--dexcom-account", "p0003", "--dexcom-url", house.share,
                                        "--password-file", "wrong", rc=2),
         "configured": house.add("p0001", rc=2),
         "no password": house.iv3("person", "add", "p0003", "--dexcom-account", "p0003", rc=2),
+        "no region": house.iv3("person", "add", "p0003", "--dexcom-account", "x", "--dexcom-region", "eu", rc=2),
+        "no address": house.iv3("person", "add", "p0003", "--dexcom-account", "x", "--dexcom-url", "ftp://x",
+                                "--password-file", "password", "--no-try", rc=2),
+        "no topic": house.iv3("person", "add", "p0003", "--topic-file", "topic", rc=2),
         "no id": house.iv3("person", "add", "p 3", rc=2),
         "no zone": house.iv3("person", "add", "p0003", "--zone", "Moon/Base", rc=2),
         "no unit": house.iv3("person", "add", "p0003", "--unit", "stones", rc=2),
@@ -165,10 +170,11 @@ def test_accounts_are_in_the_encrypted_file_and_nowhere_else(house: House) -> No
 
 
 @pytest.mark.long
-def test_a_vault_that_cannot_be_opened_keeps_iv3_from_starting_and_not_from_running(house: House) -> None:
+def test_a_vault_that_cannot_be_opened_takes_nobody_elses_alarms_away_and_is_told(house: House) -> None:
     house.start()
     house.add("p0002")
     house.until(lambda: "p0002" in house.polled())
+    owner = house.iv3("token", "new", "--role", "owner", "--name", "t").split()[-1]
     key = house.folder / "data" / "credentials.key"
     kept = key.read_bytes()
     key.write_bytes(b"x" * 64)
@@ -176,11 +182,44 @@ def test_a_vault_that_cannot_be_opened_keeps_iv3_from_starting_and_not_from_runn
     (house.folder / "data" / "credentials.enc").touch()
     house.until(lambda: "people stay as they were" in (house.folder / "up.log").read_text())
     house.stop()
-    assert "cannot be opened with this key" in house.iv3("up", rc=2)
-    key.write_bytes(kept)
     house.town.asked.clear()
     house.start()
+    house.until(lambda: house.polled() == {"p0001"})
+    bars = {bar["kind"]: bar["text"] for bar in house.ask("/v1/now?person=p0002", owner)[1]["bars"]}
+    assert "cannot be opened with this key" in bars["people"]
+    house.until(
+        lambda: any("accounts of people" in (r.message.get("message") or "") for r in house.phone.server.received), 40
+    )
+    key.write_bytes(kept)
+    (house.folder / "data" / "credentials.enc").touch()
     house.until(lambda: house.polled() == {"p0001", "p0002"})
+    assert "people" not in {bar["kind"] for bar in house.ask("/v1/now?person=p0002", owner)[1]["bars"]}
+
+
+@pytest.mark.long
+def test_what_a_person_has_is_not_replaced_unasked_and_a_page_says_what_they_lack(house: House) -> None:
+    house.start()
+    house.add("p0002", "--name", "Max", "--own-phone")
+    owner = house.iv3("token", "new", "--role", "owner", "--name", "t").split()[-1]
+    assert "--replace-phone" in house.add("p0002", "--own-phone", rc=2)
+    assert "accepted the test alarm" in house.iv3("test-alarm", "--person", "p0002")
+    (topic,) = {r.message["topic"] for r in house.phone.server.received if r.message.get("priority") == 5}
+    assert topic.startswith("iv3-")
+    assert topic != "house"
+    assert "called Max too" in house.iv3("person", "add", "anna", "--name", "Max")
+    house.iv3("person", "add", "anna", "--name", "Anna", "--zone", "Europe/Berlin")
+    house.until(lambda: house.ask("/v1/now?person=anna", owner)[1].get("name") == "Anna")
+    assert house.ask("/v1/now?person=anna", owner)[1]["zone"] == "Europe/Berlin"
+    house.iv3("person", "suspend", "p0002")
+    house.until(lambda: "suspended" in {bar["kind"] for bar in house.ask("/v1/now?person=p0002", owner)[1]["bars"]})
+    house.iv3("person", "resume", "p0002")
+    house.until(lambda: "suspended" not in {bar["kind"] for bar in house.ask("/v1/now?person=p0002", owner)[1]["bars"]})
+    house.until(lambda: house.ask("/v1/now?person=p0002", owner)[1]["reading"] is not None)
+    house.stop()
+    (house.folder / "data" / "credentials.enc").unlink()
+    house.start()
+    bars = {bar["kind"]: bar["text"] for bar in house.ask("/v1/now?person=p0002", owner)[1]["bars"]}
+    assert "iv3 person add p0002" in bars["people"], "whose account was lost is not taken for somebody who uploads"
 
 
 @pytest.mark.browser
@@ -207,7 +246,8 @@ def test_the_page_offers_everybody_a_token_opens_and_logs_for_whom_it_shows(hous
 
         page = opened(owner)
         page.wait_for_selector("#person select")
-        assert page.eval_on_selector_all("#person option", "all => all.map(o => o.textContent)") == ["Lena", "Max"]
+        names = page.eval_on_selector_all("#person option", "all => all.map(o => o.textContent)")
+        assert [name.split(" · ")[0] for name in names] == ["Lena", "Max"]
         page.select_option("#person select", "p0002")
         page.wait_for_selector("#person select")
         page.click("[data-open]:visible")

@@ -325,6 +325,22 @@ async def test_what_a_persons_own_phone_does_not_take_goes_to_the_houses_when_it
     await phones.close()
 
 
+async def test_what_was_on_its_way_to_a_phone_that_is_replaced_goes_to_the_new_one(world: World) -> None:
+    phones = Phones(world, "lena")
+    phones.own["lena"] = phones.phone("iv3-lena", token="tk_" + "z" * 29)
+    phones.roster.replace({"lena": Watched(target=phones.own["lena"])})
+    async with running(phones.notifier):
+        await phones.armed()
+        await world.decide(of("lena", said("high", episode="h", priority=3)))
+        await until(lambda: bool(phones.notifier.trouble("lena")))
+        new = phones.phone("iv3-lena-new")
+        phones.roster.replace({"lena": Watched(target=new)})
+        await until(lambda: phones.rang() == [("iv3-lena-new", "h-1")])
+        assert not phones.notifier.waiting()
+    await phones.close()
+    await new.close()
+
+
 async def test_a_phone_that_comes_while_iv3_runs_is_told_from_then_on_and_one_that_goes_of_nothing_more(
     world: World,
 ) -> None:

@@ -62,7 +62,7 @@ class World:
         app = app_maker(log)
         self.series = SqliteSeries(folder / "series.db", log.log_id)
         self.archiver = Archiver(log, self.clock, app, archive, flush_s=0.02)
-        self.alerter = Alerter(log, self.clock, app, has_source=False)
+        self.alerter = Alerter(log, self.clock, app)
         self.projector = Projector(log, self.clock, app, self.series)
 
     @property

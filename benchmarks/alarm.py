@@ -15,9 +15,10 @@ from streams.app import make_app
 from streams.clients.ntfy import Ntfy
 from streams.clock import SystemClock
 from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier, Ways
+from streams.notifier import AlarmNotifier
 from streams.topics import JOURNAL
 from streams.transport.sqlite import LOGS
+from streams.ways import Ways
 from tests.standins.ntfy import NtfyStandIn
 
 LOWS = 150

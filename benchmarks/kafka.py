@@ -21,11 +21,12 @@ from streams.clients.ntfy import Ntfy
 from streams.clock import SystemClock
 from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_link import KafkaLink, brokers_of
-from streams.notifier import AlarmNotifier, Ways
+from streams.notifier import AlarmNotifier
 from streams.ports import Record
 from streams.role import Role
 from streams.topics import JOURNAL, PARTITIONS
 from streams.transport.kafka import LOGS
+from streams.ways import Ways
 from tests.servers.kafka import Kafka, without_topics
 from tests.standins.ntfy import NtfyStandIn
 

@@ -17,10 +17,10 @@ from streams.clients.dexcom import DexcomShare
 from streams.clients.ntfy import Ntfy
 from streams.clock import SharedClock
 from streams.errors import Misconfigured
-from streams.notifier import Ways
 from streams.ports import Clock, GlucoseSource, Notifier
 from streams.roster import Roster, Watched
 from streams.vault import Kept, Stamp, Vault
+from streams.ways import Ways
 
 if TYPE_CHECKING:
     from iv3.wiring import Plan
@@ -89,7 +89,7 @@ class People:
         try:
             return self._vault.read()
         except Misconfigured as error:
-            self.trouble = str(error)
+            self.trouble, self._stamp = str(error), None  # it is looked at again, also if only the key is put right
             logger.error("iv3 runs without the people whom `iv3 person add` was told of: %s", error)  # noqa: TRY400 - the sentence says it all
             return {}
 

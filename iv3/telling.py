@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from streams.clients.ntfy import Ntfy
 from streams.clients.webhook import HealthCheck, Webhook
 from streams.errors import Misconfigured
-from streams.notifier import Ways
 from streams.ports import Notifier
+from streams.ways import Ways
 
 if TYPE_CHECKING:
     from iv3.wiring import Plan

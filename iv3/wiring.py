@@ -38,7 +38,7 @@ from streams.forecaster import Forecaster
 from streams.generations import catalog_path, current, readable
 from streams.house import House, Service
 from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier, Ways
+from streams.notifier import AlarmNotifier
 from streams.poller import Poller
 from streams.ports import Archive, Clock, Log, Series, append_events
 from streams.projector import Projector
@@ -49,6 +49,7 @@ from streams.series.swappable import SwappableSeries
 from streams.targets import add_target
 from streams.topics import ALERTS, HEARTBEATS, JOURNAL, SNAPSHOTS
 from streams.upkeep import Policy, Upkeep
+from streams.ways import Ways
 
 if TYPE_CHECKING:
     from streams.logs.kafka import KafkaLog

@@ -52,12 +52,12 @@ async def run(plan: Plan) -> None:
         if not roles:
             raise Misconfigured("This worker has nothing to do: name its --role, and configure what that needs.")
         house = House(
-            roles, [_page(plan, name, roles, opened.log.counters), follow_series(served, roles), people.follow]
+            roles, [_page(plan, name, roles, opened.log.counters, people), follow_series(served, roles), people.follow]
         )
         await house.run()
 
 
-def _page(plan: Plan, name: str, roles: list[Role], counters: object) -> Service:
+def _page(plan: Plan, name: str, roles: list[Role], counters: object, people: People) -> Service:
     """Liveness, readiness and metrics of this process; nothing about anybody."""
 
     async def healthz(request: web.Request) -> web.Response:
@@ -69,6 +69,7 @@ def _page(plan: Plan, name: str, roles: list[Role], counters: object) -> Service
         reasons = [
             f"{r.name} is {r.progress.paused or r.state}" for r in roles if r.progress.paused or r.state != "running"
         ]
+        reasons += [people.trouble] if people.trouble else []  # it may poll, and tell, fewer people than it should
         return web.json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
 
     async def metrics(request: web.Request) -> web.Response:

@@ -115,6 +115,13 @@ class TargetRemoved(Fact):
     target: Name
 
 
+class PersonTold(Fact):
+    """Who is told of the subject from here on: phones of their own, or, where none is named, the house's. What is due and not yet sent goes along."""
+
+    TYPE = "iv3.person-told.v1"
+    targets: Annotated[tuple[Name, ...], Field(max_length=10)] = ()
+
+
 ALERT_FACTS: tuple[type[Fact], ...] = (
     AlertsDecided,
     DeliveryAttempted,
@@ -122,4 +129,5 @@ ALERT_FACTS: tuple[type[Fact], ...] = (
     Undeliverable,
     TargetAdded,
     TargetRemoved,
+    PersonTold,
 )

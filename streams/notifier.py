@@ -6,9 +6,8 @@ an attempt without an outcome is asked about at the server before it is sent aga
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,16 +17,17 @@ from schemas.bookkeeping import PartitionDelivered
 from schemas.envelope import SYSTEM, encode, make
 from schemas.identity import derived_id
 from schemas.model import Fact, at_ms, ms
-from streams.deadman import DeadMan, Ping
+from streams.deadman import DeadMan
 from streams.errors import NotifierRefused, NotifierUnreachable, StreamError, Transient
 from streams.fallback import Fallback
 from streams.messages import message_of
-from streams.ports import Clock, Log, Message, Notifier, Partition, Record, Scheduler, append_events
+from streams.ports import Clock, Log, Message, Notifier, Partition, Record, append_events
 from streams.remembered import Remembered
 from streams.role import MakeApp, Role
 from streams.roster import Roster
-from streams.targets import TargetState, add_target, remove_target
+from streams.targets import TargetState, add_target, remove_target, surely, tell_of
 from streams.topics import ALERTS, HEARTBEATS, partition_of
+from streams.ways import Ways
 
 logger = logging.getLogger("iv3.notifier")
 
@@ -37,19 +37,9 @@ REFUSED_RETRY_S = 300.0  # 30 wrong tries lock a token out at ntfy; one in five 
 LOUD_AFTER_S = 120.0  # an urgent message that is due for longer is trouble that must be seen
 _URGENT_PRIORITY = 4
 _ASK_BACK_S = 12 * 3600
+_LAST_SEND_S = 15.0  # a request takes at most 10, its note a moment more
 _BEAT_S, _SHORTEST_BEAT_S = 60.0, 0.5
 _DAY_MS = 86_400_000
-
-
-@dataclass(frozen=True)
-class Ways:
-    """The house's ways out: who is told, the second way for what is urgent, who keeps the dead-man's switch, and who is pinged."""
-
-    targets: Sequence[Notifier] = ()
-    fallback: Notifier | None = None
-    dead_man: Scheduler | None = None
-    ping: Ping | None = None
-    closers: Sequence[Callable[[], Awaitable[None]]] = ()
 
 
 class AlarmNotifier(Role):
@@ -84,8 +74,10 @@ class AlarmNotifier(Role):
         self.roster = roster or Roster(house=ways.targets)
         # What a person's own phone does not take goes to the first of the house's.
         self.operator = Fallback(clock, ways.targets[0]) if ways.targets else None
-        self._remembered = Remembered(self.log, clock, self.roster.targets_of)
+        self._remembered = Remembered(self.log, clock, self.roster.house)
         self._targets = self.roster.notifiers()
+        self._leaving: set[str] = set()
+        self._mine: frozenset[str] = frozenset()  # of those, who is told of anybody in these partitions
         self._label, self._click, self._shadow = label, click, shadow
         self.outboxes: dict[int, Outbox] = {}
         self.states = {name: TargetState() for name in self._targets}
@@ -138,8 +130,10 @@ class AlarmNotifier(Role):
                 await self._arm()
                 self._reconcile(group, tasks)
                 group.create_task(self._beat())
-                house, own = partial(self._overdue, own=False), partial(self._overdue, own=True)
-                for way, overdue in ((self.fallback, house), (self.operator, own)):
+                for way, overdue in (
+                    (self.fallback, self._beyond_house),
+                    (self.operator, partial(self._overdue, own=True)),
+                ):
                     if way is not None:
                         group.create_task(way.watch(overdue, self.message, self._note_fallback))
                 if self.dead_man is not None and partition_of(SYSTEM, self.log.partitions[ALERTS]) in self.outboxes:
@@ -147,65 +141,58 @@ class AlarmNotifier(Role):
                 while True:
                     await changed.wait()
                     changed.clear()
-                    await self._let_go()
+                    await self._let_finish(tasks)
                     await self._arm()
                     self._reconcile(group, tasks)
         finally:
             end()
 
+    async def _let_finish(self, tasks: dict[str, tuple[Notifier, asyncio.Task[None]]]) -> None:
+        """Whoever leaves ends what is being sent, so that what arrived is noted before it is handed on to another phone."""
+        names = self.roster.notifiers()
+        leaving = {name: task for name, (target, task) in tasks.items() if names.get(name) is not target}
+        self._leaving |= leaving.keys()
+        for name, task in leaving.items():
+            self._wake[name].set()
+            await asyncio.wait([task], timeout=_LAST_SEND_S)
+            task.cancel()
+            del tasks[name]
+        self._leaving -= leaving.keys()
+
     def _reconcile(self, group: asyncio.TaskGroup, tasks: dict[str, tuple[Notifier, asyncio.Task[None]]]) -> None:
         """A scheduler for each target of these partitions, and for no other."""
         partitions = self.log.partitions[ALERTS]
         mine = frozenset[str]().union(*(self.roster.targets_in(partition, partitions) for partition in self.outboxes))
-        self._targets = self.roster.notifiers()
+        self._targets, self._mine = self.roster.notifiers(), mine
         wanted = {name: target for name, target in self._targets.items() if name in mine}
-        for name in [name for name, (target, _) in tasks.items() if wanted.get(name) is not target]:
+        for name in [name for name in tasks if name not in wanted]:
             tasks.pop(name)[1].cancel()
         for name in [name for name in wanted if name not in tasks]:
             self.states.setdefault(name, TargetState())
             self._wake.setdefault(name, asyncio.Event())
             tasks[name] = (wanted[name], group.create_task(self._schedule(name, wanted[name])))
 
-    async def _let_go(self) -> None:
-        """Whoever has left the roster is told of nothing more, and of nothing that is decided before they come back; what was on its way to them goes
-        to whoever is told of the person now.
-        """
-        names = self.roster.notifiers()
-        for name in [name for name in self._targets if name not in names]:
-            for partition, outbox in self.outboxes.items():
-                owed = [(step, due) for step, due in outbox.due.items() if step.target == name and not due.closed]
-                if name in outbox.armed:
-                    outbox.disarm(name)
-                    await self._surely(partial(remove_target, self.log, self.clock, name, partition))
-                for step, due in owed:
-                    outbox.due |= {step._replace(target=to): due for to in self.roster.targets_of(due.person)}
-            self.states.pop(name, None)
-
     async def _arm(self) -> None:
-        """Write down, once and in every partition, from where on a target is told. It counts once it is read back, in the order of the log."""
+        """Write down, once and in every partition, from where on the house's phones are told, and who has phones of their own. It counts once it is
+        read back, in the order of the log; until then those are told who were.
+        """
+        partitions = self.log.partitions[ALERTS]
         for partition, outbox in self.outboxes.items():
             if self._shadow:
                 for name in sorted(outbox.armed):
-                    await self._surely(partial(remove_target, self.log, self.clock, name, partition))
-            for name in sorted(self.roster.targets_in(partition, self.log.partitions[ALERTS])):
+                    await surely(partial(remove_target, self.log, self.clock, name, partition))
+            for name in self.roster.house:
                 if name not in outbox.armed:
-                    await self._surely(partial(add_target, self.log, self.clock, name, partition))
-
-    async def _surely(self, write: Callable[[], Awaitable[object]]) -> None:
-        delay = FIRST_RETRY_S
-        while True:
-            try:
-                await write()
-                return
-            except Transient as error:
-                logger.warning("the log does not take what the notifier writes: %s", error)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, LONGEST_RETRY_S)
+                    await surely(partial(add_target, self.log, self.clock, name, partition))
+            for person in sorted({*outbox.told, *self.roster.with_phones(partition, partitions)}):
+                own = self.roster.own(person)
+                if outbox.told.get(person, ()) != own:
+                    await surely(partial(tell_of, self.log, self.clock, person, own))
 
     async def _schedule(self, name: str, target: Notifier) -> None:
         state = self.states[name]
         delay = FIRST_RETRY_S
-        while True:
+        while name not in self._leaving:
             self._wake[name].clear()  # before looking: what comes from here on sets it again
             todo = [(step, due) for step, due in self.waiting() if step.target == name]
             if not todo:
@@ -242,7 +229,8 @@ class AlarmNotifier(Role):
                 while True:
                     self._wake[name].clear()
                     first = min((due.order for step, due in self.waiting() if step.target == name), default=None)
-                    if unless_before is not None and first is not None and first < unless_before:
+                    sooner = unless_before is not None and first is not None and first < unless_before
+                    if sooner or name in self._leaving:
                         return
                     await self._wake[name].wait()
 
@@ -300,7 +288,7 @@ class AlarmNotifier(Role):
         """Take off the phone what ended without a word. What ended longer ago than the server remembers is let be."""
         for outbox in self.outboxes.values():
             for episode, of in [key for key in outbox.to_clear if key[1] == name]:
-                ended_ms = outbox.to_clear.pop((episode, of))
+                ended_ms = outbox.to_clear.pop((episode, of), 0)
                 shown = outbox.shown.pop((episode, of), set())
                 if self.clock.now_ms() - ended_ms > _ASK_BACK_S * 1000:
                     continue
@@ -331,6 +319,13 @@ class AlarmNotifier(Role):
                     found.append((outbox, step, due))
         return found
 
+    def _beyond_house(self) -> list[tuple[Outbox, Step, Due]]:
+        """What the second way takes: what the house's phones do not, and what people's own do not where the house's cannot stand in."""
+        shut = not self.roster.house or any(
+            self.states[name].failing for name in self.roster.house if name in self.states
+        )
+        return self._overdue(own=False) + (self._overdue(own=True) if shut else [])
+
     async def _note_fallback(self, due: Due, step: Step, delivered: bool) -> None:  # noqa: FBT001 - the signature of `Note`
         await self._write(due, (Delivered if delivered else DeliveryAttempted)(**_names(step)), step)
 
@@ -340,7 +335,13 @@ class AlarmNotifier(Role):
             now_ms = self.clock.now_ms()
             beats: list[Awaitable[object]] = []
             for partition, outbox in self.outboxes.items() if self._targets else ():
-                oldest = min((ms(due.event.at) for due in outbox.due.values()), default=now_ms)
+                # A phone of somebody's own that fails is told to the house, and is not the whole house's silence.
+                waits = (
+                    ms(d.event.at)
+                    for step, d in outbox.due.items()
+                    if step.target in self.roster.house or not self.operator
+                )
+                oldest = min(waits, default=now_ms)
                 # What has just become due is on its way; only what waits for longer is trouble.
                 through = oldest if now_ms - oldest > LOUD_AFTER_S * 1000 else now_ms
                 said = PartitionDelivered(partition=partition, through=at_ms(through), trouble=self.trouble()[:300])
@@ -367,7 +368,7 @@ class AlarmNotifier(Role):
             data, id=derived_id(kind, *step, 0 if kind == "Delivered" else now_ms), source=f"iv3/{self.name}",
             subject=due.person, time=at_ms(now_ms), recordedtime=at_ms(now_ms),
         )  # fmt: skip
-        await self._surely(lambda: append_events(self.log, ALERTS, [event]))
+        await surely(lambda: append_events(self.log, ALERTS, [event]))
 
     def message(self, step: Step, due: Due) -> Message:
         """The message as it reads now."""
@@ -380,7 +381,7 @@ class AlarmNotifier(Role):
         if person is not None:
             return next(filter(None, map(self._trouble_of, self.roster.targets_of(person))), "")
         house = next(filter(None, map(self._trouble_of, self.roster.house)), "")
-        own = [self._trouble_of(name) for name in self._targets if name not in self.roster.house]
+        own = [self._trouble_of(name) for name in self._mine if name not in self.roster.house]
         failing = [trouble for trouble in own if trouble]
         return house or (failing[0] if 2 * len(failing) > len(own) else "")
 

@@ -91,9 +91,11 @@ class Ledger:
         elif isinstance(event.data, SourceStateChanged):
             self.account(event.source).hear(event.data)
         elif isinstance(event.data, PersonSuspended):
-            self.suspended_ms = max(self.suspended_ms, event.recorded_ms)
+            self.suspended_ms = (
+                event.recorded_ms
+            )  # the last word in the log counts, whatever the clocks of those who said it
             return True
-        elif isinstance(event.data, PersonAdded) and event.recorded_ms >= self.suspended_ms:
+        elif isinstance(event.data, PersonAdded):
             self.suspended_ms = -1
             return True
         return False

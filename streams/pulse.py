@@ -5,16 +5,17 @@ import logging
 from contextlib import suppress
 
 from schemas.bookkeeping import DeadManArmed, PartitionDelivered, PartitionEvaluated
-from schemas.envelope import Garbage, NewerVersion, decode
+from schemas.envelope import SYSTEM, Garbage, NewerVersion, decode
 from schemas.model import ms
 from streams.errors import Transient
 from streams.ports import Log, Record
-from streams.topics import HEARTBEATS
+from streams.topics import HEARTBEATS, partition_of
 
 logger = logging.getLogger("iv3.pulse")
 
 LOOK_S = 5.0
 _LOOK_BACK = 20  # heartbeats; the newest is what counts
+_HOUSE_LOOK_BACK = 5_000  # a day and a half of them: among these is when the dead-man's switch was put off last
 
 
 class Pulse:
@@ -32,7 +33,10 @@ class Pulse:
         """Read what is new. Raises LogUnavailable."""
         heads = await self._log.latest([HEARTBEATS])
         for (_, partition), head in heads.items():
-            start = self._next.get(partition, max(0, head - _LOOK_BACK))
+            back = (
+                _HOUSE_LOOK_BACK if partition == partition_of(SYSTEM, self._log.partitions[HEARTBEATS]) else _LOOK_BACK
+            )
+            start = self._next.get(partition, max(0, head - back))
             if start < head:
                 self._next[partition] = await self._log.fold(HEARTBEATS, partition, start, head, self._take)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import pydantic_core
 
-from processors.alerting.outbox import Outbox, TargetsOf
+from processors.alerting.outbox import Outbox
 from processors.alerting.remembering import VERSION, dump_outbox, load_outbox
 from schemas.alerts import DeliveryAttempted
 from schemas.envelope import Event
@@ -22,20 +22,12 @@ _FOLD = "notifier-alerts"
 
 
 class _Known:
-    """The fold of one partition. `told` is what it was answered about each person; a state is good for the same answers only."""
+    """The fold of one partition. A state is good for the same phones of the house only."""
 
-    def __init__(self, targets_of: TargetsOf) -> None:
-        self._targets_of = targets_of
-        self.outbox = Outbox(self._ask)
+    def __init__(self, house: tuple[str, ...]) -> None:
+        self.outbox = Outbox(house)
         self.offset = 0
-        self.told: dict[str, tuple[str, ...]] = {}
-        self.mixed = False  # somebody's targets changed on the way: no fold from the beginning gives this state
         self.attempts: Counter[tuple[str, int]] = Counter()
-
-    def _ask(self, person: str) -> tuple[str, ...]:
-        answer = tuple(self._targets_of(person))
-        self.mixed |= self.told.setdefault(person, answer) != answer
-        return answer
 
     def take(self, event: Event, offset: int) -> None:
         """Fold an event in."""
@@ -51,27 +43,26 @@ class _Known:
         """The state as text."""
         counted = [[target, day, count] for (target, day), count in self.attempts.items()]
         return pydantic_core.to_json(
-            {"told": self.told, "attempts": counted, "outbox": dump_outbox(self.outbox)}
+            {"house": self.outbox.house, "attempts": counted, "outbox": dump_outbox(self.outbox)}
         ).decode()
 
     def load(self, text: str, offset: int) -> bool:
-        """Take over the state that `dump` gave; False, and nothing taken, where somebody is told of otherwise now."""
+        """Take over the state that `dump` gave; False, and nothing taken, where the house has other phones now."""
         raw = pydantic_core.from_json(text)
-        told = {person: tuple(targets) for person, targets in raw["told"].items()}
-        if any(tuple(self._targets_of(person)) != targets for person, targets in told.items()):
+        if tuple(raw["house"]) != self.outbox.house:
             return False
-        self.outbox = load_outbox(raw["outbox"], self._ask)
+        self.outbox = load_outbox(raw["outbox"], self.outbox.house)
         self.attempts = Counter({(target, day): count for target, day, count in raw["attempts"]})
-        self.told, self.offset = told, offset
+        self.offset = offset
         return True
 
 
 class Remembered:
     """The folds of the partitions that the notifier holds, and their snapshots."""
 
-    def __init__(self, log: Log, clock: Clock, targets_of: TargetsOf) -> None:
+    def __init__(self, log: Log, clock: Clock, house: tuple[str, ...]) -> None:
         self._snapshots = PartitionSnapshots(log, clock, _FOLD, VERSION)
-        self._targets_of = targets_of
+        self._house = house
         self._known: dict[int, _Known] = {}
 
     def forget(self) -> None:
@@ -80,11 +71,11 @@ class Remembered:
 
     async def recall(self, partition: int) -> tuple[Outbox, int]:
         """An outbox of the caller's own, as the newest snapshot has it, and the offset from which the alerts are to be folded into it."""
-        known = self._known[partition] = _Known(self._targets_of)
+        known = self._known[partition] = _Known(self._house)
         offset, text = await self._snapshots.load(partition)
         if not offset or not known.load(text, offset):
-            return Outbox(self._targets_of), 0
-        return load_outbox(dump_outbox(known.outbox), self._targets_of), offset
+            return Outbox(self._house), 0
+        return load_outbox(dump_outbox(known.outbox), self._house), offset
 
     def take(self, record: Record, event: Event) -> None:
         """Fold an event in, as it was read from the log."""
@@ -95,8 +86,7 @@ class Remembered:
         """Write a snapshot of each of these partitions in which enough has happened."""
         for partition in partitions:
             known = self._known[partition]
-            if not known.mixed:
-                await self._snapshots.keep(partition, known.offset, known.dump)
+            await self._snapshots.keep(partition, known.offset, known.dump)
 
     def sent(self, target: str, day: int) -> int:
         """Messages to a target on a UTC day, whoever sent them; of the last two days."""

@@ -51,6 +51,17 @@ class Roster:
         found = self._people.get(person)
         return (found.target.target,) if found is not None and found.target is not None else tuple(self._house)
 
+    def own(self, person: str) -> tuple[str, ...]:
+        """Phones of nobody but this person."""
+        found = self._people.get(person)
+        return (found.target.target,) if found is not None and found.target is not None else ()
+
+    def with_phones(self, partition: int, partitions: int) -> list[str]:
+        """Whoever of a partition has a phone of their own."""
+        return sorted(
+            p for p, w in self._people.items() if w.target is not None and partition_of(p, partitions) == partition
+        )
+
     def notifiers(self) -> dict[str, Notifier]:
         """Every way out by its name; a phone that several people share is there once."""
         own = {w.target.target: w.target for w in self._people.values() if w.target is not None}

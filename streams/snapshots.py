@@ -7,6 +7,7 @@ version is ignored.
 What is folded of the alerts is one state for a whole partition (`PartitionSnapshots`): it goes on from the newest one that fits, or from nothing.
 """
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -43,15 +44,17 @@ class Snapshots:
         self._log, self._clock, self._role, self._version = log, clock, role, version
         self._changed: dict[int, set[str]] = {}
         self._since: dict[int, int] = {}
+        self._kept: dict[int, dict[str, int]] = {}  # partition -> whose snapshot is the newest of which offset
 
     async def load(self, partition: int) -> tuple[int, dict[str, tuple[str, int]]]:
         """The floor, and each person's state with its offset; (0, {}) where there is nothing that fits."""
         floor = 0
         states: dict[str, tuple[str, int]] = {}
+        covered: dict[str, int] = {}
         mine = f"{self._role}/".encode()
 
         def step(record: Record) -> None:
-            nonlocal floor
+            nonlocal floor, covered
             if not (record.key or b"").startswith(mine):
                 return
             try:
@@ -62,13 +65,20 @@ class Snapshots:
                 return
             if taken.log_id != self._log.log_id or taken.version != self._version:
                 return
+            # A worker that was stopped in the middle of a write and woke up later may write an older one last.
             if taken.person is None:
-                floor = taken.offset
-            else:
+                if taken.offset >= floor:
+                    floor, covered = taken.offset, json.loads(taken.state or "{}")
+            elif taken.offset >= states.get(taken.person, ("", 0))[1]:
                 states[taken.person] = (taken.state, taken.offset)
 
         await self._log.fold(SNAPSHOTS, partition, 0, None, step)
-        return (floor, states) if floor else (0, {})
+        # Compaction keeps only the last of a key: if that is an older one, what lies between it and the floor is in no snapshot.
+        if not floor or any(states.get(person, ("", -1))[1] < at for person, at in covered.items()):
+            self._kept[partition] = {}
+            return 0, {}
+        self._kept[partition] = {person: at for person, (_, at) in states.items()}
+        return floor, states
 
     def touched(self, partition: int, person: str) -> None:
         """Note a change that a silent fold brought: the next floor covers this person only with a snapshot of its own."""
@@ -82,9 +92,12 @@ class Snapshots:
             return
         self._since[partition] = 0
         try:
+            kept = self._kept.setdefault(partition, {})
             for name in sorted(self._changed[partition]):
-                await self._write(partition, name, people[name].dump(), people[name].offset)
-            await self._write(partition, None, "", next_offset)
+                at = people[name].offset
+                await self._write(partition, name, people[name].dump(), at)
+                kept[name] = at
+            await self._write(partition, None, json.dumps(kept), next_offset)
         except Transient:
             return
         self._changed[partition].clear()

@@ -20,9 +20,10 @@ from streams.alerter import Alerter
 from streams.clock import SetClock
 from streams.forecaster import Forecaster
 from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier, Ways
+from streams.notifier import AlarmNotifier
 from streams.ports import Log, append_events
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
+from streams.ways import Ways
 from tests.running import app_maker, caught_up, running
 
 GONE, STAYS = "wanda-6", "bruno-15"  # both in partition 3, as are tokens

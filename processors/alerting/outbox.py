@@ -1,6 +1,5 @@
 """The outbox: which messages are due, which were attempted, which arrived. A fold of the alerts, for every target alike."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ from schemas.alerts import (
     AlertsDecided,
     Delivered,
     DeliveryAttempted,
+    PersonTold,
     TargetAdded,
     TargetRemoved,
     Undeliverable,
@@ -23,9 +23,6 @@ from schemas.model import ms
 KEPT_MS = 2 * 86_400_000
 _OVER = 9  # behind every urgency
 ALL_CLEAR = 0  # the step of the message that ends an episode
-
-
-TargetsOf = Callable[[str], Sequence[str]]
 
 
 class Step(NamedTuple):
@@ -59,11 +56,14 @@ class Due:
 
 @dataclass
 class Outbox:
-    """One partition's messages. `targets_of` says who is told of a person, `armed` holds the targets that were added before what is folded now."""
+    """One partition's messages. `house` are the phones of everybody who has none of their own; `armed` holds those that were added before what is
+    folded now, `told` whoever has phones of their own, as the log says it.
+    """
 
-    targets_of: TargetsOf
+    house: tuple[str, ...]
     episodes: Episodes = field(default_factory=Episodes)
     armed: set[str] = field(default_factory=set)
+    told: dict[str, tuple[str, ...]] = field(default_factory=dict)
     due: dict[Step, Due] = field(default_factory=dict)
     attempted: set[Step] = field(default_factory=set)
     refused: set[Step] = field(default_factory=set)  # due, but not before the account is put right
@@ -91,7 +91,9 @@ class Outbox:
             case TargetAdded(target=target):
                 self.armed.add(target)
             case TargetRemoved(target=target):
-                self.disarm(target)
+                self._disarm(target)
+            case PersonTold(targets=targets):
+                return self._tell(event.subject, targets)
             case DeliveryAttempted(episode=episode, step=step, target=target):
                 self.attempted.add(Step(episode, step, target))
                 self._heard_of(episode)
@@ -105,7 +107,32 @@ class Outbox:
                 pass
         return []
 
-    def disarm(self, target: str) -> None:
+    def targets_of(self, person: str) -> tuple[str, ...]:
+        """Who is told of a person as far as the log is folded."""
+        return self.told.get(person) or tuple(target for target in self.house if target in self.armed)
+
+    def _tell(self, person: str, targets: tuple[str, ...]) -> list[Step]:
+        """Others are told of the person from here on. What is open and was not sent yet is theirs now, so that no alarm falls between two phones."""
+        before = self.targets_of(person)
+        self.told.pop(person, None)
+        if targets:
+            self.told[person] = targets
+        after = self.targets_of(person)
+        owed = [
+            (s, due)
+            for s, due in self.due.items()
+            if due.person == person and s.target in before and s.target not in after
+        ]
+        for step, _ in owed:
+            self._settle(step, "removed")
+        theirs = {
+            s._replace(target=to): due for s, due in owed if s.step != ALL_CLEAR and not due.closed for to in after
+        }
+        new = {step: due for step, due in theirs.items() if step not in self.done and step not in self.due}
+        self.due |= new
+        return list(new)
+
+    def _disarm(self, target: str) -> None:
         """The target is told of nothing any more, not even of what is due."""
         self.armed.discard(target)
         for step in [step for step in self.due if step.target == target]:
@@ -176,7 +203,7 @@ class Outbox:
             for step, due in self.due.items():
                 due.closed |= step.episode == change.episode
         event = change.model_copy(update={"step": ALL_CLEAR if closing else change.step})
-        steps = [Step(change.episode, event.step, target) for target in self.targets_of(person) if target in self.armed]
+        steps = [Step(change.episode, event.step, target) for target in self.targets_of(person)]
         return [step for step in steps if self._becomes_due(step, event, person, opened)]
 
     def _becomes_due(self, step: Step, event: AlertEvent, person: str, opened_ms: int) -> bool:

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 import pydantic_core
 
 from processors.alerting.episodes import Episode, Episodes
-from processors.alerting.outbox import Due, Outbox, Step, TargetsOf
+from processors.alerting.outbox import Due, Outbox, Step
 from schemas.alerts import AlertEvent, Evidence
 from schemas.model import Said
 
 _S = TypeVar("_S", bound=Said)
-VERSION = "1"  # of the text, and of what the folds make of an alert: another one folds everything anew
+VERSION = "2"  # of the text, and of what the folds make of an alert: another one folds everything anew
 
 
 def dump_episodes(episodes: Episodes) -> str:
@@ -27,13 +27,14 @@ def load_episodes(text: str) -> Episodes:
 
 
 def dump_outbox(outbox: Outbox) -> str:
-    """The state as text; who is told of whom is not in it."""
+    """The state as text; who the house's phones are is not in it."""
     done: dict[str, dict[str, list[tuple[int, str]]]] = {}
     for step, outcome in outbox.done.items():
         done.setdefault(step.episode, {}).setdefault(outcome, []).append((step.step, step.target))
     return _text({
         "episodes": _episodes(outbox.episodes),
         "armed": sorted(outbox.armed),
+        "told": outbox.told,
         "due": [[*step, due.event, due.person, due.opened_ms, due.closed] for step, due in outbox.due.items()],
         "attempted": sorted(outbox.attempted),
         "refused": sorted(outbox.refused),
@@ -46,13 +47,14 @@ def dump_outbox(outbox: Outbox) -> str:
     })  # fmt: skip
 
 
-def load_outbox(text: str, targets_of: TargetsOf) -> Outbox:
+def load_outbox(text: str, house: tuple[str, ...]) -> Outbox:
     """The state that `dump_outbox` gave."""
     raw: dict[str, Any] = pydantic_core.from_json(text)
     return Outbox(
-        targets_of,
+        house,
         _episodes_of(raw["episodes"]),
         set(raw["armed"]),
+        {person: tuple(targets) for person, targets in raw["told"].items()},
         {
             Step(episode, step, target): Due(_said(AlertEvent, event), person, opened_ms, closed)
             for episode, step, target, event, person, opened_ms, closed in raw["due"]

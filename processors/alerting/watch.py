@@ -84,10 +84,8 @@ class Watch:
         return True
 
     def _come_or_gone(self, event: Event) -> None:
-        if isinstance(event.data, PersonSuspended):
-            self.suspended_ms = max(self.suspended_ms, event.recorded_ms)
-        elif event.recorded_ms >= self.suspended_ms:
-            self.suspended_ms = 0
+        """The last word in the log counts, whatever the clocks of those who said it: every fold follows this rule."""
+        self.suspended_ms = event.recorded_ms if isinstance(event.data, PersonSuspended) else 0
 
     def _entry(self, event: Event) -> None:
         after = evolve_entry(self.entries.get(entry_id_of(event)), event)

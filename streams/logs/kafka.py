@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -79,6 +80,7 @@ class KafkaLog:
         self._renewing = asyncio.Lock()
         self._room = asyncio.Semaphore(MOST_IN_FLIGHT)
         self._pending: dict[Partition, dict[int, _Pending]] = defaultdict(dict)  # in the order in which they were sent
+        self._doubts: dict[Partition, int] = defaultdict(int)  # how many of them somebody gave up waiting for
         self._numbers = count()
         self._subscribers: list[Callable[[frozenset[str]], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -148,7 +150,7 @@ class KafkaLog:
             pending = _Pending(tuple(values), whole, asyncio.get_running_loop().time())
             number = next(self._numbers)
             self._pending[place][number] = pending
-            whole.add_done_callback(lambda done: self._settled(producer, place, number, done))
+            whole.add_done_callback(partial(self._settled, producer, place, number))
             return await self._answered(place, pending)
 
     async def _answered(self, place: Partition, pending: _Pending) -> list[Position]:
@@ -156,12 +158,18 @@ class KafkaLog:
         try:
             found = await pending.answer if not pending.doubtful else await self._waited_again(pending)
         except asyncio.CancelledError:
-            pending.doubtful = True
+            self._doubt(place, pending)
             raise
-        positions = [Position(*place, one.offset) for one in (found if isinstance(found, list) else [found])]
+        positions = [Position(*place, one.offset) for one in (found if isinstance(found, list) else (found,))]
         if positions[-1].offset < 0:
             raise Unknown("Kafka had it already and does not say where")
         return positions
+
+    def _doubt(self, place: Partition, pending: _Pending) -> None:
+        """Somebody waits for it no more, and may try the same again while it is under way."""
+        if not pending.doubtful and not pending.sent.done():
+            pending.doubtful = True
+            self._doubts[place] += 1
 
     async def _waited_again(self, pending: _Pending) -> Any:  # noqa: ANN401 - aiokafka's own types
         try:
@@ -181,9 +189,10 @@ class KafkaLog:
     def _joined(self, place: Partition, values: Sequence[bytes]) -> _Pending | None:
         """The pending append of the same values. Raises Refused where others have been waiting for too long: nothing more is put behind them."""
         waiting = self._pending[place]
-        for pending in waiting.values():
-            if pending.doubtful and pending.values == tuple(values):
-                return pending
+        if self._doubts[place]:  # hardly ever, so that what is in flight need not be looked through for each append
+            for pending in waiting.values():
+                if pending.doubtful and pending.values == tuple(values):
+                    return pending
         if asyncio.get_running_loop().time() - next(iter(waiting.values())).began > APPEND_DEADLINE_S:
             self.counters.refused += 1
             raise Refused(f"Kafka at {','.join(self.link.brokers)} has been confirming nothing for a while")
@@ -191,13 +200,14 @@ class KafkaLog:
 
     def _settled(self, producer: AIOKafkaProducer, place: Partition, number: int, done: "asyncio.Future[Any]") -> None:
         pending = self._pending[place].pop(number)
+        self._doubts[place] -= pending.doubtful
         error = done.exception() if not done.cancelled() else asyncio.CancelledError()
         if error is None:
             found = done.result()
             self.counters.appends += 1
             self.counters.records += len(pending.values)
             last = found[-1] if isinstance(found, list) else found
-            if last.offset >= 0:
+            if last.offset >= self.heads.get(place, 0):
                 self._grew({place: last.offset + 1})
         judged = self._judged(producer, error, nothing_yet=False) if isinstance(error, KafkaError) else error
         if pending.answer.done():
@@ -214,12 +224,12 @@ class KafkaLog:
         while True:
             await asyncio.sleep(_LOOK_S)
             before = asyncio.get_running_loop().time() - APPEND_DEADLINE_S
-            for waiting in self._pending.values():
+            for place, waiting in self._pending.items():
                 for pending in waiting.values():
                     if pending.began > before:
                         break
                     if not pending.answer.done():
-                        pending.doubtful = True
+                        self._doubt(place, pending)
                         self.counters.unknown += 1
                         pending.answer.set_exception(Unknown(self._silent()))
 

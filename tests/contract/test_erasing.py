@@ -22,7 +22,7 @@ from streams.errors import Misconfigured
 from streams.forecaster import Forecaster
 from streams.logs.exchange import exchange, take_sign_down
 from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier, Ways
+from streams.notifier import AlarmNotifier
 from streams.poller import Poller
 from streams.ports import append_events
 from streams.projector import Projector
@@ -31,6 +31,7 @@ from streams.roster import Roster
 from streams.series.sqlite import SqliteSeries
 from streams.series.sqlite_store import SqliteStore
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
+from streams.ways import Ways
 from tests.erasing import DEVICE, GONE, MIN, STAYS, T0, WORDS, P, everything, late, lived, said
 from tests.running import app_maker, caught_up, running
 

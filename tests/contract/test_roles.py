@@ -24,11 +24,12 @@ from streams.forecaster import Forecaster
 from streams.house import House
 from streams.logs.sqlite import SqliteLog
 from streams.logs.writer import Run
-from streams.notifier import AlarmNotifier, Ways
+from streams.notifier import AlarmNotifier
 from streams.ports import Partition, Record, append_events
 from streams.role import Role
 from streams.snapshots import EVERY
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, HEARTBEATS, JOURNAL, SNAPSHOTS, partition_of
+from streams.ways import Ways
 from tests.running import app_maker, caught_up, running, until
 
 T0 = 1_795_500_000_000

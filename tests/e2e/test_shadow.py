@@ -172,7 +172,7 @@ def opened(minute: int, kind: AlertKind) -> Event:
 
 
 def test_a_removed_target_owes_nothing_until_it_is_added_again() -> None:
-    box = Outbox(lambda _: ("phone",))
+    box = Outbox(("phone",))
     for event in (at(0, TargetAdded(target="phone")), opened(1, "low")):
         box.evolve(event)
     assert len(box.due) == 1

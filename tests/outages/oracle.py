@@ -116,7 +116,7 @@ def steps_as_due(alerts: list[tuple[Any, Event]], rang: list[str]) -> int:
     due: set[str] = set()
     boxes: dict[int, Outbox] = {}
     for record, event in alerts:
-        box = boxes.setdefault(record.partition, Outbox(lambda _: targets))
+        box = boxes.setdefault(record.partition, Outbox(targets))
         due |= {step.sequence_id for step in box.evolve(event)}
     assert due - set(rang) == set(), "a step was never sent"
     assert set(rang) - due == set(), "something rang that was never decided"

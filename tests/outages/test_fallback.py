@@ -14,8 +14,9 @@ from streams.clients.smtp import Smtp, SmtpServer
 from streams.clients.webhook import HealthCheck, Webhook
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
 from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier, Ways
+from streams.notifier import AlarmNotifier
 from streams.ports import Message, Notifier
+from streams.ways import Ways
 from tests.outages.test_ntfy_outages import TOKEN, World, said
 from tests.running import app_maker, running, until
 from tests.standins.ntfy import Access, NtfyStandIn

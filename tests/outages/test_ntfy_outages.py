@@ -26,9 +26,10 @@ from streams.clients.ntfy import Ntfy
 from streams.clock import SetClock
 from streams.errors import Refused
 from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier, Ways
+from streams.notifier import AlarmNotifier
 from streams.ports import Message, append_events
 from streams.topics import ALERTS, partition_of
+from streams.ways import Ways
 from tests.running import app_maker, running, until
 from tests.standins.ntfy import Access, NtfyStandIn
 

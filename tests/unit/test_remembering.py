@@ -15,6 +15,7 @@ from schemas.alerts import (
     Delivered,
     DeliveryAttempted,
     Evidence,
+    PersonTold,
     TargetAdded,
     TargetRemoved,
     Undeliverable,
@@ -25,6 +26,9 @@ from schemas.model import at_ms
 T0 = 1_795_500_000_000
 PEOPLE, KINDS, TARGETS = ("me", "Ada"), ("low", "high", "system"), ("phone", "tablet", "own")
 MIN, DAY = 60_000, 86_400_000
+
+
+HOUSE = ("phone", "tablet")
 
 
 def told(person: str) -> tuple[str, ...]:
@@ -60,6 +64,8 @@ class History:
         person, kind, target = PEOPLE[which % 2], KINDS[which % 3], TARGETS[which % 3]
         if what == "decide":
             self._decide(person, kind, fate)
+        elif what == "target" and fate in (1, 2):
+            self.add(PersonTold(targets=(target,) if fate == 1 else ()), person)
         elif what == "target":
             self.add(TargetRemoved(target=target) if fate == 0 else TargetAdded(target=target), target)
         elif what == "again" and self.events:
@@ -142,14 +148,14 @@ def same(one: Outbox, other: Outbox) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(OPS, max_size=120), st.integers(0, 123))
 def test_a_snapshot_anywhere_changes_nothing(ops: list[Any], cut: int) -> None:
-    whole = Outbox(told)
+    whole = Outbox(HOUSE)
     events = history(ops)
     due = [whole.evolve(event) for event in events]
-    before = Outbox(told)
+    before = Outbox(HOUSE)
     for event in events[:cut]:
         before.evolve(event)
     text = dump_outbox(before)
-    after = load_outbox(text, told)
+    after = load_outbox(text, HOUSE)
     same(after, before)
     assert dump_outbox(after) == text
     assert [after.evolve(event) for event in events[cut:]] == due[cut:]
@@ -159,7 +165,7 @@ def test_a_snapshot_anywhere_changes_nothing(ops: list[Any], cut: int) -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(OPS, max_size=120))
 def test_a_snapshot_of_episodes_holds_all_of_them(ops: list[Any]) -> None:
-    box = Outbox(told)
+    box = Outbox(HOUSE)
     for event in history(ops):
         box.evolve(event)
         assert load_episodes(dump_episodes(box.episodes)) == box.episodes
@@ -168,7 +174,7 @@ def test_a_snapshot_of_episodes_holds_all_of_them(ops: list[Any]) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(OPS, max_size=120))
 def test_what_is_forgotten_makes_no_step_due_and_keeps_none_back(ops: list[Any]) -> None:
-    forgetting, remembering = Outbox(told), _Remembering(told)
+    forgetting, remembering = Outbox(HOUSE), _Remembering(HOUSE)
     for event in history(ops):
         assert forgetting.evolve(event) == remembering.evolve(event)
         assert forgetting.due == remembering.due
@@ -190,7 +196,7 @@ def test_an_outbox_does_not_grow_with_the_years() -> None:
     for target in TARGETS:
         made.add(TargetAdded(target=target), target)
     sizes = []
-    box, folded = Outbox(told), 0
+    box, folded = Outbox(HOUSE), 0
     for n in range(
         2_000
     ):  # 20 alarms a day for a hundred days, each delivered, some of them refused or without an end on the phone
@@ -220,12 +226,12 @@ def test_an_outbox_does_not_grow_with_the_years() -> None:
 
 def test_what_waits_for_a_phone_that_is_off_for_a_week_is_not_forgotten() -> None:
     made = History()
-    made.add(TargetAdded(target="own"), "own")
+    made.add(PersonTold(targets=("own",)), PEOPLE[1])
     made.go_on(("decide", 1, 0, MIN, 0))
     for _ in range(7):
         made.go_on(("decide", 0, 0, DAY, 0))
         made.go_on(("decide", 0, 3, MIN, 0))
-    box = Outbox(told)
+    box = Outbox(HOUSE)
     for event in made.events:
         box.evolve(event)
     assert [step.target for step in box.due] == ["own"]

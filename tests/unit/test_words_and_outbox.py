@@ -105,7 +105,7 @@ def decided(*events: AlertEvent) -> Event:
 
 
 def armed(*targets: str) -> Outbox:
-    box = Outbox(lambda _: targets)
+    box = Outbox(targets)
     for target in targets:
         box.evolve(record(TargetAdded(target=target)))
     return box
@@ -126,7 +126,7 @@ def test_every_step_is_due_at_every_target_once() -> None:
 
 
 def test_a_new_target_is_told_of_nothing_that_was_decided_before_it() -> None:
-    box = Outbox(lambda _: ("phone",))
+    box = Outbox(("phone",))
     assert box.evolve(decided(event("low"))) == []
     box.evolve(record(TargetAdded(target="phone")))
     assert [s.step for s in box.evolve(decided(event("low", "escalated", 2)))] == [2]
@@ -148,7 +148,7 @@ def test_an_all_clear_follows_only_what_was_said() -> None:
     box.evolve(outcome(Delivered, step))
     (clear,) = box.evolve(decided(event("low", "resolved")))
     assert clear.sequence_id == "low-1-clear"
-    late = Outbox(lambda _: ("phone",))
+    late = Outbox(("phone",))
     late.evolve(decided(event("low")))
     late.evolve(record(TargetAdded(target="phone")))
     assert late.evolve(decided(event("low", "resolved"))) == []

@@ -15,7 +15,7 @@ from typing import Literal
 
 from aiohttp import hdrs, web
 
-from api.hearing import hearing
+from api.hearing import Hearing, hearing
 from api.openapi import ROLE
 from api.problems import Handler, ProblemError
 from api.whom import settle_person
@@ -117,6 +117,12 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
 def caller_of(request: web.Request) -> Caller:
     """Who asks; only after `authorize`."""
     return request[CALLER]
+
+
+def still_open(where: Hearing, caller: Caller) -> bool:
+    """Whether the token of somebody who was let in a while ago would let them in now."""
+    issued = where.catalog.store.token_by_id(caller.token_id)
+    return issued is not None and (issued.expires is None or ms(issued.expires) > where.clock.now_ms())
 
 
 def _unauthorized(request: web.Request, needed: str) -> ProblemError:

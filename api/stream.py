@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from aiohttp import ClientConnectionResetError, web
 
+from api.auth import Caller, caller_of, still_open
 from api.hearing import Hearing, hearing
 from api.openapi import Routes
 from api.problems import ProblemError
@@ -57,7 +58,7 @@ async def get_stream(request: web.Request) -> web.StreamResponse:
     try:
         with suppress(ClientConnectionResetError, ConnectionResetError):
             await _send(response, where, "hello", {})
-            await _run(response, where, changed, woken, gone)
+            await _run(response, where, caller_of(request), changed, woken, gone)
     finally:
         for end in ends:
             end()
@@ -66,10 +67,17 @@ async def get_stream(request: web.Request) -> web.StreamResponse:
 
 
 async def _run(
-    response: web.StreamResponse, where: Hearing, changed: set[str], woken: asyncio.Event, gone: asyncio.Event
+    response: web.StreamResponse,
+    where: Hearing,
+    caller: Caller,
+    changed: set[str],
+    woken: asyncio.Event,
+    gone: asyncio.Event,
 ) -> None:
     while not gone.is_set():
         if not await _woken(woken, gone):
+            if not still_open(where, caller):
+                return  # revoked or expired meanwhile: the page asks again, and is told
             await _send(response, where, "ping", {})
             continue
         woken.clear()

@@ -245,9 +245,15 @@ class Erasure:
         from streams.logs.kafka_remaking import delete_topics
 
         old = [name for name, there in (await self._topics()).items() if note.topics.get(name) == there]
-        if old:
-            await delete_topics(kafka_link(self.settings), old)
         copied = SqliteLog(self._workshop / "log.db")
+        try:
+            if set(old) == set(note.topics):
+                await self._refuse_grown(note, copied)
+            if old:
+                await delete_topics(kafka_link(self.settings), old)
+        except BaseException:
+            await copied.close()
+            raise
         kafka = self.settings.kafka.model_copy(update={"partitions": copied.partitions[JOURNAL]})
         settings = self.settings.model_copy(update={"kafka": kafka})
         log = (await open_log(settings, self.data, erasing=True)).log
@@ -261,6 +267,21 @@ class Erasure:
         finally:
             await log.close()
             await copied.close()
+
+    async def _refuse_grown(self, note: Note, copied: SqliteLog) -> None:
+        """The last look before the old topics go: between a run that was killed and this one, workers elsewhere may have gone on writing to them."""
+        log = (await open_log(self.settings, self.data, erasing=True)).log
+        try:
+            await self._refuse_members(log.log_id)
+            heads = await log.latest(ARCHIVED)
+        finally:
+            await log.close()
+        if log.log_id != note.old_log or any(head != copied.heads.get(place, 0) for place, head in heads.items()):
+            note.phase = "copying"
+            self._save(note)
+            raise Misconfigured(
+                "Somebody wrote to the log since it was copied. Nothing was deleted. Stop every iv3, and run the same command again: it copies anew."
+            )
 
     # -- clearing ----------------------------------------------------------------------------------
 

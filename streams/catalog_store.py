@@ -338,6 +338,12 @@ class CatalogStore:
         data = decode(row[0]).data
         return data if isinstance(data, TokenIssued) else None
 
+    def token_by_id(self, token_id: str) -> TokenIssued | None:
+        """The token of this id, unless it was revoked."""
+        row = self._db.execute("SELECT body FROM tokens WHERE id=? AND NOT revoked", (token_id,)).fetchone()
+        data = decode(row[0]).data if row is not None else None
+        return data if isinstance(data, TokenIssued) else None
+
     def tokens(self) -> list[tuple[Event, bool]]:
         """Every token that was ever made, and whether it was revoked."""
         rows = self._db.execute("SELECT body, revoked FROM tokens ORDER BY id")

@@ -169,6 +169,17 @@ async def test_a_person_is_added_suspended_and_taken_up_again_by_an_owner_of_the
     assert (await iv3.ask("POST", "/v1/people/nobody/suspend", token=owner))[0] == 404
 
 
+async def test_a_page_whose_token_was_revoked_hears_nothing_more(iv3: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.stream.PING_S", 0.2)
+    owner = await iv3.token("owner")
+    _, made = await iv3.ask("POST", "/v1/tokens", token=owner, json={"role": "reader", "name": "Tablet"})
+    async with iv3.http.get(f"{iv3.url}/v1/stream", headers={"Authorization": f"Bearer {made['token']}"}) as reply:
+        await asyncio.wait_for(reply.content.readuntil(b"event: ping"), 5)
+        assert (await iv3.ask("DELETE", f"/v1/tokens/{made['id']}", token=owner))[0] == 202
+        await asyncio.wait_for(reply.content.read(), 5)  # to its end
+    assert reply.content.at_eof()
+
+
 async def test_a_page_hears_of_its_own_person_and_of_nobody_else(iv3: Served) -> None:
     token = await bound(iv3, "reader", "lena")
     headers = {"Authorization": f"Bearer {token}"}

@@ -152,7 +152,7 @@ STEPS = {
         "import streams.logs.kafka_remaking as m; real = m.delete_topics\n"
         "async def some(link, names):\n    await real(link, names[:3]); die()\nm.delete_topics = some"
     ),
-    "with all topics deleted": "import iv3.erasure as m; real = m.open_log; m.open_log = nth(real, 3)",
+    "with all topics deleted": "import iv3.erasure as m; real = m.open_log; m.open_log = nth(real, 4)",
     "while they are filled": "import streams.erasing as m; m._same = die",
     "before that is noted": "import iv3.erasure as m; m.Erasure._save = nth(m.Erasure._save, 4)",
     "while the new archive is written": "import streams.backup as m; m.ArchiveWriter._one = nth(m.ArchiveWriter._one, 3)",
@@ -170,6 +170,25 @@ def test_killed_at_any_step_on_servers_the_same_command_ends_it(
         assert asyncio.run(_seen(kafka, influx)) == before
     place.erase("--yes")
     _is_gone(place, before, kafka, influx, s3)
+
+
+def test_what_was_written_between_a_run_that_was_killed_and_the_next_is_not_lost(
+    place: Place, kafka: Kafka, influx: Influx, s3: Bucket
+) -> None:
+    place.killed(LIE_IN_WAIT + STEPS["before topics are deleted"])
+
+    async def somebody() -> None:
+        log = KafkaLog(_link(kafka))
+        await log.open()
+        await late(log, STAYS, 5)
+        await log.close()
+
+    asyncio.run(somebody())
+    grown = asyncio.run(_seen(kafka, influx))
+    assert "it copies anew" in place.erase("--yes", code=2)
+    assert asyncio.run(_seen(kafka, influx))[0] == grown[0]
+    place.erase("--yes")
+    _is_gone(place, grown, kafka, influx, s3)
 
 
 def test_a_worker_that_wrote_to_half_filled_topics_is_noticed_and_the_copy_is_whole(

@@ -15,6 +15,7 @@ import pytest
 
 from iv3.verbs.simulate import people_of
 from processors.readings import reading_of
+from schemas.alerts import AlertsDecided
 from schemas.envelope import Event, decode
 from streams.archives.folder import FolderArchive
 from streams.backup import read_back
@@ -32,6 +33,7 @@ from tests.servers.kafka import Kafka
 PEOPLE = int(os.environ.get("IV3_TEST_PEOPLE", "50"))
 SPEED = 360.0
 DAY_MS = 86_400_000
+OWN = frozenset(account_names(PEOPLE)[::5])  # who has a phone of their own
 ALL = "poller,projector,forecaster,alerter,notifier,archiver"
 
 pytestmark = [pytest.mark.chaos, pytest.mark.long]
@@ -68,7 +70,9 @@ class Household:
         self.sims[1].origin_ms, self.sims[1].real_ms = self.sims[0].origin_ms, self.sims[0].real_ms
         self.town = Town(self.sims[0])
         for simulation, url in zip(self.sims, self.town.urls, strict=True):
-            people = json.dumps(people_of(PEOPLE, url))
+            people = json.dumps(
+                [p | ({"ntfy": {"topic": f"own-{p['id']}"}} if p["id"] in OWN else {}) for p in people_of(PEOPLE, url)]
+            )
             path = simulation.folder / "config.yaml"
             path.write_text(path.read_text() + f"people: {people}\n")
         self.workers = [Worker(s, name, roles=ALL) for s, name in zip(self.sims, ("a", "b"), strict=True)]
@@ -224,5 +228,19 @@ def alarms(url: str, phone: Phone) -> dict[str, int]:
         finally:
             await log.close()
 
-    rang = phone.rang()
-    return {"steps": steps_as_due(asyncio.run(decided()), rang), "rang twice": len(rang) - len(set(rang))}
+    rang, alerts = phone.rang(), asyncio.run(decided())
+    whose = {
+        change.episode: event.subject
+        for _, event in alerts
+        if isinstance(event.data, AlertsDecided)
+        for change in event.data.events
+    }
+    told: Counter[str] = Counter()
+    for received in phone.server.received:
+        episode = (received.message.get("sequence_id") or "").rpartition("-")[0]
+        if received.message["event"] == "message" and episode in whose:
+            person, topic = whose[episode], received.message["topic"]
+            assert topic == (f"own-{person}" if person in OWN else "chaos"), f"{person}'s alarm went to {topic}"
+            told["their own" if person in OWN else "the house's"] += 1
+    assert told["their own"], "some of them rang"
+    return {"steps": steps_as_due(alerts, rang), "rang twice": len(rang) - len(set(rang)), "told": dict(told)}

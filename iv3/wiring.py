@@ -46,7 +46,7 @@ from streams.pulse import Pulse
 from streams.role import Role
 from streams.roster import Roster
 from streams.series.swappable import SwappableSeries
-from streams.targets import add_target
+from streams.targets import add_target, tell_of
 from streams.topics import ALERTS, HEARTBEATS, JOURNAL, SNAPSHOTS
 from streams.upkeep import Policy, Upkeep
 from streams.ways import Ways
@@ -248,10 +248,12 @@ async def arm_first(plan: Plan, log: Log, roster: Roster) -> None:
     """In a new log the phone is known before anything is decided, so that a low of the first minute rings. Later ones the notifier adds."""
     if any(head for (topic, _), head in log.heads.items() if topic == ALERTS):
         return
-    partitions = log.partitions[ALERTS]
-    for partition in range(partitions):
-        for name in sorted(roster.targets_in(partition, partitions)):
+    for name in roster.house:
+        for partition in range(log.partitions[ALERTS]):
             await add_target(log, plan.clock, name, partition)
+    for person in roster.people:
+        if roster.own(person):
+            await tell_of(log, plan.clock, person, roster.own(person))
 
 
 def _of_people(people: People) -> list[str]:

@@ -68,7 +68,8 @@ def kafka_settings(worker: str, session_s: float) -> dict[str, Any]:
     return {
         "consumer_group_instance_id": worker,
         "broker_session_timeout": session_s,
-        "broker_heartbeat_interval": min(1.0, session_s / 6),
+        # A member learns by its next heartbeat that partitions move: nobody waits longer than this for it.
+        "broker_heartbeat_interval": min(0.5, session_s / 6),
         "broker_request_timeout": max(30.0, session_s + 1),
     }
 

@@ -74,6 +74,7 @@ class Outbox:
     to_clear: dict[tuple[str, str], int] = field(
         default_factory=dict
     )  # ended without a word: (episode, target) -> when
+    handed: dict[Step, list[Step]] = field(default_factory=dict)  # from phones that are told no more, to those that are
     opened: dict[str, int] = field(default_factory=dict)  # episodes that are not over: when they opened
     ended: dict[str, int] = field(default_factory=dict)  # those that are, until they are forgotten: when
     newest_ms: int = 0  # of all decisions so far: the outbox knows no other time, so that every fold forgets alike
@@ -130,6 +131,8 @@ class Outbox:
         }
         new = {step: due for step, due in theirs.items() if step not in self.done and step not in self.due}
         self.due |= new
+        for step, _ in owed:
+            self.handed[step] = [step._replace(target=to) for to in after]
         return list(new)
 
     def _disarm(self, target: str) -> None:
@@ -142,6 +145,9 @@ class Outbox:
 
     def delivered(self, step: Step) -> None:
         """The target took it."""
+        for other in self.handed.pop(step, ()):  # it was on its way when it was handed on: somebody has been told
+            if other in self.due:
+                self._settle(other, "delivered")
         self._settle(step, "delivered")
         self.shown.setdefault((step.episode, step.target), set()).add(step.step)
 
@@ -179,6 +185,8 @@ class Outbox:
             del self.done[step]
         for step in [step for step in self.attempted if step.episode in gone]:
             self.attempted.discard(step)
+        for step in [step for step in self.handed if step.episode in gone]:
+            del self.handed[step]
         for key in [key for key in self.shown if key[0] in gone]:
             del self.shown[key]
         for key in [key for key in self.to_clear if key[0] in gone]:

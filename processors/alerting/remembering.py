@@ -13,7 +13,7 @@ from schemas.alerts import AlertEvent, Evidence
 from schemas.model import Said
 
 _S = TypeVar("_S", bound=Said)
-VERSION = "2"  # of the text, and of what the folds make of an alert: another one folds everything anew
+VERSION = "3"  # of the text, and of what the folds make of an alert: another one folds everything anew
 
 
 def dump_episodes(episodes: Episodes) -> str:
@@ -41,6 +41,7 @@ def dump_outbox(outbox: Outbox) -> str:
         "done": done,
         "shown": [[*key, sorted(steps)] for key, steps in outbox.shown.items()],
         "to_clear": [[*key, at_ms] for key, at_ms in outbox.to_clear.items()],
+        "handed": [[step, steps] for step, steps in outbox.handed.items()],
         "opened": outbox.opened,
         "ended": outbox.ended,
         "newest_ms": outbox.newest_ms,
@@ -69,6 +70,7 @@ def load_outbox(text: str, house: tuple[str, ...]) -> Outbox:
         },
         {(episode, target): set(steps) for episode, target, steps in raw["shown"]},
         {(episode, target): at_ms for episode, target, at_ms in raw["to_clear"]},
+        {Step(*step): [Step(*other) for other in steps] for step, steps in raw["handed"]},
         raw["opened"],
         raw["ended"],
         raw["newest_ms"],

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from processors.alerting.outbox import Outbox
+from schemas.alerts import Delivered, DeliveryAttempted, PersonTold, TargetAdded
 from schemas.envelope import SYSTEM, Event, decode, make
 from schemas.facts import GlucoseRead, PersonAdded, PersonSuspended
 from schemas.model import at_ms
@@ -342,6 +344,21 @@ async def test_what_was_on_its_way_to_a_phone_that_is_replaced_goes_to_the_new_o
         await until(lambda: not phones.notifier.waiting())
     await phones.close()
     await new.close()
+
+
+def test_what_arrived_while_it_was_handed_on_is_not_said_again_by_a_later_fold() -> None:
+    """The note of a delivery may come after the note that somebody else is told now."""
+    at = at_ms(T0)
+    names = {"episode": "l", "step": 1, "target": "house", "sequence_id": "l-1"}
+    facts: list[tuple[str, Any]] = [
+        ("house", TargetAdded(target="house")), ("lena", said("low", episode="l").data), ("lena", DeliveryAttempted(**names)),
+        ("lena", PersonTold(targets=("own",))), ("lena", Delivered(**names)),
+    ]  # fmt: skip
+    box = Outbox(("house",))
+    for n, (subject, fact) in enumerate(facts):
+        assert [step.target for step in box.due] == ([] if n < 2 else ["house"] if n < 4 else ["own"])
+        box.evolve(make(fact, id=f"f{n}", source="test", subject=subject, time=at, recordedtime=at))
+    assert not box.due
 
 
 async def test_a_phone_that_comes_while_iv3_runs_is_told_from_then_on_and_one_that_goes_of_nothing_more(

@@ -28,6 +28,10 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         if n == 2:
             up.ask("DELETE", f"/v1/entries/{made['id']}")
     time.sleep(6)
+    deadline = time.monotonic() + 60  # its low comes within minutes of its time, and on a busy machine later
+    while not up.ask("GET", "/v1/alerts")[1]["items"]:
+        assert time.monotonic() < deadline, up.said()
+        time.sleep(0.5)
     up.stop()
     yield up
     up.kill()

@@ -1,6 +1,7 @@
 """Opening the log for a verb that runs beside, or without, `iv3 up`: the one that the configuration names, or a demo's where the folder is one's."""
 
 import asyncio
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -10,6 +11,8 @@ import apsw
 from iv3 import config as configuration
 from iv3.logs import open_log
 from schemas.settings import Settings
+from streams.catalog import Catalog
+from streams.catalog_store import CatalogStore
 from streams.errors import Misconfigured
 from streams.logs.disk import said_of
 from streams.logs.sqlite import SqliteLog
@@ -59,3 +62,18 @@ def with_log(
             await log.close()
 
     return asyncio.run(opened())
+
+
+def with_catalog(data: Path, ask: Callable[[CatalogStore], _T], config: Path | None = None) -> _T:
+    """Answer a question about what is true now: the whole log is folded into a catalog that is thrown away. Raises Misconfigured, LogUnavailable."""
+
+    async def work(log: "SqliteLog | KafkaLog") -> _T:
+        with tempfile.TemporaryDirectory() as folder:
+            catalog = Catalog(log, Path(folder) / "catalog.db")
+            try:
+                await catalog.catch_up()
+                return ask(catalog.store)
+            finally:
+                catalog.store.close()
+
+    return with_log(data, work, config)

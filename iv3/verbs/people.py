@@ -5,7 +5,6 @@ import json
 import re
 import secrets
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from api.people import coming_and_going
 from iv3 import config as configuration
 from iv3.cli import fail
 from iv3.people import accounts_of, phone_of, source_of, vault_of
-from iv3.verbs.opened import is_demo, with_log
+from iv3.verbs.opened import is_demo, with_catalog, with_log
 from iv3.verbs.up import with_data_folder
 from iv3.wiring import Plan
 from processors.dexcom import Region
@@ -29,7 +28,7 @@ from schemas.facts import PersonAdded, PersonSuspended, ProfileChanged
 from schemas.household import household, profile_of
 from schemas.model import Fact
 from schemas.settings import DexcomSettings, Settings, WatchedSettings
-from streams.catalog import Catalog
+from streams.catalog_store import CatalogStore
 from streams.clock import SystemClock
 from streams.errors import Misconfigured, SourceRefused, SourceUnreachable
 from streams.ports import Log, append_events
@@ -236,21 +235,18 @@ class Known(NamedTuple):
 def _known(data: Path, config: Path | None) -> Mapping[str, Known]:
     """Everybody in the log."""
 
-    async def work(log: Log) -> dict[str, Known]:
-        with tempfile.TemporaryDirectory() as folder:
-            catalog = Catalog(log, Path(folder) / "catalog.db")
-            await catalog.catch_up()
-            found: dict[str, Known] = {}
-            for person, watched in catalog.store.people().items():
-                said = catalog.store.newest(person, "profile")
-                profile = said.data if said is not None and isinstance(said.data, ProfileChanged) else None
+    def ask(store: CatalogStore) -> dict[str, Known]:
+        found: dict[str, Known] = {}
+        for person, watched in store.people().items():
+            said = store.newest(person, "profile")
+            profile = said.data if said is not None and isinstance(said.data, ProfileChanged) else None
+            if person != SYSTEM:
                 found[person] = Known(watched, profile)
-            catalog.store.close()
-        return {person: known for person, known in found.items() if person != SYSTEM}
+        return found
 
     if _settings(data, config).log == "sqlite" and not (data / "log.db").exists():
         return {}
-    return with_log(data, work, config)
+    return with_catalog(data, ask, config)
 
 
 def _say(data: Path, config: Path | None, person: str, *facts: Fact) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,11 @@ from rich.table import Table
 from api.tokens import issue, revocation
 from api.values import iso
 from iv3.cli import fail
-from iv3.verbs.opened import log_settings, with_log
+from iv3.verbs.opened import log_settings, with_catalog, with_log
 from schemas.facts import Role, TokenIssued
 from schemas.household import household
 from schemas.model import ms
-from streams.catalog import Catalog
+from streams.catalog_store import CatalogStore
 from streams.errors import Misconfigured
 from streams.ports import Log, append_events
 from streams.topics import JOURNAL
@@ -66,28 +65,15 @@ def new(data: Path, config: Path | None, options: TokenOptions, *, as_json: bool
 
 def _people(data: Path, config: Path | None) -> frozenset[str]:
     """Everybody whom log or configuration knows."""
-
-    async def work(log: Log) -> frozenset[str]:
-        with tempfile.TemporaryDirectory() as folder:
-            catalog = Catalog(log, Path(folder) / "catalog.db")
-            await catalog.catch_up()
-            found = frozenset(catalog.store.people())
-            catalog.store.close()
-        return found
-
-    return with_log(data, work, config) | {person.id for person in household(log_settings(data, config))}
+    configured = {person.id for person in household(log_settings(data, config))}
+    return with_catalog(data, lambda store: frozenset(store.people()), config) | configured
 
 
 def _issued(data: Path, config: Path | None) -> list[tuple[TokenIssued, int, bool]]:
-    async def work(log: Log) -> list[tuple[TokenIssued, int, bool]]:
-        with tempfile.TemporaryDirectory() as folder:
-            catalog = Catalog(log, Path(folder) / "catalog.db")
-            await catalog.catch_up()
-            found = [(e.data, e.time_ms, gone) for e, gone in catalog.store.tokens() if isinstance(e.data, TokenIssued)]
-            catalog.store.close()
-        return found
+    def ask(store: CatalogStore) -> list[tuple[TokenIssued, int, bool]]:
+        return [(e.data, e.time_ms, gone) for e, gone in store.tokens() if isinstance(e.data, TokenIssued)]
 
-    return with_log(data, work, config)
+    return with_catalog(data, ask, config)
 
 
 def list_tokens(data: Path, config: Path | None, *, as_json: bool) -> None:

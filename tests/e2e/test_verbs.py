@@ -18,7 +18,7 @@ pytestmark = pytest.mark.long
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """A demo that ran for some hours of its own time, with an entry that was changed and one that was deleted, and was stopped."""
     folder = tmp_path_factory.mktemp("lived")
-    up = Up(folder / "data", "--speed", "1500")
+    up = Up(folder / "data", "--speed", "500")  # a reading is fresh for less than two seconds then
     up.start()
     for n in range(4):
         body = {"kind": "carbs", "grams": 10 + n, "time": up.ask("GET", "/v1/now")[1]["time_ms"] - n * 60_000}

@@ -240,11 +240,12 @@ def restore(archive: Annotated[str | None, typer.Option("--from", help=ARCHIVE_H
 @app.command("copy")
 def copy_(source: Annotated[str, typer.Option("--from", help="sqlite, kafka, or kafka://host:9092.")],
           target: Annotated[str, typer.Option("--to", help="sqlite, kafka, or kafka://host:9092; it must be empty.")],
+          partitions: Annotated[int | None, typer.Option(min=1, max=1000, help="Of the copy; a file has the log's, topics kafka.partitions.")] = None,
           data: Data = DATA, config: Config = None, json_: Json = False) -> None:  # fmt: skip
-    """Copy the log from SQLite to Kafka or back, record for record, comparing each."""
+    """Copy the log from SQLite to Kafka or back, or to another Kafka, record for record, comparing each."""
     from iv3.verbs.copy import copy as verb
 
-    verb(data, config, source, target, as_json=json_)
+    verb(data, config, source, target, partitions, as_json=json_)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from backports import zstd
 FORMAT = 1
 DAY_FORMAT = 2  # of the manifest of a merged segment: a release that cannot read it says so instead of finding damage
 ROOT = "v1"
+USUAL_PARTITIONS = 12  # of a log whose head does not say how many it has
 REMOVAL = "removal.json"  # beside a log's head once its removal was begun: it is no choice any more, and the next one finishes it
 _LEVEL = 3
 SEGMENT, MANIFEST = ".jsonl.zst", ".manifest.json"
@@ -236,13 +237,24 @@ def check(manifest: Manifest, compressed: bytes) -> list[ArchivedRecord]:
 # -- head ------------------------------------------------------------------------------------------
 
 
-def write_head(log_id: str, ends: Iterable[tuple[str, int, int, str]], *, demo: bool, written_ms: int) -> bytes:
-    """`head.json`: for each (topic, partition) the next offset and the digest of the last manifest."""
+def write_head(
+    log_id: str,
+    ends: Iterable[tuple[str, int, int, str]],
+    *,
+    demo: bool,
+    written_ms: int,
+    partitions: int = USUAL_PARTITIONS,
+) -> bytes:
+    """`head.json`: for each (topic, partition) the next offset and the digest of the last manifest, and how the log is split."""
     heads = {
         f"{topic}/{partition}": {"next": following, "manifest": digest}
         for topic, partition, following, digest in sorted(ends)
     }
     said = {"format": FORMAT, "log_id": log_id, "demo": demo, "written_ms": written_ms, "heads": heads}
+    if (
+        partitions != USUAL_PARTITIONS
+    ):  # so that a release that knows only the usual number reads every archive that it can restore
+        said["partitions"] = partitions
     return _json({**said, "sha256": sha256(_json(said))})  # nothing else holds its digest
 
 
@@ -253,6 +265,7 @@ class Head(NamedTuple):
     demo: bool
     written_ms: int
     heads: dict[tuple[str, int], tuple[int, str]]
+    partitions: int = USUAL_PARTITIONS
 
 
 def read_head(data: bytes) -> Head:
@@ -262,7 +275,7 @@ def read_head(data: bytes) -> Head:
         digest = said.pop("sha256", None)
         if said["format"] != FORMAT:
             raise SegmentDamaged("was written by a newer release: upgrade this one")
-        if set(said) != {"format", "log_id", "demo", "written_ms", "heads"}:
+        if set(said) - {"partitions"} != {"format", "log_id", "demo", "written_ms", "heads"}:
             raise SegmentDamaged("says what no head says")
         if digest is not None and (sha256(_json(said)) != digest or _json({**said, "sha256": digest}) != data):
             raise SegmentDamaged("has another SHA-256 than it says")
@@ -270,7 +283,10 @@ def read_head(data: bytes) -> Head:
         for place, end in said["heads"].items():
             topic, _, partition = place.rpartition("/")
             heads[topic, int(partition)] = (int(end["next"]), str(end["manifest"]))
-        return Head(str(said["log_id"]), bool(said["demo"]), int(said["written_ms"]), heads)
+        partitions = int(said.get("partitions", USUAL_PARTITIONS))
+        if any(partition >= partitions for _, partition in heads):
+            raise SegmentDamaged(f"names a partition beyond the {partitions} of its log")
+        return Head(str(said["log_id"]), bool(said["demo"]), int(said["written_ms"]), heads, partitions)
     except SegmentDamaged:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -119,14 +119,16 @@ class ArchiveWriter:
         """Replace the head, unless it says so already."""
         ends = self._ends or {}
         heads = {at: (end.following, end.digest) for at, end in ends.items() if end.following}
+        split = self._log.partitions[JOURNAL]
         try:
-            if self._head is not None and segments.read_head(self._head).heads == heads:
+            known = segments.read_head(self._head) if self._head is not None else None
+            if known is not None and (known.heads, known.partitions) == (heads, split):
                 return
         except SegmentDamaged as error:
             logger.warning("the head of the archive %s; it is written anew", error)
         written = self._clock.now_ms()
         rows = [(*at, *end) for at, end in heads.items()]
-        said = segments.write_head(self._log.log_id, rows, demo=self._demo, written_ms=written)
+        said = segments.write_head(self._log.log_id, rows, demo=self._demo, written_ms=written, partitions=split)
         await self._archive.replace(segments.head_key(self._log.log_id), said)
         self._head = said
 

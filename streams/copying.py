@@ -1,63 +1,69 @@
-"""Copying a log: the same records at the same offsets in another log, which has its own id. From SQLite to Kafka, and back."""
+"""Copying a log into another, which has its own id: from SQLite to Kafka, and back. Where both have as many partitions, the same records lie at the
+same offsets; otherwise they are dealt out anew (`streams.repartitioning`). Either way every record is read back and compared.
+"""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from processors.segments import ArchivedRecord
 from streams.backup import ARCHIVED
-from streams.errors import Misconfigured, StreamError
+from streams.errors import CopyFailed, Misconfigured
 from streams.ports import Log, Partition, Record
+from streams.repartitioning import Batch, Repartition
+from streams.topics import JOURNAL
 
 _BATCH = 1_000
 
 Progress = Callable[[int, int], None]
 
 
-class CopyFailed(StreamError):
-    """The copy does not agree with the log it was made of."""
-
-
 @dataclass(frozen=True, slots=True)
 class CopyReport:
-    """What was copied."""
+    """What was copied. `records` lie in the copy."""
 
     from_log: str
     to_log: str
     records: int
+    partitions: int
 
 
 async def copy(source: Log, target: Log, progress: Progress | None = None) -> CopyReport:
     """Copy journal, forecasts, alerts and dead letters up to the heads of now, then read every record back and compare it.
 
-    Snapshots and heartbeats are made anew. Raises Misconfigured where the target holds records already or is split otherwise, CopyFailed,
-    and as the logs do. A copy that was interrupted leaves a target that is refused the next time: it must be deleted first.
+    Snapshots and heartbeats are made anew. Raises Misconfigured where the target holds records already, CopyFailed, and as the logs do. A copy that
+    was interrupted leaves a target that is refused the next time: it must be deleted first.
     """
     await refuse_used(target)
-    if any(source.partitions[topic] != target.partitions[topic] for topic in ARCHIVED):
-        raise Misconfigured(
-            f"The two logs are split otherwise ({source.partitions[ARCHIVED[0]]} and {target.partitions[ARCHIVED[0]]} partitions): "
-            f"set kafka.partitions: {source.partitions[ARCHIVED[0]]} before the topics are made."
-        )
     heads = {place: head for place, head in (await source.latest(ARCHIVED)).items() if head}
+    deal = _dealer(source, target, heads)
     total, done = 2 * sum(heads.values()), 0
+    wanted: Counter[Partition] = Counter()
     for compare in (False, True):
-        for place, head in heads.items():
-            at = 0
-            while at < head:
-                records = await source.read(*place, at, head, _BATCH)
-                if not records or records[0].offset != at:
-                    raise CopyFailed(
-                        f"{place[0]}/{place[1]}: record {at} is missing in the log that is copied; iv3 verify its archive."
-                    )
+        async with aclosing(deal()) as batches:
+            async for place, records in batches:
                 if compare:
-                    await _compare(place, records, await target.read(*place, at, at + len(records), len(records)))
+                    await _compare(target, place, records)
                 else:
-                    await target.append_as_was(*place, [_kept(record) for record in records])
-                at = records[-1].offset + 1
+                    await target.append_as_was(*place, records)
+                    wanted[place] += len(records)
                 done += len(records)
                 if progress is not None:
-                    progress(done, total)
-    return CopyReport(source.log_id, target.log_id, sum(heads.values()))
+                    progress(min(done, total), total)
+    there = {place: head for place, head in (await target.latest(ARCHIVED)).items() if head}
+    if there != wanted:
+        raise CopyFailed(
+            "The copy does not end where it should; somebody else wrote to it. Copy again into an empty one."
+        )
+    return CopyReport(source.log_id, target.log_id, wanted.total(), target.partitions[JOURNAL])
+
+
+def _dealer(source: Log, target: Log, heads: Mapping[Partition, int]) -> Callable[[], AsyncGenerator[Batch, None]]:
+    if source.partitions[JOURNAL] == target.partitions[JOURNAL]:
+        return partial(_as_it_is, source, heads)
+    return Repartition(source, target, heads).batches
 
 
 async def refuse_used(target: Log) -> None:
@@ -71,13 +77,28 @@ async def refuse_used(target: Log) -> None:
         )
 
 
+async def _as_it_is(source: Log, heads: Mapping[Partition, int]) -> AsyncGenerator[Batch, None]:
+    for place, head in heads.items():
+        at = 0
+        while at < head:
+            records = await source.read(*place, at, head, _BATCH)
+            if not records or records[0].offset != at:
+                raise CopyFailed(
+                    f"{place[0]}/{place[1]}: record {at} is missing in the log that is copied; iv3 verify its archive."
+                )
+            yield place, [_kept(record) for record in records]
+            at = records[-1].offset + 1
+
+
 def _kept(record: Record) -> ArchivedRecord:
     return ArchivedRecord(record.offset, record.timestamp_ms, record.key, record.value, record.headers)
 
 
-async def _compare(place: Partition, wanted: list[Record], found: list[Record]) -> None:
+async def _compare(target: Log, place: Partition, wanted: list[ArchivedRecord]) -> None:
+    first = wanted[0].offset
+    found = [_kept(record) for record in await target.read(*place, first, first + len(wanted), len(wanted))]
     for number, record in enumerate(wanted):
-        if number >= len(found) or _kept(found[number]) != _kept(record):
+        if number >= len(found) or found[number] != record:
             raise CopyFailed(
                 f"{place[0]}/{place[1]}/{record.offset} did not arrive as it is in the log: copy again into an empty one."
             )

@@ -10,7 +10,7 @@ from processors.erasing import Traces, Whose, is_placeholder, letter_of, placeho
 from processors.segments import ArchivedRecord
 from schemas.envelope import SYSTEM
 from streams.backup import ARCHIVED
-from streams.copying import CopyFailed
+from streams.errors import CopyFailed
 from streams.ports import Log, Partition, Record
 from streams.topics import DEAD_LETTERS, JOURNAL, partition_of
 

@@ -15,6 +15,7 @@
     |- Permanent              this record can never be handled: dead letter
     |- SourceRefused          the source refuses the account: no retry before its policy allows one
     |- NotifierRefused        the notifier refuses the account, the topic or the message: say so loudly
+    |- CopyFailed             a copy of the log does not agree with it, or cannot be made
     |- ArchiveDamaged         an object of the archive is missing, cut, swapped or flipped
     `- Misconfigured          a setting is wrong; the sentence names it
 
@@ -102,3 +103,7 @@ class ArchiveDamaged(StreamError):
 
 class Misconfigured(StreamError):
     """A setting is wrong; the sentence names it and says what to do."""
+
+
+class CopyFailed(StreamError):
+    """A copy does not agree with the log it was made of, or cannot be made of it."""

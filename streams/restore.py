@@ -13,6 +13,7 @@ from streams.logs.disk import sync_folder, write_durably
 from streams.logs.sqlite import SqliteLog
 from streams.ports import Archive
 from streams.survey import Progress, look
+from streams.topics import PARTITIONS
 
 _WORKSHOP = ".restoring"
 _TRIES = 3
@@ -58,7 +59,8 @@ async def _restore_once(
     survey = await look(archive, name, checked)
     _refuse(survey.problems)
     demo = survey.head is not None and survey.head.demo
-    log = SqliteLog(workshop / "log.db", demo=demo)
+    split = survey.head.partitions if survey.head is not None else PARTITIONS
+    log = SqliteLog(workshop / "log.db", demo=demo, partitions=split)
     try:
 
         async def take(topic: str, partition: int, records: list[ArchivedRecord]) -> None:

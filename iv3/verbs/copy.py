@@ -20,23 +20,27 @@ from streams.errors import Misconfigured
 from streams.logs.disk import FileLock, sync_folder
 from streams.logs.sqlite import SqliteLog
 from streams.ports import Log
+from streams.topics import JOURNAL
 
 _WORKSHOP = ".copying"
 
 
-def copy(data: Path, config: Path | None, source: str, target: str, *, as_json: bool) -> None:
-    """Copy, compare, and only then let the copy be seen. Raises Misconfigured."""
+def copy(data: Path, config: Path | None, source: str, target: str, partitions: int | None, *, as_json: bool) -> None:
+    """Copy, compare, and only then let the copy be seen. `partitions` is how a new log is split. Raises Misconfigured."""
     settings = configuration.load(config)
     ends = [_named(settings, source, "--from"), _named(settings, target, "--to")]
-    if (ends[0].log == "sqlite") == (ends[1].log == "sqlite") and ends[0].log == ends[1].log:
+    if ends[0].log == ends[1].log:
         raise Misconfigured("--from and --to name the same log. Write sqlite for the one, kafka for the other.")
+    if partitions is not None:
+        ends[1] = ends[1].model_copy(update={"kafka": ends[1].kafka.model_copy(update={"partitions": partitions})})
     if "sqlite" in (ends[0].log, ends[1].log):
         lock = FileLock(data / "up.lock")
         if data.is_dir() and not lock.try_acquire():
             raise Misconfigured(f"iv3 runs on {data}; stop it first (iv3 stop), or what comes meanwhile is not copied.")
 
     async def work() -> CopyReport:
-        async with _opened(ends[0], data, make=False) as one, _opened(ends[1], data, make=True) as other:
+        async with _opened(ends[0], data) as one, _made(ends[1], data, partitions or one.partitions[JOURNAL]) as other:
+            _refuse_otherwise(other, partitions)
             with bar("Copying, then comparing", quiet=as_json) as progress:
                 return await copy_log(one, other, progress)
 
@@ -45,7 +49,7 @@ def copy(data: Path, config: Path | None, source: str, target: str, *, as_json: 
         sys.stdout.write(json.dumps(asdict(report)) + "\n")
         return
     sys.stdout.write(
-        f"{report.records:,} records copied, each compared; the copy's log id is {report.to_log}. "
+        f"{report.records:,} records copied into {report.partitions} partitions, each compared; the copy's log id is {report.to_log}. "
         f"Set log: {ends[1].log} in config.yaml, and start; charts are rebuilt from it.\n"
     )
 
@@ -62,36 +66,42 @@ def _named(settings: Settings, text: str, option: str) -> Settings:
     return settings.model_copy(update={"log": name})
 
 
-@asynccontextmanager
-async def _opened(settings: Settings, data: Path, *, make: bool) -> AsyncIterator[Log]:
-    if settings.log != "sqlite":
-        log = (await open_log(settings, data)).log
-        try:
-            yield log
-        finally:
-            await log.close()
-        return
-    if not make:
-        if is_demo(data):
-            raise Misconfigured(f"{data} is a demo's; a demo is never copied.")
-        existing = SqliteLog(data / "log.db")
-        try:
-            yield existing
-        finally:
-            await existing.close()
-        return
-    async with _new_file(data) as fresh:
-        yield fresh
+def _refuse_otherwise(target: Log, partitions: int | None) -> None:
+    """Topics that were made before are not made again for an option."""
+    found = target.partitions[JOURNAL]
+    if partitions is not None and found != partitions:
+        raise Misconfigured(
+            f"The topics iv3.* were made with {found} partitions already, not {partitions}. Leave --partitions out to fill them as they are, "
+            "or delete them (they are made again)."
+        )
 
 
 @asynccontextmanager
-async def _new_file(data: Path) -> AsyncIterator[Log]:
+async def _opened(settings: Settings, data: Path) -> AsyncIterator[Log]:
+    if settings.log == "sqlite" and is_demo(data):
+        raise Misconfigured(f"{data} is a demo's; a demo is never copied.")
+    log = SqliteLog(data / "log.db") if settings.log == "sqlite" else (await open_log(settings, data)).log
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+@asynccontextmanager
+async def _made(settings: Settings, data: Path, partitions: int) -> AsyncIterator[Log]:
+    opening = _new_file(data, partitions) if settings.log == "sqlite" else _opened(settings, data)
+    async with opening as log:
+        yield log
+
+
+@asynccontextmanager
+async def _new_file(data: Path, partitions: int) -> AsyncIterator[Log]:
     """A log that takes its place only when the block ends well: an interrupted copy is not there at all."""
     if (data / "log.db").exists():
         raise Misconfigured(f"{data} has a log already. Copy into an empty folder: name it with --data.")
     workshop = data / _WORKSHOP
     shutil.rmtree(workshop, ignore_errors=True)
-    fresh = SqliteLog(workshop / "log.db")
+    fresh = SqliteLog(workshop / "log.db", partitions=partitions)
     try:
         yield fresh
     finally:

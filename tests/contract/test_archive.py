@@ -355,3 +355,34 @@ async def test_a_restore_that_is_killed_leaves_the_whole_log_or_none(tmp_path: P
 
 def test_alerts_are_among_what_is_archived() -> None:
     assert ALERTS in ARCHIVED
+
+
+async def test_a_log_of_more_partitions_comes_back_as_it_was(tmp_path: Path, archive: Any) -> None:
+    wide = SqliteLog(tmp_path / "wide" / "log.db", partitions=30)
+    for n in range(60):
+        await wide.append(JOURNAL, f"p{n}", [b"x%d" % n])
+    assert max(partition for (topic, partition), head in wide.heads.items() if topic == JOURNAL and head) >= PARTITIONS
+    await ArchiveWriter(wide, archive, SystemClock()).catch_up()
+    assert not (await read_back(archive, wide.log_id)).problems
+    await restore(archive, tmp_path / "new")
+    back = SqliteLog(tmp_path / "new" / "log.db")
+    assert back.partitions == wide.partitions
+    for place, head in wide.heads.items():
+        assert await back.read(*place, 0, None, 1000) == await wide.read(*place, 0, None, 1000), (place, head)
+    await back.close()
+    await wide.close()
+
+
+async def test_a_head_says_how_the_log_is_split_only_where_it_is_not_as_usual(log: SqliteLog, archive: Any) -> None:
+    """Releases that know only the usual number go on reading what they can restore."""
+    await fill(log, 20)
+    await ArchiveWriter(log, archive, SystemClock()).catch_up()
+    data = await archive.get(segments.head_key(log.log_id))
+    assert b"partitions" not in data
+    assert segments.read_head(data).partitions == PARTITIONS
+    ends = [(JOURNAL, 17, 4, "digest")]
+    wide = segments.write_head(log.log_id, ends, demo=False, written_ms=1, partitions=30)
+    assert segments.read_head(wide).partitions == 30
+    unsaid = segments.write_head(log.log_id, ends, demo=False, written_ms=1)
+    with pytest.raises(segments.SegmentDamaged, match="beyond the 12"):
+        segments.read_head(unsaid)

@@ -6,8 +6,8 @@ import pytest
 
 from schemas.envelope import encode
 from streams.backup import ARCHIVED
-from streams.copying import CopyFailed, copy
-from streams.errors import Misconfigured
+from streams.copying import copy
+from streams.errors import CopyFailed, Misconfigured
 from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_link import KafkaLink, brokers_of
 from streams.logs.sqlite import SqliteLog

@@ -16,9 +16,8 @@ from streams.alerter import Alerter
 from streams.backup import ARCHIVED
 from streams.catalog import Catalog
 from streams.clock import SetClock
-from streams.copying import CopyFailed
 from streams.erasing import Erasing, fill
-from streams.errors import Misconfigured
+from streams.errors import CopyFailed, Misconfigured
 from streams.forecaster import Forecaster
 from streams.logs.exchange import exchange, take_sign_down
 from streams.logs.sqlite import SqliteLog

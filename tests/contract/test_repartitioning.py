@@ -1,0 +1,319 @@
+"""A log dealt out to another number of partitions: everybody's history in its order, and everything that folds it goes on as if nothing had been."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors.repartition import JournalPlaces, UnknownPlace, shares
+from processors.segments import ArchivedRecord
+from schemas.alerts import AlertsDecided, TargetAdded
+from schemas.bookkeeping import RecordDeadLettered
+from schemas.envelope import Event, decode, encode
+from schemas.facts import GlucoseRead
+from schemas.forecasts import ForecastMade, ForecastWithheld
+from streams.alerter import Alerter
+from streams.backup import ARCHIVED
+from streams.clock import SetClock
+from streams.copying import copy
+from streams.erasing import Erasing
+from streams.errors import CopyFailed
+from streams.forecaster import Forecaster
+from streams.logs.kafka import KafkaLog
+from streams.logs.kafka_link import KafkaLink, brokers_of
+from streams.logs.sqlite import SqliteLog
+from streams.notifier import AlarmNotifier
+from streams.ports import Log, Record
+from streams.projector import Projector
+from streams.replay import replay
+from streams.series.sqlite import SqliteSeries
+from streams.series.sqlite_store import SqliteStore
+from streams.topics import ALERTS, FORECASTS, JOURNAL, partition_of
+from streams.ways import Ways
+from tests.contract.test_remembered_alerts import Phone
+from tests.erasing import GONE, MIN, T0, lived, said, strays, tokens, wave
+from tests.running import app_maker, caught_up, running, until
+from tests.servers.kafka import Kafka
+
+PEOPLE = ("wanda-6", "bruno-15", *(f"person-{n}" for n in range(14)))
+READINGS = 20  # the lows are over at the end
+END = T0 + (READINGS - 1) * 5 * MIN + 20_000
+
+
+def roles_on(log: Log, phone: Phone, clock: SetClock, name: str = "test") -> list[Any]:
+    apps = app_maker(log, name)  # type: ignore[arg-type] # it is one of the two
+    ways = Ways(targets=(phone,))  # type: ignore[arg-type] # what a notifier asks of a phone here
+    return [Forecaster(log, clock, apps), Alerter(log, clock, apps), AlarmNotifier(log, clock, apps, ways)]
+
+
+@pytest.fixture
+async def old(log: SqliteLog) -> SqliteLog:
+    """Sixteen people with lows, a phone that was told of them, tokens, and records that nobody can read."""
+    clock, phone = SetClock(T0), Phone()
+    await tokens(log)
+    roles = roles_on(log, phone, clock)
+    async with running(*roles):
+        for n in range(READINGS):
+            clock.set(T0 + n * 5 * MIN + 10_000)
+            for person in PEOPLE:
+                fact = GlucoseRead(glucose_mgdl=wave(n), trend="Flat")
+                await log.append(JOURNAL, person, [encode(said(fact, person, n))])
+            await caught_up(roles)
+        await strays(log)
+        await caught_up(roles)
+    assert len(phone.sent) >= len(PEOPLE)
+    return log
+
+
+async def everything(log: Log) -> list[Record]:
+    return [
+        record for place in sorted(await log.latest(ARCHIVED)) for record in await log.read(*place, 0, None, 100_000)
+    ]
+
+
+def without_places(record: Record) -> Any:
+    """What must be the same wherever it lies."""
+    try:
+        found = json.loads(record.value or b"")
+    except ValueError:
+        found = repr(record.value)
+    if isinstance(found, dict):
+        found.get("data", {}).pop("pos", None)
+        if found["type"] == RecordDeadLettered.TYPE:
+            found = {name: found["data"][name] for name in ("role", "topic", "reason")}
+    return json.dumps(found), record.timestamp_ms, record.headers
+
+
+async def histories(log: Log) -> dict[tuple[str, bytes | None], list[Any]]:
+    """Topic and key -> what was written under it, in order. What is said of partitions is no history."""
+    found = defaultdict(list)
+    for record in await everything(log):
+        if b"iv3.target-added" not in (record.value or b""):
+            found[record.topic, record.key].append(without_places(record))
+    return found
+
+
+async def places_are_true(log: Log, of_decisions: dict[str, str] | None = None) -> dict[str, str]:
+    """Every forecast lies at its reading, every decision at its person's record, every dead letter at what nobody can read. Decision -> what it lies at."""
+    found = {}
+    journal = {(r.partition, r.offset): r for r in await everything(log) if r.topic == JOURNAL}
+    newest: dict[int, int] = {}
+    for record in await everything(log):
+        assert record.partition == partition_of(record.key or b"", log.partitions[JOURNAL]) or b"target-added" in (
+            record.value or b""
+        )
+        event = readable(record)
+        match event.data if event is not None else None:
+            case ForecastMade(pos=pos, based_on=name) | ForecastWithheld(pos=pos, based_on=name):
+                assert decode(journal[record.partition, pos].value).id == name
+                assert pos > newest.get(record.partition, -1), "every fold of a partition takes it"
+                newest[record.partition] = pos
+            case AlertsDecided(pos=(offset, _, _)) if event is not None:
+                at = journal[record.partition, offset]
+                assert at.key == record.key
+                found[event.id] = repr(at.value)
+            case RecordDeadLettered(topic=topic, partition=partition, offset=offset):
+                (spoken_of,) = await log.read(topic, partition, offset, offset + 1)
+                assert readable(spoken_of) is None
+    assert of_decisions is None or found == of_decisions
+    return found
+
+
+def readable(record: Record) -> Event | None:
+    try:
+        return decode(record.value)
+    except ValueError:
+        return None
+
+
+@pytest.mark.parametrize("partitions", [1, 5, 24])
+async def test_everybodys_history_is_the_same_and_every_place_that_is_named_is_true(
+    old: SqliteLog, tmp_path: Path, partitions: int
+) -> None:
+    new = SqliteLog(tmp_path / "new" / "log.db", partitions=partitions)
+    seen: list[tuple[int, int]] = []
+    report = await copy(old, new, lambda done, total: seen.append((done, total)))
+    assert report.partitions == partitions
+    assert report.records == sum(dict(new.heads).values())
+    assert seen[-1][0] == pytest.approx(seen[-1][1], rel=0.1)
+    assert await histories(new) == await histories(old)
+    decisions = await places_are_true(old)
+    assert len(decisions) > len(PEOPLE)
+    await places_are_true(new, decisions)
+    back = SqliteLog(tmp_path / "back" / "log.db")
+    await copy(new, back)
+    assert await histories(back) == await histories(old)
+    await places_are_true(back, decisions)
+    await new.close()
+    await back.close()
+
+
+async def test_charts_made_of_it_are_the_same(old: SqliteLog, tmp_path: Path) -> None:
+    new = SqliteLog(tmp_path / "new" / "log.db", partitions=7)
+    await copy(old, new)
+    digests = []
+    for number, log in enumerate((old, new)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        store = SqliteStore(folder, log.log_id)
+        await replay(log, folder, store)
+        series = await store.open(await store.serving())
+        digests.append(await series.digest())
+        await series.close()
+        await store.close()
+    assert digests[0] == digests[1] != []
+    await new.close()
+
+
+@pytest.mark.parametrize("partitions", [1, 5, 24])
+async def test_who_goes_on_with_it_says_nothing_twice_and_misses_nothing(
+    old: SqliteLog, tmp_path: Path, partitions: int
+) -> None:
+    new = SqliteLog(tmp_path / "new" / "log.db", partitions=partitions)
+    await copy(old, new)
+    before = {topic: len([r for r in await everything(new) if r.topic == topic]) for topic in (FORECASTS, ALERTS)}
+    clock, phone = SetClock(END), Phone()
+    series = SqliteSeries(tmp_path / "s.db", new.log_id)
+    roles = [*roles_on(new, phone, clock, "new"), Projector(new, clock, app_maker(new, "new"), series)]
+    async with running(*roles):
+        await caught_up(roles)
+        after = {topic: len([r for r in await everything(new) if r.topic == topic]) for topic in before}
+        assert after == before, "nothing is said twice"
+        assert not [name for name in phone.sent if not name.startswith("clear ")], (
+            "old notifications may be cleared again"
+        )
+        for n in range(READINGS, READINGS + 3):
+            clock.set(T0 + n * 5 * MIN + 10_000)
+            for person in PEOPLE:
+                fact = GlucoseRead(glucose_mgdl=45.0, trend="Flat")
+                await new.append(JOURNAL, person, [encode(said(fact, person, n))])
+            await caught_up(roles)
+        await until(lambda: len([name for name in phone.sent if name.startswith("urgent-low")]) == len(PEOPLE))
+    forecasts = [r for r in await everything(new) if r.topic == FORECASTS]
+    assert len(forecasts) == before[FORECASTS] + 3 * len(PEOPLE)
+    await series.close()
+    await new.close()
+
+
+async def test_readings_that_a_crash_left_without_a_forecast_get_theirs(old: SqliteLog, tmp_path: Path) -> None:
+    """In one partition the forecaster was three readings behind when it died; those it shares a new one with were further."""
+    whole = [r for r in await everything(old) if r.topic == FORECASTS]
+    behind = partition_of(GONE)
+    cut = [r for r in whole if r.partition == behind][-3:]
+    killed = SqliteLog(tmp_path / "killed" / "log.db")
+    for record in await everything(old):
+        if record not in cut:
+            kept = ArchivedRecord(record.offset, record.timestamp_ms, record.key, record.value, record.headers)
+            await killed.append_as_was(record.topic, record.partition, [kept])
+    new = SqliteLog(tmp_path / "new" / "log.db", partitions=5)
+    await copy(killed, new)
+    forecaster = Forecaster(new, SetClock(END), app_maker(new, "new"))
+    async with running(forecaster):
+        await caught_up([forecaster])
+    made = await histories(new)
+    for key, history in (await histories(old)).items():
+        if key[0] == FORECASTS:
+            assert [text for text, *_ in map(_untimed, made[key])] == [text for text, *_ in map(_untimed, history)]
+    await places_are_true(new)
+    await new.close()
+    await killed.close()
+
+
+def _untimed(said_: Any) -> tuple[str]:
+    """Made again it was recorded at another moment; it is the same forecast all the same."""
+    event = json.loads(said_[0])
+    return (json.dumps({name: event[name] for name in ("id", "time", "data")}),)
+
+
+async def test_a_phone_that_left_is_told_of_no_old_alarm(old: SqliteLog, tmp_path: Path) -> None:
+    """Where two partitions become one, what is said of each is said of the one."""
+    new = SqliteLog(tmp_path / "new" / "log.db", partitions=5)
+    await copy(old, new)
+    added = defaultdict(set)
+    for record in await everything(new):
+        event = readable(record)
+        if event is not None and isinstance(event.data, TargetAdded):
+            added[event.data.target].add(record.partition)
+    assert added == {"phone": set(range(5))}
+    await new.close()
+
+
+async def test_what_an_erasure_left_is_not_taken_along_and_the_house_still_decides(
+    tmp_path: Path, log: SqliteLog
+) -> None:
+    await lived(log, 20)
+    erased = SqliteLog(tmp_path / "erased" / "log.db")
+    erasing = Erasing(log, GONE)
+    await erasing.open()
+    await erasing.write(erased, erased.log_id, END)
+    new = SqliteLog(tmp_path / "new" / "log.db", partitions=5)
+    report = await copy(erased, new)
+    assert report.records < sum(dict(erased.heads).values())
+    assert not any(b"iv3.erased" in (record.value or b"") for record in await everything(new))
+    assert await places_are_true(new)
+    there = {key: history for key, history in (await histories(erased)).items() if key[1] != b"_system"}
+    assert {key: history for key, history in (await histories(new)).items() if key[1] != b"_system"} == there
+    await erased.close()
+    await new.close()
+
+
+async def test_a_decision_at_a_place_beyond_the_journal_is_no_copy(old: SqliteLog, tmp_path: Path) -> None:
+    (last,) = [r for r in await everything(old) if r.topic == ALERTS and b"alerts-decided" in (r.value or b"")][-1:]
+    event = decode(last.value)
+    assert isinstance(event.data, AlertsDecided)
+    beyond = event.model_copy(update={"id": "x", "data": event.data.model_copy(update={"pos": (9_999, 0, 0)})})
+    await old.append(ALERTS, event.subject, [encode(beyond)])
+    new = SqliteLog(tmp_path / "new" / "log.db", partitions=5)
+    with pytest.raises(CopyFailed, match=r"names journal offset 9999 .* still writing"):
+        await copy(old, new)
+    await new.close()
+
+
+async def test_it_goes_to_a_kafka_that_is_split_otherwise_and_back(
+    old: SqliteLog, tmp_path: Path, kafka: Kafka
+) -> None:
+    there = KafkaLog(KafkaLink(brokers_of(kafka.url)), partitions=24)
+    await there.open()
+    await copy(old, there)
+    assert await histories(there) == await histories(old)
+    back = SqliteLog(tmp_path / "back" / "log.db")
+    await copy(there, back)
+    assert await histories(back) == await histories(old)
+    await places_are_true(back, await places_are_true(old))
+    await back.close()
+    await there.close()
+
+
+KEYS = st.sampled_from([b"a", b"b", b"c", b"d", b"e"])
+
+
+@given(st.lists(st.tuples(KEYS, st.booleans()), max_size=60), st.integers(1, 6), st.integers(1, 6))
+def test_places_of_one_key_stay_in_their_order(records: list[tuple[bytes, bool]], old: int, new: int) -> None:
+    places = JournalPlaces(old, new, partition_of)
+    counts, dealt = [0] * old, [0] * new
+    expected: dict[bytes, list[tuple[int, int, int]]] = defaultdict(
+        list
+    )  # key -> (old partition, old offset, new offset)
+    for key, kept in records:
+        home = partition_of(key, old)
+        there = places.add(home, key, kept=kept)
+        assert there == partition_of(key, new)
+        assert there in shares(home, old, new)
+        newest = expected[key][-1][2] if expected[key] else -1
+        expected[key].append((home, counts[home], dealt[there] if kept else newest))
+        counts[home] += 1
+        dealt[there] += kept
+    for key, rows in expected.items():
+        assert [places.moved(partition, offset, key) for partition, offset, _ in rows] == [now for *_, now in rows]
+        assert places.moved(rows[0][0], -1, key) == -1
+        with pytest.raises(UnknownPlace):
+            places.moved(rows[0][0], counts[rows[0][0]], key)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.binary(min_size=1, max_size=12))
+def test_a_key_comes_to_a_partition_that_shares_with_its_old_one(old: int, new: int, key: bytes) -> None:
+    assert partition_of(key, new) in shares(partition_of(key, old), old, new)

@@ -1,7 +1,10 @@
 """A log dealt out to another number of partitions: everybody's history in its order, and everything that folds it goes on as if nothing had been."""
 
+import asyncio
 import json
+import shutil
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +53,29 @@ def roles_on(log: Log, phone: Phone, clock: SetClock, name: str = "test") -> lis
     return [Forecaster(log, clock, apps), Alerter(log, clock, apps), AlarmNotifier(log, clock, apps, ways)]
 
 
+@pytest.fixture(scope="module")
+def lives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log's file, made once."""
+    path = tmp_path_factory.mktemp("lives") / "log.db"
+
+    async def make() -> None:
+        log = SqliteLog(path)
+        await many_lived(log)
+        await log.close()
+
+    asyncio.run(make())
+    return path
+
+
 @pytest.fixture
-async def old(log: SqliteLog) -> SqliteLog:
+async def old(lives: Path, tmp_path: Path) -> AsyncIterator[SqliteLog]:
+    shutil.copy(lives, tmp_path / "old.db")
+    log = SqliteLog(tmp_path / "old.db")
+    yield log
+    await log.close()
+
+
+async def many_lived(log: SqliteLog) -> None:
     """Sixteen people with lows, a phone that was told of them, tokens, and records that nobody can read."""
     clock, phone = SetClock(T0), Phone()
     await tokens(log)
@@ -66,7 +90,6 @@ async def old(log: SqliteLog) -> SqliteLog:
         await strays(log)
         await caught_up(roles)
     assert len(phone.sent) >= len(PEOPLE)
-    return log
 
 
 async def everything(log: Log) -> list[Record]:

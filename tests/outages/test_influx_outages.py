@@ -23,10 +23,10 @@ from schemas.model import at_ms
 from streams.alerter import Alerter
 from streams.clock import SystemClock
 from streams.logs.sqlite import SqliteLog
-from streams.ports import DigestRow, Position, append_events
+from streams.ports import Clock, DigestRow, Position, append_events
 from streams.projector import Projector, apply_records
 from streams.replay import replay
-from streams.role import given_up
+from streams.role import Role, given_up
 from streams.series.influx_server import InfluxServer
 from streams.series.influx_store import InfluxStore
 from streams.series.sqlite import SqliteSeries
@@ -50,9 +50,15 @@ class World:
     def __init__(self, log: SqliteLog, influx: Influx, folder: Path) -> None:
         self.log, self.influx, self.folder = log, influx, folder
         self.began_ms = now_ms() - 86_400_000
+        self.clock: Clock = SystemClock()
         self.projector: Projector
+        self.others: list[Role] = []
         self.store: InfluxStore
         self.series: SwappableSeries
+
+    def roles(self, make_app: Callable[[str], Any]) -> list[Role]:
+        """Those beside the projector."""
+        return [Alerter(self.log, self.clock, make_app)]
 
     @asynccontextmanager
     async def projecting(self, *, url: str = "", token: str = "", timeout_s: float = 2.0) -> AsyncIterator[None]:
@@ -60,10 +66,10 @@ class World:
         server = InfluxServer(url=url or self.influx.url, token=SecretStr(token or self.influx.token), org=self.influx.org, timeout_s=timeout_s)  # fmt: skip
         self.store = InfluxStore(server, "iv3", self.log.log_id, look_s=0.1)
         self.series = SwappableSeries(None)
-        make_app, clock = app_maker(self.log), SystemClock()
-        self.projector = Projector(self.log, clock, make_app, self.series)
-        alerter = Alerter(self.log, clock, make_app)
-        roles = [self.projector, alerter]
+        make_app = app_maker(self.log)
+        self.projector = Projector(self.log, self.clock, make_app, self.series)
+        self.others = self.roles(make_app)
+        roles = [self.projector, *self.others]
         stopping = asyncio.Event()
         tasks = [asyncio.ensure_future(role.supervise(stopping)) for role in roles]
         tasks.append(
@@ -72,7 +78,7 @@ class World:
             )
         )
         try:
-            await until(lambda: alerter.state == "running")
+            await until(lambda: all(role.state == "running" for role in self.others))
             yield
         finally:
             stopping.set()

@@ -30,6 +30,7 @@ from streams.transport.sqlite import LOGS
 from tests.servers.influx import Influx
 
 _ROUNDS = 5
+_REBUILDS = 3
 _BODY_LINES, _BODY_BYTES = 5_000, 1 << 20
 
 
@@ -63,21 +64,26 @@ class _Noting(InfluxServer):
 
 
 async def _rebuilt(server: Influx, folder: Path, counts: dict[str, int]) -> list[Figure]:
+    """In turn with the bare client, and the middle of the rounds: whatever else this machine does then hits both."""
     log = SqliteLog(folder / "data" / "log.db")
-    noting = _Noting(server)
-    store = InfluxStore(noting, "rebuilt", log.log_id, look_s=0.0)
-    worked_s = _worked_s(server)
-    report: ReplayReport = await replay(log, folder / "data", store)
-    worked_s = _worked_s(server) - worked_s
-    await store.close()
+    rounds: list[tuple[float, float, float]] = []  # seconds of the rebuild, of the server in it, of the raw copy
+    points = 0
+    for number in range(_REBUILDS):
+        noting = _Noting(server)
+        store = InfluxStore(noting, f"rebuilt-{number}", log.log_id, look_s=0.0)
+        worked_s = _worked_s(server)
+        report: ReplayReport = await replay(log, folder / "data", store)
+        worked_s = _worked_s(server) - worked_s
+        await store.close()
+        points = report.readings + report.forecasts + report.entries
+        rounds.append((report.seconds, worked_s, await _copied(server, noting.lines, f"raw-{number}")))
     await log.close()
-    raw_s = await _copied(server, noting.lines)
-    points = report.readings + report.forecasts + report.entries
+    ours_s, worked_s, raw_s = (sorted(column)[len(rounds) // 2] for column in zip(*rounds, strict=True))
     what = f"{counts['readings']:,} readings, {counts['forecasts']:,} forecasts, {counts['entries']:,} entries"
-    ratio = raw_s / report.seconds
-    took = f"{report.seconds:.1f} s = {ratio:.2f} × the speed of a raw copy ({raw_s:.1f} s, {points / raw_s:,.0f} points/s); the server worked {worked_s:.1f} s"
+    ratio = raw_s / ours_s
+    took = f"{ours_s:.1f} s = {ratio:.2f} × the speed of a raw copy ({raw_s:.1f} s, {points / raw_s:,.0f} points/s); the server worked {worked_s:.1f} s"
     return [
-        Figure(f"InfluxDB: rebuild of one year ({what})", took, "< 25 s and ≥ 0.5 × raw", report.seconds < 25 and ratio >= 0.5)
+        Figure(f"InfluxDB: rebuild of one year ({what})", took, "< 25 s and ≥ 0.5 × raw", ours_s < 25 and ratio >= 0.5)
     ]  # fmt: skip
 
 
@@ -86,9 +92,9 @@ def _worked_s(server: Influx) -> float:
     return cpu_s(pid) if pid is not None else 0.0
 
 
-async def _copied(server: Influx, lines: list[str]) -> float:
+async def _copied(server: Influx, lines: list[str], bucket: str) -> float:
     """Seconds that a bare client takes to post the same lines, one body after the other."""
-    server.ask("POST", "/api/v2/buckets", {"orgID": server.org_id, "name": "raw", "retentionRules": []})
+    server.ask("POST", "/api/v2/buckets", {"orgID": server.org_id, "name": bucket, "retentionRules": []})
     bodies: list[list[bytes]] = [[]]
     size = 0
     for line in lines:
@@ -99,7 +105,7 @@ async def _copied(server: Influx, lines: list[str]) -> float:
         bodies[-1].append(data)
         size += len(data) + 1
     ready = [b"\n".join(body) for body in bodies]
-    where = f"{server.url}/api/v2/write?org={server.org}&bucket=raw&precision=ns"
+    where = f"{server.url}/api/v2/write?org={server.org}&bucket={bucket}&precision=ns"
     async with aiohttp.ClientSession(headers={"Authorization": f"Token {server.token}"}) as http:
         began = time.perf_counter()
         for body in ready:

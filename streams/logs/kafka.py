@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -79,9 +78,10 @@ class KafkaLog:
         self._producer: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
         self._room = asyncio.Semaphore(MOST_IN_FLIGHT)
-        self._pending: dict[Partition, dict[int, _Pending]] = defaultdict(dict)  # in the order in which they were sent
-        self._doubts: dict[Partition, int] = defaultdict(int)  # how many of them somebody gave up waiting for
-        self._numbers = count()
+        self._pending: dict[Partition, dict[_Pending, None]] = defaultdict(dict)  # in the order in which they were sent
+        self._stuck: set[Partition] = (
+            set()
+        )  # where somebody gave up waiting; elsewhere an append need not look at those before it
         self._subscribers: list[Callable[[frozenset[str]], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping: asyncio.Task[None] | None = None
@@ -135,7 +135,7 @@ class KafkaLog:
             if len(value) > MOST_VALUE_BYTES:
                 raise Refused(f"a record of {len(value):,} bytes is more than Kafka takes ({MOST_VALUE_BYTES:,})")
         place = (topic, partition_of(key, self.partitions[topic]) if partition is None else partition)
-        joined = self._joined(place, values) if self._pending[place] else None
+        joined = self._joined(place, values) if place in self._stuck else None
         if joined is not None:
             return await self._answered(place, joined)
         async with self._room:
@@ -148,9 +148,8 @@ class KafkaLog:
                 raise self._judged(producer, error, nothing_yet=not sent) from error
             whole = sent[0] if len(sent) == 1 else asyncio.gather(*sent)
             pending = _Pending(tuple(values), whole, asyncio.get_running_loop().time())
-            number = next(self._numbers)
-            self._pending[place][number] = pending
-            whole.add_done_callback(partial(self._settled, producer, place, number))
+            self._pending[place][pending] = None
+            whole.add_done_callback(partial(self._settled, producer, place, pending))
             return await self._answered(place, pending)
 
     async def _answered(self, place: Partition, pending: _Pending) -> list[Position]:
@@ -167,9 +166,9 @@ class KafkaLog:
 
     def _doubt(self, place: Partition, pending: _Pending) -> None:
         """Somebody waits for it no more, and may try the same again while it is under way."""
-        if not pending.doubtful and not pending.sent.done():
+        if not pending.sent.done():
             pending.doubtful = True
-            self._doubts[place] += 1
+            self._stuck.add(place)
 
     async def _waited_again(self, pending: _Pending) -> Any:  # noqa: ANN401 - aiokafka's own types
         try:
@@ -189,18 +188,20 @@ class KafkaLog:
     def _joined(self, place: Partition, values: Sequence[bytes]) -> _Pending | None:
         """The pending append of the same values. Raises Refused where others have been waiting for too long: nothing more is put behind them."""
         waiting = self._pending[place]
-        if self._doubts[place]:  # hardly ever, so that what is in flight need not be looked through for each append
-            for pending in waiting.values():
-                if pending.doubtful and pending.values == tuple(values):
-                    return pending
-        if asyncio.get_running_loop().time() - next(iter(waiting.values())).began > APPEND_DEADLINE_S:
+        for pending in waiting:
+            if pending.doubtful and pending.values == tuple(values):
+                return pending
+        if not any(pending.doubtful for pending in waiting):
+            self._stuck.discard(place)
+        elif asyncio.get_running_loop().time() - next(iter(waiting)).began > APPEND_DEADLINE_S:
             self.counters.refused += 1
             raise Refused(f"Kafka at {','.join(self.link.brokers)} has been confirming nothing for a while")
         return None
 
-    def _settled(self, producer: AIOKafkaProducer, place: Partition, number: int, done: "asyncio.Future[Any]") -> None:
-        pending = self._pending[place].pop(number)
-        self._doubts[place] -= pending.doubtful
+    def _settled(
+        self, producer: AIOKafkaProducer, place: Partition, pending: _Pending, done: "asyncio.Future[Any]"
+    ) -> None:
+        del self._pending[place][pending]
         error = done.exception() if not done.cancelled() else asyncio.CancelledError()
         if error is None:
             found = done.result()
@@ -209,12 +210,11 @@ class KafkaLog:
             last = found[-1] if isinstance(found, list) else found
             if last.offset >= self.heads.get(place, 0):
                 self._grew({place: last.offset + 1})
+            if not pending.answer.done():
+                pending.answer.set_result(found)
+            return
         judged = self._judged(producer, error, nothing_yet=False) if isinstance(error, KafkaError) else error
-        if pending.answer.done():
-            return  # nobody waits any more
-        if judged is None:
-            pending.answer.set_result(done.result())
-        else:
+        if not pending.answer.done():  # else nobody waits any more
             pending.answer.set_exception(
                 judged if isinstance(judged, Exception) else Unknown("the producer was stopped")
             )
@@ -225,7 +225,7 @@ class KafkaLog:
             await asyncio.sleep(_LOOK_S)
             before = asyncio.get_running_loop().time() - APPEND_DEADLINE_S
             for place, waiting in self._pending.items():
-                for pending in waiting.values():
+                for pending in waiting:
                     if pending.began > before:
                         break
                     if not pending.answer.done():

@@ -20,6 +20,7 @@ from aiokafka.errors import (
 
 from processors.segments import ArchivedRecord
 from streams.errors import LogUnavailable, Misconfigured, Refused, Unknown
+from streams.logs.in_flight import Pending, Room
 from streams.logs.kafka_link import REQUEST_TIMEOUT_S, KafkaLink, sentence, tame
 from streams.logs.kafka_topics import Safety, ensure_topics
 from streams.logs.kafka_wire import LATEST, Wire
@@ -51,17 +52,6 @@ class Counters:
     producers: int = 0
 
 
-class _Pending:
-    """An append that was handed to the producer, which tries until it is written, however long a broker is away."""
-
-    __slots__ = ("answer", "began", "doubtful", "sent", "values")
-
-    def __init__(self, values: tuple[bytes, ...], sent: "asyncio.Future[Any]", began: float) -> None:
-        self.values, self.sent, self.began = values, sent, began
-        self.doubtful = False  # somebody waited for it in vain, and may try the same again
-        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-
 class KafkaLog:
     """The `Log` port. `open` it in the running loop before anything else. A log that is deleted and made anew has another `log_id`."""
 
@@ -77,8 +67,8 @@ class KafkaLog:
         self._wire, self._tail = Wire(link, TOPICS), Wire(link, _WATCHED)
         self._producer: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
-        self._room = asyncio.Semaphore(MOST_IN_FLIGHT)
-        self._pending: dict[Partition, dict[_Pending, None]] = defaultdict(dict)  # in the order in which they were sent
+        self._room = Room(MOST_IN_FLIGHT)
+        self._pending: dict[Partition, dict[Pending, None]] = defaultdict(dict)  # in the order in which they were sent
         self._stuck: set[Partition] = (
             set()
         )  # where somebody gave up waiting; elsewhere an append need not look at those before it
@@ -137,40 +127,44 @@ class KafkaLog:
         place = (topic, partition_of(key, self.partitions[topic]) if partition is None else partition)
         joined = self._joined(place, values) if place in self._stuck else None
         if joined is not None:
-            return await self._answered(place, joined)
-        async with self._room:
-            producer = self._producer or await self._usable_producer()
-            sent: list[asyncio.Future[Any]] = []
-            try:
-                for value in values:
-                    sent += [await producer.send(topic, value, key=key.encode(), partition=place[1])]
-            except KafkaError as error:
-                raise self._judged(producer, error, nothing_yet=not sent) from error
-            whole = sent[0] if len(sent) == 1 else asyncio.gather(*sent)
-            pending = _Pending(tuple(values), whole, asyncio.get_running_loop().time())
-            self._pending[place][pending] = None
-            whole.add_done_callback(partial(self._settled, producer, place, pending))
-            return await self._answered(place, pending)
-
-    async def _answered(self, place: Partition, pending: _Pending) -> list[Position]:
-        """The positions. A caller that gives up leaves the append to itself: it is written all the same."""
+            return _positions(place, await self._waited_again(joined))
+        if not self._room.take():
+            await self._room.wait()
         try:
-            found = await pending.answer if not pending.doubtful else await self._waited_again(pending)
-        except asyncio.CancelledError:
-            self._doubt(place, pending)
-            raise
-        positions = [Position(*place, one.offset) for one in (found if isinstance(found, list) else (found,))]
-        if positions[-1].offset < 0:
-            raise Unknown("Kafka had it already and does not say where")
-        return positions
+            pending = await self._handed_over(place, key.encode(), values)
+            try:
+                return _positions(place, await pending)
+            except asyncio.CancelledError:
+                self._doubt(place, pending)  # it is left to itself, and written all the same
+                raise
+        finally:
+            self._room.leave()
 
-    def _doubt(self, place: Partition, pending: _Pending) -> None:
+    async def _handed_over(self, place: Partition, key: bytes, values: Sequence[bytes]) -> Pending:
+        """Give the records to the producer."""
+        producer = self._producer or await self._usable_producer()
+        topic, partition = place
+        sent: list[asyncio.Future[Any]] = []
+        try:
+            for value in values:
+                sent.append(await producer.send(topic, value, key=key, partition=partition))  # noqa: PERF401 - what was sent counts if one fails
+        except KafkaError as error:
+            raise self._judged(producer, error, nothing_yet=not sent) from error
+        loop = asyncio.get_running_loop()
+        pending = Pending(loop=loop)
+        pending.values, pending.began = tuple(values), loop.time()
+        pending.sent = whole = sent[0] if len(sent) == 1 else asyncio.gather(*sent)
+        self._pending[place][pending] = None
+        whole.add_done_callback(partial(self._settled, producer, place, pending))
+        return pending
+
+    def _doubt(self, place: Partition, pending: Pending) -> None:
         """Somebody waits for it no more, and may try the same again while it is under way."""
         if not pending.sent.done():
             pending.doubtful = True
             self._stuck.add(place)
 
-    async def _waited_again(self, pending: _Pending) -> Any:  # noqa: ANN401 - aiokafka's own types
+    async def _waited_again(self, pending: Pending) -> Any:  # noqa: ANN401 - aiokafka's own types
         try:
             async with asyncio.timeout(APPEND_DEADLINE_S):
                 return await asyncio.shield(pending.sent)
@@ -185,7 +179,7 @@ class KafkaLog:
             f"Kafka at {','.join(self.link.brokers)} has not confirmed what was written for {APPEND_DEADLINE_S:.0f} s"
         )
 
-    def _joined(self, place: Partition, values: Sequence[bytes]) -> _Pending | None:
+    def _joined(self, place: Partition, values: Sequence[bytes]) -> Pending | None:
         """The pending append of the same values. Raises Refused where others have been waiting for too long: nothing more is put behind them."""
         waiting = self._pending[place]
         for pending in waiting:
@@ -199,7 +193,7 @@ class KafkaLog:
         return None
 
     def _settled(
-        self, producer: AIOKafkaProducer, place: Partition, pending: _Pending, done: "asyncio.Future[Any]"
+        self, producer: AIOKafkaProducer, place: Partition, pending: Pending, done: "asyncio.Future[Any]"
     ) -> None:
         del self._pending[place][pending]
         error = done.exception() if not done.cancelled() else asyncio.CancelledError()
@@ -209,15 +203,15 @@ class KafkaLog:
             self.counters.records += len(pending.values)
             last = found[-1] if isinstance(found, list) else found
             if last.offset >= self.heads.get(place, 0):
-                self._grew({place: last.offset + 1})
-            if not pending.answer.done():
-                pending.answer.set_result(found)
+                self.heads[place] = last.offset + 1
+                if self._subscribers:
+                    self._wake(frozenset((place[0],)))
+            if not pending.done():
+                pending.set_result(found)
             return
         judged = self._judged(producer, error, nothing_yet=False) if isinstance(error, KafkaError) else error
-        if not pending.answer.done():  # else nobody waits any more
-            pending.answer.set_exception(
-                judged if isinstance(judged, Exception) else Unknown("the producer was stopped")
-            )
+        if not pending.done():  # else nobody waits any more
+            pending.set_exception(judged if isinstance(judged, Exception) else Unknown("the producer was stopped"))
 
     async def _give_up_the_slow(self) -> None:
         """Tell whoever has waited for too long that it is not known. One look for all is cheaper than a timer for each."""
@@ -228,10 +222,10 @@ class KafkaLog:
                 for pending in waiting:
                     if pending.began > before:
                         break
-                    if not pending.answer.done():
+                    if not pending.done():
                         self._doubt(place, pending)
                         self.counters.unknown += 1
-                        pending.answer.set_exception(Unknown(self._silent()))
+                        pending.set_exception(Unknown(self._silent()))
 
     def _judged(self, producer: AIOKafkaProducer, error: KafkaError, *, nothing_yet: bool) -> Refused | Unknown:
         said = sentence(self.link, error)
@@ -332,8 +326,11 @@ class KafkaLog:
                 self.heads[place] = head
                 grown.add(place[0])
         if grown:
-            for wake in list(self._subscribers):
-                wake(frozenset(grown))
+            self._wake(frozenset(grown))
+
+    def _wake(self, topics: frozenset[str]) -> None:
+        for wake in list(self._subscribers):
+            wake(topics)
 
     async def _watch(self) -> None:
         """Long polls, one connection for each broker; where leaders move it begins again."""
@@ -353,6 +350,14 @@ class KafkaLog:
     async def _watch_one(self, node: int, led: list[Partition]) -> None:
         while True:
             self._grew(await self._tail.grown(node, {place: self.heads[place] for place in led}, _POLL_S))
+
+
+def _positions(place: Partition, found: Any) -> list[Position]:  # noqa: ANN401 - aiokafka's own types
+    topic, partition = place
+    positions = [Position(topic, partition, one.offset) for one in (found if isinstance(found, list) else (found,))]
+    if positions[-1].offset < 0:
+        raise Unknown("Kafka had it already and does not say where")
+    return positions
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

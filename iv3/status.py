@@ -7,7 +7,7 @@ from api.hearing import Bar, Health, Readiness
 from processors.alerting.words import age_words
 from processors.profiles import action_of_dose
 from schemas.facts import InsulinTaken, PersonSuspended, SourceStateChanged
-from streams.alerter import BEHIND_S, Alerter
+from streams.alerter import BEHIND_S, LATE, Alerter
 from streams.archiver import Archiver
 from streams.catalog import Catalog
 from streams.notifier import AlarmNotifier
@@ -33,6 +33,8 @@ def troubles(log: Log, roles: "Sequence[Role]") -> list[str]:
     if log.nearly_full():
         found.append("the disk is nearly full: only readings and alarms are still saved")
     for role in roles:
+        if isinstance(role, Alerter):
+            found += [LATE] * role.late + role.met[:_MOST_MET]
         if isinstance(role, AlarmNotifier) and role.trouble():
             found.append("alarms are not getting out")
         if isinstance(role, Archiver) and role.is_behind():
@@ -79,6 +81,7 @@ def role_metrics(roles: "Sequence[Role]", counters: object) -> str:
     return "\n".join(lines) + "\n"
 
 
+_MOST_MET = 5
 _LONG_LOOK_MS, _MOST_DOSES = 30 * 86_400_000, 1_000
 DAILY_BUDGET = 250  # messages of one address at the public ntfy.sh without a plan
 

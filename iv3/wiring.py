@@ -6,7 +6,7 @@ import logging
 import secrets
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from api.app import serve
 from api.auth import hash_of
 from api.hearing import Hearing, SeedSettings
 from iv3.config import refuse_half_a_bucket
-from iv3.logs import OpenLog, kafka_link, open_log
+from iv3.logs import OpenLog, default_worker, kafka_link, open_log
 from iv3.people import People, phone_of, source_of, vault_of
 from iv3.status import Status, troubles
 from iv3.telling import ways_of
@@ -33,6 +33,7 @@ from streams.archives.folder import FolderArchive
 from streams.archives.s3 import S3Archive
 from streams.catalog import Catalog
 from streams.clock import SystemClock
+from streams.complaining import Complaints
 from streams.errors import Misconfigured, Transient
 from streams.forecaster import Forecaster
 from streams.generations import catalog_path, current, readable
@@ -136,7 +137,9 @@ async def run(plan: Plan) -> None:
         pulse = Pulse(log)
         status = Status(log, parts.roles, parts.catalog, plan, pulse, people)
         parts.hearing = _hearing(plan, parts, status, people)
-        house.add_services([*_services(plan, parts, status), pulse.follow, people.follow])
+        name = f"{plan.worker or default_worker()}/up"
+        complaints = Complaints(log, plan.clock, name, lambda: troubles_here(log, parts.roles, people))
+        house.add_services([*_services(plan, parts, status), pulse.follow, people.follow, complaints.follow])
         await house.run()
 
 
@@ -180,9 +183,7 @@ def roles_of(plan: Plan, opened: OpenLog, series: Series, people: People, ways: 
     makers: dict[str, Callable[[], Role]] = {
         "projector": lambda: Projector(log, clock, app, series),
         "forecaster": lambda: Forecaster(log, clock, app),
-        "alerter": lambda: Alerter(
-            log, clock, app, roster=roster, troubles=lambda: [*troubles(log, roles), *_of_people(people)]
-        ),
+        "alerter": lambda: Alerter(log, clock, app, roster=roster, troubles=lambda: troubles_here(log, roles, people)),
         "notifier": lambda: AlarmNotifier(
             log,
             clock,
@@ -256,9 +257,12 @@ async def arm_first(plan: Plan, log: Log, roster: Roster) -> None:
             await tell_of(log, plan.clock, person, roster.own(person))
 
 
-def _of_people(people: People) -> list[str]:
-    """A vault that cannot be opened is trouble that must be told: somebody may go unwatched."""
-    return ["the accounts of people who were added cannot be read"] if people.trouble else []
+def troubles_here(log: Log, roles: Sequence[Role], people: People) -> list[str]:
+    """What of this process does not work and must be told. A vault that cannot be opened is part of it: somebody may go unwatched."""
+    return [
+        *troubles(log, roles),
+        *(["the accounts of people who were added cannot be read"] if people.trouble else []),
+    ]
 
 
 def _hearing(plan: Plan, parts: Parts, status: Status, people: People) -> Hearing:

@@ -12,8 +12,9 @@ from iv3.logs import default_worker, open_log
 from iv3.people import People
 from iv3.status import role_metrics
 from iv3.telling import ways_of
-from iv3.wiring import Plan, arm_first, roles_of
+from iv3.wiring import Plan, arm_first, roles_of, troubles_here
 from iv3.wiring_series import follow_series, serve_series
+from streams.complaining import Complaints
 from streams.errors import Misconfigured
 from streams.house import House, Service
 from streams.logs.disk import FileLock, write_durably
@@ -52,7 +53,13 @@ async def run(plan: Plan) -> None:
         if not roles:
             raise Misconfigured("This worker has nothing to do: name its --role, and configure what that needs.")
         house = House(
-            roles, [_page(plan, name, roles, opened.log.counters, people), follow_series(served, roles), people.follow]
+            roles,
+            [
+                _page(plan, name, roles, opened.log.counters, people),
+                follow_series(served, roles),
+                people.follow,
+                Complaints(opened.log, plan.clock, name, lambda: troubles_here(opened.log, roles, people)).follow,
+            ],
         )
         await house.run()
 

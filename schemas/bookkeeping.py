@@ -43,6 +43,14 @@ class PartitionDelivered(Fact):
     trouble: Annotated[str, Field(max_length=300)] = ""
 
 
+class ProcessTroubled(Fact):
+    """What of one process of iv3 does not work, said again every minute while it lasts, and once more, without any, when it is over."""
+
+    TYPE = "iv3.process-troubled.v1"
+    process: Name
+    troubles: Annotated[tuple[Annotated[str, Field(max_length=300)], ...], Field(max_length=20)] = ()
+
+
 class DeadManArmed(Fact):
     """The dead-man's switch was put off: its message goes out at `fires` unless it is put off again."""
 
@@ -73,6 +81,7 @@ BOOKKEEPING_FACTS: tuple[type[Fact], ...] = (
     SnapshotTaken,
     PartitionEvaluated,
     PartitionDelivered,
+    ProcessTroubled,
     DeadManArmed,
     RecordDeadLettered,
     RecordErased,

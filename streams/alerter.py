@@ -12,7 +12,7 @@ from processors.alerting import remembering
 from processors.alerting.decide import decide
 from processors.alerting.episodes import NOWHERE, Episodes
 from processors.alerting.remembering import dump_episodes, load_episodes
-from processors.alerting.rules import Runtime
+from processors.alerting.rules import Runtime, troubles_met
 from processors.alerting.shared import counted, shared_troubles
 from processors.alerting.watch import VERSION, Watch
 from schemas.alerts import AlertsDecided, Place
@@ -23,7 +23,7 @@ from schemas.identity import decision_id, derived_id, digest
 from schemas.model import at_ms
 from streams.errors import Transient
 from streams.ports import Clock, Log, Partition, Record, append_events
-from streams.pulse import Pulse
+from streams.pulse import COMPLAINT_LASTS_MS, Pulse
 from streams.role import MakeApp, Role
 from streams.roster import Roster
 from streams.snapshots import PartitionSnapshots, Snapshots
@@ -37,6 +37,7 @@ _CATCH_UP_S = 2.0
 BEHIND_S = 120.0
 _HEARTBEAT_MS = 60_000
 _SHORTEST_BEAT_S = 1.0  # real seconds, however fast the clock
+_COMPLAINT_LASTS_S = 5.0  # real seconds, at least
 _AT_A_STRETCH = 50  # people
 _LOOK_BACK = 1_000  # forecasts; a person whose newest is further back has no fresh reading
 LATE = "alarms are running late: readings wait to be evaluated"
@@ -74,6 +75,10 @@ class Alerter(Role):
         self._behind_since: float | None = None
         self._heartbeat_ms = 0
         self._pulse = Pulse(self.log)
+        self.late = False  # readings have waited for two minutes to be evaluated
+        self.met: list[
+            str
+        ] = []  # what of iv3 or of this machine shows in anybody's data, where it is not told about each of them
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Fold the own alerts to the head, and the journal silently to the committed offset."""
@@ -170,9 +175,9 @@ class Alerter(Role):
         self._in_hand.discard((record.key or b"").decode("utf-8", "replace"))
 
     async def _decide(
-        self, watch: Watch, partition: int, place: Place, troubles: Sequence[str] = (), *, followed: bool = False
+        self, watch: Watch, partition: int, place: Place, troubles: Sequence[str] | None = (), *, followed: bool = False
     ) -> None:
-        """Under the partition's lock; `followed`: the alerts were read to their head under it already."""
+        """Under the partition's lock; `followed`: the alerts were read to their head under it already. `troubles` None: the house is told of them."""
         if not followed:
             await self._follow(partition)
         now_ms = self.clock.now_ms()
@@ -180,9 +185,7 @@ class Alerter(Role):
         if place[2] and place[0] == through[0] and place <= through:
             place = (*through[:2], through[2] + 1)  # the clock was set back; a tick is a later one all the same
         has_source = watch.source is not None or self._roster.source(watch.person) is not None
-        runtime = Runtime(
-            self._started_ms, self._up_ms, has_source, tuple(troubles), behind=self._behind_since is not None
-        )
+        runtime = self._runtime(has_source=has_source, troubles=troubles)
         decided = decide(watch, self.episodes[partition], place, now_ms, runtime)
         if decided is None:
             return
@@ -193,6 +196,10 @@ class Alerter(Role):
         )  # fmt: skip
         await append_events(self.log, ALERTS, [event])
         await self._follow(partition)
+
+    def _runtime(self, *, has_source: bool = True, troubles: Sequence[str] | None = ()) -> Runtime:
+        behind, house_told = self._behind_since is not None, troubles is None
+        return Runtime(self._started_ms, self._up_ms, has_source, tuple(troubles or ()), behind, house_told)
 
     # -- ticks -------------------------------------------------------------------------------------
 
@@ -213,23 +220,42 @@ class Alerter(Role):
         self._looked_ms = moment
         mine = self.progress.next_offset
         heads = {place: head for place, head in (await self.log.latest(self.topics)).items() if place in mine}
-        troubles = list(self._troubles())
         if not await self.reached(heads, _CATCH_UP_S):
             self.skipped_ticks += 1
             self._behind_since = self._behind_since or loop.time()
             if loop.time() - self._behind_since < BEHIND_S:
                 return
-            troubles.insert(0, LATE)
+            self.late = True
         else:
-            self._behind_since = None
+            self._behind_since, self.late = None, False
+        await self._pulse.look()
+        lasts_ms = max(COMPLAINT_LASTS_MS, _COMPLAINT_LASTS_S * 1000 * self.clock.speed)
+        said = [*[LATE] * self.late, *self._troubles(), *self._pulse.complaints(moment, lasts_ms)]
+        troubles = list(dict.fromkeys(said))
+        alone = self._alone()
+        self.met = [] if alone else list(self._shown_in_data())
         for partition, people in self._by_partition().items():
-            await self._tick_partition(partition, people, moment, troubles)
-        await self._tell_house(moment)
+            await self._tick_partition(partition, people, moment, troubles if alone else None)
+        await self._tell_house(moment, [] if alone else list(dict.fromkeys([*troubles, *self.met])))
         await self._keep()
         self.ticks += 1
-        if LATE not in troubles:
+        if not self.late:
             self.evaluated_ms = moment
             await self._heartbeat(moment)
+
+    def _alone(self) -> bool:
+        """Whether the house has only one person, who is then told of everything. As far as this process, its configuration and the heartbeats know."""
+        known = sum(person != SYSTEM for person in self.people)
+        return max(known, len(self._roster.people), self._pulse.counted()[0]) <= 1
+
+    def _shown_in_data(self) -> dict[str, None]:
+        runtime = self._runtime()
+        return {
+            said: None
+            for watch in self.people.values()
+            if not watch.suspended_ms
+            for said in troubles_met(watch, runtime)
+        }
 
     def _by_partition(self) -> dict[int, list[str]]:
         found: dict[int, list[str]] = {}
@@ -238,7 +264,9 @@ class Alerter(Role):
                 found.setdefault(partition, []).append(person)
         return found
 
-    async def _tick_partition(self, partition: int, people: list[str], moment: int, troubles: Sequence[str]) -> None:
+    async def _tick_partition(
+        self, partition: int, people: list[str], moment: int, troubles: Sequence[str] | None
+    ) -> None:
         """Everybody of a partition under one lock, for which the alerts are followed once: nobody else decides meanwhile."""
         async with self._locks[partition]:
             await self._follow(partition)
@@ -257,16 +285,15 @@ class Alerter(Role):
                 dump = partial(dump_episodes, self.episodes[partition])
                 await self._decided.keep(partition, self._alerts_at[partition], dump)
 
-    async def _tell_house(self, moment: int) -> None:
-        """Whoever holds the house's own partition decides what everybody shares, from what all partitions said."""
+    async def _tell_house(self, moment: int, troubles: Sequence[str]) -> None:
+        """Whoever holds the house's own partition decides what everybody shares, from what all partitions and processes said."""
         partition = partition_of(SYSTEM, self.log.partitions[ALERTS])
         if partition not in self._locks:
             return
-        await self._pulse.look()
         watch = self._watch(SYSTEM, partition)
         async with self._locks[partition]:
-            troubles = shared_troubles(*self._pulse.counted())
-            await self._decide(watch, partition, watch.tick_place(moment), troubles)
+            everything = (*troubles, *shared_troubles(*self._pulse.counted()))
+            await self._decide(watch, partition, watch.tick_place(moment), everything)
 
     async def _heartbeat(self, moment: int) -> None:
         if moment - self._heartbeat_ms < max(_HEARTBEAT_MS, _SHORTEST_BEAT_S * 1000 * self.clock.speed):

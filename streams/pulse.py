@@ -4,7 +4,7 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from schemas.bookkeeping import DeadManArmed, PartitionDelivered, PartitionEvaluated
+from schemas.bookkeeping import DeadManArmed, PartitionDelivered, PartitionEvaluated, ProcessTroubled
 from schemas.envelope import SYSTEM, Garbage, NewerVersion, decode
 from schemas.model import ms
 from streams.errors import Transient
@@ -15,6 +15,7 @@ logger = logging.getLogger("iv3.pulse")
 
 LOOK_S = 5.0
 _LOOK_BACK = 20  # heartbeats; the newest is what counts
+COMPLAINT_LASTS_MS = 180_000  # said every minute while it is so; a process that is gone complains no more
 _HOUSE_LOOK_BACK = 5_000  # a day and a half of them: among these is when the dead-man's switch was put off last
 
 
@@ -27,6 +28,7 @@ class Pulse:
         self.through_ms: dict[int, int] = {}
         self.people: dict[int, tuple[int, int]] = {}  # partition -> (watched, silent), as of its newest heartbeat
         self._delivered: dict[int, tuple[int, str]] = {}
+        self._complaints: dict[str, tuple[int, tuple[str, ...]]] = {}  # process -> when it complained last, of what
         self.fires_ms = 0  # when the dead-man's switch goes off unless it is put off again; 0: it was never set
 
     async def look(self) -> None:
@@ -42,8 +44,11 @@ class Pulse:
 
     def _take(self, record: Record) -> None:
         with suppress(Garbage, NewerVersion):
-            data = decode(record.value).data
-            if isinstance(data, PartitionEvaluated):
+            event = decode(record.value)
+            data = event.data
+            if isinstance(data, ProcessTroubled):
+                self._complaints[data.process] = (event.time_ms, data.troubles)
+            elif isinstance(data, PartitionEvaluated):
                 if ms(data.through) >= self.through_ms.get(data.partition, 0):
                     self.people[data.partition] = (data.watched, data.silent)
                 self.through_ms[data.partition] = max(ms(data.through), self.through_ms.get(data.partition, 0))
@@ -69,6 +74,11 @@ class Pulse:
     def trouble(self) -> str:
         """Why something that is due cannot be sent, or an empty string."""
         return next((trouble for _, trouble in self._delivered.values() if trouble), "")
+
+    def complaints(self, now_ms: int, lasts_ms: float = COMPLAINT_LASTS_MS) -> list[str]:
+        """What does not work in any process, each sentence once."""
+        said = [said for at_ms, said in self._complaints.values() if now_ms - at_ms <= lasts_ms]
+        return list(dict.fromkeys(sentence for sentences in said for sentence in sentences))
 
     async def follow(self, stopping: asyncio.Event) -> None:
         """Look again and again until `stopping`."""

@@ -49,6 +49,9 @@ class Runtime:
     has_source: bool = True
     troubles: tuple[str, ...] = ()  # a few words each
     behind: bool = False  # readings wait to be evaluated, so nothing may be concluded from their absence
+    house_told: bool = (
+        False  # of several people: what is wrong with iv3 is told once to the house, and not about each of them
+    )
 
 
 def heard_since_start(watch: Watch, runtime: Runtime) -> bool:
@@ -205,9 +208,9 @@ def long_acting_condition(watch: Watch, now_ms: int) -> Condition | None:
     return Condition("no_long_acting", f"{insulin}/{time}", 3, URGENCY["no_long_acting"], evidence)
 
 
-def system_condition(watch: Watch, now_ms: int, runtime: Runtime) -> Condition | None:
-    """Something of iv3 itself does not work as it should; the sentences say what, each one worded the same for as long as it lasts."""
-    troubles = list(runtime.troubles)
+def troubles_met(watch: Watch, runtime: Runtime) -> list[str]:
+    """What of iv3 itself, or of this machine, shows in the data of one person; worded the same for as long as it lasts."""
+    troubles = []
     if runtime.up_ms >= SETTLED_MS and watch.late_forecasts >= LATE_FORECASTS and not watch.foreseen:
         troubles.append("forecasts are late, so a low may not be foreseen")
     skew_s = watch.source.clock_skew_s if watch.source is not None else None
@@ -215,6 +218,12 @@ def system_condition(watch: Watch, now_ms: int, runtime: Runtime) -> Condition |
         troubles.append(
             f"this machine's clock is {_length(abs(skew_s))} {'fast' if skew_s > 0 else 'slow'}; Dexcom's is used instead"
         )
+    return troubles
+
+
+def system_condition(watch: Watch, now_ms: int, runtime: Runtime) -> Condition | None:
+    """Something of iv3 itself does not work as it should; the sentences say what."""
+    troubles = [] if runtime.house_told else [*runtime.troubles, *troubles_met(watch, runtime)]
     if not troubles:
         return None
     evidence = evidence_of(watch, reason="; ".join(troubles)[:300])

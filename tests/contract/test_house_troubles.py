@@ -1,0 +1,135 @@
+"""What is wrong with iv3 itself is told to the house, once, however many people it watches and in whichever process it shows."""
+
+import asyncio
+
+import pytest
+
+from schemas.envelope import decode, make
+from schemas.facts import SourceStateChanged
+from schemas.model import at_ms
+from streams.alerter import LATE, Alerter
+from streams.clock import SetClock
+from streams.complaining import AGAIN_S, Complaints
+from streams.logs.sqlite import SqliteLog
+from streams.ports import append_events
+from streams.pulse import COMPLAINT_LASTS_MS, Pulse
+from streams.topics import ALERTS, HEARTBEATS, JOURNAL
+from tests.contract.test_roles import T0, everything, reading
+from tests.running import app_maker, caught_up, running
+
+FULL = "the disk is nearly full: only readings and alarms are still saved"
+PEOPLE = ("anna", "ben", "cleo", "dora")
+
+
+async def told(log: SqliteLog) -> list[tuple[str, str, str]]:
+    """(about whom, what changed, why) of every alarm about iv3 itself."""
+    found = [decode(r.value) for n in range(12) for r in await everything(log, ALERTS, n)]
+    return [
+        (event.subject, said.change, said.evidence.reason)
+        for event in found
+        for said in event.data.events  # type: ignore[attr-defined]
+        if said.kind == "system"
+    ]
+
+
+async def peopled(log: SqliteLog, *, skew_s: float | None = None) -> None:
+    """Four people, each with a source."""
+    for number, person in enumerate(PEOPLE):
+        at = at_ms(T0)
+        state = SourceStateChanged(state="ok", clock_skew_s=skew_s)
+        await append_events(log, JOURNAL, [
+            make(state, id=f"s{number}", source="t", subject=person, time=at, recordedtime=at), reading(number, 120, person),
+        ])  # fmt: skip
+
+
+async def test_a_full_disk_is_told_once_and_its_end_too(log: SqliteLog) -> None:
+    troubles = [FULL]
+    alerter = Alerter(log, SetClock(T0), app_maker(log), troubles=lambda: troubles)
+    async with running(alerter):
+        await peopled(log)
+        await caught_up([alerter])
+        for _ in range(3):
+            await alerter._tick()
+        assert await told(log) == [("_system", "opened", FULL)]
+        troubles.clear()
+        await alerter._tick()
+        assert [change for _, change, _ in await told(log)] == ["opened", "resolved"]
+
+
+async def test_a_wrong_clock_that_shows_in_everybodys_data_is_told_once(log: SqliteLog) -> None:
+    alerter = Alerter(log, SetClock(T0), app_maker(log))
+    async with running(alerter):
+        await peopled(log, skew_s=180.0)
+        await caught_up([alerter])
+        await alerter._tick()
+        (only,) = await told(log)
+        assert only[0] == "_system"
+        assert "3 min fast" in only[2]
+        assert alerter.met == [only[2]], "so that this process can complain of it to a house elsewhere"
+
+
+async def test_alarms_that_run_late_for_many_are_told_once(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.alerter._CATCH_UP_S", 0.05)
+    monkeypatch.setattr("streams.alerter.BEHIND_S", 0.2)
+    alerter = Alerter(log, SetClock(T0), app_maker(log))
+    async with running(alerter):
+        await peopled(log)
+        await caught_up([alerter])
+        reached = alerter.reached
+        monkeypatch.setattr(alerter, "reached", lambda *_: asyncio.sleep(0.05, False))
+        for _ in range(8):
+            await alerter._tick()
+        assert alerter.late
+        assert await told(log) == [("_system", "opened", LATE)]
+        monkeypatch.setattr(alerter, "reached", reached)
+        await alerter._tick()
+        assert not alerter.late
+        assert [change for _, change, _ in await told(log)] == ["opened", "resolved"]
+
+
+async def test_what_is_wrong_in_another_process_reaches_the_house(log: SqliteLog) -> None:
+    behind = "the archive could not be brought up to date for an hour"
+    clock, elsewhere = SetClock(T0), [behind]
+    archiver = Complaints(log, clock, "w2", lambda: elsewhere)
+    alerter = Alerter(log, clock, app_maker(log))
+    async with running(alerter):
+        await peopled(log)
+        await caught_up([alerter])
+        await archiver.look()
+        await alerter._tick()
+        assert await told(log) == [("_system", "opened", behind)]
+        elsewhere.clear()
+        await archiver.look()
+        await alerter._tick()
+        assert [change for _, change, _ in await told(log)] == ["opened", "resolved"]
+
+
+async def test_of_one_person_alone_another_process_tells_that_person(log: SqliteLog) -> None:
+    clock = SetClock(T0)
+    alerter = Alerter(log, clock, app_maker(log))
+    async with running(alerter):
+        await append_events(log, JOURNAL, [reading(0, 120)])
+        await caught_up([alerter])
+        await Complaints(log, clock, "w2", lambda: [FULL]).look()
+        await alerter._tick()
+        assert await told(log) == [("me", "opened", FULL)]
+
+
+async def test_a_complaint_is_said_again_every_minute_and_ends_with_its_process(log: SqliteLog) -> None:
+    clock, pulse, troubles = SetClock(T0), Pulse(log), [FULL, FULL, "x" * 400]
+    complaints = Complaints(log, clock, "w2", lambda: troubles)
+    for second in range(0, 181, 10):
+        clock.set(T0 + second * 1000)
+        await complaints.look()
+    said = [r for n in range(12) for r in await everything(log, HEARTBEATS, n)]
+    assert len(said) == 1 + 180 / AGAIN_S
+    await pulse.look()
+    assert pulse.complaints(T0 + 180_000) == [FULL, "x" * 300]
+    assert pulse.complaints(T0 + 180_000 + COMPLAINT_LASTS_MS) == [FULL, "x" * 300]
+    assert pulse.complaints(T0 + 180_001 + COMPLAINT_LASTS_MS) == [], "whoever is gone complains no more"
+    troubles.clear()
+    await complaints.look()
+    await complaints.look()
+    await pulse.look()
+    assert pulse.complaints(T0 + 180_000) == []
+    assert len([r for n in range(12) for r in await everything(log, HEARTBEATS, n)]) == len(said) + 1

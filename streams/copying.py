@@ -1,5 +1,5 @@
 """Copying a log into another, which has its own id: from SQLite to Kafka, and back. Where both have as many partitions, the same records lie at the
-same offsets; otherwise they are dealt out anew (`streams.repartitioning`). Either way every record is read back and compared.
+same offsets; where the other has a multiple, they are dealt out (`streams.repartitioning`). Either way every record is read back and compared.
 """
 
 from collections import Counter
@@ -12,10 +12,8 @@ from processors.segments import ArchivedRecord
 from streams.backup import ARCHIVED
 from streams.errors import CopyFailed, Misconfigured
 from streams.ports import Log, Partition, Record
-from streams.repartitioning import Batch, Repartition
+from streams.repartitioning import Batch, Repartition, records_of
 from streams.topics import JOURNAL
-
-_BATCH = 1_000
 
 Progress = Callable[[int, int], None]
 
@@ -33,8 +31,9 @@ class CopyReport:
 async def copy(source: Log, target: Log, progress: Progress | None = None) -> CopyReport:
     """Copy journal, forecasts, alerts and dead letters up to the heads of now, then read every record back and compare it.
 
-    Snapshots and heartbeats are made anew. Raises Misconfigured where the target holds records already, CopyFailed, and as the logs do. A copy that
-    was interrupted leaves a target that is refused the next time: it must be deleted first.
+    Snapshots and heartbeats are made anew. Raises Misconfigured where the target holds records already or its number of partitions is
+    no multiple, CopyFailed also where somebody wrote to either meanwhile, and as the logs do. A copy that was interrupted leaves a target that is refused
+    the next time: it must be deleted first.
     """
     await refuse_used(target)
     heads = {place: head for place, head in (await source.latest(ARCHIVED)).items() if head}
@@ -57,6 +56,10 @@ async def copy(source: Log, target: Log, progress: Progress | None = None) -> Co
         raise CopyFailed(
             "The copy does not end where it should; somebody else wrote to it. Copy again into an empty one."
         )
+    if {place: head for place, head in (await source.latest(ARCHIVED)).items() if head} != heads:
+        raise CopyFailed(
+            "Somebody wrote to the log while it was copied, and the copy lacks it. Stop iv3 everywhere, delete the copy, and copy again."
+        )
     return CopyReport(source.log_id, target.log_id, wanted.total(), target.partitions[JOURNAL])
 
 
@@ -78,16 +81,9 @@ async def refuse_used(target: Log) -> None:
 
 
 async def _as_it_is(source: Log, heads: Mapping[Partition, int]) -> AsyncGenerator[Batch, None]:
-    for place, head in heads.items():
-        at = 0
-        while at < head:
-            records = await source.read(*place, at, head, _BATCH)
-            if not records or records[0].offset != at:
-                raise CopyFailed(
-                    f"{place[0]}/{place[1]}: record {at} is missing in the log that is copied; iv3 verify its archive."
-                )
+    for place in heads:
+        async for records in records_of(source, place, heads):
             yield place, [_kept(record) for record in records]
-            at = records[-1].offset + 1
 
 
 def _kept(record: Record) -> ArchivedRecord:

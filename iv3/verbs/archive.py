@@ -5,6 +5,7 @@ import json
 import shutil
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from iv3.logs import open_log
 from iv3.verbs.opened import with_log
 from iv3.verbs.progress import bar
 from iv3.wiring import archive_of
+from processors.segments import SegmentDamaged, head_key, read_head
 from schemas.settings import Settings
 from streams.backup import ArchiveWriter, VerifyReport, read_back, the_log_id
 from streams.clock import SystemClock
@@ -27,8 +29,10 @@ from streams.logs.sqlite import SqliteLog
 from streams.merge import MergeReport
 from streams.merge import merge as merge_days
 from streams.ports import Archive, Log
+from streams.repartitioning import refuse_other_than_multiple
 from streams.restore import restore as make_anew
 from streams.retention import Earlier, Plan, plan, remove
+from streams.topics import JOURNAL, PARTITIONS
 from streams.upkeep import host_ms
 
 
@@ -111,10 +115,15 @@ def restore(data: Path, config: Path | None, named: str | None, *, as_json: bool
 
 async def _restore_to_kafka(settings: Settings, archive: Archive, data: Path, *, as_json: bool) -> dict[str, object]:
     """Restore into a file first, which is whole or not there; then copy it, comparing, into topics that must be empty."""
-    opened = await open_log(settings, data)
+    split = await _split_of(archive)
+    kafka = settings.kafka.model_copy(
+        update={"partitions": split}
+    )  # of topics that are to be made: the log comes back as it was
+    opened = await open_log(settings.model_copy(update={"kafka": kafka}), data)
     scratch = data / ".restoring-to-kafka"
     try:
         await refuse_used(opened.log)
+        refuse_other_than_multiple(split, opened.log.partitions[JOURNAL])
         shutil.rmtree(scratch, ignore_errors=True)
         with bar("Restoring", quiet=as_json) as progress:
             report = await make_anew(archive, scratch, progress)
@@ -129,7 +138,15 @@ async def _restore_to_kafka(settings: Settings, archive: Archive, data: Path, *,
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         await opened.log.close()
-    return {**asdict(report), "log_id": copied.to_log}
+    return {**asdict(report), "log_id": copied.to_log, "records": copied.records, "partitions": copied.partitions}
+
+
+async def _split_of(archive: Archive) -> int:
+    """How many partitions the log had. What is wrong with its head the restore itself names."""
+    data = await archive.get(head_key(await the_log_id(archive, None)))
+    with suppress(SegmentDamaged):
+        return read_head(data or b"").partitions
+    return PARTITIONS
 
 
 def merge(config: Path | None, named: str | None, *, as_json: bool) -> None:

@@ -20,6 +20,7 @@ from streams.errors import Misconfigured
 from streams.logs.disk import FileLock, sync_folder
 from streams.logs.sqlite import SqliteLog
 from streams.ports import Log
+from streams.repartitioning import refuse_other_than_multiple
 from streams.topics import JOURNAL
 
 _WORKSHOP = ".copying"
@@ -39,7 +40,14 @@ def copy(data: Path, config: Path | None, source: str, target: str, partitions: 
             raise Misconfigured(f"iv3 runs on {data}; stop it first (iv3 stop), or what comes meanwhile is not copied.")
 
     async def work() -> CopyReport:
-        async with _opened(ends[0], data) as one, _made(ends[1], data, partitions or one.partitions[JOURNAL]) as other:
+        async with _opened(ends[0], data) as one:
+            split = one.partitions[JOURNAL]
+            wanted = partitions or (split if ends[1].log == "sqlite" else ends[1].kafka.partitions)
+            refuse_other_than_multiple(split, wanted)  # before topics are made for it
+            return await filled(one, wanted)
+
+    async def filled(one: Log, wanted: int) -> CopyReport:
+        async with _made(ends[1], data, wanted) as other:
             _refuse_otherwise(other, partitions)
             with bar("Copying, then comparing", quiet=as_json) as progress:
                 return await copy_log(one, other, progress)

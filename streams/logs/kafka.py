@@ -130,6 +130,9 @@ class KafkaLog:
             return _positions(place, await self._waited_again(joined))
         if not self._room.take():
             await self._room.wait()
+            if self._closed:
+                self._room.leave()
+                raise Refused("the log is closed")
         try:
             pending = await self._handed_over(place, key.encode(), values)
             try:
@@ -240,6 +243,8 @@ class KafkaLog:
 
     async def _usable_producer(self) -> AIOKafkaProducer:
         async with self._renewing:
+            if self._closed:
+                raise Refused("the log is closed")
             if self._producer is None:
                 producer = AIOKafkaProducer(acks="all", enable_idempotence=True, linger_ms=0, **self.link.arguments())
                 try:

@@ -41,11 +41,25 @@ def load(config: Path | None, *, folder: Path | None = None, environment: Mappin
         raise Misconfigured(_sentences(error, path)) from None
 
 
+class _Strict(yaml.SafeLoader):
+    """Refuses what stands twice in one group: YAML's rule would silently drop the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - as it is called
+        """A group of keys, each once."""
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            here = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and (first := lines.setdefault(key.value, here)) != here:
+                problem = f"{key.value} stands twice, in lines {first} and {here}; put both together"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path, *, must_exist: bool) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise Misconfigured(f"{path} is larger than 1 MiB; that is no configuration.")
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Strict)  # noqa: S506 - it is the safe one, made stricter
     except FileNotFoundError:
         if must_exist:
             raise Misconfigured(

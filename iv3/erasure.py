@@ -20,6 +20,7 @@ from schemas.household import household
 from schemas.settings import Settings
 from streams.archives.folder import FolderArchive
 from streams.backup import ARCHIVED
+from streams.deadman import carry_switch
 from streams.erased_archives import Finding, archive_anew, find, foreign, forget
 from streams.erasing import Erasing, Found, fill
 from streams.errors import LogUnavailable, Misconfigured
@@ -192,6 +193,7 @@ class Erasure:
                 await erasing.open()
                 with self._bar("Copying, then comparing") as progress:
                     found = await erasing.write(target, target.log_id, now_ms, progress)
+                await carry_switch(source, target)
                 note.theirs, note.mentions, note.tokens = dict(found.theirs), found.mentions, found.tokens
                 self._save(note)
                 if self.archive is not None and not self._on_kafka:
@@ -262,6 +264,7 @@ class Erasure:
                 raise LogUnavailable("Kafka still shows the old topics. Run the same command again.")
             with self._bar("Filling the new topics, then comparing") as progress:
                 await fill(copied, log, progress)
+            await carry_switch(copied, log)
             note.new_log, note.phase = log.log_id, "clearing"
             self._save(note)
         finally:

@@ -10,6 +10,7 @@ from functools import partial
 
 from processors.segments import ArchivedRecord
 from streams.backup import ARCHIVED
+from streams.deadman import carry_switch
 from streams.errors import CopyFailed, Misconfigured
 from streams.ports import Log, Partition, Record
 from streams.repartitioning import Batch, Repartition, records_of
@@ -31,9 +32,9 @@ class CopyReport:
 async def copy(source: Log, target: Log, progress: Progress | None = None) -> CopyReport:
     """Copy journal, forecasts, alerts and dead letters up to the heads of now, then read every record back and compare it.
 
-    Snapshots and heartbeats are made anew. Raises Misconfigured where the target holds records already or its number of partitions is
-    no multiple, CopyFailed also where somebody wrote to either meanwhile, and as the logs do. A copy that was interrupted leaves a target that is refused
-    the next time: it must be deleted first.
+    Snapshots and heartbeats are made anew, but for when the dead-man's switch was put off. Raises Misconfigured where the target holds records already
+    or its number of partitions is no multiple, CopyFailed also where somebody wrote to either meanwhile, and as the logs do. A copy that was interrupted
+    leaves a target that is refused the next time: it must be deleted first.
     """
     await refuse_used(target)
     heads = {place: head for place, head in (await source.latest(ARCHIVED)).items() if head}
@@ -60,6 +61,7 @@ async def copy(source: Log, target: Log, progress: Progress | None = None) -> Co
         raise CopyFailed(
             "Somebody wrote to the log while it was copied, and the copy lacks it. Stop iv3 everywhere, delete the copy, and copy again."
         )
+    await carry_switch(source, target)
     return CopyReport(source.log_id, target.log_id, wanted.total(), target.partitions[JOURNAL])
 
 

@@ -14,11 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from schemas.bookkeeping import DeadManArmed
-from schemas.envelope import SYSTEM, encode, make
+from schemas.envelope import SYSTEM, Garbage, NewerVersion, decode, encode, make
 from schemas.identity import derived_id
 from schemas.model import at_ms
 from streams.errors import NotifierRefused, NotifierUnreachable, Transient
-from streams.ports import Clock, Log, Message, Scheduler
+from streams.ports import Clock, Log, Message, Record, Scheduler
 from streams.pulse import Pulse
 from streams.topics import HEARTBEATS, partition_of
 
@@ -30,6 +30,7 @@ EVERY_S, DELAY_S = (
 )  # of the clock; the delay is more than twice the interval, so that both ids always lie ahead
 EVALUATED_WITHIN_S = 300.0
 _LOOK_S = 30.0
+_LOOK_BACK = 5_000  # heartbeats: a day and a half of them
 _DAY_MS = 86_400_000
 _SHORTEST_LOOK_S = 0.2  # real seconds, however fast the clock
 _BODY = "Nothing was heard of iv3 for half an hour: no alarm would come from it now. Check by finger-stick, and look whether its machine runs."
@@ -64,6 +65,24 @@ async def move(log_id: str, target: Scheduler, by_s: float) -> None:
     """Put both messages off beyond a planned pause of iv3. Raises NotifierUnreachable, NotifierRefused."""
     for number, name in enumerate(switch_ids(log_id)):
         await target.send(silence(name, "", round(by_s + DELAY_S + number * EVERY_S)))
+
+
+async def carry_switch(source: Log, target: Log) -> None:
+    """Let a copy of a log know under which ids the switch of the first was put off, so that whoever runs on the copy takes that back."""
+    place = (HEARTBEATS, partition_of(SYSTEM, source.partitions[HEARTBEATS]))
+    head = (await source.latest([HEARTBEATS])).get(place, 0)
+    there = partition_of(SYSTEM, target.partitions[HEARTBEATS])
+    newest: dict[str, bytes] = {}  # id of a switch -> when it was put off last
+
+    def step(record: Record) -> None:
+        with suppress(Garbage, NewerVersion):
+            data = decode(record.value).data
+            if isinstance(data, DeadManArmed):
+                newest[data.sequence_id] = record.value or b""
+
+    await source.fold(*place, max(0, head - _LOOK_BACK), head, step)
+    if newest:
+        await target.append(HEARTBEATS, SYSTEM, list(newest.values()), partition=there)
 
 
 class DeadMan:
@@ -132,6 +151,8 @@ class DeadMan:
                 return False
             if first:
                 await target.cancel(self._ids[1])
+                for old in await self._of_earlier_logs():
+                    await target.cancel(old)
                 await self._say_if_it_fired(target)
         except NotifierUnreachable as error:
             self.state.waits = str(error)
@@ -173,10 +194,18 @@ class DeadMan:
             )  # fmt: skip
 
     async def _last_fires_ms(self) -> int:
+        return (await self._looked()).fires_ms
+
+    async def _looked(self) -> Pulse:
         pulse = Pulse(self._log)
         with suppress(Transient):
             await pulse.look()
-        return pulse.fires_ms
+        return pulse
+
+    async def _of_earlier_logs(self) -> list[str]:
+        """The ids of the switch of a log that this one is a copy of: nobody puts that off any more, and it would ring for nothing."""
+        known = {name.rpartition("-")[0] for name in (await self._looked()).switches}
+        return sorted(f"{name}-{which}" for name in known - {self._ids[0].rpartition("-")[0]} for which in "ab")
 
     async def _note(self, name: str) -> None:
         now = self._clock.now_ms()

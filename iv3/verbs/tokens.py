@@ -94,7 +94,10 @@ def list_tokens(data: Path, config: Path | None, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(rows) + "\n")
         return
-    table = Table("id", "name", "role", "for", "created", "expires", "")
+    table = Table()
+    table.add_column("id", no_wrap=True)  # whoever lost a phone must be able to copy it
+    for title in ("name", "role", "for", "created", "expires", "ended"):
+        table.add_column(title)
     for token, made, revoked in issued:
         ends = iso(ms(token.expires))[:10] if token.expires else "never"
         whose = ", ".join(token.bound_to) or "everybody"

@@ -1,6 +1,7 @@
 """`iv3 up`."""
 
 import asyncio
+import errno
 import gc
 import ipaddress
 import json
@@ -111,7 +112,12 @@ def quiet_libraries() -> None:
 def with_data_folder(data: Path) -> None:
     """Make it, for this user only: health data and hashes of tokens are nobody else's on this machine."""
     os.umask(0o077)
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.EIO, errno.ENOSPC):
+            raise  # that may pass: it is tried again
+        raise Misconfigured(f"{data} cannot be the data folder: {error.strerror}. Name another with --data.") from None
     with suppress(OSError):  # a folder that somebody made for us, and owns, or on a disk that is read-only now
         data.chmod(0o700)
 

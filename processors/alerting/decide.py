@@ -75,7 +75,7 @@ def _at_tick(watch: Watch, mine: dict[str, Episode], closed: Closed, now_ms: int
     system = system_condition(watch, now_ms, runtime)
     told = _system(watch, mine, closed, now_ms, system)
     if runtime.behind or not heard_since_start(watch, runtime):
-        return told
+        return told + _lows_again(watch, mine, now_ms)
     events = told + _expiries(mine, now_ms)
     stale = stale_condition(watch, now_ms, runtime, low_open="low" in mine or "urgent_low" in mine)
     events += _openings([stale], mine, closed, watch, now_ms)
@@ -222,6 +222,14 @@ def _expiries(mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
     if episode is not None and now_ms - episode.opened_ms >= PREDICTED_LOW_LASTS_MS:
         return [_event("expired", episode, None, now_ms)]
     return []
+
+
+def _lows_again(watch: Watch, mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
+    """An unanswered low rings again also while nothing may be concluded from what is missing: a fresh reading says that it was one."""
+    newest = watch.line.newest
+    if newest is None or now_ms - newest.time_ms > FRESH_MS:
+        return []
+    return _repeats(watch, {kind: episode for kind, episode in mine.items() if kind in LOWS}, now_ms, {})
 
 
 def _repeats(

@@ -59,6 +59,10 @@ def brokers_of(address: str) -> tuple[str, ...]:
     """The brokers that `kafka://host:port,host:port` names. Raises Misconfigured."""
     rest = address.removeprefix("kafka://")
     found = []
+    if "@" in rest:
+        raise Misconfigured(
+            "log holds a name or password. Write kafka://host:9092, and set kafka.username and kafka.password beside it."
+        )
     for part in rest.split(","):
         host, _, port = part.strip().rpartition(":") if ":" in part else (part.strip(), "", str(_DEFAULT_PORT))
         if rest == address or not host or not port.isdigit() or not 0 < int(port) < 65536 or "/" in part:

@@ -6,7 +6,10 @@ import pytest
 
 from schemas.envelope import encode
 from streams.backup import ARCHIVED
+from streams.clients.ntfy import Ntfy
+from streams.clock import SystemClock
 from streams.copying import copy
+from streams.deadman import DeadMan, move, switch_ids
 from streams.errors import CopyFailed, Misconfigured
 from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_link import KafkaLink, brokers_of
@@ -15,6 +18,7 @@ from streams.ports import Log, Record
 from streams.topics import ALERTS, JOURNAL, SNAPSHOTS
 from tests.contract.test_roles import reading
 from tests.servers.kafka import Kafka
+from tests.standins.ntfy import NtfyStandIn
 
 
 async def lived(log: Log) -> None:
@@ -46,6 +50,28 @@ async def test_a_log_goes_to_kafka_and_back_byte_for_byte(tmp_path: Path, log: S
     assert await back.read(SNAPSHOTS, 0, 0) == []
     await back.close()
     await there.close()
+
+
+async def test_the_dead_mans_switch_of_the_first_log_is_taken_back_by_whoever_runs_on_the_copy(
+    tmp_path: Path, log: SqliteLog
+) -> None:
+    """Nobody puts it off any more: it would say that iv3 is silent while all is well."""
+    clock = SystemClock()
+    async with NtfyStandIn(burst=1_000) as phone:
+        target = Ntfy(server=phone.url, topic="house", clock=clock)
+        old = DeadMan(log, clock, target)
+        assert await old._arm(target)
+        assert await old._arm(target)
+        await move(log.log_id, target, 1_800)
+        assert set(await target.pending() or ()) == set(switch_ids(log.log_id))
+        other = SqliteLog(tmp_path / "other" / "log.db")
+        await copy(log, other)
+        new = DeadMan(other, clock, target)
+        assert await new._arm(target)
+        assert await new._arm(target)
+        assert set(await target.pending() or ()) == set(switch_ids(other.log_id))
+        await target.close()
+    await other.close()
 
 
 async def test_somebody_who_writes_meanwhile_is_noticed(tmp_path: Path, log: SqliteLog) -> None:

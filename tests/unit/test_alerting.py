@@ -433,6 +433,16 @@ def test_before_the_source_has_answered_time_alone_rings_nothing_for_five_minute
     assert {e.kind for e in night.said[1:]} == {"low", "stale"}
 
 
+def test_an_unanswered_low_rings_again_on_time_right_after_a_restart_if_its_reading_is_fresh() -> None:
+    """Before the source has answered, and whoever uploads had their turn, nothing is concluded from what is missing; that it is low is known."""
+    night = Night(foresees=False)
+    for minute in (0, 5, 10):
+        night.read(50, minute)
+    night.started = T0 + 11 * MIN
+    night.ticks(11, 24)
+    assert night.rings("urgent_low") == pytest.approx([0, 11, 21], abs=0.2)
+
+
 def test_while_readings_wait_to_be_evaluated_nothing_is_called_stale() -> None:
     night = Night()
     a_source(night)

@@ -12,8 +12,8 @@ from rich.console import Console
 from iv3 import config as configuration
 from iv3.checks import CHECKS
 from iv3.findings import Finding
-from iv3.verbs.up import with_found_certificate
-from iv3.wiring import try_adapters
+from iv3.verbs.up import refuse_open_air, with_found_certificate
+from iv3.wiring import tls_context, try_adapters
 from schemas.household import household
 from schemas.settings import Settings, WatchedSettings
 from schemas.units import mmol
@@ -74,6 +74,7 @@ def config_check(config: Path | None, *, as_json: bool) -> None:
     settings = with_found_certificate(configuration.load(config))
     configuration.refuse_unusable(settings)
     try_adapters(settings)
+    refuse_open_air(settings.api.host, tls=tls_context(settings) is not None)
     if as_json:
         sys.stdout.write(json.dumps(settings.model_dump(mode="json"), indent=1) + "\n")
         return

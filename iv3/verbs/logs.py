@@ -36,6 +36,8 @@ def digest(data: Path, config: Path | None, *, as_json: bool) -> None:
                 )
             rows = [row._asdict() for row in await series.digest()]
             await series.close()
+            if behind and not rows:
+                fail("There is nothing to compare yet.")
             return rows
         finally:
             await store.close()

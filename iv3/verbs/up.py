@@ -149,7 +149,7 @@ def _settings(options: UpOptions) -> Settings:
         )
     settings = with_found_certificate(settings)
     try_adapters(settings)
-    _refuse_open_air(options.host or settings.api.host, tls=tls_context(settings) is not None)
+    refuse_open_air(options.host or settings.api.host, tls=tls_context(settings) is not None)
     return settings
 
 
@@ -172,7 +172,7 @@ def with_found_certificate(settings: Settings) -> Settings:
     return settings.model_copy(update={"api": api})
 
 
-def _refuse_open_air(host: str, *, tls: bool) -> None:
+def refuse_open_air(host: str, *, tls: bool) -> None:
     """Without TLS, health data and passwords travel in clear: only this machine may ask."""
     if tls or host == "localhost":
         return
@@ -205,7 +205,7 @@ def _is_free(host: str, port: int) -> bool:
 def _demo_plan(options: UpOptions, data: Path) -> Plan:
     """Nothing of config.yaml, .env or the environment counts; nothing but loopback is spoken to."""
     host = options.host or "127.0.0.1"
-    _refuse_open_air(host, tls=False)
+    refuse_open_air(host, tls=False)
     if bool(options.ntfy_server) != bool(options.ntfy_topic):
         raise Misconfigured("--ntfy-server and --ntfy-topic belong together.")
     if options.ntfy_server and not _is_loopback_url(options.ntfy_server):

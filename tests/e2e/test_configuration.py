@@ -58,6 +58,7 @@ def iv3(folder: Path, *arguments: str, given: str = "", **environment: str) -> "
         ("log: 'kafka://host:port'", "names no brokers"),
         ("log: kafka://h\nkafka: {username: u}", "kafka.username and kafka.password belong together"),
         ("log: kafka://h\nkafka: {session_s: 1}", "kafka.session_s"),
+        ("api: {host: 0.0.0.0}", "Listening on 0.0.0.0 needs TLS"),
         ("log: kafka://me:canary@h:9092", "kafka.username and kafka.password"),
         ("ntfy: {topic: a}\niv3: {unit: mmol/L}\nntfy: {server: https://h}", "ntfy stands twice, in lines 1 and 3"),
         ("series: influxdb", "influxdb.token is missing"),

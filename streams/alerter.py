@@ -232,21 +232,23 @@ class Alerter(Role):
         lasts_ms = max(COMPLAINT_LASTS_MS, _COMPLAINT_LASTS_S * 1000 * self.clock.speed)
         said = [*[LATE] * self.late, *self._troubles(), *self._pulse.complaints(moment, lasts_ms)]
         troubles = list(dict.fromkeys(said))
-        alone = self._alone()
-        self.met = [] if alone else list(self._shown_in_data())
+        each = self._told_of_each()
+        self.met = [] if each else list(self._shown_in_data())
         for partition, people in self._by_partition().items():
-            await self._tick_partition(partition, people, moment, troubles if alone else None)
-        await self._tell_house(moment, [] if alone else list(dict.fromkeys([*troubles, *self.met])))
+            await self._tick_partition(partition, people, moment, troubles if each else None)
+        await self._tell_house(moment, [] if each else list(dict.fromkeys([*troubles, *self.met])))
         await self._keep()
         self.ticks += 1
         if not self.late:
             self.evaluated_ms = moment
             await self._heartbeat(moment)
 
-    def _alone(self) -> bool:
-        """Whether the house has only one person, who is then told of everything. As far as this process, its configuration and the heartbeats know."""
+    def _told_of_each(self) -> bool:
+        """Whether what is wrong with iv3 is told about each person: there is only one, as far as this process, its configuration and the heartbeats know;
+        or the house has no phone, and people only their own.
+        """
         known = sum(person != SYSTEM for person in self.people)
-        return max(known, len(self._roster.people), self._pulse.counted()[0]) <= 1
+        return self._roster.only_own_phones or max(known, len(self._roster.people), self._pulse.counted()[0]) <= 1
 
     def _shown_in_data(self) -> dict[str, None]:
         runtime = self._runtime()

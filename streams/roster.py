@@ -41,6 +41,11 @@ class Roster:
         """The house's phones."""
         return tuple(self._house)
 
+    @property
+    def only_own_phones(self) -> bool:
+        """Whether the house has none, and somebody has one of their own."""
+        return not self._house and any(watched.target is not None for watched in self._people.values())
+
     def source(self, person: str) -> GlucoseSource | None:
         """Where this person's readings are asked for."""
         found = self._people.get(person)

@@ -13,7 +13,9 @@ from streams.complaining import AGAIN_S, Complaints
 from streams.logs.sqlite import SqliteLog
 from streams.ports import append_events
 from streams.pulse import COMPLAINT_LASTS_MS, Pulse
+from streams.roster import Roster, Watched
 from streams.topics import ALERTS, HEARTBEATS, JOURNAL
+from tests.contract.test_remembered_alerts import Phone
 from tests.contract.test_roles import T0, everything, reading
 from tests.running import app_maker, caught_up, running
 
@@ -54,6 +56,16 @@ async def test_a_full_disk_is_told_once_and_its_end_too(log: SqliteLog) -> None:
         troubles.clear()
         await alerter._tick()
         assert [change for _, change, _ in await told(log)] == ["opened", "resolved"]
+
+
+async def test_where_the_house_has_no_phone_peoples_own_are_told(log: SqliteLog) -> None:
+    own = Roster({"anna": Watched(target=Phone("annas"))})  # type: ignore[arg-type] # what a notifier asks of a phone here
+    alerter = Alerter(log, SetClock(T0), app_maker(log), troubles=lambda: [FULL], roster=own)
+    async with running(alerter):
+        await peopled(log)
+        await caught_up([alerter])
+        await alerter._tick()
+        assert ("anna", "opened", FULL) in await told(log)
 
 
 async def test_a_wrong_clock_that_shows_in_everybodys_data_is_told_once(log: SqliteLog) -> None:

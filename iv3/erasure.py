@@ -233,14 +233,9 @@ class Erasure:
         return await topic_ids(kafka_link(self.settings))
 
     async def _refuse_members(self, log_id: str) -> None:
-        from streams.logs.kafka_remaking import members
+        from streams.logs.kafka_remaking import refuse_members
 
-        working = await members(kafka_link(self.settings), log_id)
-        if working:
-            raise Misconfigured(
-                f"Somebody works on this log: {', '.join(working)}. Stop every iv3 worker, poller, api and up; one that was killed counts for another "
-                f"{self.settings.kafka.session_s:.0f} s. Nothing was changed."
-            )
+        await refuse_members(kafka_link(self.settings), log_id, self.settings.kafka.session_s)
 
     async def _remake(self, note: Note) -> None:
         """Delete what is left of the old topics, make them anew, and fill them from the workshop, which stays until every record was compared."""

@@ -13,7 +13,8 @@ from streams.backup import ARCHIVED
 from streams.deadman import carry_switch
 from streams.errors import CopyFailed, Misconfigured
 from streams.ports import Log, Partition, Record
-from streams.repartitioning import Batch, Repartition, records_of
+from streams.reading import records_of
+from streams.repartitioning import Batch, Repartition
 from streams.topics import JOURNAL
 
 Progress = Callable[[int, int], None]

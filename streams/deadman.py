@@ -14,11 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from schemas.bookkeeping import DeadManArmed
-from schemas.envelope import SYSTEM, Garbage, NewerVersion, decode, encode, make
+from schemas.envelope import SYSTEM, encode, make
 from schemas.identity import derived_id
 from schemas.model import at_ms
 from streams.errors import NotifierRefused, NotifierUnreachable, Transient
-from streams.ports import Clock, Log, Message, Record, Scheduler
+from streams.ports import Clock, Log, Message, Scheduler
 from streams.pulse import Pulse
 from streams.topics import HEARTBEATS, partition_of
 
@@ -30,7 +30,6 @@ EVERY_S, DELAY_S = (
 )  # of the clock; the delay is more than twice the interval, so that both ids always lie ahead
 EVALUATED_WITHIN_S = 300.0
 _LOOK_S = 30.0
-_LOOK_BACK = 5_000  # heartbeats: a day and a half of them
 _DAY_MS = 86_400_000
 _SHORTEST_LOOK_S = 0.2  # real seconds, however fast the clock
 _BODY = "Nothing was heard of iv3 for half an hour: no alarm would come from it now. Check by finger-stick, and look whether its machine runs."
@@ -69,20 +68,11 @@ async def move(log_id: str, target: Scheduler, by_s: float) -> None:
 
 async def carry_switch(source: Log, target: Log) -> None:
     """Let a copy of a log know under which ids the switch of the first was put off, so that whoever runs on the copy takes that back."""
-    place = (HEARTBEATS, partition_of(SYSTEM, source.partitions[HEARTBEATS]))
-    head = (await source.latest([HEARTBEATS])).get(place, 0)
-    there = partition_of(SYSTEM, target.partitions[HEARTBEATS])
-    newest: dict[str, bytes] = {}  # id of a switch -> when it was put off last
-
-    def step(record: Record) -> None:
-        with suppress(Garbage, NewerVersion):
-            data = decode(record.value).data
-            if isinstance(data, DeadManArmed):
-                newest[data.sequence_id] = record.value or b""
-
-    await source.fold(*place, max(0, head - _LOOK_BACK), head, step)
-    if newest:
-        await target.append(HEARTBEATS, SYSTEM, list(newest.values()), partition=there)
+    pulse = Pulse(source)
+    await pulse.look()
+    if pulse.switches:
+        there = partition_of(SYSTEM, target.partitions[HEARTBEATS])
+        await target.append(HEARTBEATS, SYSTEM, list(pulse.switches.values()), partition=there)
 
 
 class DeadMan:

@@ -3,7 +3,7 @@ byte for byte. Every record is read back and compared before anybody may use the
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from processors.erasing import Traces, Whose, is_placeholder, letter_of, placeholder
@@ -12,6 +12,7 @@ from schemas.envelope import SYSTEM
 from streams.backup import ARCHIVED
 from streams.errors import CopyFailed
 from streams.ports import Log, Partition, Record
+from streams.reading import records_of
 from streams.topics import DEAD_LETTERS, JOURNAL, partition_of
 
 BATCH = 1_000
@@ -66,7 +67,7 @@ class Erasing:
         found = self._nothing_yet()
         done, total = 0, sum(self.heads.values())
         for place in self.heads:
-            async for records in self._batches(place):
+            async for records in records_of(self.log, place, self.heads):
                 for record in records:
                     self._count(found, record, await self.whose(record))
                 done += len(records)
@@ -83,7 +84,7 @@ class Erasing:
         done, total = 0, 2 * sum(self.heads.values())
         for compare in (False, True):
             for place in self.heads:
-                async for records in self._batches(place):
+                async for records in records_of(self.log, place, self.heads):
                     kept = []
                     for record in records:
                         whose = await self.whose(record)
@@ -133,17 +134,6 @@ class Erasing:
         for record in found:  # by another rule than the one that made it
             if record.key == self.traces.person.encode() and not is_placeholder(record.value):
                 raise CopyFailed(f"{place[0]}/{place[1]}/{record.offset} is still the person's. Nothing was changed.")
-
-    async def _batches(self, place: Partition) -> AsyncIterator[list[Record]]:
-        at, head = 0, self.heads[place]
-        while at < head:
-            records = await self.log.read(*place, at, head, BATCH)
-            if not records or records[0].offset != at:
-                raise CopyFailed(
-                    f"{place[0]}/{place[1]}: record {at} is missing in the log; `iv3 verify` its archive. Nothing was changed."
-                )
-            yield records
-            at = records[-1].offset + 1
 
 
 async def fill(source: Log, target: Log, progress: Progress | None = None) -> None:

@@ -29,7 +29,7 @@ class Pulse:
         self.people: dict[int, tuple[int, int]] = {}  # partition -> (watched, silent), as of its newest heartbeat
         self._delivered: dict[int, tuple[int, str]] = {}
         self._complaints: dict[str, tuple[int, tuple[str, ...]]] = {}  # process -> when it complained last, of what
-        self.switches: set[str] = set()  # ids under which it was put off
+        self.switches: dict[str, bytes] = {}  # id under which it was put off -> the record that says so
         self.fires_ms = 0  # when the dead-man's switch goes off unless it is put off again; 0: it was never set
 
     async def look(self) -> None:
@@ -57,7 +57,7 @@ class Pulse:
                 self._delivered[data.partition] = (ms(data.through), data.trouble)
             elif isinstance(data, DeadManArmed):
                 self.fires_ms = max(self.fires_ms, ms(data.fires))
-                self.switches.add(data.sequence_id)
+                self.switches[data.sequence_id] = record.value or b""
 
     def counted(self) -> tuple[int, int]:
         """(people watched, those of them whose readings have stopped coming) in all partitions."""

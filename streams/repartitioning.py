@@ -14,9 +14,8 @@ from schemas.envelope import Event, Garbage, NewerVersion, decode
 from schemas.identity import derived_id
 from streams.errors import CopyFailed, Misconfigured
 from streams.ports import Log, Partition, Position, Record
+from streams.reading import records_of
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
-
-_AT_ONCE = 1_000  # records in memory before they are written
 
 Batch = tuple[Partition, list[ArchivedRecord]]
 
@@ -106,19 +105,6 @@ class Repartition:
         for at in self._spoken_of[Position(*said)] if said is not None else ():
             name = derived_id("copied", self._target_id, record.partition, record.offset, *at)
             self._put(record, there, moved_letter(record.value or b"", name, *at))
-
-
-async def records_of(log: Log, place: Partition, heads: Mapping[Partition, int]) -> AsyncGenerator[list[Record], None]:
-    """All records of a partition up to its head, in batches. Raises CopyFailed where one is missing, LogUnavailable."""
-    at, head = 0, heads.get(place, 0)
-    while at < head:
-        records = await log.read(*place, at, head, _AT_ONCE)
-        if [record.offset for record in records] != list(range(at, at + len(records))) or not records:
-            raise CopyFailed(
-                f"{place[0]}/{place[1]}: a record behind {at - 1} is missing in the log that is copied; iv3 verify its archive."
-            )
-        yield records
-        at += len(records)
 
 
 def _event_of(record: Record) -> Event | None:

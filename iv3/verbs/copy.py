@@ -40,8 +40,11 @@ def copy(data: Path, config: Path | None, source: str, target: str, partitions: 
             raise Misconfigured(f"iv3 runs on {data}; stop it first (iv3 stop), or what comes meanwhile is not copied.")
 
     async def work() -> CopyReport:
-        await _refuse_members(ends[0])
         async with _opened(ends[0], data) as one:
+            if ends[0].log != "sqlite":
+                from streams.logs.kafka_remaking import refuse_members
+
+                await refuse_members(kafka_link(ends[0]), one.log_id, ends[0].kafka.session_s)
             split = one.partitions[JOURNAL]
             wanted = partitions or (split if ends[1].log == "sqlite" else ends[1].kafka.partitions)
             refuse_other_than_multiple(split, wanted)  # before topics are made for it
@@ -73,27 +76,6 @@ def _named(settings: Settings, text: str, option: str) -> Settings:
     if name != "sqlite" and not name.startswith("kafka://"):
         raise Misconfigured(f"{option} is {text!r}; it must be sqlite, kafka, or kafka://host:9092.")
     return settings.model_copy(update={"log": name})
-
-
-async def _refuse_members(source: Settings) -> None:
-    """What workers accept while a log is copied, and after, would be missing in the copy."""
-    if source.log == "sqlite":
-        return
-    from streams.logs.kafka import KafkaLog
-    from streams.logs.kafka_remaking import members
-
-    link = kafka_link(source)
-    log = KafkaLog(link, partitions=source.kafka.partitions)
-    try:
-        await log.open()
-        working = await members(link, log.log_id)
-    finally:
-        await log.close()
-    if working:
-        raise Misconfigured(
-            f"Somebody works on the log that is to be copied: {', '.join(working)}. Stop every iv3 worker, poller, api and up; one that was killed counts "
-            f"for another {source.kafka.session_s:.0f} s. Nothing was copied."
-        )
 
 
 def _refuse_otherwise(target: Log, partitions: int | None) -> None:

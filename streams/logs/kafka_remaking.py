@@ -35,6 +35,16 @@ async def members(link: KafkaLink, log_id: str) -> list[str]:
         await admin.close()
 
 
+async def refuse_members(link: KafkaLink, log_id: str, session_s: float) -> None:
+    """Raise Misconfigured while somebody works on this log: what they accept from now on would be nowhere. Raises LogUnavailable."""
+    working = await members(link, log_id)
+    if working:
+        raise Misconfigured(
+            f"Somebody works on this log: {', '.join(working)}. Stop every iv3 worker, poller, api and up; one that was killed counts for another "
+            f"{session_s:.0f} s. Nothing was changed."
+        )
+
+
 async def topic_ids(link: KafkaLink) -> dict[str, str]:
     """The id of each topic of iv3 that is there. Makes none. Raises LogUnavailable."""
     admin, wire = AIOKafkaAdminClient(**link.arguments()), Wire(link, ())

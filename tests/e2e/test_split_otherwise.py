@@ -97,7 +97,7 @@ def test_a_file_goes_to_more_partitions_works_there_and_comes_back_from_the_arch
     try:
         asyncio.run(_goes_on(kafka, worker))
         said = iv3(tmp_path, "copy", "--from", "kafka", "--to", "sqlite", "--data", "beside", code=2)
-        assert "Somebody works on the log that is to be copied: alerter" in said
+        assert "Somebody works on this log: alerter" in said
     finally:
         worker.stop()
 

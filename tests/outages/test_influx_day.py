@@ -1,8 +1,7 @@
 """Twenty-four hours in which InfluxDB fails in every way it can, hour after hour: each low is told on time, and at the end nothing is missing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +86,12 @@ class Day(World):
         await until(lambda: any(word in self.projector.progress.failing + self.series.why for word in words))
 
 
-@asynccontextmanager
-async def token_of(influx: Influx) -> AsyncIterator[dict[str, Any]]:
+def token_of(influx: Influx) -> Any:
     """A token that may do what iv3 does, and can be switched off."""
     permissions = [
         {"action": action, "resource": {"type": kind}} for kind in ("buckets", "orgs", "dbrp") for action in ("read", "write")
     ]  # fmt: skip
-    yield influx.ask("POST", "/api/v2/authorizations", {"orgID": influx.org_id, "permissions": permissions})
+    return influx.ask("POST", "/api/v2/authorizations", {"orgID": influx.org_id, "permissions": permissions})
 
 
 async def test_in_every_hour_of_a_day_of_failures_the_lows_are_told_and_no_point_is_lost(
@@ -102,7 +100,7 @@ async def test_in_every_hour_of_a_day_of_failures_the_lows_are_told_and_no_point
     for module in ("streams.consume", "streams.role"):
         monkeypatch.setattr(f"{module}.LONGEST_DELAY_S", 0.3)
     day = Day(log, influx, tmp_path, Phone())
-    always = 1_000_000
+    always, token = 1_000_000, token_of(influx)
 
     async def down() -> None:
         influx.stop()
@@ -159,7 +157,6 @@ async def test_in_every_hour_of_a_day_of_failures_the_lows_are_told_and_no_point
         return for_two_hours
 
     async with (
-        token_of(influx) as token,
         FaultProxy(influx.url) as proxy,
         day.projecting(url=proxy.url, token=token["token"], timeout_s=0.5),
     ):

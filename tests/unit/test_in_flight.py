@@ -3,7 +3,13 @@
 import asyncio
 import random
 
+import pytest
+
+from streams.errors import Refused
 from streams.logs.in_flight import Room
+from streams.logs.kafka import MOST_IN_FLIGHT, KafkaLog
+from streams.logs.kafka_link import KafkaLink, brokers_of
+from streams.topics import JOURNAL
 
 
 async def test_never_more_than_it_holds_and_whoever_came_first_goes_first() -> None:
@@ -55,3 +61,17 @@ async def test_one_who_gives_up_in_the_moment_of_being_let_in_passes_the_place_o
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     await asyncio.wait_for(second, 1)
+
+
+async def test_who_waited_for_room_while_the_log_was_closed_writes_nothing() -> None:
+    log = KafkaLog(KafkaLink(brokers_of("kafka://127.0.0.1:9")))
+    log.partitions = {JOURNAL: 12}
+    for _ in range(MOST_IN_FLIGHT):
+        assert log._room.take()
+    append = asyncio.ensure_future(log.append(JOURNAL, "me", [b"late"]))
+    await asyncio.sleep(0)
+    await log.close()
+    log._room.leave()
+    with pytest.raises(Refused, match="the log is closed"):
+        await append
+    assert log._room.take(), "its place is free again"

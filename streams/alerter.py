@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import ClassVar
 
 from processors.alerting import remembering
 from processors.alerting.decide import decide
@@ -48,6 +49,7 @@ class Alerter(Role):
 
     name = "alerter"
     topics = (JOURNAL, FORECASTS)
+    batch: ClassVar[int] = 100
 
     def __init__(
         self,
@@ -145,41 +147,49 @@ class Alerter(Role):
 
         self._alerts_at[partition] = await self.silently(ALERTS, partition, self._alerts_at[partition], None, step)
 
-    async def handle(self, record: Record) -> None:
-        """Take the record in, then decide."""
-        event = self.event_of(record)
+    async def handle_batch(self, records: Sequence[Record]) -> None:
+        """Take each in and decide, in order; the alerts of a partition are followed once for all that is there, or a backlog would be worked off at the
+        pace of the log's answers.
+        """
+        came: dict[int, list[tuple[Record, Event]]] = {}
+        for record in records:
+            event = self.event_of(record)
+            came.setdefault(record.partition, []).append((record, event))
+            self._in_hand.add(event.subject)  # until it is decided; a tick must not go past it
+        for partition, inputs in came.items():
+            async with self._locks[partition]:
+                await self._follow(partition)
+                for record, event in inputs:
+                    await self._take(record, event)
+            self._in_hand.difference_update(event.subject for _, event in inputs)
+            for record, event in inputs:
+                if record.topic == JOURNAL and not isinstance(event.data, RecordErased):
+                    await self._snapshots.changed(partition, event.subject, self.people, record.offset + 1)
+
+    async def _take(self, record: Record, event: Event) -> None:
+        """Take the record in, then decide. The partition's alerts were followed under its lock."""
         if isinstance(event.data, RecordErased):
-            self._pass_over(event, record)  # there may be a year of them before the next reading
+            self._pass_over(event, record)
             return
-        self._in_hand.add(event.subject)  # until it is decided; a tick must not go past it
-        async with self._locks[record.partition]:
-            watch = self._watch(event.subject, record.partition)
-            if record.topic == JOURNAL:
-                if record.offset >= watch.offset:
-                    watch.take(event, record.offset)
-                place: Place = (record.offset, 0, 0)
-            else:
-                if not isinstance(event.data, ForecastMade) or not watch.foresee(event.data):
-                    self.skipped_forecasts += isinstance(event.data, ForecastMade)
-                    self._in_hand.discard(event.subject)
-                    return
-                place = (event.data.pos, 1, 0)
-            await self._decide(watch, record.partition, place)
-        self._in_hand.discard(event.subject)
+        watch = self._watch(event.subject, record.partition)
         if record.topic == JOURNAL:
-            await self._snapshots.changed(record.partition, event.subject, self.people, record.offset + 1)
+            if record.offset >= watch.offset:
+                watch.take(event, record.offset)
+            place: Place = (record.offset, 0, 0)
+        else:
+            if not isinstance(event.data, ForecastMade) or not watch.foresee(event.data):
+                self.skipped_forecasts += isinstance(event.data, ForecastMade)
+                return
+            place = (event.data.pos, 1, 0)
+        await self._decide(watch, record.partition, place)
 
     async def give_up(self, record: Record, reason: str) -> None:
         """See `Role.give_up`; from then on ticks look at the person again."""
         await super().give_up(record, reason)
         self._in_hand.discard((record.key or b"").decode("utf-8", "replace"))
 
-    async def _decide(
-        self, watch: Watch, partition: int, place: Place, troubles: Sequence[str] | None = (), *, followed: bool = False
-    ) -> None:
-        """Under the partition's lock; `followed`: the alerts were read to their head under it already. `troubles` None: the house is told of them."""
-        if not followed:
-            await self._follow(partition)
+    async def _decide(self, watch: Watch, partition: int, place: Place, troubles: Sequence[str] | None = ()) -> None:
+        """Under the partition's lock, after the alerts were read to their head under it. `troubles` None: the house is told of them."""
         now_ms = self.clock.now_ms()
         through = self.episodes[partition].through.get(watch.person, NOWHERE)
         if place[2] and place[0] == through[0] and place <= through:
@@ -276,7 +286,7 @@ class Alerter(Role):
                 if person in self._in_hand:
                     continue  # what waits for the log is decided first
                 watch = self.people[person]
-                await self._decide(watch, partition, watch.tick_place(moment), troubles, followed=True)
+                await self._decide(watch, partition, watch.tick_place(moment), troubles)
                 if number % _AT_A_STRETCH == 0:
                     await asyncio.sleep(0)  # thousands of people must not hold up whoever asks for a page
 
@@ -295,6 +305,7 @@ class Alerter(Role):
         watch = self._watch(SYSTEM, partition)
         async with self._locks[partition]:
             everything = (*troubles, *shared_troubles(*self._pulse.counted()))
+            await self._follow(partition)
             await self._decide(watch, partition, watch.tick_place(moment), everything)
 
     async def _heartbeat(self, moment: int) -> None:

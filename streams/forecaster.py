@@ -91,8 +91,12 @@ class Forecaster(Role):
         appends = [asyncio.ensure_future(append_events(self.log, FORECASTS, [event])) for _, event in due]
         if appends:
             await asyncio.wait(appends)
-        for (record, _), append in zip(due, appends, strict=True):
-            append.result()  # raises what the log raised; what was written before it is not written again
+        failed = [
+            append.exception() for append in appends
+        ]  # each is asked for, or asyncio reports those behind the first as forgotten
+        for (record, _), error in zip(due, failed, strict=True):
+            if error is not None:
+                raise error  # what was written before it is not written again
             self._emitted[record.partition] = record.offset + 1
         for record in records:
             self._said.pop((record.partition, record.offset), None)

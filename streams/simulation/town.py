@@ -52,9 +52,11 @@ class ShareTown:
         if home is None:
             home = self._homes[account] = ShareServer([], now_ms=self._now_ms, username=account, password=PASSWORD)
             self._ids[home.account_id] = account
-        if now > self._until_ms.get(account, 0) - AHEAD_MS // 2:
+        until = self._until_ms.get(account, 0)
+        if now > until - AHEAD_MS // 2:
             self._until_ms[account] = now + AHEAD_MS
-            home.replace(simulate(seed, self._begun_ms, now + AHEAD_MS))  # a longer life begins with the shorter one
+            life = simulate(seed, self._begun_ms, now + AHEAD_MS)  # a longer life begins with the shorter one
+            home.extend(event for event in life if event.time_ms >= until)
         return home
 
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> str:

@@ -100,6 +100,30 @@ async def test_the_alerter_decides_nothing_twice_though_its_offsets_are_lost(log
     assert await everything(log, ALERTS) == decided
 
 
+async def test_whoever_comes_late_works_off_what_waits_without_asking_the_log_about_each_and_rings_for_the_newest(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people, rounds = [f"p{n}" for n in range(5)], 100
+    for n in range(rounds):
+        for person in people:
+            await append_events(log, JOURNAL, [reading(n, 110, person)])
+    await append_events(log, JOURNAL, [reading(rounds, 50, "p3")])
+    asked: list[int] = []
+    fold = SqliteLog.fold
+
+    async def counted(self: SqliteLog, topic: str, partition: int, *rest: Any) -> int:
+        asked.extend([partition] * (topic == ALERTS))
+        return await fold(self, topic, partition, *rest)
+
+    monkeypatch.setattr(SqliteLog, "fold", counted)
+    alerter = Alerter(log, SetClock(T0 + rounds * 5 * MIN), app_maker(log))
+    async with running(alerter):
+        await caught_up([alerter])
+    assert len(asked) < len(people) * rounds / 4
+    rang = [decode(record.value) for record in await everything(log, ALERTS, partition_of("p3"))]
+    assert [(event.subject, event.data.events[0].kind) for event in rang] == [("p3", "urgent_low")]  # type: ignore[attr-defined]  # alerts decided
+
+
 async def test_a_clock_that_is_set_back_stops_no_alarm_that_time_alone_calls_for(log: SqliteLog) -> None:
     clock = SetClock(T0)
     alerter = Alerter(log, clock, app_maker(log))

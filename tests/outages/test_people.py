@@ -1,4 +1,8 @@
-"""Fifty people on two workers of a real Kafka and a real InfluxDB, for a simulated day, with a kill of each worker on the way."""
+"""Fifty people on two workers of a real Kafka and a real InfluxDB, for a simulated day, with a kill of each worker on the way.
+
+The day passes so quickly that a busy machine comes late to everything in it, and rings for nothing that is long past. So an evening follows at a
+tenth of that pace, in which whoever goes low must hear of it.
+"""
 
 import asyncio
 import json
@@ -8,6 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,7 @@ import pytest
 
 from iv3.verbs.simulate import people_of
 from processors.readings import reading_of
+from processors.simulated_person import SimulatedEvent
 from schemas.alerts import AlertsDecided
 from schemas.envelope import Event, decode
 from streams.archives.folder import FolderArchive
@@ -32,6 +38,7 @@ from tests.servers.kafka import Kafka
 
 PEOPLE = int(os.environ.get("IV3_TEST_PEOPLE", "50"))
 SPEED = 360.0
+EVENING_SPEED = 30.0
 DAY_MS = 86_400_000
 OWN = frozenset(account_names(PEOPLE)[::5])  # who has a phone of their own
 ALL = "poller,projector,forecaster,alerter,notifier,archiver"
@@ -42,11 +49,11 @@ pytestmark = [pytest.mark.chaos, pytest.mark.long]
 class Town:
     """The town's Share in a thread of its own, at the simulation's time, with a port for each worker."""
 
-    def __init__(self, simulation: Simulation) -> None:
+    def __init__(self, now_ms: Callable[[], int]) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self.share = ShareTown(PEOPLE, now_ms=simulation.clock.now_ms)
+        self.share = ShareTown(PEOPLE, now_ms=now_ms)
         self.urls = [self._call(self.share.start()) for _ in range(2)]
 
     def _call(self, work: Any) -> Any:
@@ -66,9 +73,10 @@ class Household:
             "ntfy": phone.server.url, "person": None, "series": "influxdb", "archive": f"folder:{folder / 'archive'}",
             "influxdb": {"url": influx.url, "token": influx.token, "org": influx.org},
         }  # fmt: skip
+        self.phone, self.log = phone, kafka.url
         self.sims = [Simulation(folder / name, kafka.url, speed=SPEED, **shared) for name in ("a", "b")]
         self.sims[1].origin_ms, self.sims[1].real_ms = self.sims[0].origin_ms, self.sims[0].real_ms
-        self.town = Town(self.sims[0])
+        self.town = Town(self.now_ms)
         for simulation, url in zip(self.sims, self.town.urls, strict=True):
             people = json.dumps(
                 [p | ({"ntfy": {"topic": f"own-{p['id']}"}} if p["id"] in OWN else {}) for p in people_of(PEOPLE, url)]
@@ -79,6 +87,9 @@ class Household:
         # Whoever has nothing to do with the decisions of time does what the two had just decided when they were stopped.
         self.last = Worker(self.sims[0], "last", roles="projector,forecaster,notifier,archiver")
 
+    def now_ms(self) -> int:
+        return self.sims[0].clock.now_ms()
+
     def iv3(self, *arguments: str) -> str:
         command = [sys.executable, "-P", "-m", "iv3", *arguments]
         done = subprocess.run(
@@ -88,8 +99,36 @@ class Household:
         return done.stdout
 
     def live(self, hours: float) -> None:
-        wait_ms = self.sims[0].origin_ms + hours * 3_600_000 - self.sims[0].clock.now_ms()
+        wait_ms = self.sims[0].origin_ms + hours * 3_600_000 - self.now_ms()
         time.sleep(max(0.0, wait_ms / 1000 / SPEED))
+
+    def lowest(self, name: str, from_ms: int, to_ms: int) -> float:
+        home = self.town.share.home(name)
+        assert home is not None
+        return min((value for _, value, _ in home.readings(from_ms, to_ms)), default=0.0)
+
+    def evening(self) -> list[str]:
+        """Time goes on, slower; two who are well, one with a phone of their own and one without, go low. Returns whom, once they were told."""
+        for worker in self.workers:
+            worker.stop()
+        begun_ms, real_ms = self.now_ms(), int(time.time() * 1000)
+        for simulation in self.sims:
+            simulation.origin_ms, simulation.real_ms, simulation.speed = begun_ms, real_ms, EVENING_SPEED
+        for worker in self.workers:
+            worker.start()
+        now_ms = self.now_ms()
+        well = [n for n in account_names(PEOPLE) if self.lowest(n, now_ms - 2 * 3_600_000, now_ms + 3_600_000) > 100]
+        low = [next(n for n in well if n in OWN), next(n for n in well if n not in OWN)]
+        for name in low:
+            home = self.town.share.home(name)
+            assert home is not None
+            soon = home.readings(now_ms, now_ms + 3_600_000)
+            home.extend(SimulatedEvent(time_ms, "glucose", 50.0, "") for time_ms, _, _ in soon)
+        deadline = time.monotonic() + 90
+        while not heard_of(asyncio.run(decided(self.log)), self.phone, real_ms / 1000).keys() >= set(low):
+            assert time.monotonic() < deadline, f"{low} went low, and nobody heard of one: {self.workers[0].said()}"
+            time.sleep(1)
+        return low
 
     def settle(self) -> None:
         for worker in self.workers:
@@ -119,21 +158,22 @@ def test_fifty_people_on_two_workers_are_each_polled_by_one_and_nothing_of_them_
     try:
         for worker in house.workers:
             worker.start()
-        begun_ms = house.sims[0].clock.now_ms()
+        begun_ms = house.now_ms()
         for worker, at in zip(house.workers, (8, 16), strict=True):
             house.live(at)
             worker.kill()
             time.sleep(6)  # longer than the session: the other one takes over, and gives back
             worker.start()
         house.live(24)
-        ended_ms = house.sims[0].clock.now_ms() - 600_000  # what is younger may not have been asked for yet
+        ended_ms = house.now_ms() - 600_000  # what is younger may not have been asked for yet
         figures = [worker.figures() for worker in house.workers]
+        low = house.evening()
         house.settle()
         live = json.loads(house.iv3("digest", "--json"))
         house.iv3("backup")
         house.iv3("verify")
         counts = asyncio.run(check(tmp_path, house, kafka.url, live, (begun_ms, ended_ms)))
-        counts |= alarms(kafka.url, phone)
+        counts |= alarms(kafka.url, phone, low)
     finally:
         house.end()
         phone.close()
@@ -162,7 +202,7 @@ async def check(folder: Path, house: Household, url: str, live: list[Any], windo
         counts["archived"] = await archived_once(folder, log)
     finally:
         await log.close()
-    counts["hand-overs"] = each_account_had_one_poller(house)
+    counts["hand-overs"] = each_account_had_one_poller(house, window[1])
     return counts
 
 
@@ -207,40 +247,54 @@ async def archived_once(folder: Path, log: KafkaLog) -> int:
     return sum(map(len, found.values()))
 
 
-def each_account_had_one_poller(house: Household) -> int:
-    """Who asked for an account changes only where partitions moved: when the second worker came, and at each kill and return. Returns how often."""
+def each_account_had_one_poller(house: Household, until_ms: int) -> int:
+    """In the day, who asked for an account changes only where partitions moved: when the second worker came, and at each kill and return. Returns how often."""
     changes: Counter[str] = Counter()
     asker: dict[str, int] = {}
     assert {account for account, _, _ in house.town.share.asked} == set(account_names(PEOPLE))
-    for account, port, _ in house.town.share.asked:
+    for account, port, at_ms in house.town.share.asked:
+        if at_ms > until_ms:
+            break
         changes[account] += asker.get(account, port) != port
         asker[account] = port
     assert max(changes.values()) <= 5, "two workers asked for one account in turn"
     return sum(changes.values())
 
 
-def alarms(url: str, phone: Phone) -> dict[str, int]:
-    async def decided() -> list[tuple[Any, Event]]:
-        log = KafkaLog(KafkaLink(brokers_of(url)))
-        await log.open()
-        try:
-            return [(r, decode(r.value)) for r in await all_records(log, ALERTS)]
-        finally:
-            await log.close()
+async def decided(url: str) -> list[tuple[Any, Event]]:
+    log = KafkaLog(KafkaLink(brokers_of(url)))
+    await log.open()
+    try:
+        return [(r, decode(r.value)) for r in await all_records(log, ALERTS)]
+    finally:
+        await log.close()
 
-    rang, alerts = phone.rang(), asyncio.run(decided())
+
+def heard_of(alerts: list[tuple[Any, Event]], phone: Phone, since_s: float = 0.0) -> Counter[str]:
+    """Whom alarms have told of since then, and how often: each on the phone that is told of them."""
     whose = {
         change.episode: event.subject
         for _, event in alerts
         if isinstance(event.data, AlertsDecided)
         for change in event.data.events
     }
-    told: Counter[str] = Counter()
-    for received in phone.server.received:
+    told = Counter[str]()
+    for received in list(phone.server.received):
         episode = (received.message.get("sequence_id") or "").rpartition("-")[0]
         if received.message["event"] == "message" and episode in whose:
             person, topic = whose[episode], received.message["topic"]
             assert topic == (f"own-{person}" if person in OWN else "chaos"), f"{person}'s alarm went to {topic}"
-            told["their own" if person in OWN else "the house's"] += 1
-    assert told["their own"], "some of them rang"
-    return {"steps": steps_as_due(alerts, rang), "rang twice": len(rang) - len(set(rang)), "told": dict(told)}
+            told[person] += received.wall_s >= since_s
+    return +told
+
+
+def alarms(url: str, phone: Phone, low: list[str]) -> dict[str, Any]:
+    rang, alerts = phone.rang(), asyncio.run(decided(url))
+    told = heard_of(alerts, phone)
+    assert told.keys() >= set(low), "whoever went low in the evening rang"
+    own = sum(count for person, count in told.items() if person in OWN)
+    return {
+        "steps": steps_as_due(alerts, rang),
+        "rang twice": len(rang) - len(set(rang)),
+        "told": {"their own": own, "the house's": told.total() - own},
+    }

@@ -62,12 +62,17 @@ class Worker:
         roles: str = "projector,forecaster,alerter,notifier",
         data: str = "data",
     ) -> None:
-        self.name, self._simulation = name, simulation
+        self.name, self._simulation, self._roles, self._data = name, simulation, roles, data
         self._note = simulation.folder / data / f"worker-{name}.json"
-        self.command = [
-            sys.executable, "-P", "-m", "iv3", "worker", "--name", name, "--role", roles, "--data", data, "--clock", simulation.clock_option,
-        ]  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def command(self) -> list[str]:
+        """With the simulation's time as it is now: a test may have it go on at another pace."""
+        return [
+            sys.executable, "-P", "-m", "iv3", "worker", "--name", self.name, "--role", self._roles, "--data", self._data,
+            "--clock", self._simulation.clock_option,
+        ]  # fmt: skip
 
     def start(self, within_s: float = 40.0) -> float:
         """Start, wait until it is ready; the seconds that took."""

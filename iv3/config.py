@@ -49,9 +49,11 @@ class _Strict(yaml.SafeLoader):
         lines: dict[str, int] = {}
         for key, _ in node.value:
             here = key.start_mark.line + 1
-            if isinstance(key, yaml.ScalarNode) and (first := lines.setdefault(key.value, here)) != here:
-                problem = f"{key.value} stands twice, in lines {first} and {here}; put both together"
+            if isinstance(key, yaml.ScalarNode) and key.value in lines:
+                problem = f"{key.value} stands twice, in lines {lines[key.value]} and {here}; put both together"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            if isinstance(key, yaml.ScalarNode):
+                lines[key.value] = here
         return super().construct_mapping(node, deep)
 
 

@@ -22,12 +22,13 @@ from schemas.envelope import SYSTEM, Event, decode, encode, make
 from schemas.forecasts import ForecastMade
 from schemas.identity import decision_id, derived_id, digest
 from schemas.model import at_ms
-from streams.errors import Transient
+from streams.errors import NotOurs, Transient
 from streams.ports import Clock, Log, Partition, Record, append_events
 from streams.pulse import COMPLAINT_LASTS_MS, Pulse
 from streams.role import MakeApp, Role
 from streams.roster import Roster
 from streams.snapshots import PartitionSnapshots, Snapshots
+from streams.tenure import Tenure
 from streams.topics import ALERTS, FORECASTS, HEARTBEATS, JOURNAL, partition_of
 
 logger = logging.getLogger("iv3.alerter")
@@ -72,6 +73,7 @@ class Alerter(Role):
         self._locks: dict[int, asyncio.Lock] = {}
         self._where: dict[str, int] = {}
         self._in_hand: set[str] = set()
+        self._forecasts_at: dict[int, int] = {}  # partition -> the next forecast that was never seen
         self.ticks = self.skipped_ticks = self.skipped_forecasts = 0
         self.evaluated_ms = 0
         self._behind_since: float | None = None
@@ -87,6 +89,7 @@ class Alerter(Role):
         self.people, self._where = {}, {}
         self.episodes, self._alerts_at, self._locks = {}, {}, {}
         self._in_hand.clear()
+        self._forecasts_at.clear()
         for (topic, partition), offset in committed.items():
             if topic != JOURNAL:
                 continue
@@ -155,16 +158,23 @@ class Alerter(Role):
         for record in records:
             event = self.event_of(record)
             came.setdefault(record.partition, []).append((record, event))
-            self._in_hand.add(event.subject)  # until it is decided; a tick must not go past it
+        tenure = self.tenure
         for partition, inputs in came.items():
+            self._still(tenure)
             async with self._locks[partition]:
                 await self._follow(partition)
                 for record, event in inputs:
+                    self._still(tenure)
                     await self._take(record, event)
-            self._in_hand.difference_update(event.subject for _, event in inputs)
             for record, event in inputs:
+                self._still(tenure)
                 if record.topic == JOURNAL and not isinstance(event.data, RecordErased):
                     await self._snapshots.changed(partition, event.subject, self.people, record.offset + 1)
+
+    def _still(self, tenure: Tenure | None) -> None:
+        """What began in one tenure must not go on in the next, whose fold is not to have it. Raises NotOurs."""
+        if tenure is None or self.tenure is not tenure:
+            raise NotOurs("the partitions moved while this was in hand")
 
     async def _take(self, record: Record, event: Event) -> None:
         """Take the record in, then decide. The partition's alerts were followed under its lock."""
@@ -172,16 +182,24 @@ class Alerter(Role):
             self._pass_over(event, record)
             return
         watch = self._watch(event.subject, record.partition)
+        self._in_hand.add(event.subject)  # until it is decided; a tick must not go past it
         if record.topic == JOURNAL:
             if record.offset >= watch.offset:
                 watch.take(event, record.offset)
-            place: Place = (record.offset, 0, 0)
-        else:
-            if not isinstance(event.data, ForecastMade) or not watch.foresee(event.data):
-                self.skipped_forecasts += isinstance(event.data, ForecastMade)
-                return
-            place = (event.data.pos, 1, 0)
-        await self._decide(watch, record.partition, place)
+            await self._decide(watch, record.partition, (record.offset, 0, 0))
+        elif isinstance(event.data, ForecastMade) and self._foresee(watch, record, event.data):
+            await self._decide(watch, record.partition, (event.data.pos, 1, 0))
+        self._in_hand.discard(event.subject)
+
+    def _foresee(self, watch: Watch, record: Record, forecast: ForecastMade) -> bool:
+        """Whether the forecast counts. One that comes again after an outage was overtaken by what came with it: it is not late for that."""
+        again = record.offset < self._forecasts_at.get(record.partition, 0)
+        self._forecasts_at[record.partition] = max(record.offset + 1, self._forecasts_at.get(record.partition, 0))
+        if again and forecast.pos != watch.newest_offset:
+            return False
+        counts = watch.foresee(forecast)
+        self.skipped_forecasts += not counts
+        return counts
 
     async def give_up(self, record: Record, reason: str) -> None:
         """See `Role.give_up`; from then on ticks look at the person again."""
@@ -204,7 +222,10 @@ class Alerter(Role):
             decided, id=decision_id(watch.person, place[0], place[1], digest(body.encode())), source=f"iv3/{self.name}",
             subject=watch.person, time=at_ms(now_ms), recordedtime=at_ms(now_ms),
         )  # fmt: skip
+        tenure = self.tenure
         await append_events(self.log, ALERTS, [event])
+        self._still(tenure)
+        self.progress.moved_at = asyncio.get_running_loop().time()  # a batch of many decisions is no standstill
         await self._follow(partition)
 
     def _runtime(self, *, has_source: bool = True, troubles: Sequence[str] | None = ()) -> Runtime:

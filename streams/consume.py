@@ -58,6 +58,7 @@ class Consumer(Protocol):
     name: ClassVar[str]
     batch: ClassVar[int]
     progress: Progress
+    tenure: Tenure | None
     skip: set[Position]
     stops: dict[Position, int]
     holes: dict[tuple[Partition, int], int]
@@ -116,6 +117,8 @@ async def consume(role: Consumer, stream: Any) -> None:  # noqa: ANN401 - Faust'
         role.idle.clear()
         try:
             handled = await _handle(role, [record for _, record in due], tenure)
+            if role.tenure not in (None, tenure):
+                continue  # the next tenure has folded from where this batch began, and is given it again
             for event, record in due[:handled]:
                 role.progress.next_offset[record.topic, record.partition] = record.offset + 1
                 role.progress.handled += 1

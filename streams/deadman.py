@@ -84,6 +84,7 @@ class DeadMan:
         self._log, self._clock, self._target, self._label, self._ping = log, clock, target, label, ping
         self._ids = switch_ids(log.log_id)
         self._laid: set[str] = set()  # the ids that this process scheduled
+        self._tidied = False  # what earlier processes scheduled was taken back
         self._asked = False
         self.state = SwitchState()
 
@@ -123,7 +124,6 @@ class DeadMan:
 
     async def _arm(self, target: Scheduler) -> bool:
         """Schedule the id whose turn it is, see that it lies there, and only then note it. One request is in flight at a time."""
-        first = not self._laid
         name = self._ids[0]
         try:
             if not self._asked and not await target.probe():
@@ -132,19 +132,16 @@ class DeadMan:
                 )
                 return False
             self._asked = True
-            if first:
+            if not self._laid:
                 await target.cancel(name)  # it may have fired, and lie on the phone
             await target.send(silence(name, self._label, DELAY_S))
             self._laid.add(name)
             self.state.arms[self._clock.now_ms() // _DAY_MS] += 1
             if not await self._lies_there(target):
                 return False
-            if first:
-                await target.cancel(self._ids[1])
-                for old in await self._of_earlier_logs():
-                    await target.cancel(old)
-                await self._say_if_it_fired(target)
-        except NotifierUnreachable as error:
+            if not self._tidied:
+                await self._tidy(target)
+        except Transient as error:
             self.state.waits = str(error)
             return False
         except NotifierRefused as error:
@@ -153,6 +150,14 @@ class DeadMan:
         self._ids.reverse()
         await self._note(name)
         return True
+
+    async def _tidy(self, target: Scheduler) -> None:
+        """Take back what earlier processes scheduled, and say it if that rang: once, and until the server has answered all of it."""
+        with suppress(NotifierRefused):  # what may not be taken back rings; that is no reason not to be on guard
+            for other in (self._ids[1], *await self._of_earlier_logs()):
+                await target.cancel(other)
+        await self._say_if_it_fired(target)
+        self._tidied = True
 
     async def _lies_there(self, target: Scheduler) -> bool:
         """Whether exactly the messages that this process scheduled wait at the server: none lost, none twice."""
@@ -188,8 +193,7 @@ class DeadMan:
 
     async def _looked(self) -> Pulse:
         pulse = Pulse(self._log)
-        with suppress(Transient):
-            await pulse.look()
+        await pulse.look()
         return pulse
 
     async def _of_earlier_logs(self) -> list[str]:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -31,6 +32,7 @@ _CANCEL_AGAIN_S = 0.5
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _CALM_S = 30.0
+_IN_HAND_S = 12.0  # an append is answered within ten
 _HAND_OVER_S = 3.0  # what is in hand is finished within milliseconds; past this the new owner need not wait
 
 MakeApp = Callable[[str], Any]
@@ -196,6 +198,11 @@ class Role:
 
     async def _assigned(self, app: Any) -> None:  # noqa: ANN401 - Faust is untyped
         await self.lost()
+        with suppress(
+            TimeoutError
+        ):  # what hangs in the log's hands is answered within its deadline; a fold beside it would begin twice
+            async with asyncio.timeout(_IN_HAND_S):
+                await self.idle.wait()
         generation = app.consumer_generation_id
         self.state = "folding"
         delay = FIRST_DELAY_S

@@ -10,7 +10,7 @@ from streams.clients.ntfy import Ntfy
 from streams.clock import SystemClock
 from streams.copying import copy
 from streams.deadman import DeadMan, move, switch_ids
-from streams.errors import CopyFailed, Misconfigured
+from streams.errors import CopyFailed, Misconfigured, NotifierUnreachable
 from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_link import KafkaLink, brokers_of
 from streams.logs.sqlite import SqliteLog
@@ -52,6 +52,18 @@ async def test_a_log_goes_to_kafka_and_back_byte_for_byte(tmp_path: Path, log: S
     await there.close()
 
 
+class Faltering(Ntfy):
+    """A way to the server that breaks at the third message that is to be taken back, once."""
+
+    left = 2
+
+    async def cancel(self, sequence_id: str) -> None:
+        self.left -= 1
+        if self.left == -1:
+            raise NotifierUnreachable("the connection was reset")
+        await super().cancel(sequence_id)
+
+
 async def test_the_dead_mans_switch_of_the_first_log_is_taken_back_by_whoever_runs_on_the_copy(
     tmp_path: Path, log: SqliteLog
 ) -> None:
@@ -66,11 +78,14 @@ async def test_the_dead_mans_switch_of_the_first_log_is_taken_back_by_whoever_ru
         assert set(await target.pending() or ()) == set(switch_ids(log.log_id))
         other = SqliteLog(tmp_path / "other" / "log.db")
         await copy(log, other)
+        falters = Faltering(server=phone.url, topic="house", clock=clock)
         new = DeadMan(other, clock, target)
-        assert await new._arm(target)
+        assert not await new._arm(falters), "an id was not taken back"
+        assert await new._arm(falters)
         assert await new._arm(target)
         assert set(await target.pending() or ()) == set(switch_ids(other.log_id))
         await target.close()
+        await falters.close()
     await other.close()
 
 

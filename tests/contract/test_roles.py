@@ -12,10 +12,12 @@ from typing import Any, ClassVar
 import pytest
 
 from api.tokens import issue
+from processors.alerting.watch import Watch
 from processors.forecasting import VERSION
 from schemas.bookkeeping import SnapshotTaken
 from schemas.envelope import Event, decode, make
 from schemas.facts import GlucoseRead, SourceStateChanged
+from schemas.forecasts import ForecastMade
 from schemas.model import at_ms
 from streams.alerter import Alerter
 from streams.clock import SetClock, SystemClock
@@ -28,6 +30,7 @@ from streams.notifier import AlarmNotifier
 from streams.ports import Partition, Record, append_events
 from streams.role import Role
 from streams.snapshots import EVERY
+from streams.tenure import Tenure
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, HEARTBEATS, JOURNAL, SNAPSHOTS, partition_of
 from streams.ways import Ways
 from tests.running import app_maker, caught_up, running, until
@@ -122,6 +125,45 @@ async def test_whoever_comes_late_works_off_what_waits_without_asking_the_log_ab
     assert len(asked) < len(people) * rounds / 4
     rang = [decode(record.value) for record in await everything(log, ALERTS, partition_of("p3"))]
     assert [(event.subject, event.data.events[0].kind) for event in rang] == [("p3", "urgent_low")]  # type: ignore[attr-defined]  # alerts decided
+
+
+async def test_what_was_in_hand_when_the_partitions_moved_does_not_go_on_in_the_next_tenure(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next fold begins before it: a record that slipped in behind it would hide those between."""
+    for n, glucose in enumerate((50, 100, 110)):
+        await append_events(log, JOURNAL, [reading(n, glucose)])
+    hangs, answered, append = asyncio.Event(), asyncio.Event(), SqliteLog.append
+
+    async def slow(self: SqliteLog, topic: str, *rest: Any, **more: Any) -> Any:
+        done = await append(self, topic, *rest, **more)
+        if topic == ALERTS:
+            hangs.set()
+            await answered.wait()
+        return done
+
+    monkeypatch.setattr(SqliteLog, "append", slow)
+    alerter = Alerter(log, SetClock(T0 + 10 * MIN), app_maker(log))
+    async with running(alerter):
+        await hangs.wait()
+        before = alerter.tenure
+        assert before is not None
+        before.end()
+        alerter.tenure, alerter.people = Tenure(before.partitions, lambda: True), {}
+        begun = dict(alerter.progress.next_offset)
+        answered.set()
+        await until(alerter.idle.is_set)
+        await asyncio.sleep(0.05)
+        assert alerter.people == {}
+        assert alerter.progress.next_offset == begun
+
+
+def test_a_forecast_that_comes_again_after_an_outage_is_not_late_for_that(log: SqliteLog) -> None:
+    alerter, watch = Alerter(log, SetClock(T0), app_maker(log)), Watch("me", newest_offset=7)
+    made = ForecastMade.model_construct(pos=5)
+    came = Record(FORECASTS, P, 3, T0, b"me", b"")
+    assert [alerter._foresee(watch, came, made) for _ in range(4)] == [False] * 4
+    assert watch.late_forecasts == 1
 
 
 async def test_a_clock_that_is_set_back_stops_no_alarm_that_time_alone_calls_for(log: SqliteLog) -> None:

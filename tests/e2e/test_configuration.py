@@ -60,6 +60,7 @@ def iv3(folder: Path, *arguments: str, given: str = "", **environment: str) -> "
         ("log: kafka://h\nkafka: {session_s: 1}", "kafka.session_s"),
         ("api: {host: 0.0.0.0}", "Listening on 0.0.0.0 needs TLS"),
         ("log: kafka://me:canary@h:9092", "kafka.username and kafka.password"),
+        ("ntfy: {topic: a, topic: b}", "topic stands twice, in lines 1 and 1"),
         ("ntfy: {topic: a}\niv3: {unit: mmol/L}\nntfy: {server: https://h}", "ntfy stands twice, in lines 1 and 3"),
         ("series: influxdb", "influxdb.token is missing"),
         ("ntfy: {fallback: {topic: t, webhook: 'https://h'}}", "choose one of topic, webhook and smtp"),

@@ -112,13 +112,23 @@ def forecasts_as_uninterrupted(events: dict[str, list[tuple[Any, Event]]]) -> tu
 
 def steps_as_due(alerts: list[tuple[Any, Event]], rang: list[str]) -> int:
     """What rang, collapsed by its id, is exactly what was decided."""
+    due, open_still = _steps(alerts)
+    assert due - set(rang) == set(), "a step was never sent"
+    assert set(rang) - due == set(), "something rang that was never decided"
+    assert not open_still, "a step has no outcome in the log"
+    return len(due)
+
+
+def steps_still_due(alerts: list[tuple[Any, Event]]) -> list[str]:
+    """What was decided and has no outcome yet: at the last moment before a stop, or because it is never sent."""
+    return _steps(alerts)[1]
+
+
+def _steps(alerts: list[tuple[Any, Event]]) -> tuple[set[str], list[str]]:
     targets = tuple({event.data.target for _, event in alerts if event.type == "iv3.target-added.v1"})  # type: ignore[attr-defined]
     due: set[str] = set()
     boxes: dict[int, Outbox] = {}
     for record, event in alerts:
         box = boxes.setdefault(record.partition, Outbox(targets))
         due |= {step.sequence_id for step in box.evolve(event)}
-    assert due - set(rang) == set(), "a step was never sent"
-    assert set(rang) - due == set(), "something rang that was never decided"
-    assert not [step for box in boxes.values() for step in box.due], "a step has no outcome in the log"
-    return len(due)
+    return due, [step.sequence_id for box in boxes.values() for step in box.due]

@@ -22,7 +22,14 @@ from streams.logs.sqlite import SqliteLog
 from streams.projector import apply_records
 from streams.series.sqlite import SqliteSeries
 from streams.topics import ALERTS, FORECASTS, JOURNAL, SNAPSHOTS
-from tests.outages.oracle import Phone, all_records, each_accepted_once, forecasts_as_uninterrupted, steps_as_due
+from tests.outages.oracle import (
+    Phone,
+    all_records,
+    each_accepted_once,
+    forecasts_as_uninterrupted,
+    steps_as_due,
+    steps_still_due,
+)
 from tests.outages.up import Up
 
 CYCLES = int(os.environ.get("IV3_TEST_CYCLES", "3"))
@@ -99,8 +106,7 @@ def test_nothing_is_lost_doubled_or_missed_whenever_it_is_killed(
         up.start()
     time.sleep(2)
     load.end()
-    _wait_until_quiet(up)
-    up.stop()
+    _end_with_nothing_due(up)
     assert max(stops) < 2.0, "a stop takes at most two seconds"
     counts = asyncio.run(_check(up.data, load.accepted, phone.rang()))
     assert counts["snapshots of alerts"] >= 2, "the alerter's and the notifier's"
@@ -166,6 +172,25 @@ def _metrics(up: Up) -> dict[str, float]:
     with urllib.request.urlopen(request, timeout=10) as reply:
         lines = reply.read().decode().splitlines()
     return {line.split()[0]: float(line.split()[1]) for line in lines if not line.startswith("#")}
+
+
+def _end_with_nothing_due(up: Up) -> None:
+    """Time goes on until the last moment, and what was decided in it may not have been sent. After another start it must have been, sooner or later."""
+    for _ in range(5):
+        _wait_until_quiet(up)
+        up.stop()
+        if not asyncio.run(_still_due(up.data)):
+            return
+        up.start()
+    up.stop()  # whoever counts now says what it is
+
+
+async def _still_due(data: Path) -> list[str]:
+    log = SqliteLog(data / "log.db", demo=True)
+    try:
+        return steps_still_due([(r, decode(r.value)) for r in await all_records(log, ALERTS)])
+    finally:
+        await log.close()
 
 
 async def _check(data: Path, accepted: dict[str, str], rang: list[str]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Fifty people on two workers of a real Kafka and a real InfluxDB, for a simulated day, with a kill of each worker on the way.
 
 The day passes so quickly that a busy machine comes late to everything in it, and rings for nothing that is long past. So an evening follows at a
-tenth of that pace, in which whoever goes low must hear of it.
+twelfth of that pace, in which whoever goes low must be heard of.
 """
 
 import asyncio

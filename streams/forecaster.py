@@ -91,9 +91,8 @@ class Forecaster(Role):
         appends = [asyncio.ensure_future(append_events(self.log, FORECASTS, [event])) for _, event in due]
         if appends:
             await asyncio.wait(appends)
-        failed = [
-            append.exception() for append in appends
-        ]  # each is asked for, or asyncio reports those behind the first as forgotten
+        # Each is asked for, or asyncio reports those behind the first as forgotten.
+        failed = [append.exception() for append in appends]
         for (record, _), error in zip(due, failed, strict=True):
             if error is not None:
                 raise error  # what was written before it is not written again

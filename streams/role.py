@@ -198,9 +198,8 @@ class Role:
 
     async def _assigned(self, app: Any) -> None:  # noqa: ANN401 - Faust is untyped
         await self.lost()
-        with suppress(
-            TimeoutError
-        ):  # what hangs in the log's hands is answered within its deadline; a fold beside it would begin twice
+        # What hangs in the log's hands is answered within its deadline. A fold beside it would know less than what it then does.
+        with suppress(TimeoutError):
             async with asyncio.timeout(_IN_HAND_S):
                 await self.idle.wait()
         generation = app.consumer_generation_id

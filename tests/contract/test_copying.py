@@ -10,7 +10,7 @@ from streams.clients.ntfy import Ntfy
 from streams.clock import SystemClock
 from streams.copying import copy
 from streams.deadman import DeadMan, move, switch_ids
-from streams.errors import CopyFailed, Misconfigured, NotifierUnreachable
+from streams.errors import CopyFailed, Misconfigured, NotifierRefused, NotifierUnreachable, StreamError
 from streams.logs.kafka import KafkaLog
 from streams.logs.kafka_link import KafkaLink, brokers_of
 from streams.logs.sqlite import SqliteLog
@@ -56,11 +56,12 @@ class Faltering(Ntfy):
     """A way to the server that breaks at the third message that is to be taken back, once."""
 
     left = 2
+    error: type[StreamError] = NotifierUnreachable
 
     async def cancel(self, sequence_id: str) -> None:
         self.left -= 1
         if self.left == -1:
-            raise NotifierUnreachable("the connection was reset")
+            raise self.error("the third is not taken back")
         await super().cancel(sequence_id)
 
 
@@ -87,6 +88,18 @@ async def test_the_dead_mans_switch_of_the_first_log_is_taken_back_by_whoever_ru
         await target.close()
         await falters.close()
     await other.close()
+
+
+async def test_an_old_switch_that_may_not_be_taken_back_keeps_nobody_from_being_on_guard(log: SqliteLog) -> None:
+    clock = SystemClock()
+    async with NtfyStandIn(burst=1_000) as phone:
+        falters = Faltering(server=phone.url, topic="house", clock=clock)
+        falters.left, falters.error = 1, NotifierRefused
+        switch = DeadMan(log, clock, falters)
+        assert await switch._arm(falters)
+        assert await switch._arm(falters)
+        assert set(await falters.pending() or ()) == set(switch_ids(log.log_id))
+        await falters.close()
 
 
 async def test_somebody_who_writes_meanwhile_is_noticed(tmp_path: Path, log: SqliteLog) -> None:

@@ -6,17 +6,17 @@ from importlib.metadata import version
 
 from aiohttp import web
 
-from api import alerts, entries, now, people, profile, readings, stream, tokens
-from api.auth import TRIES, FailedTries, authorize
-from api.entries import LOCKS
-from api.hearing import HEARING, Hearing
-from api.openapi import Operation, Routes, document
+from api.legacy import add_seed_routes
 from api.ops import add_ops_routes
 from api.pages import POLICY, add_page_routes
-from api.problems import Handler, problems
-from api.readings import UPLOADED
-from api.seed import add_seed_routes
-from api.stream import OPEN, close_streams
+from api.request.auth import TRIES, FailedTries, authorize
+from api.request.context import HEARING, Hearing
+from api.request.openapi import Operation, Routes, document
+from api.request.problems import Handler, problems
+from api.v1 import alerts, entries, now, people, profile, readings, stream, tokens
+from api.v1.entries import LOCKS
+from api.v1.readings import UPLOADED
+from api.v1.stream import OPEN, close_streams
 
 BODY_BYTES = 256 * 1024  # a thousand readings are 100 kB
 KEEPALIVE_S = 15.0  # a client that says nothing is let go; aiohttp's own hour invites slow-loris

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from api.hearing import hearing
-from api.openapi import ROLE
+from api.request.context import hearing
+from api.request.openapi import ROLE
 
 Handle = Callable[[web.Request], Awaitable[web.Response]]
 

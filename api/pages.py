@@ -11,13 +11,13 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field, ValidationError
 
-from api.auth import COOKIE, SECURE_COOKIE, TRIES, hash_of, too_many
-from api.hearing import Hearing, hearing
-from api.openapi import ROLE
-from api.problems import ProblemError
-from api.tokens import issue
-from api.values import Asked
-from streams.ports import append_events
+from api.request.auth import COOKIE, SECURE_COOKIE, TRIES, hash_of, too_many
+from api.request.context import Hearing, hearing
+from api.request.openapi import ROLE
+from api.request.problems import ProblemError
+from api.request.values import Asked
+from api.v1.tokens import issue
+from streams.ports.log import append_events
 from streams.topics import JOURNAL
 
 POLICY = (

@@ -6,19 +6,19 @@ import time
 from pathlib import Path
 
 from benchmarks.figures import Figure, ms
-from iv3.measuring import quantile
+from iv3.operations.measuring import quantile
 from schemas.envelope import encode, make
 from schemas.facts import GlucoseRead
 from schemas.model import at_ms
-from streams.alerter import Alerter
-from streams.app import make_app
-from streams.clients.ntfy import Ntfy
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.notifiers.ntfy import Ntfy
+from streams.adapters.transport.sqlite import LOGS
 from streams.clock import SystemClock
-from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier
+from streams.delivery.channels import Ways
+from streams.roles.alerter import Alerter
+from streams.roles.notifier import AlarmNotifier
+from streams.runtime.app import make_app
 from streams.topics import JOURNAL
-from streams.transport.sqlite import LOGS
-from streams.ways import Ways
 from tests.standins.ntfy import NtfyStandIn
 
 LOWS = 150

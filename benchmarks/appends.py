@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.figures import Figure, ms
-from iv3.measuring import appends, quantile
+from iv3.operations.measuring import appends, quantile
 
 
 def run() -> list[Figure]:

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from benchmarks.figures import Figure
 from benchmarks.year import write_year
-from processors import segments
-from processors.segments import ArchivedRecord
-from streams.archives.folder import FolderArchive
-from streams.archives.s3 import S3Archive
-from streams.backup import ArchiveWriter, read_back
+from processors.archive import format as segments
+from processors.archive.format import ArchivedRecord
+from streams.adapters.archives.folder import FolderArchive
+from streams.adapters.archives.s3.archive import S3Archive
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.archive.merge import merge
+from streams.archive.restore import restore
+from streams.archive.writer import ArchiveWriter, read_back
 from streams.clock import SystemClock
-from streams.logs.sqlite import SqliteLog
-from streams.merge import merge
-from streams.ports import Archive, Partition
-from streams.restore import restore
+from streams.ports.log import Archive, Partition
 from tests.servers.ground import NotInstallable
 from tests.servers.s3 import S3Server
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from benchmarks.figures import Figure
 from iv3.verbs.simulate import people_of
-from streams.logs.kafka import KafkaLog
-from streams.logs.kafka_link import KafkaLink, brokers_of
+from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
+from streams.adapters.logs.kafka.log import KafkaLog
 from streams.topics import ALERTS, FORECASTS, JOURNAL
 from tests.outages.oracle import Phone
 from tests.outages.workers import Simulation, Worker

@@ -3,8 +3,8 @@
 import asyncio
 import sys
 
+from streams.adapters.simulation.town import ShareTown
 from streams.clock import SharedClock
-from streams.simulation.town import ShareTown
 
 
 async def _main(people: int, clock: str) -> None:

@@ -18,15 +18,15 @@ from pydantic import SecretStr
 from benchmarks.figures import Figure, ms
 from benchmarks.serving import DAY_MS, api_of, cpu_s, settle, start, times
 from benchmarks.year import PERSON, write_year
-from iv3.measuring import quantile
-from streams.app import make_app
+from iv3.operations.measuring import quantile
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.series.influx.server import Bucket, InfluxServer
+from streams.adapters.series.influx.store import InfluxStore
+from streams.adapters.transport.sqlite import LOGS
 from streams.clock import SystemClock
-from streams.logs.sqlite import SqliteLog
-from streams.projector import Projector
-from streams.replay import ReplayReport, replay
-from streams.series.influx_server import Bucket, InfluxServer
-from streams.series.influx_store import InfluxStore
-from streams.transport.sqlite import LOGS
+from streams.roles.projector import Projector
+from streams.runtime.app import make_app
+from streams.views.replay import ReplayReport, replay
 from tests.servers.influx import Influx
 
 _ROUNDS = 5

@@ -14,19 +14,19 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from benchmarks.alarm import LOWS, _one
 from benchmarks.figures import Figure, ms
-from iv3.measuring import quantile
-from streams.alerter import Alerter
-from streams.app import group_of, kafka_settings, make_app
-from streams.clients.ntfy import Ntfy
+from iv3.operations.measuring import quantile
+from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
+from streams.adapters.logs.kafka.log import KafkaLog
+from streams.adapters.notifiers.ntfy import Ntfy
+from streams.adapters.transport.kafka import LOGS
 from streams.clock import SystemClock
-from streams.logs.kafka import KafkaLog
-from streams.logs.kafka_link import KafkaLink, brokers_of
-from streams.notifier import AlarmNotifier
-from streams.ports import Record
-from streams.role import Role
+from streams.delivery.channels import Ways
+from streams.ports.log import Record
+from streams.roles.alerter import Alerter
+from streams.roles.notifier import AlarmNotifier
+from streams.runtime.app import group_of, kafka_settings, make_app
+from streams.runtime.role import Role
 from streams.topics import JOURNAL, PARTITIONS
-from streams.transport.kafka import LOGS
-from streams.ways import Ways
 from tests.servers.kafka import Kafka, without_topics
 from tests.standins.ntfy import NtfyStandIn
 

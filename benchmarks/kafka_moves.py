@@ -11,8 +11,8 @@ from benchmarks.figures import Figure
 from schemas.envelope import encode, make
 from schemas.facts import GlucoseRead
 from schemas.model import at_ms
-from streams.logs.kafka import KafkaLog
-from streams.logs.kafka_link import KafkaLink, brokers_of
+from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
+from streams.adapters.logs.kafka.log import KafkaLog
 from streams.topics import FORECASTS, JOURNAL, PARTITIONS, partition_of
 from tests.outages.workers import Simulation, Worker
 from tests.servers.kafka import Kafka

@@ -12,14 +12,14 @@ from typing import ClassVar
 
 from aiokafka import AIOKafkaConsumer
 
-from streams.app import group_of, kafka_settings, make_app
+from streams.adapters.logs.kafka.link import KafkaLink
+from streams.adapters.logs.kafka.log import KafkaLog
+from streams.adapters.transport.kafka import LOGS, CoPartitioned
 from streams.clock import SystemClock
-from streams.logs.kafka import KafkaLog
-from streams.logs.kafka_link import KafkaLink
-from streams.ports import Record
-from streams.role import Role
+from streams.ports.log import Record
+from streams.runtime.app import group_of, kafka_settings, make_app
+from streams.runtime.role import Role
 from streams.topics import JOURNAL
-from streams.transport.kafka import LOGS, CoPartitioned
 
 WORK_S = 150e-6
 

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from iv3.measuring import loops
+from iv3.operations.measuring import loops
 
 
 def run() -> list[Figure]:

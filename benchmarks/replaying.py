@@ -7,9 +7,9 @@ from pathlib import Path
 
 from benchmarks.figures import Figure
 from benchmarks.year import write_year
-from streams.logs.sqlite import SqliteLog, connect
-from streams.replay import replay
-from streams.series.sqlite_store import SqliteStore
+from streams.adapters.logs.sqlite.log import SqliteLog, connect
+from streams.adapters.series.sqlite.store import SqliteStore
+from streams.views.replay import replay
 
 
 def run() -> list[Figure]:

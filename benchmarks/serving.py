@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, ms
 from benchmarks.year import write_year
-from iv3.measuring import quantile
+from iv3.operations.measuring import quantile
 
 IV3 = [sys.executable, "-P", "-m", "iv3"]
 DAY_MS = 86_400_000

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from processors.forecasting import Outlook
+from processors.predictors.forecasting import Outlook
 from processors.simulated_person import simulate
 from schemas.envelope import Event, encode, make
 from schemas.facts import CarbsEaten, GlucoseRead, InsulinTaken
 from schemas.identity import forecast_id
 from schemas.model import at_ms
-from streams.logs.sqlite import SqliteLog
+from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.topics import FORECASTS, JOURNAL
 
 PERSON = "me"

@@ -14,13 +14,13 @@ def main() -> None:
     if arguments[:1] in _SUPERVISED and not is_child() and "--help" not in arguments:
         raise SystemExit(Supervisor(arguments).run())
     if not is_child():
-        from iv3.cli import run
+        from iv3.cli.main import run
 
         run()
         return
     die_with_parent()
     try:
-        from iv3.cli import run
+        from iv3.cli.main import run
 
         run()
     except Exception:  # noqa: BLE001 - whatever it is, the supervisor must hear that it may pass

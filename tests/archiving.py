@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from processors.days import DAY_MS
-from processors.segments import ArchivedRecord
-from streams.backup import ArchiveWriter, read_back
+from processors.archive.compaction import DAY_MS
+from processors.archive.format import ArchivedRecord
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.archive.writer import ArchiveWriter, read_back
 from streams.clock import SystemClock
-from streams.logs.sqlite import SqliteLog
 from streams.topics import FORECASTS, JOURNAL
 
 T0 = 1_795_478_400_000 // DAY_MS * DAY_MS  # a midnight

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streams.logs.sqlite import SqliteLog
+from streams.adapters.logs.sqlite.log import SqliteLog
 from tests.servers import containers
 from tests.servers.influx import Influx
 from tests.servers.kafka import Kafka, without_topics

@@ -11,19 +11,19 @@ from typing import Any
 
 from backports import zstd
 
-from api.tokens import issue, revocation
+from api.v1.tokens import issue, revocation
 from schemas.bookkeeping import RecordDeadLettered
 from schemas.envelope import SYSTEM, Event, encode, make
 from schemas.facts import DocumentSaved, GlucoseRead, Insulin, InsulinTaken, NoteWritten, PersonAdded, ProfileChanged
 from schemas.model import Fact, at_ms
-from streams.alerter import Alerter
+from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.clock import SetClock
-from streams.forecaster import Forecaster
-from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier
-from streams.ports import Log, append_events
+from streams.delivery.channels import Ways
+from streams.ports.log import Log, append_events
+from streams.roles.alerter import Alerter
+from streams.roles.forecaster import Forecaster
+from streams.roles.notifier import AlarmNotifier
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
-from streams.ways import Ways
 from tests.running import app_maker, caught_up, running
 
 GONE, STAYS = "wanda-6", "bruno-15"  # both in partition 3, as are tokens
@@ -168,7 +168,7 @@ class Place:
     def command(self, *arguments: str, before: str = "") -> list[str]:
         """`iv3 person erase`, after some Python that may lie in wait for it."""
         said = ["iv3", "person", "erase", GONE, "--data", str(self.data), "--json", *arguments]
-        code = f"import sys\nsys.argv = {said!r}\n{before}\nfrom iv3.cli import run\nrun()\n"
+        code = f"import sys\nsys.argv = {said!r}\n{before}\nfrom iv3.cli.main import run\nrun()\n"
         return [sys.executable, "-P", "-c", code]
 
     def erase(self, *arguments: str, code: int = 0) -> Any:

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from streams.app import group_of, kafka_settings, make_app
-from streams.logs.kafka import KafkaLog
-from streams.logs.sqlite import SqliteLog
-from streams.role import Role
-from streams.transport import kafka as transport_kafka
-from streams.transport.sqlite import LOGS
+from streams.adapters.logs.kafka.log import KafkaLog
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.transport import kafka as transport_kafka
+from streams.adapters.transport.sqlite import LOGS
+from streams.runtime.app import group_of, kafka_settings, make_app
+from streams.runtime.role import Role
 
 
 def app_maker(log: SqliteLog | KafkaLog, name: str = "test", worker: str = "w1") -> Callable[[str], Any]:

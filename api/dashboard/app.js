@@ -1,24 +1,24 @@
 /* Wires the page together: what changed in the store is drawn, what a person does is handed on. */
-import { alertCards } from './alert.js';
-import { alertList } from './alerts.js';
-import { bars } from './bars.js';
-import { chart, getSpan, setSpan, wireChart } from './chart.js';
-import { now, speed, zoneMissing, zoneNote } from './clock.js';
-import { context } from './context.js';
-import { onDemo } from './demo.js';
-import { $, fill, h, icon, keep, recall } from './dom.js';
-import { entryList, onEdit } from './entries.js';
-import { start, tryNow, want, whenLive } from './feed.js';
-import { sheetOpen, wireSheet } from './frame.js';
-import { health } from './health.js';
-import { forget, hero } from './hero.js';
+import { alertCards } from './page/alert_card.js';
+import { alertList } from './page/alert_list.js';
+import { bars } from './page/bars.js';
+import { chart, getSpan, setSpan, wireChart } from './page/chart.js';
+import { now, speed, zoneMissing, zoneNote } from './core/clock.js';
+import { context } from './page/context.js';
+import { onDemo } from './core/demo.js';
+import { $, fill, h, icon, keep, recall } from './core/dom.js';
+import { entryList, onEdit } from './page/entry_list.js';
+import { start, tryNow, want, whenLive } from './core/feed.js';
+import { sheetOpen, wireSheet } from './entry/frame.js';
+import { health } from './page/health.js';
+import { forget, hero } from './page/glance.js';
 import { loginForm } from './login.js';
-import { flush, startQueue, unsent } from './queue.js';
-import { session } from './session.js';
-import { openSheet } from './sheet.js';
-import { changed, listen, mayWrite, store } from './store.js';
-import { mmol, setUnit } from './units.js';
-import { whose } from './whom.js';
+import { flush, startQueue, unsent } from './entry/queue.js';
+import { session } from './page/session.js';
+import { openSheet } from './entry/sheet.js';
+import { changed, listen, mayWrite, store } from './core/store.js';
+import { mmol, setUnit } from './core/units.js';
+import { whose } from './core/person.js';
 
 const FINE = 'Not a medical device. Never dose from this page. Keep the Dexcom app’s own alarms on.';
 

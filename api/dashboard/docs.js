@@ -1,7 +1,7 @@
 /* The API in words, made from the document that the server states about itself; nothing here knows a route by name. */
-import { hearDemo, wearMark } from './demo.js';
-import { $, h } from './dom.js';
-import { example, fields, resolve, saysOf, variants, words } from './shapes.js';
+import { hearDemo, wearMark } from './core/demo.js';
+import { $, h } from './core/dom.js';
+import { example, fields, resolve, saysOf, variants, words } from './schema_words.js';
 
 const METHODS = ['get', 'post', 'put', 'patch', 'delete'];
 const MAY = {

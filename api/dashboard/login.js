@@ -1,7 +1,7 @@
 /* Signing in with an access token: the form of the sign-in page, and of the signed-out state of the dashboard. */
-import { call } from './api.js';
-import { askForMark, wearMark } from './demo.js';
-import { $, h } from './dom.js';
+import { call } from './core/api.js';
+import { askForMark, wearMark } from './core/demo.js';
+import { $, h } from './core/dom.js';
 
 export function loginForm(done) {
   const err = h('p', { class: 'err', role: 'alert', hidden: true });

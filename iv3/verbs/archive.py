@@ -9,31 +9,31 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from api.values import iso
+from api.request.values import iso
 from iv3 import config as configuration
-from iv3.cli import fail
-from iv3.logs import open_log
-from iv3.verbs.opened import with_log
-from iv3.verbs.progress import bar
-from iv3.wiring import archive_of
-from processors.segments import SegmentDamaged, head_key, read_head
+from iv3.assembly.build import archive_of
+from iv3.assembly.log import open_log
+from iv3.cli.main import fail
+from iv3.operations.opened import with_log
+from iv3.operations.progress import bar
+from processors.archive.format import SegmentDamaged, head_key, read_head
 from schemas.settings import Settings
-from streams.backup import ArchiveWriter, VerifyReport, read_back, the_log_id
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.archive.drill import SCRATCH, Outcome, keep_outcome
+from streams.archive.drill import drill as try_it
+from streams.archive.maintenance import host_ms
+from streams.archive.merge import MergeReport
+from streams.archive.merge import merge as merge_days
+from streams.archive.restore import restore as make_anew
+from streams.archive.retention import Earlier, Plan, plan, remove
+from streams.archive.writer import ArchiveWriter, VerifyReport, read_back, the_log_id
 from streams.clock import SystemClock
-from streams.copying import copy as copy_log
-from streams.copying import refuse_used
-from streams.drill import SCRATCH, Outcome, keep_outcome
-from streams.drill import drill as try_it
+from streams.copies.copy_log import copy as copy_log
+from streams.copies.copy_log import refuse_used
+from streams.copies.repartition import refuse_other_than_multiple
 from streams.errors import Misconfigured
-from streams.logs.sqlite import SqliteLog
-from streams.merge import MergeReport
-from streams.merge import merge as merge_days
-from streams.ports import Archive, Log
-from streams.repartitioning import refuse_other_than_multiple
-from streams.restore import restore as make_anew
-from streams.retention import Earlier, Plan, plan, remove
+from streams.ports.log import Archive, Log
 from streams.topics import JOURNAL, PARTITIONS
-from streams.upkeep import host_ms
 
 
 def _archive(settings: Settings, named: str | None, *, must_exist: bool = False) -> Archive:

@@ -10,15 +10,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from iv3.measuring import appends, loops, quantile
-from streams.logs.disk import free_bytes, refuse_remote
+from iv3.operations.measuring import appends, loops, quantile
+from streams.storage.files import free_bytes, refuse_remote
 
 _NEEDS_BYTES = 512 * 1024 * 1024  # the log's own reserve, and as much again for what is written here
 
 
 def bench(data: Path, *, as_json: bool) -> None:
     """Measure and print. The folder is made beside the log, because it is that disk that counts, and removed again."""
-    from iv3.cli import fail
+    from iv3.cli.main import fail
 
     place = data if data.is_dir() else Path.cwd()
     refuse_remote(place)

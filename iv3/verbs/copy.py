@@ -10,17 +10,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from iv3 import config as configuration
-from iv3.logs import kafka_link, open_log
-from iv3.verbs.opened import is_demo
-from iv3.verbs.progress import bar
+from iv3.assembly.log import kafka_link, open_log
+from iv3.operations.opened import is_demo
+from iv3.operations.progress import bar
 from schemas.settings import Settings
-from streams.copying import CopyReport
-from streams.copying import copy as copy_log
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.copies.copy_log import CopyReport
+from streams.copies.copy_log import copy as copy_log
+from streams.copies.repartition import refuse_other_than_multiple
 from streams.errors import Misconfigured
-from streams.logs.disk import FileLock, sync_folder
-from streams.logs.sqlite import SqliteLog
-from streams.ports import Log
-from streams.repartitioning import refuse_other_than_multiple
+from streams.ports.log import Log
+from streams.storage.files import FileLock, sync_folder
 from streams.topics import JOURNAL
 
 _WORKSHOP = ".copying"
@@ -42,7 +42,7 @@ def copy(data: Path, config: Path | None, source: str, target: str, partitions: 
     async def work() -> CopyReport:
         async with _opened(ends[0], data) as one:
             if ends[0].log != "sqlite":
-                from streams.logs.kafka_remaking import refuse_members
+                from streams.adapters.logs.kafka.replacing import refuse_members
 
                 await refuse_members(kafka_link(ends[0]), one.log_id, ends[0].kafka.session_s)
             split = one.partitions[JOURNAL]

@@ -14,20 +14,20 @@ from typing import Any
 import typer
 
 from iv3 import config as configuration
-from iv3.erasure import Done, Erasure, is_under_way, read_note
-from iv3.verbs.opened import is_demo, log_settings
-from iv3.verbs.progress import bar
-from iv3.wiring import archive_of
+from iv3.assembly.build import archive_of
+from iv3.operations.erasure import Done, Erasure, is_under_way, read_note
+from iv3.operations.opened import is_demo, log_settings
+from iv3.operations.progress import bar
 from schemas.envelope import SYSTEM
 from schemas.household import household
 from schemas.settings import Settings
-from streams.archives.s3 import S3Archive
-from streams.erased_archives import Finding
-from streams.erasing import Found
+from streams.adapters.archives.s3.archive import S3Archive
+from streams.adapters.logs.sqlite.replacement import take_sign_down
+from streams.copies.erase_archive import Finding
+from streams.copies.erase_person import Found
 from streams.errors import Misconfigured
-from streams.logs.disk import FileLock
-from streams.logs.exchange import take_sign_down
-from streams.ports import Archive
+from streams.ports.log import Archive
+from streams.storage.files import FileLock
 
 _CONFIGURED = "config.yaml (or .env) still describes them: take people, or person, dexcom and insulin, out before the next start, or iv3 watches them again"
 
@@ -183,7 +183,7 @@ async def _remains(erasure: Erasure, mentions: int) -> list[str]:
 async def _of_the_bucket(archive: Archive | None) -> list[str]:
     if not isinstance(archive, S3Archive):
         return []
-    from streams.archives.s3_exposure import examine
+    from streams.adapters.archives.s3.exposure import examine
 
     versioning = (await examine(archive)).versioning
     if versioning:

@@ -16,15 +16,15 @@ import yaml
 from pydantic import SecretStr, ValidationError
 
 from iv3 import config as configuration
-from iv3.checks_people import dexcom as try_dexcom
-from iv3.cli import fail
+from iv3.assembly.people import accounts_of, vault_of
+from iv3.cli.main import fail
+from iv3.doctor.people import dexcom as try_dexcom
 from iv3.hostzone import host_zone
-from iv3.people import accounts_of, vault_of
 from schemas.settings import Settings
-from streams.clients.ntfy import Ntfy
+from streams.adapters.notifiers.ntfy import Ntfy
 from streams.clock import SystemClock
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
-from streams.ports import Message
+from streams.ports.log import Message
 
 _TOPIC_BYTES = 12  # 96 bits: nobody guesses it
 _RAPID = {"duration": 300, "peak": 75, "period_type": "short"}

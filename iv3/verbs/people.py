@@ -15,25 +15,25 @@ from pydantic import SecretStr, ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from api.people import coming_and_going
+from api.v1.people import coming_and_going
 from iv3 import config as configuration
-from iv3.cli import fail
-from iv3.people import accounts_of, phone_of, source_of, vault_of
-from iv3.verbs.opened import is_demo, with_catalog, with_log
+from iv3.assembly.build import Plan
+from iv3.assembly.people import accounts_of, phone_of, source_of, vault_of
+from iv3.cli.main import fail
+from iv3.operations.opened import is_demo, with_catalog, with_log
 from iv3.verbs.up import with_data_folder
-from iv3.wiring import Plan
-from processors.dexcom import Region
+from processors.sources.dexcom import Region
 from schemas.envelope import SYSTEM
 from schemas.facts import PersonAdded, PersonSuspended, ProfileChanged
 from schemas.household import household, profile_of
 from schemas.model import Fact
 from schemas.settings import DexcomSettings, Settings, WatchedSettings
-from streams.catalog_store import CatalogStore
+from streams.adapters.credentials import Kept
 from streams.clock import SystemClock
 from streams.errors import Misconfigured, SourceRefused, SourceUnreachable
-from streams.ports import Log, append_events
+from streams.ports.log import Log, append_events
 from streams.topics import JOURNAL
-from streams.vault import Kept
+from streams.views.catalog_store import CatalogStore
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _TOPIC_BYTES = 12  # 96 bits: nobody guesses it

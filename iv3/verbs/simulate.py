@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import yaml
 
-from iv3.demo import LOW_AFTER_MS, DemoPerson
+from iv3.demo.person import LOW_AFTER_MS, DemoPerson
+from streams.adapters.simulation.faults import FAULTS, parse_faults
+from streams.adapters.simulation.town import PASSWORD, ShareTown, account_names
 from streams.clock import ScaledClock
 from streams.errors import Misconfigured
-from streams.simulation.faults import FAULTS, parse_faults
-from streams.simulation.town import PASSWORD, ShareTown, account_names
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from iv3 import config as configuration
-from iv3.cli import fail
-from iv3.logs import open_log
-from iv3.telling import ways_of
-from iv3.wiring import Plan
+from iv3.assembly.build import Plan
+from iv3.assembly.channels import ways_of
+from iv3.assembly.log import open_log
+from iv3.cli.main import fail
 from schemas.household import household
 from schemas.settings import Settings
 from streams.clock import SystemClock
-from streams.deadman import DELAY_S, move
+from streams.delivery.dead_man import DELAY_S, move
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
-from streams.logs.disk import FileLock
+from streams.storage.files import FileLock
 
 _STOP_WAIT_S = 15.0
 

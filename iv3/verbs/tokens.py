@@ -10,17 +10,17 @@ from typing import get_args
 from rich.console import Console
 from rich.table import Table
 
-from api.tokens import issue, revocation
-from api.values import iso
-from iv3.cli import fail
-from iv3.verbs.opened import log_settings, with_catalog, with_log
+from api.request.values import iso
+from api.v1.tokens import issue, revocation
+from iv3.cli.main import fail
+from iv3.operations.opened import log_settings, with_catalog, with_log
 from schemas.facts import Role, TokenIssued
 from schemas.household import household
 from schemas.model import ms
-from streams.catalog_store import CatalogStore
 from streams.errors import Misconfigured
-from streams.ports import Log, append_events
+from streams.ports.log import Log, append_events
 from streams.topics import JOURNAL
+from streams.views.catalog_store import CatalogStore
 
 _NAME_MOST = 80
 

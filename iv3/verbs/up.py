@@ -19,16 +19,16 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from iv3 import config as configuration
-from iv3.demo import LOW_AFTER_MS, PASSWORD, PERSON, USERNAME, DemoPerson
+from iv3.assembly.build import Parts, Plan, run, tls_context, try_adapters
+from iv3.demo.person import LOW_AFTER_MS, PASSWORD, PERSON, USERNAME, DemoPerson
 from iv3.hostzone import host_zone
-from iv3.wiring import Parts, Plan, run, tls_context, try_adapters
 from schemas.envelope import decode
 from schemas.household import household, untold_in
 from schemas.settings import DexcomSettings, NtfySettings, PersonSettings, Settings
+from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.clock import SystemClock
 from streams.errors import Misconfigured
-from streams.logs.disk import FileLock, write_durably
-from streams.logs.sqlite import SqliteLog
+from streams.storage.files import FileLock, write_durably
 from streams.topics import JOURNAL, partition_of
 
 _PORT = 8080

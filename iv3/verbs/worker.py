@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from iv3.assembly.build import ROLES, run
+from iv3.assembly.worker import run as run_worker
 from iv3.verbs.up import UpOptions, quiet_libraries, real_plan, with_data_folder
-from iv3.wiring import ROLES, run
-from iv3.worker import run as run_worker
 from schemas.settings import Settings
 from streams.clock import SharedClock
 from streams.errors import Misconfigured
-from streams.ports import Clock
+from streams.ports.log import Clock
 
 
 @dataclass(frozen=True)

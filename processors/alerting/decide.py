@@ -7,6 +7,7 @@ redelivered journal, met by decisions that are already ahead of it, can never op
 from collections.abc import Mapping
 
 from processors.alerting.episodes import NOWHERE, Episode, Episodes
+from processors.alerting.person_state import Watch
 from processors.alerting.rules import (
     FRESH_MS,
     Condition,
@@ -19,7 +20,6 @@ from processors.alerting.rules import (
     stale_condition,
     system_condition,
 )
-from processors.alerting.watch import Watch
 from schemas.alerts import AlertEvent, AlertKind, AlertsDecided, Evidence, Place
 from schemas.identity import episode_id
 from schemas.model import at_ms, ms

@@ -5,9 +5,9 @@ A condition says that an episode should be open; whether it opens, rings again o
 
 from dataclasses import dataclass
 
-from processors.activity import carbs_left
-from processors.alerting.watch import Watch
-from processors.alerting.words import clock_words
+from processors.alerting.person_state import Watch
+from processors.alerting.wording import clock_words
+from processors.physiology.insulin import carbs_left
 from processors.predictors.protocol import Prediction
 from processors.predictors.registry import LIVE, PREDICTORS
 from processors.readings import STALE_S, Reading

@@ -10,22 +10,22 @@ from typing import Any
 import aiohttp
 
 from api.app import serve
-from api.auth import hash_of
-from api.hearing import Hearing, SeedSettings
-from api.tokens import issue
+from api.request.auth import hash_of
+from api.request.context import Hearing, SeedSettings
+from api.v1.tokens import issue
 from schemas.envelope import make
 from schemas.facts import Insulin, ProfileChanged, Role
 from schemas.model import at_ms
-from streams.alerter import Alerter
-from streams.catalog import Catalog
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.series.sqlite.store import SqliteStore
 from streams.clock import SetClock
-from streams.forecaster import Forecaster
-from streams.logs.sqlite import SqliteLog
-from streams.ports import SeriesStore, append_events
-from streams.projector import Projector
-from streams.series.sqlite_store import SqliteStore
-from streams.series.swappable import SwappableSeries
+from streams.ports.log import SeriesStore, append_events
+from streams.roles.alerter import Alerter
+from streams.roles.forecaster import Forecaster
+from streams.roles.projector import Projector
 from streams.topics import JOURNAL
+from streams.views.catalog import Catalog
+from streams.views.serving_series import SwappableSeries
 from tests.running import app_maker, caught_up
 
 NOW_MS = 1_795_500_000_000

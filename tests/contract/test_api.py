@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from streams.series.sqlite_store import SqliteStore
+from streams.adapters.series.sqlite.store import SqliteStore
 from streams.topics import JOURNAL, partition_of
 from tests.contract.serving import NOW_MS, Served, serving
 from tests.contract.test_series_port import influx_store, influxdb
@@ -412,7 +412,7 @@ async def test_an_urgent_low_cannot_be_snoozed_for_longer_than_half_an_hour(iv3:
 
 async def test_every_route_declares_a_role_and_refuses_who_has_none(iv3: Served) -> None:
     from api.app import build_api
-    from api.openapi import ROLE
+    from api.request.openapi import ROLE
 
     tokens = {role: await iv3.token(role) for role in ("owner", "writer", "uploader", "reader")}  # type: ignore[arg-type]
     allowed = {"reader": {"reader", "writer", "owner"}, "writer": {"writer", "owner"}, "owner": {"owner"},

@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors import segments
-from processors.segments import ArchivedRecord
-from streams.archiver import Archiver
-from streams.archives.folder import FolderArchive
-from streams.archives.s3 import S3Archive
-from streams.backup import ARCHIVED, ArchiveWriter, read_back, the_log_id
+from processors.archive import format as segments
+from processors.archive.format import ArchivedRecord
+from streams.adapters.archives.folder import FolderArchive
+from streams.adapters.archives.s3.archive import S3Archive
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.archive.restore import restore
+from streams.archive.writer import ARCHIVED, ArchiveWriter, read_back, the_log_id
 from streams.clock import SystemClock
 from streams.errors import ArchiveDamaged, ArchiveUnavailable, Misconfigured
-from streams.logs.sqlite import SqliteLog
-from streams.restore import restore
+from streams.roles.archiver import Archiver
 from streams.topics import ALERTS, JOURNAL, PARTITIONS
 from tests.running import app_maker, running, until
 
@@ -326,7 +326,7 @@ async def test_a_restore_that_is_killed_leaves_the_whole_log_or_none(tmp_path: P
     whole = sum(len(records) for records in (await dump(log)).values())
     rnd, target = random.Random(5), tmp_path / "new"
     code = (
-        "import asyncio, sys, pathlib\nfrom streams.archives.folder import FolderArchive\nfrom streams.restore import restore\n"
+        "import asyncio, sys, pathlib\nfrom streams.adapters.archives.folder import FolderArchive\nfrom streams.archive.restore import restore\n"
         "print('begun', flush=True)\n"
         f"asyncio.run(restore(FolderArchive(pathlib.Path({str(tmp_path / 'archive')!r})), pathlib.Path({str(target)!r})))"
     )

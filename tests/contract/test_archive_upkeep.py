@@ -8,24 +8,24 @@ from typing import Any
 
 import pytest
 
-from processors import segments
-from processors.days import DAY_MS
-from processors.segments import ArchivedRecord
-from streams.archiver import Archiver
-from streams.archives.folder import FolderArchive
-from streams.archives.s3 import S3Archive
-from streams.backup import ArchiveWriter, read_back, the_log_id
+from processors.archive import format as segments
+from processors.archive.compaction import DAY_MS
+from processors.archive.format import ArchivedRecord
+from streams.adapters.archives.folder import FolderArchive
+from streams.adapters.archives.s3.archive import S3Archive
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.archive.drill import Outcome, drill, keep_outcome, read_outcome
+from streams.archive.inventory import removal_key
+from streams.archive.maintenance import Policy, Upkeep
+from streams.archive.merge import merge
+from streams.archive.restore import restore
+from streams.archive.retention import plan, remove
+from streams.archive.writer import ArchiveWriter, read_back, the_log_id
 from streams.clock import SetClock
-from streams.drill import Outcome, drill, keep_outcome, read_outcome
 from streams.errors import ArchiveDamaged, ArchiveUnavailable, Transient
-from streams.logs.disk import FileLock
-from streams.logs.sqlite import SqliteLog
-from streams.merge import merge
-from streams.restore import restore
-from streams.retention import plan, remove
-from streams.survey import removal_key
+from streams.roles.archiver import Archiver
+from streams.storage.files import FileLock
 from streams.topics import FORECASTS, JOURNAL
-from streams.upkeep import Policy, Upkeep
 from tests.running import app_maker, running, until
 
 NOW = 1_795_478_400_000
@@ -97,7 +97,7 @@ async def test_a_drill_without_room_says_so(
 ) -> None:
     await fill(log)
     await archived(log, archive)
-    monkeypatch.setattr("streams.drill.free_bytes", lambda _: 1)
+    monkeypatch.setattr("streams.archive.drill.free_bytes", lambda _: 1)
     outcome = await drill(log, archive, tmp_path / ".drill", NOW)
     assert "no room" in outcome.problem
 
@@ -157,7 +157,7 @@ async def test_a_drill_comes_once_a_week_and_a_failed_one_after_a_day(
 async def test_the_archiver_merges_and_drills_beside_its_work(
     log: SqliteLog, archive: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.archiver.UPKEEP_S", 0.05)
+    monkeypatch.setattr("streams.roles.archiver.UPKEEP_S", 0.05)
     clock = SetClock(NOW)
     later = [0]
     upkeep = Upkeep(log, archive, clock, tmp_path, Policy(), stamp_ms=lambda: clock.now_ms() + 365 * DAY_MS + later[0])
@@ -179,7 +179,7 @@ async def test_the_archiver_merges_and_drills_beside_its_work(
 async def test_a_mistake_in_the_upkeep_does_not_end_the_archiving(
     log: SqliteLog, archive: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.archiver.UPKEEP_S", 0.02)
+    monkeypatch.setattr("streams.roles.archiver.UPKEEP_S", 0.02)
     upkeep, calls = Upkeep(log, archive, SetClock(NOW), tmp_path, Policy()), []
 
     async def wrong() -> None:

@@ -6,15 +6,15 @@ from typing import Any, ClassVar
 
 import pytest
 
-from streams.app import make_app
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.transport.sqlite import LOGS
+from streams.adapters.transport.strict import _begun
 from streams.clock import SystemClock
 from streams.errors import Permanent, Transient
-from streams.logs.sqlite import SqliteLog
-from streams.ports import Record
-from streams.role import Role
+from streams.ports.log import Record
+from streams.runtime.app import make_app
+from streams.runtime.role import Role
 from streams.topics import JOURNAL, partition_of
-from streams.transport.sqlite import LOGS
-from streams.transport.strict import _begun
 from tests.running import app_maker, caught_up, running, until
 
 P = partition_of("me")

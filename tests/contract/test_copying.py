@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 
 from schemas.envelope import encode
-from streams.backup import ARCHIVED
-from streams.clients.ntfy import Ntfy
+from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
+from streams.adapters.logs.kafka.log import KafkaLog
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.notifiers.ntfy import Ntfy
+from streams.archive.writer import ARCHIVED
 from streams.clock import SystemClock
-from streams.copying import copy
-from streams.deadman import DeadMan, move, switch_ids
+from streams.copies.copy_log import copy
+from streams.delivery.dead_man import DeadMan, move, switch_ids
 from streams.errors import CopyFailed, Misconfigured, NotifierRefused, NotifierUnreachable, StreamError
-from streams.logs.kafka import KafkaLog
-from streams.logs.kafka_link import KafkaLink, brokers_of
-from streams.logs.sqlite import SqliteLog
-from streams.ports import Log, Record
+from streams.ports.log import Log, Record
 from streams.topics import ALERTS, JOURNAL, SNAPSHOTS
 from tests.contract.test_roles import reading
 from tests.servers.kafka import Kafka

@@ -16,13 +16,13 @@ import pydexcom.dexcom
 import pytest
 from pydantic import SecretStr
 
-from processors.polling import LoginPolicy
 from processors.simulated_person import SimulatedEvent, simulate
-from streams.clients.dexcom import DexcomShare
+from processors.sources.polling import LoginPolicy
+from streams.adapters.simulation.faults import FAULTS, parse_faults
+from streams.adapters.simulation.share_server import ShareServer
+from streams.adapters.sources.dexcom import DexcomShare
 from streams.errors import Misconfigured, SourceRefused, SourceUnreachable, StreamError
-from streams.ports import Fetched, GlucoseSource
-from streams.simulation.faults import FAULTS, parse_faults
-from streams.simulation.share_server import ShareServer
+from streams.ports.log import Fetched, GlucoseSource
 
 NOW = 1_763_985_600_000
 MIN = 60_000

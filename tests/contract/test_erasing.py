@@ -7,30 +7,30 @@ from typing import Any
 
 import pytest
 
-from api.tokens import issue
-from processors.erasing import Traces, Whose, is_placeholder, placeholder
+from api.v1.tokens import issue
+from processors.copies.erasing import Traces, Whose, is_placeholder, placeholder
 from schemas.bookkeeping import RecordErased
 from schemas.envelope import SYSTEM, decode, encode
 from schemas.facts import NoteWritten, TokenIssued
-from streams.alerter import Alerter
-from streams.backup import ARCHIVED
-from streams.catalog import Catalog
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.logs.sqlite.replacement import exchange, take_sign_down
+from streams.adapters.series.sqlite.series import SqliteSeries
+from streams.adapters.series.sqlite.store import SqliteStore
+from streams.archive.writer import ARCHIVED
 from streams.clock import SetClock
-from streams.erasing import Erasing, fill
+from streams.copies.erase_person import Erasing, fill
+from streams.delivery.channels import Ways
 from streams.errors import CopyFailed, Misconfigured
-from streams.forecaster import Forecaster
-from streams.logs.exchange import exchange, take_sign_down
-from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier
-from streams.poller import Poller
-from streams.ports import append_events
-from streams.projector import Projector
-from streams.replay import replay
+from streams.ports.log import append_events
+from streams.roles.alerter import Alerter
+from streams.roles.forecaster import Forecaster
+from streams.roles.notifier import AlarmNotifier
+from streams.roles.poller import Poller
+from streams.roles.projector import Projector
 from streams.roster import Roster
-from streams.series.sqlite import SqliteSeries
-from streams.series.sqlite_store import SqliteStore
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
-from streams.ways import Ways
+from streams.views.catalog import Catalog
+from streams.views.replay import replay
 from tests.erasing import DEVICE, GONE, MIN, STAYS, T0, WORDS, P, everything, late, lived, said
 from tests.running import app_maker, caught_up, running
 

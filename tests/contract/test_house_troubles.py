@@ -7,13 +7,13 @@ import pytest
 from schemas.envelope import decode, make
 from schemas.facts import SourceStateChanged
 from schemas.model import at_ms
-from streams.alerter import LATE, Alerter
+from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.clock import SetClock
-from streams.complaining import AGAIN_S, Complaints
-from streams.logs.sqlite import SqliteLog
-from streams.ports import append_events
-from streams.pulse import COMPLAINT_LASTS_MS, Pulse
+from streams.ports.log import append_events
+from streams.roles.alerter import LATE, Alerter
 from streams.roster import Roster, Watched
+from streams.runtime.heartbeats import COMPLAINT_LASTS_MS, Pulse
+from streams.runtime.self_report import AGAIN_S, Complaints
 from streams.topics import ALERTS, HEARTBEATS, JOURNAL
 from tests.contract.test_remembered_alerts import Phone
 from tests.contract.test_roles import T0, everything, reading
@@ -81,8 +81,8 @@ async def test_a_wrong_clock_that_shows_in_everybodys_data_is_told_once(log: Sql
 
 
 async def test_alarms_that_run_late_for_many_are_told_once(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.alerter._CATCH_UP_S", 0.05)
-    monkeypatch.setattr("streams.alerter.BEHIND_S", 0.2)
+    monkeypatch.setattr("streams.roles.alerter._CATCH_UP_S", 0.05)
+    monkeypatch.setattr("streams.roles.alerter.BEHIND_S", 0.2)
     alerter = Alerter(log, SetClock(T0), app_maker(log))
     async with running(alerter):
         await peopled(log)

@@ -11,18 +11,18 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from pydantic import SecretStr
 
-from iv3.checks_log import log as check_log
-from iv3.logs import kafka_link
+from iv3.assembly.log import kafka_link
+from iv3.doctor.log import log as check_log
 from schemas.settings import Settings
-from streams.app import group_of, kafka_settings, make_app
+from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
+from streams.adapters.logs.kafka.log import KafkaLog
+from streams.adapters.transport import kafka as on_kafka
 from streams.clock import SystemClock
 from streams.errors import LogUnavailable, Misconfigured
-from streams.forecaster import Forecaster
-from streams.logs.kafka import KafkaLog
-from streams.logs.kafka_link import KafkaLink, brokers_of
-from streams.ports import append_events
+from streams.ports.log import append_events
+from streams.roles.forecaster import Forecaster
+from streams.runtime.app import group_of, kafka_settings, make_app
 from streams.topics import FORECASTS, JOURNAL, partition_of
-from streams.transport import kafka as on_kafka
 from tests.contract.test_roles import reading
 from tests.running import caught_up, running
 from tests.servers.kafka import PASSWORD, USER, Kafka

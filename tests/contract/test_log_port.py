@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
+from streams.adapters.logs.kafka.log import KafkaLog
+from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.errors import DiskReserve, Misconfigured, Refused, Unknown
-from streams.logs.disk import RESERVE_BYTES
-from streams.logs.kafka import KafkaLog
-from streams.logs.kafka_link import KafkaLink, brokers_of
-from streams.logs.sqlite import SqliteLog
-from streams.ports import Position
+from streams.ports.log import Position
+from streams.storage.files import RESERVE_BYTES
 from streams.topics import ALERTS, JOURNAL, PARTITIONS, SNAPSHOTS, murmur2, partition_of
 
 LOGS = ["sqlite", pytest.param("kafka", marks=pytest.mark.servers)]

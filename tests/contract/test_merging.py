@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from processors import segments
-from processors.days import DAY_MS, delay_ms
-from streams.archives.folder import FolderArchive
-from streams.archives.s3 import S3Archive
-from streams.backup import ArchiveWriter, read_back
+from processors.archive import format as segments
+from processors.archive.compaction import DAY_MS, delay_ms
+from streams.adapters.archives.folder import FolderArchive
+from streams.adapters.archives.s3.archive import S3Archive
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.archive.inventory import look
+from streams.archive.merge import MergeReport, merge
+from streams.archive.restore import restore
+from streams.archive.writer import ArchiveWriter, read_back
 from streams.clock import SystemClock
 from streams.errors import ArchiveDamaged
-from streams.logs.sqlite import SqliteLog
-from streams.merge import MergeReport, merge
-from streams.restore import restore
-from streams.survey import look
 from streams.topics import FORECASTS, JOURNAL
 from tests.archiving import NOW, T0, lived, logged, put, records_of
 

@@ -11,9 +11,9 @@ import aiohttp.web
 import pytest
 from pydantic import SecretStr
 
-from streams.clients.ntfy import Ntfy
+from streams.adapters.notifiers.ntfy import Ntfy
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
-from streams.ports import Message, Notifier
+from streams.ports.log import Message, Notifier
 from tests.standins.ntfy import Access, NtfyStandIn
 
 TOKEN, TOPIC = "tk_q8f7w6e5r4t3z2u1i0o9p8a7s6d5f", "iv3-k3v9x2m7"

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from api.app import build_api
-from api.openapi import ROLE
-from api.tokens import issue
+from api.request.openapi import ROLE
+from api.v1.tokens import issue
 from schemas.envelope import make
 from schemas.facts import GlucoseRead, PersonAdded, ProfileChanged
 from schemas.model import at_ms
-from streams.ports import append_events
+from streams.ports.log import append_events
 from streams.topics import JOURNAL
 from tests.contract.serving import NOW_MS, Served, serving
 
@@ -170,7 +170,7 @@ async def test_a_person_is_added_suspended_and_taken_up_again_by_an_owner_of_the
 
 
 async def test_a_page_whose_token_was_revoked_hears_nothing_more(iv3: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.stream.PING_S", 0.2)
+    monkeypatch.setattr("api.v1.stream.PING_S", 0.2)
     owner = await iv3.token("owner")
     _, made = await iv3.ask("POST", "/v1/tokens", token=owner, json={"role": "reader", "name": "Tablet"})
     async with iv3.http.get(f"{iv3.url}/v1/stream", headers={"Authorization": f"Bearer {made['token']}"}) as reply:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from processors.alerting.outbox import Outbox, Step
-from processors.alerting.remembering import VERSION, dump_outbox
+from processors.alerting.serialization import VERSION, dump_outbox
 from schemas.alerts import (
     AlertEvent,
     AlertsDecided,
@@ -18,16 +18,16 @@ from schemas.alerts import (
 from schemas.bookkeeping import SnapshotTaken
 from schemas.envelope import decode, encode, make
 from schemas.model import at_ms
-from streams.alerter import Alerter
+from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.clock import SetClock
-from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier
-from streams.ports import Message
-from streams.remembered import Remembered
+from streams.delivery.channels import Ways
+from streams.delivery.outbox_snapshots import Remembered
+from streams.ports.log import Message
+from streams.roles.alerter import Alerter
+from streams.roles.notifier import AlarmNotifier
 from streams.roster import Roster, Watched
-from streams.snapshots import EVERY
+from streams.runtime.snapshots import EVERY
 from streams.topics import ALERTS, SNAPSHOTS, partition_of
-from streams.ways import Ways
 from tests.running import app_maker, caught_up, running, until
 
 T0 = 1_795_500_000_000

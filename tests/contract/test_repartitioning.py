@@ -13,33 +13,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.alerting.outbox import Outbox
-from processors.repartition import Split, UnknownPlace
-from processors.segments import ArchivedRecord
+from processors.archive.format import ArchivedRecord
+from processors.copies.repartition import Split, UnknownPlace
 from schemas.alerts import AlertsDecided
 from schemas.bookkeeping import RecordDeadLettered
 from schemas.envelope import Event, decode, encode
 from schemas.facts import GlucoseRead
 from schemas.forecasts import ForecastMade, ForecastWithheld
-from streams.alerter import Alerter
-from streams.backup import ARCHIVED
+from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
+from streams.adapters.logs.kafka.log import KafkaLog
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.logs.sqlite.writer import Run
+from streams.adapters.series.sqlite.series import SqliteSeries
+from streams.adapters.series.sqlite.store import SqliteStore
+from streams.archive.writer import ARCHIVED
 from streams.clock import SetClock
-from streams.copying import copy
-from streams.erasing import Erasing
+from streams.copies.copy_log import copy
+from streams.copies.erase_person import Erasing
+from streams.delivery.channels import Ways
+from streams.delivery.targets import add_target, remove_target, tell_of
 from streams.errors import CopyFailed, Misconfigured
-from streams.forecaster import Forecaster
-from streams.logs.kafka import KafkaLog
-from streams.logs.kafka_link import KafkaLink, brokers_of
-from streams.logs.sqlite import SqliteLog
-from streams.logs.writer import Run
-from streams.notifier import AlarmNotifier
-from streams.ports import Log, Record
-from streams.projector import Projector
-from streams.replay import replay
-from streams.series.sqlite import SqliteSeries
-from streams.series.sqlite_store import SqliteStore
-from streams.targets import add_target, remove_target, tell_of
+from streams.ports.log import Log, Record
+from streams.roles.alerter import Alerter
+from streams.roles.forecaster import Forecaster
+from streams.roles.notifier import AlarmNotifier
+from streams.roles.projector import Projector
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
-from streams.ways import Ways
+from streams.views.replay import replay
 from tests.contract.test_remembered_alerts import Phone
 from tests.erasing import GONE, MIN, T0, lived, said, strays, tokens, wave
 from tests.running import app_maker, caught_up, running, until

@@ -5,14 +5,14 @@ from pathlib import Path
 from schemas.alerts import AlertEvent, AlertsDecided, Evidence
 from schemas.envelope import Event, make
 from schemas.model import at_ms
-from streams.catalog import Catalog
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.series.sqlite.store import SqliteStore
 from streams.clock import SetClock
-from streams.logs.sqlite import SqliteLog
-from streams.ports import append_events
-from streams.projector import Projector
-from streams.replay import replay
-from streams.series.sqlite_store import SqliteStore
+from streams.ports.log import append_events
+from streams.roles.projector import Projector
 from streams.topics import ALERTS
+from streams.views.catalog import Catalog
+from streams.views.replay import replay
 from tests.running import app_maker, caught_up, running
 
 T0 = 1_795_500_000_000

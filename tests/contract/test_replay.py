@@ -10,12 +10,12 @@ import pytest
 from schemas.envelope import NewerVersion, encode, make
 from schemas.facts import GlucoseRead
 from schemas.model import at_ms
+from streams.adapters.series.sqlite.store import SqliteStore
 from streams.errors import SeriesUnavailable
-from streams.generations import current
-from streams.ports import SeriesStore
-from streams.replay import ReplayFailed, replay
-from streams.series.sqlite_store import SqliteStore
+from streams.ports.log import SeriesStore
+from streams.storage.versions import current
 from streams.topics import JOURNAL
+from streams.views.replay import ReplayFailed, replay
 from tests.contract.serving import NOW_MS, Served, serving
 from tests.contract.test_series_port import influx_store, influxdb
 

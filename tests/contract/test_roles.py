@@ -11,28 +11,28 @@ from typing import Any, ClassVar
 
 import pytest
 
-from api.tokens import issue
-from processors.alerting.watch import Watch
-from processors.forecasting import VERSION
+from api.v1.tokens import issue
+from processors.alerting.person_state import Watch
+from processors.predictors.forecasting import VERSION
 from schemas.bookkeeping import SnapshotTaken
 from schemas.envelope import Event, decode, make
 from schemas.facts import GlucoseRead, SourceStateChanged
 from schemas.forecasts import ForecastMade
 from schemas.model import at_ms
-from streams.alerter import Alerter
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.logs.sqlite.writer import Run
 from streams.clock import SetClock, SystemClock
-from streams.consume import Progress
-from streams.forecaster import Forecaster
-from streams.house import House
-from streams.logs.sqlite import SqliteLog
-from streams.logs.writer import Run
-from streams.notifier import AlarmNotifier
-from streams.ports import Partition, Record, append_events
-from streams.role import Role
-from streams.snapshots import EVERY
-from streams.tenure import Tenure
+from streams.delivery.channels import Ways
+from streams.ports.log import Partition, Record, append_events
+from streams.roles.alerter import Alerter
+from streams.roles.forecaster import Forecaster
+from streams.roles.notifier import AlarmNotifier
+from streams.runtime.assignment import Tenure
+from streams.runtime.consume import Progress
+from streams.runtime.process import House
+from streams.runtime.role import Role
+from streams.runtime.snapshots import EVERY
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, HEARTBEATS, JOURNAL, SNAPSHOTS, partition_of
-from streams.ways import Ways
 from tests.running import app_maker, caught_up, running, until
 
 T0 = 1_795_500_000_000
@@ -458,8 +458,8 @@ async def test_every_partition_says_through_when_it_was_evaluated(log: SqliteLog
 async def test_alarms_that_run_late_are_told_and_no_heartbeat_claims_otherwise(
     log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.alerter._CATCH_UP_S", 0.05)
-    monkeypatch.setattr("streams.alerter.BEHIND_S", 0.2)
+    monkeypatch.setattr("streams.roles.alerter._CATCH_UP_S", 0.05)
+    monkeypatch.setattr("streams.roles.alerter.BEHIND_S", 0.2)
     clock = SetClock(T0)
     alerter = Alerter(log, clock, app_maker(log))
     async with running(alerter):
@@ -512,7 +512,7 @@ def test_a_role_is_stuck_that_lags_and_has_tried_nothing_for_two_minutes(role: A
 def test_a_loop_that_hangs_ends_the_process(tmp_path: Path) -> None:
     code = textwrap.dedent("""
         import asyncio, time
-        from streams import house
+        from streams.runtime import process as house
         house.LOOP_SILENT_S = 1.0
         async def hang(stopping):
             await asyncio.sleep(0.1)
@@ -527,7 +527,7 @@ def test_a_loop_that_hangs_ends_the_process(tmp_path: Path) -> None:
 def test_a_part_that_ends_by_itself_ends_the_process() -> None:
     code = textwrap.dedent("""
         import asyncio
-        from streams import house
+        from streams.runtime import process as house
         async def ends(stopping):
             await asyncio.sleep(0.1)
         asyncio.run(house.House([], [ends]).run())

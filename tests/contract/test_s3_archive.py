@@ -12,13 +12,13 @@ import pytest
 from pydantic import SecretStr
 
 from schemas.settings import S3Settings
-from streams.archives.s3 import Patience, S3Archive
-from streams.archives.s3_answers import sentence
-from streams.archives.s3_exposure import examine
-from streams.backup import ArchiveWriter, read_back
+from streams.adapters.archives.s3.answers import sentence
+from streams.adapters.archives.s3.archive import Patience, S3Archive
+from streams.adapters.archives.s3.exposure import examine
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.archive.writer import ArchiveWriter, read_back
 from streams.clock import SystemClock
 from streams.errors import ArchiveUnavailable
-from streams.logs.sqlite import SqliteLog
 from streams.topics import JOURNAL
 from tests.servers.s3 import KEY, SECRET, Bucket, S3Server
 from tests.servers.s3_faults import Fault, S3Faults
@@ -66,7 +66,7 @@ async def test_a_list_goes_on_over_its_pages(s3: Bucket) -> None:
 async def test_objects_in_a_bucket_and_in_a_folder_are_the_same_bytes(
     s3: Bucket, log: SqliteLog, tmp_path: Path
 ) -> None:
-    from streams.archives.folder import FolderArchive
+    from streams.adapters.archives.folder import FolderArchive
 
     await log.append(JOURNAL, "me", [b"one", b"\xff"])
     for archive in (FolderArchive(tmp_path / "archive"), S3Archive(s3.settings())):
@@ -303,7 +303,7 @@ async def test_a_silent_server_costs_a_bounded_time_and_a_stop_none(s3: Bucket, 
 
 def test_a_call_that_hangs_does_not_hold_up_the_end_of_the_process(s3: Bucket) -> None:
     code = (
-        "import asyncio, sys, time\nfrom schemas.settings import S3Settings\nfrom streams.archives.s3 import S3Archive\n"
+        "import asyncio, sys, time\nfrom schemas.settings import S3Settings\nfrom streams.adapters.archives.s3.archive import S3Archive\n"
         "async def main():\n"
         f"    archive = S3Archive(S3Settings(endpoint={s3.server.endpoint!r}, bucket='x', key='k', secret='s'))\n"
         "    archive.client()\n"

@@ -33,11 +33,11 @@ from schemas.facts import (
 from schemas.forecasts import STEPS, ForecastMade
 from schemas.identity import reading_id
 from schemas.model import at_ms
+from streams.adapters.series.influx.server import InfluxServer
+from streams.adapters.series.influx.store import InfluxStore
+from streams.adapters.series.sqlite.store import SqliteStore
 from streams.errors import SeriesUnavailable
-from streams.ports import Partition, RebuiltSeries, Series, SeriesStore
-from streams.series.influx_server import InfluxServer
-from streams.series.influx_store import InfluxStore
-from streams.series.sqlite_store import SqliteStore
+from streams.ports.log import Partition, RebuiltSeries, Series, SeriesStore
 
 T0 = 1_795_500_000_000
 MIN = 60_000
@@ -642,7 +642,7 @@ async def open_ready(store: SeriesStore) -> Series:
 
 
 def sqlite_places(folder: Path) -> tuple[Callable[[], Awaitable[Series]], Callable[[], Awaitable[RebuiltSeries]]]:
-    from streams.series.sqlite import SqliteSeries
+    from streams.adapters.series.sqlite.series import SqliteSeries
 
     async def fresh(name: str) -> SqliteSeries:
         for path in folder.glob(f"{name}.db*"):

@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from schemas.settings import DexcomSettings, OwnNtfySettings
+from streams.adapters.credentials import Kept, Vault
 from streams.errors import Misconfigured
-from streams.vault import Kept, Vault
 
 KEPT = Kept(
     dexcom=DexcomSettings(account="lena@example.org", password=SecretStr("a-password"), region="ous"),

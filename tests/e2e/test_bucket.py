@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from processors.days import DAY_MS
-from processors.segments import ArchivedRecord
-from streams.archives.s3 import S3Archive
-from streams.backup import ArchiveWriter
+from processors.archive.compaction import DAY_MS
+from processors.archive.format import ArchivedRecord
+from streams.adapters.archives.s3.archive import S3Archive
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
-from streams.logs.sqlite import SqliteLog
 from streams.topics import JOURNAL, partition_of
 from tests.e2e.test_configuration import iv3
 from tests.outages.outside import Outside

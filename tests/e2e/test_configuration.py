@@ -252,7 +252,7 @@ def test_a_fake_dexcom_can_be_had_on_its_own_and_lists_its_faults(tmp_path: Path
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 81, "two\nlines"])
 def test_a_token_needs_a_name_that_people_can_read(tmp_path: Path, name: str) -> None:
-    from streams.logs.sqlite import SqliteLog
+    from streams.adapters.logs.sqlite.log import SqliteLog
 
     SqliteLog(tmp_path / "data" / "log.db").close_now()
     done = iv3(tmp_path, "token", "new", "--role", "reader", "--name", name)

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from iv3.verbs.simulate import people_of
-from streams.simulation.town import PASSWORD, ShareTown
+from streams.adapters.simulation.town import PASSWORD, ShareTown
 from tests.outages.oracle import Phone
 
 PEOPLE = 3

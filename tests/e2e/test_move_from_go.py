@@ -20,9 +20,9 @@ from processors.simulated_person import SimulatedEvent
 from schemas.alerts import AlertsDecided
 from schemas.envelope import Event, decode
 from schemas.facts import GlucoseRead, InsulinTaken
-from streams.clients.dexcom import DexcomShare
-from streams.logs.sqlite import SqliteLog
-from streams.ports import Fetched
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.sources.dexcom import DexcomShare
+from streams.ports.log import Fetched
 from streams.topics import ALERTS, JOURNAL, partition_of
 from tests.outages.outside import Outside
 from tests.servers.ground import free_port

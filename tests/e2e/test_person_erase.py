@@ -14,19 +14,19 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from iv3.people import session_name
-from processors.erasing import is_placeholder
+from iv3.assembly.people import session_name
+from processors.copies.erasing import is_placeholder
 from schemas.settings import DexcomSettings
-from streams.archives.folder import FolderArchive
-from streams.backup import ArchiveWriter, log_ids, read_back
+from streams.adapters.archives.folder import FolderArchive
+from streams.adapters.credentials import Kept, Vault
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.series.sqlite.store import SqliteStore
+from streams.archive.restore import restore
+from streams.archive.writer import ArchiveWriter, log_ids, read_back
 from streams.clock import SystemClock
-from streams.logs.disk import FileLock
-from streams.logs.sqlite import SqliteLog
-from streams.ports import Record
-from streams.replay import replay
-from streams.restore import restore
-from streams.series.sqlite_store import SqliteStore
-from streams.vault import Kept, Vault
+from streams.ports.log import Record
+from streams.storage.files import FileLock
+from streams.views.replay import replay
 from tests.erasing import GONE, LIE_IN_WAIT, NAME, STAYS, Place, everything, holding, late, lived
 from tests.outages.up import Up
 
@@ -241,15 +241,15 @@ def test_an_earlier_log_that_has_something_of_others_alone_keeps_anything_from_b
 
 
 STEPS = {
-    "while it copies": "import streams.erasing as m; m.Erasing._compare = die",
-    "while it archives the copy": "import streams.backup as m; one = m.ArchiveWriter._one; m.ArchiveWriter._one = nth(one, 3)",
-    "before the rename": "import iv3.erasure as m; m.exchange = die",
-    "with the sign up": "import streams.logs.exchange as m; m._settle = nth(m._settle, 2)",
-    "right after the rename": "import streams.logs.exchange as m; m.sync_folder = die",
-    "before the rename is noted": "import iv3.erasure as m; m.Erasure._save = nth(m.Erasure._save, 3)",
-    "while the old archive is deleted": "import streams.archives.folder as m; m.FolderArchive.delete = nth(m.FolderArchive.delete, 4)",
-    "while charts are made anew": "import iv3.erasure as m; m.replay = die",
-    "at the very end": "import iv3.erasure as m; m.forget_credentials = die",
+    "while it copies": "import streams.copies.erase_person as m; m.Erasing._compare = die",
+    "while it archives the copy": "import streams.archive.writer as m; one = m.ArchiveWriter._one; m.ArchiveWriter._one = nth(one, 3)",
+    "before the rename": "import iv3.operations.erasure as m; m.exchange = die",
+    "with the sign up": "import streams.adapters.logs.sqlite.replacement as m; m._settle = nth(m._settle, 2)",
+    "right after the rename": "import streams.adapters.logs.sqlite.replacement as m; m.sync_folder = die",
+    "before the rename is noted": "import iv3.operations.erasure as m; m.Erasure._save = nth(m.Erasure._save, 3)",
+    "while the old archive is deleted": "import streams.adapters.archives.folder as m; m.FolderArchive.delete = nth(m.FolderArchive.delete, 4)",
+    "while charts are made anew": "import iv3.operations.erasure as m; m.replay = die",
+    "at the very end": "import iv3.operations.erasure as m; m.forget_credentials = die",
 }
 
 

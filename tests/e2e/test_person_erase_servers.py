@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 import yaml
 
-from processors.erasing import is_placeholder
+from processors.copies.erasing import is_placeholder
 from schemas.settings import InfluxSettings
-from streams.archives.s3 import S3Archive
-from streams.backup import ArchiveWriter, log_ids, read_back
+from streams.adapters.archives.s3.archive import S3Archive
+from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
+from streams.adapters.logs.kafka.log import KafkaLog
+from streams.adapters.logs.kafka.replacing import members, topic_ids
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.series.influx.server import InfluxServer
+from streams.adapters.series.influx.store import InfluxStore
+from streams.archive.writer import ArchiveWriter, log_ids, read_back
 from streams.clock import SystemClock
-from streams.copying import copy
-from streams.logs.kafka import KafkaLog
-from streams.logs.kafka_link import KafkaLink, brokers_of
-from streams.logs.kafka_remaking import members, topic_ids
-from streams.logs.sqlite import SqliteLog
-from streams.ports import SeriesStore
-from streams.replay import replay
-from streams.series.influx_server import InfluxServer
-from streams.series.influx_store import InfluxStore
+from streams.copies.copy_log import copy
+from streams.ports.log import SeriesStore
 from streams.topics import TOPICS
+from streams.views.replay import replay
 from tests.erasing import LIE_IN_WAIT, STAYS, WORDS, Place, everything, holding, late, lived
 from tests.outages.workers import Simulation, Worker
 from tests.servers.influx import Influx
@@ -146,17 +146,17 @@ def test_it_is_refused_while_a_worker_is_at_work(place: Place, kafka: Kafka, inf
 
 
 STEPS = {
-    "while it copies": "import streams.erasing as m; m.Erasing._compare = die",
-    "before topics are deleted": "import streams.logs.kafka_remaking as m; m.delete_topics = die",
+    "while it copies": "import streams.copies.erase_person as m; m.Erasing._compare = die",
+    "before topics are deleted": "import streams.adapters.logs.kafka.replacing as m; m.delete_topics = die",
     "with some topics deleted": (
-        "import streams.logs.kafka_remaking as m; real = m.delete_topics\n"
+        "import streams.adapters.logs.kafka.replacing as m; real = m.delete_topics\n"
         "async def some(link, names):\n    await real(link, names[:3]); die()\nm.delete_topics = some"
     ),
-    "with all topics deleted": "import iv3.erasure as m; real = m.open_log; m.open_log = nth(real, 4)",
-    "while they are filled": "import streams.erasing as m; m._same = die",
-    "before that is noted": "import iv3.erasure as m; m.Erasure._save = nth(m.Erasure._save, 4)",
-    "while the new archive is written": "import streams.backup as m; m.ArchiveWriter._one = nth(m.ArchiveWriter._one, 3)",
-    "while charts are made anew": "import iv3.erasure as m; m.replay = die",
+    "with all topics deleted": "import iv3.operations.erasure as m; real = m.open_log; m.open_log = nth(real, 4)",
+    "while they are filled": "import streams.copies.erase_person as m; m._same = die",
+    "before that is noted": "import iv3.operations.erasure as m; m.Erasure._save = nth(m.Erasure._save, 4)",
+    "while the new archive is written": "import streams.archive.writer as m; m.ArchiveWriter._one = nth(m.ArchiveWriter._one, 3)",
+    "while charts are made anew": "import iv3.operations.erasure as m; m.replay = die",
 }
 
 

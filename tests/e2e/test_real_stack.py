@@ -19,15 +19,15 @@ from processors.simulated_person import SimulatedEvent, simulate
 from schemas.alerts import AlertsDecided
 from schemas.envelope import decode
 from schemas.model import ms
-from streams.alerter import Alerter
-from streams.backup import ARCHIVED
+from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
+from streams.adapters.logs.kafka.log import KafkaLog
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.simulation.recorded import read_recorded
+from streams.archive.writer import ARCHIVED
 from streams.clock import SetClock, SharedClock
-from streams.forecaster import Forecaster
-from streams.logs.kafka import KafkaLog
-from streams.logs.kafka_link import KafkaLink, brokers_of
-from streams.logs.sqlite import SqliteLog
-from streams.ports import Log, Record
-from streams.simulation.recorded import read_recorded
+from streams.ports.log import Log, Record
+from streams.roles.alerter import Alerter
+from streams.roles.forecaster import Forecaster
 from streams.topics import ALERTS, FORECASTS, JOURNAL, partition_of
 from tests.outages.outside import Outside
 from tests.running import app_maker, caught_up, running

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from processors.comparing import Thing, differ
+from processors.legacy.comparing import Thing, differ
 from tests.servers.influx import Influx
 from tests.standins import seed
 from tests.standins.seed import SeedProgram

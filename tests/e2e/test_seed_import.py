@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 import yaml
 
-from processors.moving import Insulins, LeftOut, MovingIn, Row, UnknownInsulin
+from processors.legacy.moving import Insulins, LeftOut, MovingIn, Row, UnknownInsulin
 from processors.simulated_person import SimulatedEvent
 from schemas.alerts import AlertsDecided
 from schemas.envelope import Event, decode
 from schemas.facts import CarbsEaten, GlucoseRead, Insulin, InsulinTaken
 from schemas.identity import reading_id, seed_entry_id
-from streams.clients.seed_buckets import GLUCOSE, SeedBuckets
-from streams.logs.sqlite import SqliteLog
-from streams.series.influx_server import InfluxServer
+from streams.adapters.legacy.buckets import GLUCOSE, SeedBuckets
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.series.influx.server import InfluxServer
 from streams.topics import ALERTS, JOURNAL, partition_of
 from tests.outages.outside import Outside
 from tests.outages.up import Up

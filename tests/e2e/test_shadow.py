@@ -15,7 +15,7 @@ from processors.alerting.outbox import Outbox
 from schemas.alerts import AlertEvent, AlertKind, AlertsDecided, Evidence, TargetAdded, TargetRemoved
 from schemas.envelope import Event, decode, make
 from schemas.model import Fact, at_ms
-from streams.logs.sqlite import SqliteLog
+from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.topics import ALERTS, partition_of
 from tests.outages.outside import Outside
 from tests.outages.up import Up

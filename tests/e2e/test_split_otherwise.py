@@ -12,9 +12,9 @@ import pytest
 
 from schemas.envelope import encode
 from schemas.facts import GlucoseRead
-from streams.logs.kafka import KafkaLog
-from streams.logs.kafka_link import KafkaLink, brokers_of
-from streams.logs.sqlite import SqliteLog
+from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
+from streams.adapters.logs.kafka.log import KafkaLog
+from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.topics import FORECASTS, JOURNAL
 from tests.contract.test_repartitioning import everything, histories, places_are_true
 from tests.erasing import GONE, STAYS, lived, said

@@ -60,7 +60,7 @@ def test_agents_touch_a_stream_only_in_consume() -> None:
         r"\.noack\(|\.events\(\)|stream\.take\(|exactly_once|stream_publish_on_commit|app\.Table|@app\.page|faust\.Worker"
     )
     found = {str(p.relative_to(ROOT)) for p in modules() if forbidden.search(p.read_text())}
-    assert found == {"streams/consume.py"}
+    assert found == {"streams/runtime/consume.py"}
 
 
 def test_only_the_transport_folder_and_app_know_faust() -> None:
@@ -70,11 +70,11 @@ def test_only_the_transport_folder_and_app_know_faust() -> None:
         if re.search(r"^\s*(import|from) (faust|mode)\b", p.read_text(), re.MULTILINE)
     }
     assert knows == {
-        "streams/app.py",
-        "streams/role.py",
-        "streams/transport/kafka.py",
-        "streams/transport/sqlite.py",
-        "streams/transport/strict.py",
+        "streams/runtime/app.py",
+        "streams/runtime/role.py",
+        "streams/adapters/transport/kafka.py",
+        "streams/adapters/transport/sqlite.py",
+        "streams/adapters/transport/strict.py",
     }
 
 
@@ -151,9 +151,9 @@ def test_every_route_is_documented() -> None:
 def test_every_address_that_is_no_operation_is_documented_too() -> None:
     from aiohttp import web
 
+    from api.legacy import add_seed_routes
     from api.ops import add_ops_routes
     from api.pages import add_page_routes
-    from api.seed import add_seed_routes
 
     app = web.Application()
     add_seed_routes(app)
@@ -167,9 +167,9 @@ def test_every_address_that_is_no_operation_is_documented_too() -> None:
 
 
 def test_every_verb_is_documented() -> None:
-    from iv3.cli import app
-    from iv3.cli_groups import archive_app, config_app, dead_app, service_app, token_app
-    from iv3.cli_moving import alerts_app, compare_app, import_app
+    from iv3.cli.groups import archive_app, config_app, dead_app, service_app, token_app
+    from iv3.cli.legacy import alerts_app, compare_app, import_app
+    from iv3.cli.main import app
 
     text = (ROOT / "docs" / "reference" / "cli.md").read_text()
     groups = (

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from schemas.settings import S3Settings
-from streams.archives.s3 import S3Archive
-from streams.backup import ArchiveWriter
+from streams.adapters.archives.s3.archive import S3Archive
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.archive.merge import merge
+from streams.archive.restore import restore
+from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
-from streams.logs.sqlite import SqliteLog
-from streams.merge import merge
-from streams.restore import restore
 from streams.topics import ALERTS, FORECASTS, JOURNAL
 
 

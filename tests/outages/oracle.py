@@ -8,10 +8,10 @@ from collections import Counter
 from typing import Any
 
 from processors.alerting.outbox import Outbox
-from processors.forecasting import Outlook
+from processors.predictors.forecasting import Outlook
 from schemas.envelope import Event
 from schemas.forecasts import ForecastMade, ForecastWithheld
-from streams.ports import Log
+from streams.ports.log import Log
 from streams.topics import FORECASTS, JOURNAL
 from tests.standins.ntfy import NtfyStandIn
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from processors.simulated_person import SimulatedEvent, simulate
-from streams.simulation.share_server import ShareServer
+from streams.adapters.simulation.share_server import ShareServer
 from tests.standins.ntfy import NtfyStandIn
 
 

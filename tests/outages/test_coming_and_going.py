@@ -15,19 +15,19 @@ from schemas.alerts import Delivered, DeliveryAttempted, PersonTold, TargetAdded
 from schemas.envelope import SYSTEM, Event, decode, make
 from schemas.facts import GlucoseRead, PersonAdded, PersonSuspended
 from schemas.model import at_ms
-from streams.alerter import Alerter
-from streams.clients.dexcom import DexcomShare
-from streams.clients.ntfy import Ntfy
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.notifiers.ntfy import Ntfy
+from streams.adapters.simulation.town import PASSWORD, ShareTown
+from streams.adapters.sources.dexcom import DexcomShare
 from streams.clock import ScaledClock, SetClock
-from streams.forecaster import Forecaster
-from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier
-from streams.poller import Poller
-from streams.ports import append_events
+from streams.delivery.channels import Ways
+from streams.ports.log import append_events
+from streams.roles.alerter import Alerter
+from streams.roles.forecaster import Forecaster
+from streams.roles.notifier import AlarmNotifier
+from streams.roles.poller import Poller
 from streams.roster import Roster, Watched
-from streams.simulation.town import PASSWORD, ShareTown
 from streams.topics import ALERTS, JOURNAL, partition_of
-from streams.ways import Ways
 from tests.outages.test_ntfy_outages import T0, TOKEN, World, said
 from tests.running import app_maker, caught_up, running, until
 from tests.standins.ntfy import Access, NtfyStandIn
@@ -245,10 +245,10 @@ async def test_many_who_fall_silent_at_once_are_one_message_to_the_house_and_one
 
 @pytest.fixture
 async def world(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("streams.notifier.FIRST_RETRY_S", 0.02)
-    monkeypatch.setattr("streams.notifier.LONGEST_RETRY_S", 0.1)
-    monkeypatch.setattr("streams.notifier.REFUSED_RETRY_S", 0.3)
-    monkeypatch.setattr("streams.fallback._LOOK_S", 0.05)
+    monkeypatch.setattr("streams.roles.notifier.FIRST_RETRY_S", 0.02)
+    monkeypatch.setattr("streams.roles.notifier.LONGEST_RETRY_S", 0.1)
+    monkeypatch.setattr("streams.roles.notifier.REFUSED_RETRY_S", 0.3)
+    monkeypatch.setattr("streams.delivery.fallback._LOOK_S", 0.05)
     async with NtfyStandIn(tokens={TOKEN: Access("iv3-*")}) as server:
         yield World(log, server)
 

@@ -17,9 +17,9 @@ from processors.simulated_person import simulate
 from schemas.envelope import make
 from schemas.facts import DeviceStarted
 from schemas.model import at_ms
+from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.clock import SharedClock
-from streams.logs.sqlite import SqliteLog
-from streams.ports import append_events
+from streams.ports.log import append_events
 from streams.topics import JOURNAL
 from tests.outages.oracle import Phone
 from tests.outages.outside import Outside

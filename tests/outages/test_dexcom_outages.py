@@ -13,14 +13,14 @@ from pydantic import SecretStr
 from processors.simulated_person import simulate
 from schemas.envelope import Event, decode
 from schemas.facts import GlucoseRead, SourceStateChanged
-from streams.clients.dexcom import DexcomShare
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.simulation.faults import FAULTS
+from streams.adapters.simulation.share_server import ShareServer
+from streams.adapters.sources.dexcom import DexcomShare
 from streams.clock import ScaledClock
 from streams.errors import DiskReserve
-from streams.logs.sqlite import SqliteLog
-from streams.poller import Poller
+from streams.roles.poller import Poller
 from streams.roster import Roster
-from streams.simulation.faults import FAULTS
-from streams.simulation.share_server import ShareServer
 from streams.topics import JOURNAL, partition_of
 from tests.running import app_maker, running, until
 

@@ -9,14 +9,14 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from schemas.alerts import Delivered
-from streams.clients.ntfy import Ntfy
-from streams.clients.smtp import Smtp, SmtpServer
-from streams.clients.webhook import HealthCheck, Webhook
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.notifiers.ntfy import Ntfy
+from streams.adapters.notifiers.smtp import Smtp, SmtpServer
+from streams.adapters.notifiers.webhook import HealthCheck, Webhook
+from streams.delivery.channels import Ways
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
-from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier
-from streams.ports import Message, Notifier
-from streams.ways import Ways
+from streams.ports.log import Message, Notifier
+from streams.roles.notifier import AlarmNotifier
 from tests.outages.test_ntfy_outages import TOKEN, World, said
 from tests.running import app_maker, running, until
 from tests.standins.ntfy import Access, NtfyStandIn
@@ -56,10 +56,10 @@ async def hook() -> AsyncIterator[tuple[Hook, str]]:
 
 @pytest.fixture
 async def world(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("streams.notifier.FIRST_RETRY_S", 0.02)
-    monkeypatch.setattr("streams.notifier.LONGEST_RETRY_S", 0.1)
-    monkeypatch.setattr("streams.notifier.REFUSED_RETRY_S", 0.3)
-    monkeypatch.setattr("streams.fallback._LOOK_S", 0.05)
+    monkeypatch.setattr("streams.roles.notifier.FIRST_RETRY_S", 0.02)
+    monkeypatch.setattr("streams.roles.notifier.LONGEST_RETRY_S", 0.1)
+    monkeypatch.setattr("streams.roles.notifier.REFUSED_RETRY_S", 0.3)
+    monkeypatch.setattr("streams.delivery.fallback._LOOK_S", 0.05)
     async with NtfyStandIn(tokens={TOKEN: Access("iv3-*")}) as server:
         yield World(log, server)
 
@@ -119,7 +119,7 @@ async def test_an_urgent_message_that_waits_for_two_minutes_goes_the_second_way_
 async def test_a_second_way_that_fails_too_is_tried_again_and_said(
     world: World, hook: tuple[Hook, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.fallback._AGAIN_S", 0.0)
+    monkeypatch.setattr("streams.delivery.fallback._AGAIN_S", 0.0)
     heard, url = hook
     heard.status = 503
     house = Household(world, Webhook(SecretStr(url)))

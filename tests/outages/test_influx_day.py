@@ -11,16 +11,16 @@ from schemas.envelope import make
 from schemas.facts import GlucoseRead, InsulinTaken
 from schemas.identity import reading_id
 from schemas.model import at_ms
-from streams.alerter import Alerter
+from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.clock import SetClock
-from streams.forecaster import Forecaster
-from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier
-from streams.ports import append_events
-from streams.replay import replay
-from streams.role import Role
+from streams.delivery.channels import Ways
+from streams.ports.log import append_events
+from streams.roles.alerter import Alerter
+from streams.roles.forecaster import Forecaster
+from streams.roles.notifier import AlarmNotifier
+from streams.runtime.role import Role
 from streams.topics import JOURNAL
-from streams.ways import Ways
+from streams.views.replay import replay
 from tests.contract.test_remembered_alerts import Phone
 from tests.outages.test_influx_outages import World
 from tests.running import caught_up, until
@@ -97,7 +97,7 @@ def token_of(influx: Influx) -> Any:
 async def test_in_every_hour_of_a_day_of_failures_the_lows_are_told_and_no_point_is_lost(
     log: SqliteLog, influx: Influx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("streams.consume", "streams.role"):
+    for module in ("streams.runtime.consume", "streams.runtime.role"):
         monkeypatch.setattr(f"{module}.LONGEST_DELAY_S", 0.3)
     day = Day(log, influx, tmp_path, Phone())
     always, token = 1_000_000, token_of(influx)

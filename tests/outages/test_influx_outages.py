@@ -14,24 +14,24 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from iv3.wiring_series import ServedSeries, follow_series
+from iv3.assembly.series import ServedSeries, follow_series
 from schemas.bookkeeping import RecordDeadLettered
 from schemas.envelope import Garbage, decode, encode, make
 from schemas.facts import CarbsEaten, Entry, EntryCorrected, GlucoseRead, InsulinTaken
 from schemas.identity import reading_id
 from schemas.model import at_ms
-from streams.alerter import Alerter
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.series.influx.server import InfluxServer
+from streams.adapters.series.influx.store import InfluxStore
+from streams.adapters.series.sqlite.series import SqliteSeries
 from streams.clock import SystemClock
-from streams.logs.sqlite import SqliteLog
-from streams.ports import Clock, DigestRow, Position, append_events
-from streams.projector import Projector, apply_records
-from streams.replay import replay
-from streams.role import Role, given_up
-from streams.series.influx_server import InfluxServer
-from streams.series.influx_store import InfluxStore
-from streams.series.sqlite import SqliteSeries
-from streams.series.swappable import SwappableSeries
+from streams.ports.log import Clock, DigestRow, Position, append_events
+from streams.roles.alerter import Alerter
+from streams.roles.projector import Projector, apply_records
+from streams.runtime.role import Role, given_up
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL
+from streams.views.replay import replay
+from streams.views.serving_series import SwappableSeries
 from tests.running import app_maker, caught_up, until
 from tests.servers.influx import Influx
 from tests.servers.proxy import FaultProxy
@@ -163,7 +163,7 @@ class World:
 
 @pytest.fixture
 async def world(log: SqliteLog, influx: Influx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    for module in ("streams.consume", "streams.role"):
+    for module in ("streams.runtime.consume", "streams.runtime.role"):
         monkeypatch.setattr(f"{module}.LONGEST_DELAY_S", 0.3)
     return World(log, influx, tmp_path)
 

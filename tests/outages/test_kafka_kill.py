@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from schemas.envelope import decode
-from streams.logs.kafka import KafkaLog
-from streams.logs.kafka_link import KafkaLink, brokers_of
-from streams.projector import apply_records
-from streams.series.sqlite import SqliteSeries
+from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
+from streams.adapters.logs.kafka.log import KafkaLog
+from streams.adapters.series.sqlite.series import SqliteSeries
+from streams.roles.projector import apply_records
 from streams.topics import ALERTS, FORECASTS, JOURNAL
 from tests.outages.oracle import Phone, all_records, each_accepted, forecasts_as_uninterrupted, steps_as_due
 from tests.outages.workers import People, Simulation, Worker

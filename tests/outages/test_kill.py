@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from schemas.envelope import Event, decode
-from streams.logs.sqlite import SqliteLog
-from streams.projector import apply_records
-from streams.series.sqlite import SqliteSeries
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.series.sqlite.series import SqliteSeries
+from streams.roles.projector import apply_records
 from streams.topics import ALERTS, FORECASTS, JOURNAL, SNAPSHOTS
 from tests.outages.oracle import (
     Phone,
@@ -78,7 +78,9 @@ def test_nothing_is_lost_doubled_or_missed_whenever_it_is_killed(
 ) -> None:
     """With snapshots every few records, so that every start stands on some."""
     (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text("import streams.snapshots\nstreams.snapshots.EVERY = 7\n")
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "import streams.runtime.snapshots\nstreams.runtime.snapshots.EVERY = 7\n"
+    )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
     rnd = random.Random(SEED)
     recording = _restless(tmp_path / "person.csv")

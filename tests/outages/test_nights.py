@@ -14,8 +14,8 @@ from processors.simulated_person import SimulatedEvent
 from schemas.envelope import Event, make
 from schemas.facts import GlucoseRead
 from schemas.model import at_ms
-from streams.logs.sqlite import SqliteLog
-from streams.ports import append_events
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.ports.log import append_events
 from streams.topics import JOURNAL
 from tests.outages.outside import Outside, host_ms
 from tests.outages.up import Up

@@ -22,14 +22,14 @@ from schemas.alerts import (
 )
 from schemas.envelope import Event, decode, make
 from schemas.model import at_ms
-from streams.clients.ntfy import Ntfy
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.notifiers.ntfy import Ntfy
 from streams.clock import SetClock
+from streams.delivery.channels import Ways
 from streams.errors import Refused
-from streams.logs.sqlite import SqliteLog
-from streams.notifier import AlarmNotifier
-from streams.ports import Message, append_events
+from streams.ports.log import Message, append_events
+from streams.roles.notifier import AlarmNotifier
 from streams.topics import ALERTS, partition_of
-from streams.ways import Ways
 from tests.running import app_maker, running, until
 from tests.standins.ntfy import Access, NtfyStandIn
 
@@ -89,9 +89,9 @@ class World:
 
 @pytest.fixture
 async def world(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("streams.notifier.FIRST_RETRY_S", 0.02)
-    monkeypatch.setattr("streams.notifier.LONGEST_RETRY_S", 0.1)
-    monkeypatch.setattr("streams.notifier.REFUSED_RETRY_S", 0.3)
+    monkeypatch.setattr("streams.roles.notifier.FIRST_RETRY_S", 0.02)
+    monkeypatch.setattr("streams.roles.notifier.LONGEST_RETRY_S", 0.1)
+    monkeypatch.setattr("streams.roles.notifier.REFUSED_RETRY_S", 0.3)
     async with NtfyStandIn(tokens={TOKEN: Access("iv3-*")}) as server:
         yield World(log, server)
 
@@ -123,7 +123,7 @@ async def test_what_passes_is_waited_out_and_every_step_arrives_once(
 
 
 async def test_too_many_requests_are_waited_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.clients.ntfy._TOO_MANY_S", 0.05)
+    monkeypatch.setattr("streams.adapters.notifiers.ntfy._TOO_MANY_S", 0.05)
     world.server.fail(429, 4, code=42901)
     async with world.notifying() as notifier:
         await world.decide(said("urgent_low"))
@@ -174,8 +174,8 @@ async def test_what_a_revoked_token_kept_back_is_not_said_when_it_is_over(world:
 async def test_a_server_that_asks_for_a_day_of_silence_is_tried_every_minute_for_an_urgent_alarm(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.notifier.LONGEST_URGENT_PAUSE_S", 0.05)
-    monkeypatch.setattr("streams.clients.ntfy._TOO_MANY_S", 86_399.0)
+    monkeypatch.setattr("streams.roles.notifier.LONGEST_URGENT_PAUSE_S", 0.05)
+    monkeypatch.setattr("streams.adapters.notifiers.ntfy._TOO_MANY_S", 86_399.0)
     world.server.fail(429, 3, code=42901)
     async with world.notifying():
         await world.decide(said("urgent_low"))
@@ -200,8 +200,8 @@ async def test_a_decision_that_comes_while_something_is_cleared_is_sent_at_once(
 async def test_a_message_that_goes_before_ends_the_wait_for_the_one_that_failed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.clients.ntfy._TOO_MANY_S", 3600.0)
-    monkeypatch.setattr("streams.notifier.LONGEST_URGENT_PAUSE_S", 3600.0)
+    monkeypatch.setattr("streams.adapters.notifiers.ntfy._TOO_MANY_S", 3600.0)
+    monkeypatch.setattr("streams.roles.notifier.LONGEST_URGENT_PAUSE_S", 3600.0)
     world.server.fail(429, 1, code=42901)
     async with world.notifying() as notifier:
         await world.decide(said("stale"))

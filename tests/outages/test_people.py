@@ -23,13 +23,13 @@ from processors.readings import reading_of
 from processors.simulated_person import SimulatedEvent
 from schemas.alerts import AlertsDecided
 from schemas.envelope import Event, decode
-from streams.archives.folder import FolderArchive
-from streams.backup import read_back
-from streams.logs.kafka import KafkaLog
-from streams.logs.kafka_link import KafkaLink, brokers_of
-from streams.projector import apply_records
-from streams.series.sqlite import SqliteSeries
-from streams.simulation.town import ShareTown, account_names
+from streams.adapters.archives.folder import FolderArchive
+from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
+from streams.adapters.logs.kafka.log import KafkaLog
+from streams.adapters.series.sqlite.series import SqliteSeries
+from streams.adapters.simulation.town import ShareTown, account_names
+from streams.archive.writer import read_back
+from streams.roles.projector import apply_records
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL
 from tests.outages.oracle import Phone, all_records, forecasts_as_uninterrupted, steps_as_due
 from tests.outages.workers import Simulation, Worker

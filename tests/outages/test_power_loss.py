@@ -13,8 +13,8 @@ from typing import Any
 import apsw
 import pytest
 
-from streams.logs.sqlite import _SCHEMA, connect
-from streams.logs.writer import Append, Commit, Writer
+from streams.adapters.logs.sqlite.log import _SCHEMA, connect
+from streams.adapters.logs.sqlite.writer import Append, Commit, Writer
 from streams.topics import JOURNAL
 
 POINTS = int(os.environ.get("IV3_TEST_POWER_POINTS", "500"))

@@ -18,23 +18,23 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from iv3.status import troubles
+from iv3.assembly.status import troubles
 from schemas.envelope import Event, make
 from schemas.facts import GlucoseRead
 from schemas.model import at_ms
-from streams.alerter import Alerter
-from streams.archiver import Archiver
-from streams.archives.s3 import Patience, S3Archive
-from streams.backup import ARCHIVED, ArchiveWriter, read_back
+from streams.adapters.archives.s3.archive import Patience, S3Archive
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.series.sqlite.series import SqliteSeries
+from streams.archive.merge import merge
+from streams.archive.restore import restore
+from streams.archive.writer import ARCHIVED, ArchiveWriter, read_back
 from streams.clock import SetClock, SystemClock
 from streams.errors import ArchiveDamaged, ArchiveUnavailable
-from streams.logs.sqlite import SqliteLog
-from streams.merge import merge
-from streams.ports import append_events
-from streams.projector import Projector
-from streams.restore import restore
-from streams.role import Role
-from streams.series.sqlite import SqliteSeries
+from streams.ports.log import append_events
+from streams.roles.alerter import Alerter
+from streams.roles.archiver import Archiver
+from streams.roles.projector import Projector
+from streams.runtime.role import Role
 from streams.topics import ALERTS, JOURNAL
 from tests.archiving import NOW, lived, logged, records_of
 from tests.running import app_maker, running, until
@@ -93,8 +93,8 @@ class World:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.archiver._FIRST_RETRY_S", 0.05)
-    monkeypatch.setattr("streams.archiver._LONGEST_RETRY_S", 0.5)
+    monkeypatch.setattr("streams.roles.archiver._FIRST_RETRY_S", 0.05)
+    monkeypatch.setattr("streams.roles.archiver._LONGEST_RETRY_S", 0.5)
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ import yaml
 from schemas.envelope import make
 from schemas.facts import GlucoseRead
 from schemas.model import at_ms
+from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
+from streams.adapters.logs.kafka.log import KafkaLog
 from streams.clock import SharedClock
 from streams.errors import Transient
-from streams.logs.kafka import KafkaLog
-from streams.logs.kafka_link import KafkaLink, brokers_of
-from streams.ports import append_events
+from streams.ports.log import append_events
 from streams.topics import JOURNAL
 
 CADENCE_MS = 300_000

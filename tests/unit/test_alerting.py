@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from processors.alerting.decide import decide
 from processors.alerting.episodes import Episodes
+from processors.alerting.person_state import Watch
 from processors.alerting.rules import Runtime
-from processors.alerting.watch import Watch
-from processors.forecasting import Outlook
+from processors.predictors.forecasting import Outlook
 from schemas.alerts import AlertEvent, AlertsDecided
 from schemas.envelope import Event, make
 from schemas.facts import (

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.dexcom import APPLICATION_IDS, BASE_URLS, ZERO_UUID, Parsed, Reading, judge, parse_readings, parse_uuid
+from processors.sources.dexcom import (
+    APPLICATION_IDS,
+    BASE_URLS,
+    ZERO_UUID,
+    Parsed,
+    Reading,
+    judge,
+    parse_readings,
+    parse_uuid,
+)
 
 T = 1_745_081_013_817
 UUID = "1e2f3a4b-0000-4000-8000-123456789abc"

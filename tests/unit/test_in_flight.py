@@ -5,10 +5,10 @@ import random
 
 import pytest
 
+from streams.adapters.logs.kafka.in_flight import Room
+from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
+from streams.adapters.logs.kafka.log import MOST_IN_FLIGHT, KafkaLog
 from streams.errors import Refused
-from streams.logs.in_flight import Room
-from streams.logs.kafka import MOST_IN_FLIGHT, KafkaLog
-from streams.logs.kafka_link import KafkaLink, brokers_of
 from streams.topics import JOURNAL
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.polling import LoginPolicy, next_poll_at_ms, window
+from processors.sources.polling import LoginPolicy, next_poll_at_ms, window
 
 MIN = 60_000
 HOUR = 60 * MIN

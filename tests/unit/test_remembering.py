@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from processors.alerting import outbox as outbox_module
 from processors.alerting.outbox import KEPT_MS, Outbox, Step
-from processors.alerting.remembering import dump_episodes, dump_outbox, load_episodes, load_outbox
+from processors.alerting.serialization import dump_episodes, dump_outbox, load_episodes, load_outbox
 from schemas.alerts import (
     AlertEvent,
     AlertsDecided,

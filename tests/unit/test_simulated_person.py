@@ -9,7 +9,7 @@ from statistics import mean, pstdev
 import pytest
 
 from processors.simulated_person import SimulatedEvent, simulate
-from streams.simulation.recorded import read_recorded
+from streams.adapters.simulation.recorded import read_recorded
 
 START = 1_763_942_400_000  # a Monday, 00:00 UTC
 HOUR = 3_600_000

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from processors.alerting import words
+from processors.alerting import wording as words
 from processors.alerting.outbox import Outbox, Step
 from schemas.alerts import AlertEvent, AlertsDecided, Delivered, DeliveryAttempted, Evidence, TargetAdded
 from schemas.envelope import Event, make

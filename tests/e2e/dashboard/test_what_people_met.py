@@ -218,7 +218,7 @@ def test_the_words_of_the_server_are_shown_once(opened: Opened) -> None:
     with opened() as page:
         text = module(
             page,
-            "api.Problem && new (await import('/static/api.js')).Problem(422, {detail: 'It does not fit: units: too many',"
+            "api.Problem && new (await import('/static/core/api.js')).Problem(422, {detail: 'It does not fit: units: too many',"
             " errors: [{field: 'units', message: 'too many'}, {field: 'insulin', message: 'is missing'}]}).message",
         )
         assert text == "It does not fit: units: too many is missing"
@@ -407,7 +407,7 @@ def test_two_doses_in_one_minute_never_look_like_one(opened: Opened) -> None:
     with opened("busy") as page:
         marks = page.evaluate(
             """async () => {
-              const { grouped } = await import('/static/lanes.js');
+              const { grouped } = await import('/static/page/lanes.js');
               const dose = (time_ms, insulin, units) => ({ kind: 'insulin', time_ms, insulin, units });
               const px = (ms) => ms / 60000;
               return grouped(

@@ -1,0 +1,222 @@
+"""The nine routes of the Go iv3, as existing Retool apps use them, on the same log. What it did wrong is put right: real status codes, JSON
+types, half units, two doses of one second kept apart. See docs/reference/seed-routes.md.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from aiohttp import web
+from pydantic import AfterValidator, Field, ValidationError
+
+from api.request.auth import caller_of
+from api.request.context import Hearing, hearing
+from api.request.openapi import ROLE
+from api.request.problems import FieldError, ProblemError, answer, field_errors
+from api.request.values import Asked, iso, refuse_odd_time
+from processors.entries import EntryVersion
+from processors.profiles import action_of, proper_name
+from schemas.envelope import make
+from schemas.facts import CarbsEaten, EntryDeleted, InsulinTaken
+from schemas.identity import change_id, seed_entry_id
+from schemas.model import Fact, at_ms, hundredths
+from streams.ports.log import append_events
+from streams.topics import JOURNAL
+
+SAME_WITHIN_MS = 30_000  # an equal write this soon after the first is the same one, sent again
+_MOST_ROWS = 500_000
+_SLOT_MS, _SLOTS = 300_000, 288
+
+
+_SECONDS = re.compile(r"-?[0-9]{1,12}")
+
+
+class InsulinWritten(Asked):
+    """The body of `/insulin/write`."""
+
+    value: Annotated[float, Field(gt=0, le=300), AfterValidator(hundredths)]
+    type: Annotated[str, Field(min_length=1, max_length=80)]
+    ts: Annotated[int, Field(ge=0, le=253_402_300_799)]
+
+
+class CarbsWritten(Asked):
+    """The body of `/carbs/write`."""
+
+    value: Annotated[float, Field(gt=0, le=500), AfterValidator(hundredths)]
+    ts: Annotated[int, Field(ge=0, le=253_402_300_799)]
+
+
+def _range(request: web.Request) -> tuple[int, int]:
+    """[start, end) in milliseconds, from unix seconds."""
+    bounds = []
+    for name in ("start", "end"):
+        text = request.query.get(name)
+        if text is None:
+            raise ProblemError(400, f"{name} is missing: give start and end in unix seconds.", field=name)
+        if not _SECONDS.fullmatch(text):
+            raise ProblemError(400, f"{name} is no whole number of unix seconds.", field=name)
+        bounds.append(int(text) * 1000)
+    return bounds[0], bounds[1]
+
+
+def _number(value: float) -> float | int:
+    """Whole where it is whole, as the seed's integers were."""
+    return int(value) if value == int(value) else value
+
+
+async def get_config(request: web.Request) -> web.Response:
+    """The configuration, secrets always empty."""
+    return web.json_response(dict(hearing(request).seed.config))
+
+
+async def get_glucose(request: web.Request) -> web.Response:
+    """Readings of [start, end), oldest first."""
+    where = hearing(request)
+    start, end = _range(request)
+    rows = await where.series.readings(where.person, start, end, _MOST_ROWS)
+    said = ",".join(
+        f'{{"WT":"","Value":{_number(r.glucose_mgdl)},"Trend":{json.dumps(r.trend or "")},"Time":"{iso(r.time_ms)}"}}'
+        for r in rows
+    )
+    return web.Response(text=f"[{said}]", content_type="application/json")
+
+
+def _entries(where: Hearing, kind: str, start: int, end: int) -> list[EntryVersion]:
+    return where.catalog.store.entries(where.person, start, end, _MOST_ROWS, kinds=(kind,))
+
+
+async def get_insulin(request: web.Request) -> web.Response:
+    """Doses grouped by insulin, then by time, as InfluxDB's tables came."""
+    doses = [e for e in _entries(hearing(request), "insulin", *_range(request)) if isinstance(e.data, InsulinTaken)]
+    said = [
+        {"Value": _number(e.data.units), "Type": e.data.insulin, "Time": iso(e.time_ms)}
+        for e in sorted(doses, key=lambda e: (e.data.insulin if isinstance(e.data, InsulinTaken) else "", e.time_ms))
+        if isinstance(e.data, InsulinTaken)
+    ]
+    return web.json_response(said)
+
+
+async def get_carbs(request: web.Request) -> web.Response:
+    """Carbs of [start, end)."""
+    meals = _entries(hearing(request), "carbs", *_range(request))
+    return web.json_response(
+        [{"Value": _number(e.data.grams), "Time": iso(e.time_ms)} for e in meals if isinstance(e.data, CarbsEaten)]
+    )
+
+
+async def write_insulin(request: web.Request) -> web.Response:
+    """Log a dose. An equal one within 30 s is the same, sent again."""
+    where = hearing(request)
+    body = InsulinWritten.model_validate_json(await request.read())
+    insulins = where.catalog.store.profile(where.person).insulins
+    name = proper_name(body.type, insulins)
+    fact = InsulinTaken(units=body.value, insulin=name, action=action_of(name, insulins))
+    return await _write(request, fact, "insulin", body.ts, body.value, name)
+
+
+async def write_carbs(request: web.Request) -> web.Response:
+    """Log carbs. Equal ones within 30 s are the same, sent again."""
+    body = CarbsWritten.model_validate_json(await request.read())
+    return await _write(request, CarbsEaten(grams=body.value), "carbs", body.ts, body.value, "")
+
+
+async def _write(request: web.Request, fact: Fact, kind: str, time_s: int, value: float, name: str) -> web.Response:
+    where = hearing(request)
+    now_ms = where.clock.now_ms()
+    refuse_odd_time(time_s * 1000, now_ms, field="ts")
+    await where.catalog.caught_up()
+    ordinal = 0
+    while True:  # the first id that is free, or that was made within the last half minute
+        entry = seed_entry_id(where.person, kind, time_s, value, name, ordinal)
+        created = where.catalog.store.created(entry)
+        if created is None:
+            break
+        if now_ms - created[0] <= SAME_WITHIN_MS:
+            return web.Response(status=200, content_type="application/json")
+        ordinal += 1
+    event = make(
+        fact, id=entry, source="seed-api", subject=where.person, time=at_ms(time_s * 1000), recordedtime=at_ms(now_ms),
+        actor=caller_of(request).name,
+    )  # fmt: skip
+    await append_events(where.log, JOURNAL, [event])
+    await where.catalog.caught_up()
+    return web.Response(status=200, content_type="application/json")
+
+
+def _deletion(kind: str) -> Any:  # noqa: ANN401 - a handler
+    async def delete_range(request: web.Request) -> web.Response:
+        """Delete every entry of [start, end): one event for each, so that each can be undone."""
+        where = hearing(request)
+        await where.catalog.caught_up()
+        now = at_ms(where.clock.now_ms())
+        events = [
+            make(
+                EntryDeleted(entry_id=e.id, revision=e.revision + 1), id=change_id(e.id, e.revision + 1, "seed-delete"), source="seed-api",
+                subject=where.person, time=now, recordedtime=now, actor=caller_of(request).name,
+            )
+            for e in _entries(where, kind, *_range(request))
+        ]  # fmt: skip
+        if events:
+            await append_events(where.log, JOURNAL, events)
+            await where.catalog.caught_up()
+        return web.Response(status=200, content_type="application/json")
+
+    return delete_range
+
+
+async def get_dtd(request: web.Request) -> web.Response:
+    """Mean, time in range, and the mean of each 5-min slot of the UTC day."""
+    where = hearing(request)
+    start, end = _range(request)
+    values = [(r.time_ms, r.glucose_mgdl) for r in await where.series.readings(where.person, start, end, _MOST_ROWS)]
+    return web.json_response(day_to_day(values, where.seed.low_mgdl, where.seed.high_mgdl))
+
+
+def day_to_day(values: Iterable[tuple[int, float]], low_mgdl: float, high_mgdl: float) -> dict[str, Any]:
+    """The seed's report. An empty range has zeros, not an empty body."""
+    sums, counts = [0.0] * _SLOTS, [0] * _SLOTS
+    total, inside, many = 0.0, 0, 0
+    for time_ms, value in values:
+        slot = time_ms // _SLOT_MS % _SLOTS
+        sums[slot] += value
+        counts[slot] += 1
+        total += value
+        many += 1
+        inside += low_mgdl <= value <= high_mgdl
+    return {
+        "Average": total / many if many else 0,
+        "InRange": inside / many if many else 0,
+        "DtdAvg": [_number(s / n) if n else 0 for s, n in zip(sums, counts, strict=True)],
+    }
+
+
+def _as_problems(handler: Any) -> Any:  # noqa: ANN401 - a handler
+    async def serve(request: web.Request) -> web.StreamResponse:
+        try:
+            done: web.StreamResponse = await handler(request)
+        except ValidationError as error:
+            errors: list[FieldError] = field_errors(error)
+            return answer(422, f"{errors[0].field}: {errors[0].message}", request=request, errors=errors)
+        return done
+
+    setattr(serve, ROLE, "seed")
+    return serve
+
+
+def add_seed_routes(app: web.Application) -> None:
+    """The documented method of each route, and POST for the deletes, as some Retool apps send it."""
+    for method, path, handler in (
+        ("GET", "/config", get_config),
+        ("GET", "/glucose", get_glucose),
+        ("GET", "/insulin", get_insulin),
+        ("POST", "/insulin/write", write_insulin),
+        ("DELETE", "/insulin/delete", _deletion("insulin")),
+        ("POST", "/insulin/delete", _deletion("insulin")),
+        ("GET", "/carbs", get_carbs),
+        ("POST", "/carbs/write", write_carbs),
+        ("DELETE", "/carbs/delete", _deletion("carbs")),
+        ("POST", "/carbs/delete", _deletion("carbs")),
+        ("GET", "/dtd", get_dtd),
+    ):
+        app.router.add_route(method, path, _as_problems(handler))

@@ -1,0 +1,88 @@
+"""What every handler is given: the ports, the catalog, the clock, and what the pages say about the running system."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from streams.ports.log import Clock, Log, Series
+from streams.views.catalog import Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A truth about the whole page, which nothing can dismiss."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One line of the system list. `missing`: it is no failure, it was never set up."""
+
+    key: str
+    ok: bool
+    value: str
+    detail: str
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether this process can do its work, and if not, why."""
+
+    ready: bool
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SeedSettings:
+    """What the seed's routes need of its configuration."""
+
+    username: str = ""
+    password_sha256: str = ""
+    config: Mapping[str, object] = field(default_factory=dict)
+    low_mgdl: float = 100
+    high_mgdl: float = 180
+
+
+@dataclass
+class Hearing:
+    """Made by the assembly; `person` is whom this process serves when a request names nobody. A request about somebody else has a view of its own."""
+
+    log: Log
+    series: Series
+    catalog: Catalog
+    clock: Clock
+    person: str
+    default: str = (
+        ""  # the person who is meant where a request names nobody: `person`, unless this is somebody else's view
+    )
+    demo: bool = False
+    secure: bool = False  # TLS: cookies are marked so
+    simulated: Callable[[str], bool] = lambda _person: False
+    source_name: Callable[[str], str] = lambda _person: "Dexcom"  # of a person; empty where none is asked
+    bars: Callable[[str], list[Bar]] = lambda _person: []
+    health: Callable[[str], list[Health]] = lambda _person: []
+    readiness: Callable[[], Readiness] = lambda: Readiness(True)
+    metrics: Callable[[], str] = str
+    login_codes: dict[str, int] = field(default_factory=dict)  # code -> uses left
+    seed: SeedSettings = field(default_factory=SeedSettings)
+    origins: frozenset[str] = frozenset()  # other sites whose pages may ask (CORS)
+
+    def __post_init__(self) -> None:
+        """The house's own view is the default person's."""
+        self.default = self.default or self.person
+
+
+HEARING = web.AppKey("hearing", Hearing)
+
+
+VIEW = web.RequestKey("view", Hearing)
+
+
+def hearing(request: web.Request) -> Hearing:
+    """What the application was built with, as the person's whom the request is about."""
+    view: Hearing | None = request.get(VIEW)
+    return request.config_dict[HEARING] if view is None else view

@@ -1,0 +1,202 @@
+"""Typed handlers for aiohttp, and the OpenAPI 3.1 document that describes them, both from the handlers' own annotations.
+
+A handler names what it takes in the parameters `path`, `query` and `body`, each a pydantic model, and returns a model or a Response. Every
+operation declares the least role that may call it; there is no default.
+"""
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from pydantic import TypeAdapter, ValidationError
+
+from api.request.problems import FieldError, Problem, answer, field_errors
+
+Handle = Callable[..., Awaitable[Any]]
+PARTS = ("path", "query", "body")
+PERSON = "person"  # the parameter that says whom a request is about
+ROLE = "iv3_role"  # attribute of a route's handler that names the least role
+
+
+@dataclass
+class Operation:
+    """One method of one path."""
+
+    method: str
+    path: str
+    handler: Handle
+    role: str
+    status: int
+    tags: tuple[str, ...]
+    errors: tuple[int, ...]
+    headers: tuple[tuple[str, str, bool], ...]
+    of_person: bool = True  # about one person, whom `?person=` may name
+    parts: dict[str, TypeAdapter[Any]] = field(default_factory=dict)
+    result: TypeAdapter[Any] | None = None
+
+
+class Routes:
+    """Collects operations; `add_to` puts them on an application."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+
+    def route(
+        self,
+        method: str,
+        path: str,
+        *,
+        role: str,
+        status: int = 200,
+        tags: tuple[str, ...] = (),
+        errors: tuple[int, ...] = (),
+        headers: tuple[tuple[str, str, bool], ...] = (),
+        of_person: bool = True,
+    ) -> Callable[[Handle], Handle]:
+        """Declare an operation. `headers` are (name, description, required)."""
+
+        def declare(handler: Handle) -> Handle:
+            hints = typing.get_type_hints(handler, include_extras=True)
+            operation = Operation(method, path, handler, role, status, tags, errors, headers, of_person)
+            for part in PARTS:
+                if part in hints:
+                    operation.parts[part] = TypeAdapter(hints[part])
+            result = hints.get("return")
+            if result is not None and not (inspect.isclass(result) and issubclass(result, web.StreamResponse)):
+                operation.result = TypeAdapter(result)
+            self.operations.append(operation)
+            return handler
+
+        return declare
+
+    def add_to(self, app: web.Application) -> None:
+        """Serve every operation."""
+        for operation in self.operations:
+            app.router.add_route(operation.method, operation.path, _served(operation))
+
+
+def _served(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        arguments: dict[str, Any] = {}
+        bad: list[FieldError] = []
+        for part, adapter in operation.parts.items():
+            try:
+                arguments[part] = await _read(part, adapter, request)
+            except ValidationError as error:
+                bad += field_errors(error, part)
+        if bad:
+            first = f"{bad[0].field}: {bad[0].message}"
+            return answer(422, f"The request does not fit: {first}", request=request, errors=bad)
+        said = await operation.handler(request, **arguments)
+        if isinstance(said, web.StreamResponse):
+            return said
+        body = operation.result.dump_json(said, by_alias=True) if operation.result is not None else b""
+        return web.Response(body=body, status=operation.status, content_type="application/json")
+
+    setattr(serve, ROLE, operation.role)
+    return serve
+
+
+async def _read(part: str, adapter: TypeAdapter[Any], request: web.Request) -> Any:  # noqa: ANN401 - what the handler takes
+    if part == "path":
+        return adapter.validate_python(dict(request.match_info))
+    if part == "query":
+        keys = (key for key in request.query if key != PERSON)  # who is meant was settled before
+        return adapter.validate_python({key: _one(request.query.getall(key)) for key in keys})
+    return adapter.validate_json(await request.read())
+
+
+def _one(values: list[str]) -> str | list[str]:
+    return values[0] if len(values) == 1 else values
+
+
+def document(operations: list[Operation], *, title: str, version: str) -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    inputs: list[tuple[Any, Any, TypeAdapter[Any]]] = []
+    for n, operation in enumerate(operations):
+        inputs += [((n, part), "validation", adapter) for part, adapter in operation.parts.items()]
+        if operation.result is not None:
+            inputs.append(((n, "result"), "serialization", operation.result))
+    inputs.append(((-1, "problem"), "serialization", TypeAdapter(Problem)))
+    made, definitions = TypeAdapter.json_schemas(inputs, ref_template="#/components/schemas/{model}")
+    schemas = {key[0]: schema for key, schema in made.items()}
+    components = definitions.get("$defs", {})
+    problem = {"content": {"application/problem+json": {"schema": schemas[-1, "problem"]}}}
+    paths: dict[str, dict[str, Any]] = {}
+    for n, operation in enumerate(operations):
+        mine = {part: schemas[n, part] for part in (*PARTS, "result") if (n, part) in schemas}
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _described(
+            operation, mine, components, problem
+        )
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": version},
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "basic": {"type": "http", "scheme": "basic"},
+            },
+        },
+    }
+
+
+def _described(
+    operation: Operation, schemas: dict[str, Any], components: dict[str, Any], problem: dict[str, Any]
+) -> dict[str, Any]:
+    summary, _, text = (inspect.getdoc(operation.handler) or "").partition("\n")
+    parameters = [
+        {"name": name, "in": "header", "required": required, "description": said, "schema": {"type": "string"}}
+        for name, said, required in operation.headers
+    ]
+    if operation.of_person:
+        parameters.append({"name": PERSON, "in": "query", "required": False, "description": "Whom it is about; default: the first person.",
+                           "schema": {"type": "string", "minLength": 1, "maxLength": 80}})  # fmt: skip
+    for part in ("path", "query"):
+        schema = _resolved(schemas.get(part, {}), components)
+        for name, shape in schema.get("properties", {}).items():
+            required = part == "path" or name in schema.get("required", ())
+            parameters.append({
+                "name": name, "in": part, "required": required, "schema": shape, "description": shape.get("description", ""),
+            })  # fmt: skip
+    good: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase}
+    if "result" in schemas:
+        good["content"] = {"application/json": {"schema": schemas["result"]}}
+    responses: dict[str, Any] = {str(operation.status): good}
+    failures = {
+        401,
+        403,
+        408,
+        503,
+        *operation.errors,
+        *((422,) if operation.parts or operation.of_person else ()),
+        *((404,) if operation.of_person else ()),
+        *((413,) if "body" in schemas else ()),
+    }
+    for status in sorted(failures):
+        responses[str(status)] = {"description": HTTPStatus(status).phrase, **problem}
+    described: dict[str, Any] = {
+        "operationId": operation.handler.__name__,
+        "summary": summary,
+        "tags": list(operation.tags),
+        "parameters": parameters,
+        "responses": responses,
+        "security": [{"bearer": []}, {"basic": []}],
+        "x-role": operation.role,
+    }
+    if text.strip():
+        described["description"] = text.strip()
+    if "body" in schemas:
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schemas["body"]}}}
+    return described
+
+
+def _resolved(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = components[schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+    return found

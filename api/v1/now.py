@@ -1,0 +1,174 @@
+"""`GET /v1/now`: everything a glance needs, in one answer."""
+
+import asyncio
+import json
+from typing import Any
+
+from aiohttp import web
+
+from api.request.auth import caller_of
+from api.request.context import Hearing, hearing
+from api.request.openapi import Routes
+from api.request.values import Asked, iso
+from api.v1.alerts import open_alerts
+from api.v1.people import people_seen
+from processors.physiology.insulin import Dose, Meal, cob_grams, iob_units
+from processors.profiles import action_of_dose
+from processors.readings import STALE_S, Reading
+from schemas.facts import CarbsEaten, InsulinTaken, ProfileChanged, SourceStateChanged
+from schemas.forecasts import STEP_MIN, STEPS
+from schemas.model import ms
+from schemas.units import Unit, mmol
+from streams.errors import SeriesUnavailable
+
+routes = Routes()
+
+_LOOK_BACK_MS = 12 * 3_600_000  # longer than any rapid dose or meal is at work
+_FORECAST_FOR_MS = int(1.5 * 300_000)
+
+
+class NowQuery(Asked):
+    """How it is said."""
+
+    unit: Unit | None = None  # for the texts; numbers come in both
+
+
+@routes.route("GET", "/v1/now", role="now", tags=("now",))
+async def get_now(request: web.Request, query: NowQuery) -> dict[str, Any]:
+    """Everything a glance needs.
+
+    The newest reading with its age, the forecast or why there is none, insulin and carbs at work, open alerts, how the source answers.
+    """
+    where, caller = hearing(request), caller_of(request)
+    said = await now_document(where, where.person, query.unit)
+    return {**said, "caller": {"role": caller.role, "name": caller.name, "people": people_seen(where, caller.people)}}
+
+
+async def now_document(where: Hearing, person: str, unit: Unit | None = None) -> dict[str, Any]:
+    """The answer, whoever asks."""
+    now_ms = where.clock.now_ms()
+    profile = where.catalog.store.profile(person)
+    newest, before = where.catalog.newest_reading(person)
+    forecast, reason = await _forecast(where, person, newest, now_ms)
+    return {
+        "time": iso(now_ms),
+        "time_ms": now_ms,
+        "speed": where.clock.speed,
+        "demo": where.demo,
+        "person": person,
+        "name": profile.name or person,
+        "unit": profile.unit,
+        "zone": profile.zone,
+        "limits": {
+            "urgent_low_mgdl": profile.limits.urgent_low_mgdl,
+            "low_mgdl": profile.limits.low_mgdl,
+            "high_mgdl": profile.limits.high_mgdl,
+            "very_high_mgdl": profile.limits.very_high_mgdl,
+        },
+        "reading": reading_now(newest, before, now_ms) if newest else None,
+        "forecast": forecast,
+        "forecast_reason": reason,
+        **_at_work(where, person, profile, now_ms),
+        "alerts": open_alerts(where, person, now_ms, unit),
+        "source": _source(where, person),
+        "insulins": [
+            insulin.model_dump(include={"name", "action", "duration_min", "peak_min", "every_h"})
+            for insulin in profile.insulins
+        ],
+        "bars": [{"kind": bar.kind, "text": bar.text} for bar in where.bars(person)],
+        "health": [
+            {"key": h.key, "ok": h.ok, "value": h.value, "detail": h.detail, "missing": h.missing}
+            for h in where.health(person)
+        ],
+    }
+
+
+def reading_now(newest: Reading, before: Reading | None, now_ms: int) -> dict[str, Any]:
+    """The newest reading with its age. After a gap there is no change to speak of."""
+    near = before is not None and newest.time_ms - before.time_ms <= 660_000
+    age_s = (now_ms - newest.time_ms) / 1000
+    return {
+        "time": iso(newest.time_ms),
+        "time_ms": newest.time_ms,
+        "glucose_mgdl": newest.glucose_mgdl,
+        "glucose_mmol": mmol(newest.glucose_mgdl),
+        "trend": newest.trend,
+        "delta_mgdl": round(newest.glucose_mgdl - before.glucose_mgdl, 1) if before is not None and near else None,
+        "source": newest.source,
+        "age_s": round(age_s),
+        "stale": age_s >= STALE_S,
+    }
+
+
+async def _forecast(
+    where: Hearing, person: str, newest: Reading | None, now_ms: int
+) -> tuple[dict[str, Any] | None, str | None]:
+    if newest is None:
+        return None, "no readings yet"
+    age_ms = now_ms - newest.time_ms
+    if age_ms > STALE_S * 1000:
+        return None, f"nothing received for {age_ms // 60_000} min"
+    try:
+        async with asyncio.timeout(2):
+            rows = await where.series.forecasts(person, newest.time_ms, newest.time_ms + 1, 5)
+    except (SeriesUnavailable, TimeoutError):
+        return None, "the series cannot be read at the moment"
+    for row in rows:
+        if row.based_on == newest.id:
+            return forecast_said(json.loads(row.body), newest.time_ms), None
+    return None, "too few readings, or a gap just before this one" if age_ms > 10_000 else "not worked out yet"
+
+
+def forecast_said(data: dict[str, Any], reading_ms: int) -> dict[str, Any]:
+    """A forecast as clients get it."""
+    curves = ("mean", "p10", "p25", "p75", "p90")
+    return {
+        "predictor": data["predictor"],
+        "based_on": data["based_on"],
+        "based_on_ms": reading_ms,
+        "p_low": data["p_low"],
+        "p_urgent": data["p_urgent"],
+        "p_high": data["p_high"],
+        "steps": [
+            {"time_ms": reading_ms + (n + 1) * STEP_MIN * 60_000, **{f"{c}_mgdl": data[f"{c}_mgdl"][n] for c in curves}}
+            for n in range(STEPS)
+        ],
+    }
+
+
+def _at_work(where: Hearing, person: str, profile: ProfileChanged, now_ms: int) -> dict[str, Any]:
+    """Insulin and carbohydrate at work; null where nothing was ever logged, for nothing known is not zero."""
+    entries = where.catalog.store.entries(person, now_ms - _LOOK_BACK_MS, now_ms + 1, 1_000, kinds=("insulin", "carbs"))
+    logged = [(entry.time_ms, entry.data) for entry in entries if isinstance(entry.data, InsulinTaken)]
+    actions = [action_of_dose(data, profile.insulins) for _, data in logged]
+    doses = [
+        Dose(time_ms, data.units, data.insulin)
+        for (time_ms, data), action in zip(logged, actions, strict=True)
+        if action == "rapid"
+    ]
+    meals = [
+        Meal(entry.time_ms, entry.data.grams, entry.data.speed)
+        for entry in entries
+        if isinstance(entry.data, CarbsEaten)
+    ]
+    return {
+        "iob_units": round(iob_units(doses, profile.insulins, now_ms), 2) if doses else None,
+        "unknown_doses": actions.count(None),
+        "iob_last_ms": doses[-1].time_ms if doses else None,
+        "cob_grams": round(cob_grams(meals, now_ms), 1) if meals else None,
+        "cob_last_ms": meals[-1].time_ms if meals else None,
+    }
+
+
+def _source(where: Hearing, person: str) -> dict[str, Any]:
+    event = where.catalog.store.newest(person, "source")
+    if event is None or not isinstance(event.data, SourceStateChanged):
+        return {"name": where.source_name(person), "state": "starting" if where.source_name(person) else "none", "since": None, "reason": None,
+                "simulated": where.simulated(person)}  # fmt: skip
+    return {
+        "name": where.source_name(person),
+        "state": event.data.state,
+        "since": iso(ms(event.time)),
+        "reason": event.data.reason or None,
+        "simulated": where.simulated(person),
+    }

@@ -1,0 +1,180 @@
+"""Readings, forecasts and gaps: read from the Series; readings also come in from uploaders."""
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Annotated, Any
+
+from aiohttp import web
+from pydantic import Field
+
+from api.request.auth import caller_of
+from api.request.context import Hearing, hearing
+from api.request.openapi import Routes
+from api.request.problems import ProblemError
+from api.request.values import Asked, GlucoseAsked, MomentMs, RangeQuery, iso, next_cursor, place_of, refuse_odd_time
+from api.v1.now import forecast_said
+from processors.readings import Reading, gaps
+from schemas.envelope import Event, encode, make
+from schemas.facts import GlucoseRead, Trend
+from schemas.identity import reading_id
+from schemas.model import at_ms
+from schemas.units import mmol
+from streams.errors import SeriesUnavailable
+from streams.topics import JOURNAL
+
+routes = Routes()
+
+MOST_AT_ONCE = 1_000
+_SOURCE_MOST = 80  # characters
+_KNOWN_S = 1.0  # a low must not wait for a database that hangs
+
+
+@routes.route("GET", "/v1/readings", role="reader", tags=("readings",))
+async def get_readings(request: web.Request, query: RangeQuery) -> web.Response:
+    """Canonical readings of a range, oldest first."""
+    where = hearing(request)
+    start, to = query.bounds(where.clock.now_ms())
+    (start,) = place_of(query.cursor, [start])
+    found = await where.series.readings(where.person, start, to, query.limit + 1)
+    more = next_cursor([found[query.limit].time_ms]) if len(found) > query.limit else None
+    return rows_answer(found[: query.limit], more)
+
+
+def rows_answer(readings: list[Reading], cursor: str | None) -> web.Response:
+    """Written out by hand: a quarter of a year is 26,000 rows, and this is ten times as quick as a model for each."""
+    body = f'{{"items":[{",".join(rows_of(readings))}],"next_cursor":{json.dumps(cursor)}}}'
+    return web.Response(body=body.encode(), content_type="application/json")
+
+
+def rows_of(readings: Iterable[Reading]) -> list[str]:
+    """Readings as JSON objects. Days, and what repeats from row to row, are written once."""
+    days: dict[int, str] = {}
+    middles: dict[tuple[float, str | None, str], str] = {}
+    rows = []
+    for time_ms, glucose, trend, source, name in readings:
+        seconds, millis = divmod(time_ms, 1000)
+        day, second = divmod(seconds, 86_400)
+        minute, second = divmod(second, 60)
+        date = days.get(day)
+        if date is None:
+            date = days[day] = datetime.fromtimestamp(day * 86_400, UTC).strftime('{"time":"%Y-%m-%d')
+        middle = middles.get((glucose, trend, source))
+        if middle is None:
+            middle = middles[glucose, trend, source] = _middle(glucose, trend, source)
+        zulu = f'.{millis:03d}Z","time_ms":' if millis else 'Z","time_ms":'
+        rows.append(f'{date}{_MINUTES[minute]}{_SECONDS[second]}{zulu}{time_ms}{middle}"{name}"}}')
+    return rows
+
+
+_MINUTES = tuple(f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(1440))
+_SECONDS = tuple(f"{second:02d}" for second in range(60))
+
+
+@lru_cache(4096)  # glucose is whole numbers, mostly: all that there are
+def _middle(glucose: float, trend: str | None, source: str) -> str:
+    said = {"glucose_mgdl": glucose, "glucose_mmol": mmol(glucose), "trend": trend, "source": source}
+    return "," + json.dumps(said, separators=(",", ":"))[1:-1] + ',"id":'
+
+
+class ReadingPosted(GlucoseAsked):
+    """One reading of an uploader."""
+
+    time: MomentMs
+    trend: Trend | None = None
+
+
+class ReadingsPosted(Asked):
+    """At most 1,000 readings."""
+
+    items: Annotated[list[ReadingPosted], Field(min_length=1, max_length=MOST_AT_ONCE)]
+
+
+@routes.route("POST", "/v1/readings", role="uploader", status=202, tags=("readings",), errors=(507,))
+async def post_readings(request: web.Request, body: ReadingsPosted) -> dict[str, Any]:
+    """Readings from an uploader. Repeats are harmless: the same reading again is the same fact."""
+    where, caller = hearing(request), caller_of(request)
+    now_ms = where.clock.now_ms()
+    source = f"upload/{caller.name}"[:_SOURCE_MOST]
+    # Two people whom one device uploads for may have the same value in the same second; the default person's ids are as they always were.
+    account = caller.token_id if where.person == where.default else f"{caller.token_id}/{where.person}"
+    events: list[Event] = []
+    # Oldest first, whatever order they come in: a forecast follows from the newest, and from what was before it.
+    for n, item in sorted(enumerate(body.items), key=lambda numbered: numbered[1].time):
+        value = item.in_mgdl()
+        if not 39 <= value <= 600:
+            raise ProblemError(422, "is no glucose a sensor gives (39 to 600 mg/dL)", field=f"items.{n}.glucose_mgdl")
+        refuse_odd_time(item.time, now_ms, field=f"items.{n}.time")
+        data = GlucoseRead(glucose_mgdl=value, trend=item.trend)
+        name = reading_id(source, account, item.time, value, item.trend)
+        events.append(
+            make(data, id=name, source=source, subject=where.person, time=at_ms(item.time), recordedtime=at_ms(now_ms), actor=caller.name)
+        )  # fmt: skip
+    fresh = await _unknown(where, request.app[UPLOADED], events)
+    positions = await where.log.append(JOURNAL, where.person, [encode(event) for event in fresh]) if fresh else []
+    for event in fresh:
+        request.app[UPLOADED][event.id] = None
+    while len(request.app[UPLOADED]) > 10 * MOST_AT_ONCE:
+        request.app[UPLOADED].popitem(last=False)
+    last = positions[-1] if positions else None
+    return {"ids": [event.id for event in events], "new": len(fresh), "position": last._asdict() if last else None}
+
+
+UPLOADED: web.AppKey["OrderedDict[str, None]"] = web.AppKey("uploaded", OrderedDict)  # ids this process appended lately
+
+
+async def _unknown(where: Hearing, lately: "OrderedDict[str, None]", events: list[Event]) -> list[Event]:
+    """Those the log does not have yet, as far as is known here; the folds drop the rest. Readings never wait for a series that is away."""
+    unique = list({event.id: event for event in events if event.id not in lately}.values())
+    if not unique:
+        return []
+    times = [event.time_ms for event in unique]
+    try:
+        async with asyncio.timeout(_KNOWN_S):
+            known = await where.series.readings(where.person, min(times), max(times) + 1, 50_000)
+    except (SeriesUnavailable, TimeoutError):
+        return unique
+    have = {reading.id for reading in known}
+    return [event for event in unique if event.id not in have]
+
+
+@routes.route("GET", "/v1/forecasts", role="reader", tags=("forecasts",))
+async def get_forecasts(request: web.Request, query: RangeQuery) -> dict[str, Any]:
+    """Forecasts of a range, by the time of the reading they are based on, oldest first."""
+    where = hearing(request)
+    start, to = query.bounds(where.clock.now_ms())
+    (start,) = place_of(query.cursor, [start])
+    limit = min(query.limit, 1_000)
+    rows = await where.series.forecasts(where.person, start, to, limit + 1)
+    items = []
+    for row in rows[:limit]:
+        data = json.loads(row.body)
+        items.append({
+            "time": iso(row.reading_time_ms), "time_ms": row.reading_time_ms, **forecast_said(data, row.reading_time_ms),
+            "shadows": data.get("shadows", {}),
+        })  # fmt: skip
+    return {"items": items, "next_cursor": next_cursor([rows[limit].reading_time_ms]) if len(rows) > limit else None}
+
+
+@routes.route("GET", "/v1/gaps", role="reader", tags=("readings",))
+async def get_gaps(request: web.Request, query: RangeQuery) -> dict[str, Any]:
+    """Holes of more than 15 min in the readings of a range; `to_ms` is null while one is open."""
+    where = hearing(request)
+    now_ms = where.clock.now_ms()
+    start, to = query.bounds(now_ms)
+    person = where.person
+    before = await where.series.newest_readings(person, 1, start)
+    found = await where.series.readings(person, start, to, 50_000)
+    times = [reading.time_ms for reading in (*before, *found)]
+    holes = gaps(times, now_ms if to > now_ms else None)
+    return {
+        "items": [
+            {"from": iso(g.from_ms), "from_ms": g.from_ms, "to": iso(g.to_ms) if g.to_ms else None, "to_ms": g.to_ms}
+            for g in holes
+            if (g.to_ms or now_ms) > start
+        ],
+        "next_cursor": None,
+    }

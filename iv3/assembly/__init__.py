@@ -1,0 +1,1 @@
+"""Settings in, a running process out: the one place that names adapters."""

@@ -1,0 +1,207 @@
+"""People: the roster as configuration and vault make it, and followed while iv3 runs, so that `iv3 person add` needs no restart."""
+
+import asyncio
+import hashlib
+import logging
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from schemas.household import household
+from schemas.settings import DexcomSettings, OwnNtfySettings, Settings
+from streams.adapters.credentials import Kept, Stamp, Vault
+from streams.adapters.notifiers.ntfy import Ntfy
+from streams.adapters.sources.dexcom import DexcomShare
+from streams.clock import SharedClock
+from streams.delivery.channels import Ways
+from streams.errors import Misconfigured
+from streams.ports.log import Clock, GlucoseSource, Notifier
+from streams.roster import Roster, Watched
+
+if TYPE_CHECKING:
+    from iv3.assembly.build import Plan
+
+logger = logging.getLogger("iv3.people")
+
+LOOK_S = 2.0  # how soon a person who was added is asked for
+_LAST_CALL_S = 15.0  # a request of a source that is let go takes at most 10
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What one person's adapters were built from."""
+
+    dexcom: DexcomSettings
+    ntfy: OwnNtfySettings
+
+
+def vault_of(settings: Settings, data: Path) -> Vault:
+    """The vault that the configuration names. Without any I/O. Raises Misconfigured."""
+    said = settings.credentials
+    path = Path(said.file).expanduser() if said.file else data / "credentials.enc"
+    return Vault(path, path.with_name("credentials.key"), said.key)
+
+
+def accounts_of(settings: Settings, kept: Mapping[str, Kept]) -> dict[str, Kept]:
+    """Everybody's account and phone: as configured, and else as the vault has it. Raises Misconfigured where two people share an account."""
+    found = {person.id: Kept(dexcom=person.dexcom, ntfy=person.ntfy) for person in household(settings)}
+    for person, more in kept.items():
+        known = found.get(person, Kept())
+        found[person] = Kept(
+            dexcom=known.dexcom if known.dexcom.account else more.dexcom,
+            ntfy=known.ntfy if known.ntfy.topic else more.ntfy,
+        )
+    owners: dict[tuple[str, str], str] = {}
+    for person, said in found.items():
+        if not said.dexcom.account:
+            continue
+        other = owners.setdefault((said.dexcom.region, said.dexcom.account.lower()), person)
+        if other != person:
+            raise Misconfigured(
+                f"{other} and {person} have the same Dexcom account. Its readings can be only one person's: "
+                f"`iv3 person add {person}` with another account, or take it out of config.yaml."
+            )
+    return found
+
+
+class People:
+    """Keeps the roster. `follow` is a service; `close` ends every client that it made."""
+
+    def __init__(self, plan: "Plan", ways: Ways) -> None:
+        """Reads the vault. Raises Misconfigured."""
+        self._plan, self._ways = plan, ways
+        self._vault = None if plan.demo else vault_of(plan.settings, plan.data)
+        self._made: dict[str, tuple[_Entry, Watched]] = {}
+        self._stamp: Stamp | None = self._vault.stamp() if self._vault is not None else None
+        self.trouble = ""
+        self.troubles: dict[str, str] = {}  # person -> why what is kept of them cannot be used
+        self._leaving: list[tuple[float, GlucoseSource | Notifier]] = []
+        self.roster = Roster(self._build(self._first_look()), ways.targets)
+
+    def _first_look(self) -> dict[str, Kept]:
+        """What the vault has. One that cannot be opened takes nobody else's alarms away: iv3 runs, and says so on every page and phone."""
+        if self._vault is None:
+            return {}
+        try:
+            return self._vault.read()
+        except Misconfigured as error:
+            self.trouble, self._stamp = str(error), None  # it is looked at again, also if only the key is put right
+            logger.error("iv3 runs without the people whom `iv3 person add` was told of: %s", error)  # noqa: TRY400 - the sentence says it all
+            return {}
+
+    async def follow(self, stopping: asyncio.Event) -> None:
+        """Take up what the vault's file says whenever it is replaced. One that cannot be read changes nothing."""
+        while not stopping.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), LOOK_S)
+            await self._see_off(asyncio.get_running_loop().time())
+            try:
+                await self._look()
+            except Misconfigured as error:
+                if str(error) != self.trouble:
+                    logger.error("people stay as they were: %s", error)  # noqa: TRY400 - the sentence says it all
+                self.trouble = str(error)
+
+    async def _look(self) -> None:
+        if self._vault is None:
+            return
+        stamp = await asyncio.to_thread(self._vault.stamp)
+        if stamp == self._stamp:
+            return
+        if stamp is None:
+            raise Misconfigured(
+                f"{self._vault.path} is gone; put it back, or enter the accounts again with `iv3 person add`."
+            )
+        before = {person: watched for person, (_, watched) in self._made.items()}
+        people = self._build(await asyncio.to_thread(self._vault.read))
+        self._stamp, self.trouble = stamp, ""
+        self.roster.replace(people)
+        kept = {id(adapter) for watched in people.values() for adapter in (watched.source, watched.target)}
+        old = [a for w in before.values() for a in (w.source, w.target) if a is not None and id(a) not in kept]
+        leaves_at = asyncio.get_running_loop().time() + _LAST_CALL_S
+        self._leaving += [(leaves_at, adapter) for adapter in old]
+
+    async def _see_off(self, now: float) -> None:
+        """Close the clients of those who left, once no request of theirs can be under way any more."""
+        for leaves_at, adapter in list(self._leaving):
+            if leaves_at <= now:
+                self._leaving.remove((leaves_at, adapter))
+                await adapter.close()
+
+    def _build(self, kept: Mapping[str, Kept]) -> dict[str, Watched]:
+        """Clients for everybody; those whose settings did not change are the ones that were there."""
+        made: dict[str, tuple[_Entry, Watched]] = {}
+        for person, said in accounts_of(self._plan.settings, kept).items():
+            entry = _Entry(said.dexcom, said.ntfy)
+            known = self._made.get(person)
+            made[person] = known if known is not None and known[0] == entry else (entry, self._usable(person, entry))
+        self._made = made
+        return {person: watched for person, (_, watched) in made.items()}
+
+    def _usable(self, person: str, entry: _Entry) -> Watched:
+        """The person's clients; where one cannot be made, the person is without it, and everybody else as before."""
+        self.troubles.pop(person, None)
+        source, target = None, None
+        try:
+            source = source_of(self._plan, person, entry.dexcom)
+            target = phone_of(self._plan, entry.ntfy)
+        except Misconfigured as error:
+            self.troubles[person] = f"{error} Enter it again: `iv3 person add {person}`."
+            logger.error("what is kept of %s cannot be used: %s", person, error)  # noqa: TRY400 - the sentence says it all
+        return Watched(source, target)
+
+    def simulated(self, person: str) -> bool:
+        """Whether this person's readings come from anywhere but Dexcom's own servers."""
+        found = self._made.get(person)
+        url = self._plan.dexcom_url if person == self._plan.person else None
+        return bool(url or (found is not None and found[0].dexcom.account and found[0].dexcom.url))
+
+    async def close(self) -> None:
+        """Close every client."""
+        await self._see_off(math.inf)
+        for _, watched in self._made.values():
+            for adapter in (watched.source, watched.target):
+                if adapter is not None:
+                    await adapter.close()
+
+
+def phone_of(plan: "Plan", ntfy: OwnNtfySettings) -> Ntfy | None:
+    """A person's own phone; None where there is none, or in shadow. Raises Misconfigured."""
+    if not ntfy.topic or plan.settings.alerts == "shadow":
+        return None
+    server = ntfy.server or plan.settings.ntfy.server
+    # The house's token opens the house's server, and is shown to no other.
+    token = ntfy.token or (plan.settings.ntfy.token if server == plan.settings.ntfy.server else None)
+    return Ntfy(server=server, topic=ntfy.topic, clock=plan.clock, token=token)
+
+
+def source_of(plan: "Plan", person: str, dexcom: DexcomSettings) -> DexcomShare | None:
+    """Where one person's readings are asked for. The first person's session lies where it always lay; each other's in a folder of its own."""
+    if not dexcom.account:
+        return None
+    url = (plan.dexcom_url if person == plan.person else None) or dexcom.url
+    _refuse_simulated(plan.clock, person, url)
+    folder = plan.data if person == plan.person else plan.data / "dexcom" / session_name(dexcom)
+    return DexcomShare(
+        username=dexcom.account,
+        password=dexcom.password,
+        region=dexcom.region,
+        session_file=folder / "dexcom-session.json",
+        base_url=url,
+        now_ms=plan.clock.now_ms,
+    )
+
+
+def session_name(dexcom: DexcomSettings) -> str:
+    """The folder of an account's session, which does not tell whose it is."""
+    return hashlib.sha256(f"{dexcom.region}{dexcom.account.lower()}".encode()).hexdigest()[:16]
+
+
+def _refuse_simulated(clock: Clock, person: str, url: str | None) -> None:
+    """At a made-up time nobody real is asked."""
+    if isinstance(clock, SharedClock) and urlsplit(url or "").hostname not in {"127.0.0.1", "localhost", "::1"}:
+        raise Misconfigured(f"--clock is for simulations: the Dexcom address of {person} must then be on this machine.")

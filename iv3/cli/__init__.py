@@ -1,0 +1,1 @@
+"""Verbs and their options, declared; imports nothing heavy."""

@@ -1,0 +1,301 @@
+"""The command line: every verb, its options, and the exit codes (0 done, 1 failed, 2 usage or configuration)."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from iv3.cli.erasing import add_erase
+from iv3.cli.groups import archive_app, config_app, dead_app, service_app, token_app
+from iv3.cli.legacy import add_moving_verbs
+from iv3.cli.options import ARCHIVE_HELP, DATA, Clock, Config, Data, Json
+from iv3.cli.people import person_app
+
+app = typer.Typer(
+    name="iv3",
+    help="A self-hosted companion for people with type 1 diabetes on pens, and for those who watch over them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for _group, _name in (
+    (token_app, "token"), (config_app, "config"), (dead_app, "dead-letters"), (archive_app, "archive"), (service_app, "service"),
+    (person_app, "person"),
+):  # fmt: skip
+    app.add_typer(_group, name=_name)
+add_moving_verbs(app)
+add_erase(person_app)
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"iv3 {version('iv3')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A self-hosted companion for people with type 1 diabetes on pens, and for those who watch over them."""
+    del version
+
+
+@app.command()
+def up(
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Data folder; default ./data, with --demo ./data-demo.")
+    ] = None,
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; anything but loopback needs TLS.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. Default 8080.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="A simulated person; nothing leaves this machine.")] = False,
+    csv: Annotated[
+        Path | None, typer.Option(help="With --demo: a recorded person instead of the simulated one.")
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="With --csv: which person of the file; default the first.")
+    ] = None,
+    speed: Annotated[
+        float, typer.Option(min=1, max=5000, help="With --demo: how many times faster than real time.")
+    ] = 1.0,
+    ntfy_server: Annotated[str | None, typer.Option(help="With --demo: a loopback ntfy to send alarms to.")] = None,
+    ntfy_topic: Annotated[str | None, typer.Option(help="With --demo: its topic.")] = None,
+    alerts: Annotated[
+        str | None, typer.Option(help="on, or shadow: decided, not sent. Default: as configured.")
+    ] = None,
+    clock: Clock = None,
+    log: Annotated[
+        str | None, typer.Option(help="In place of the configured log: sqlite, or kafka://HOST:9092.")
+    ] = None,
+    series: Annotated[str | None, typer.Option(help="In place of the configured series: sqlite or influxdb.")] = None,
+    archive: Annotated[
+        str | None, typer.Option(help="In place of the configured archive: none, folder:PATH or s3.")
+    ] = None,
+) -> None:
+    """Run everything: log, agents, alarms, API and page."""
+    from iv3.verbs import up as verb
+
+    verb.up(
+        verb.UpOptions(
+            data=data, config=config, host=host, port=port, demo=demo, csv=csv, subject=subject, speed=speed,
+            ntfy_server=ntfy_server, ntfy_topic=ntfy_topic, clock=clock, log=log,
+            series=series, archive=archive, alerts=alerts,
+        )
+    )  # fmt: skip
+
+
+@app.command()
+def worker(
+    role: Annotated[str, typer.Option("--role", help="Roles, with commas; default all.")] = "",
+    name: Annotated[str | None, typer.Option(help="This worker's own name; default the machine's.")] = None,
+    data: Annotated[Path, typer.Option("--data", help="Folder for what this machine keeps.")] = Path("data"),
+    config: Config = None,
+    host: Annotated[str, typer.Option(help="Where /healthz, /readyz and /metrics are.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Their port; 0 takes a free one.")] = 0,
+    clock: Clock = None,
+) -> None:
+    """Run some of the roles on a log that is shared on Kafka; any number of workers divide the people among them."""
+    from iv3.verbs import worker as verb
+
+    verb.worker(verb.WorkerOptions(role, name, data, config, host, port, clock))
+
+
+@app.command()
+def poller(
+    name: Annotated[str | None, typer.Option(help="This worker's own name; default the machine's.")] = None,
+    data: Annotated[Path, typer.Option("--data", help="Folder for what this machine keeps.")] = Path("data"),
+    config: Config = None,
+    host: Annotated[str, typer.Option(help="Where /healthz, /readyz and /metrics are.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Their port; 0 takes a free one.")] = 0,
+) -> None:
+    """A worker that only asks Dexcom: `iv3 worker --role poller`."""
+    from iv3.verbs import worker as verb
+
+    verb.worker(verb.WorkerOptions("poller", name, data, config, host, port))
+
+
+@app.command()
+def api(
+    data: Annotated[Path, typer.Option("--data", help="Folder for what this process keeps.")] = Path("data"),
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; anything but loopback needs TLS.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. Default 8080.")] = None,
+    clock: Clock = None,
+) -> None:
+    """Run the API and the page alone, on a log that is shared on Kafka."""
+    from iv3.verbs import worker as verb
+
+    verb.api(data, config, host, port, clock)
+
+
+@app.command()
+def stop(
+    data: Data = DATA,
+    config: Config = None,
+    pause: Annotated[
+        str | None,
+        typer.Option("--for", help="Put the dead-man's switch off too: 30m, at most 2h. Else it stays armed."),
+    ] = None,
+) -> None:
+    """Stop the `iv3 up` of this data folder. The dead-man's switch stays armed."""
+    from iv3.verbs.stop import stop as verb
+
+    verb(data, config, pause)
+
+
+@app.command()
+def init(
+    config: Annotated[Path, typer.Option("--config", help="File to write; never overwritten.")] = Path("config.yaml"),
+) -> None:
+    """Ask a few questions, try the Dexcom log-in, write config.yaml, send a test alarm."""
+    from iv3.verbs.init import init as verb
+
+    verb(config)
+
+
+@app.command()
+def simulate(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8090,
+    csv: Annotated[Path | None, typer.Option(help="A recorded person instead of the simulated one.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Which person of the file.")] = None,
+    fault: Annotated[str, typer.Option(help="Fault modes, with commas; `help` lists them.")] = "",
+    speed: Annotated[float, typer.Option(min=1, max=5000, help="How many times faster than real time.")] = 1.0,
+    people: Annotated[int, typer.Option(min=1, max=10_000, help="So many accounts, for load.")] = 1,
+    write: Annotated[
+        Path | None, typer.Option(help="With --people: write a config.yaml that watches them all.")
+    ] = None,
+) -> None:
+    """A fake Dexcom Share server on loopback, for trying out and for tests."""
+    from iv3.verbs.simulate import SimulateOptions
+    from iv3.verbs.simulate import simulate as verb
+
+    verb(SimulateOptions(port, csv, subject, fault, speed, people, write))
+
+
+@app.command()
+def predict(predictor: Annotated[str, typer.Option(help="ar2, linear or persistence.")] = "ar2") -> None:
+    """Answer glucose events on standard input with forecasts, one JSON object a line."""
+    from iv3.verbs.predict import predict as verb
+
+    verb(predictor)
+
+
+@app.command()
+def replay(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
+    """Rebuild what charts and pages read from the log, verify it, and switch to it, while `iv3 up` goes on."""
+    from iv3.verbs.log import replay as verb
+
+    verb(data, config, as_json=json_)
+
+
+@app.command()
+def digest(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
+    """A fingerprint of the content per person, day and kind; equal wherever the content is equal."""
+    from iv3.verbs.log import digest as verb
+
+    verb(data, config, as_json=json_)
+
+
+@app.command()
+def topics(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
+    """The topics of the log: what each holds, and how much."""
+    from iv3.verbs.log import topics as verb
+
+    verb(data, config, as_json=json_)
+
+
+@app.command()
+def backup(to: Annotated[str | None, typer.Option("--to", help=ARCHIVE_HELP)] = None,
+           data: Data = DATA, config: Config = None, json_: Json = False) -> None:  # fmt: skip
+    """Bring the archive up to the log's head now."""
+    from iv3.verbs.archive import backup as verb
+
+    verb(data, config, to, as_json=json_)
+
+
+@app.command()
+def verify(archive: Annotated[str | None, typer.Option("--from", help=ARCHIVE_HELP)] = None,
+           config: Config = None, json_: Json = False) -> None:  # fmt: skip
+    """Read the whole archive back and name every object that is missing, cut, swapped or flipped."""
+    from iv3.verbs.archive import verify as verb
+
+    verb(config, archive, as_json=json_)
+
+
+@app.command()
+def restore(archive: Annotated[str | None, typer.Option("--from", help=ARCHIVE_HELP)] = None,
+            data: Data = DATA, config: Config = None, json_: Json = False) -> None:  # fmt: skip
+    """Make a new log from the archive, byte for byte, in an empty data folder."""
+    from iv3.verbs.archive import restore as verb
+
+    verb(data, config, archive, as_json=json_)
+
+
+@app.command("copy")
+def copy_(source: Annotated[str, typer.Option("--from", help="sqlite, kafka, or kafka://host:9092.")],
+          target: Annotated[str, typer.Option("--to", help="sqlite, kafka, or kafka://host:9092; it must be empty.")],
+          partitions: Annotated[int | None, typer.Option(min=1, max=1000, help="Of the copy; a file has the log's, topics kafka.partitions.")] = None,
+          data: Data = DATA, config: Config = None, json_: Json = False) -> None:  # fmt: skip
+    """Copy the log from SQLite to Kafka or back, or to another Kafka, record for record, comparing each."""
+    from iv3.verbs.copy import copy as verb
+
+    verb(data, config, source, target, partitions, as_json=json_)
+
+
+@app.command()
+def bench(data: Data = DATA, json_: Json = False) -> None:
+    """Measure what this machine does: durable writes, and events through the agents."""
+    from iv3.verbs.bench import bench as verb
+
+    verb(data, as_json=json_)
+
+
+@app.command()
+def doctor(data: Data = DATA, config: Config = None, json_: Json = False) -> None:
+    """Look for what usually goes wrong, and name it."""
+    from iv3.verbs.doctor import doctor as verb
+
+    verb(data, config, as_json=json_)
+
+
+@app.command("test-alarm")
+def test_alarm(
+    person: Annotated[str | None, typer.Option(help="To the phone that is told of this person.")] = None,
+    data: Data = DATA,
+    config: Config = None,
+) -> None:
+    """Send a test alarm to the house's phone, or to a person's own."""
+    from iv3.verbs.init import test_alarm as verb
+
+    verb(config, person, data)
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Say what happened and what to do, and end."""
+    sys.stderr.write(f"iv3: {message}\n")
+    raise SystemExit(code)
+
+
+def run() -> None:
+    """Run the verb that the command line names; every failure of ours ends as one sentence."""
+    from iv3.supervise import UNEXPECTED, is_child
+    from streams.errors import Misconfigured, StreamError, Transient
+
+    try:
+        app()
+    except Misconfigured as error:
+        fail(str(error), 2)
+    except Transient as error:
+        fail(str(error), UNEXPECTED if is_child() else 1)  # an outage passes: the supervisor tries again
+    except StreamError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        fail(f"{error.filename} cannot be used: {error.strerror}.", UNEXPECTED if is_child() else 1)

@@ -1,0 +1,139 @@
+"""What `iv3 doctor` looks for in the archive: can it be reached and written, who else can, and was it ever restored."""
+
+import ipaddress
+import secrets
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from iv3.assembly.build import archive_of
+from iv3.doctor.findings import Finding, well
+from schemas.settings import Settings
+from streams.adapters.archives.s3.archive import S3Archive
+from streams.adapters.archives.s3.exposure import examine
+from streams.archive.drill import read_outcome
+from streams.errors import ArchiveUnavailable
+from streams.ports.log import Archive
+
+_PROBE = "probe/doctor"
+
+
+async def archive(settings: Settings, data: Path, config: Path) -> list[Finding]:
+    """The archive that the configuration names."""
+    del config
+    named = archive_of(settings.archive, settings.s3)
+    if named is None:
+        return [_none(settings)]
+    try:
+        found = [await _usable(named)]
+        if isinstance(named, S3Archive):
+            found += _in_the_clear(settings) + await _bucket(named)
+    except ArchiveUnavailable as error:
+        return [Finding("archive-unreachable", False, f"The archive cannot be used: {error}.")]
+    return [*found, *_drill(settings, data)]
+
+
+def _none(settings: Settings) -> Finding:
+    how = (
+        "archive: s3 uses the bucket that s3.bucket names"
+        if settings.s3.bucket
+        else "archive: folder:PATH, on another disk"
+    )
+    return Finding("no-archive", False, f"There is no archive: the log is on one disk only. Set {how}.", serious=False)
+
+
+async def _usable(named: Archive) -> Finding:
+    """Write, list, read and delete one object of its own."""
+    said = secrets.token_bytes(16)
+    await named.replace(_PROBE, said)
+    listed, back = await named.list(_PROBE), await named.get(_PROBE)
+    await named.delete(_PROBE)
+    if _PROBE not in listed or back != said:
+        return Finding(
+            "archive-unreachable", False, f"{named!r} does not give back what was stored there a moment ago."
+        )
+    return well("archive-unreachable", f"{named!r} can be listed, read, written and deleted from.")
+
+
+async def _bucket(named: S3Archive) -> list[Finding]:
+    seen = await examine(named)
+    found = []
+    if seen.open_to:
+        found.append(
+            Finding(
+                "archive-public",
+                False,
+                f"The bucket is not private: {', '.join(seen.open_to)}. It holds health data: take that away.",
+            )
+        )
+    else:
+        found.append(well("archive-public", "The bucket is closed to whoever has no key."))
+    if seen.conditional:
+        found.append(
+            well(
+                "archive-conditions",
+                "The server stores an object only where there is none: two writers cannot disturb each other.",
+            )
+        )
+    else:
+        found.append(
+            Finding(
+                "archive-conditions",
+                False,
+                "The server cannot store an object only where there is none. iv3 looks before it writes; let one iv3 alone write there, and "
+                "do not run `iv3 backup` beside `iv3 up`.",
+                serious=False,
+            )
+        )
+    words = {
+        True: "The bucket keeps earlier versions of its objects, deleted ones too.",
+        False: "The bucket keeps no earlier versions: what somebody deletes there is gone. Versioning would keep it.",
+        None: "The server does not say whether it keeps earlier versions.",
+    }
+    return [*found, well("archive-versioning", words[seen.versioning])]
+
+
+def _in_the_clear(settings: Settings) -> list[Finding]:
+    place = urlsplit(settings.s3.endpoint)
+    try:
+        near = place.hostname == "localhost" or ipaddress.ip_address(place.hostname or "").is_loopback
+    except ValueError:
+        near = False
+    if place.scheme != "http" or near:
+        return []
+    return [
+        Finding(
+            "archive-clear",
+            False,
+            "s3.endpoint begins with http://: health data travels in the clear. Write https://.",
+            serious=False,
+        )
+    ]
+
+
+def _drill(settings: Settings, data: Path) -> list[Finding]:
+    last = read_outcome(data)
+    if last is None:
+        return [well("archive-drill", "The archive was not restored for a trial yet; `iv3 archive drill` does it now.")]
+    on = datetime.fromtimestamp(last.at_ms / 1000, UTC).date().isoformat()
+    if not last.ok:
+        return [
+            Finding("archive-drill", False, f"On {on} the archive could not be restored as it should: {last.problem}.")
+        ]
+    age_days = (time.time() * 1000 - last.at_ms) / 86_400_000
+    if settings.archive_drill_days and age_days > 3 * settings.archive_drill_days:
+        return [
+            Finding(
+                "archive-drill",
+                False,
+                f"The archive was restored for a trial last on {on}: run `iv3 archive drill`.",
+                serious=False,
+            )
+        ]
+    return [
+        well(
+            "archive-drill",
+            f"On {on} the archive was restored, and each of {last.records:,} records was as the log has it.",
+        )
+    ]

@@ -1,0 +1,164 @@
+"""What usually goes wrong, looked for one by one. Each check answers with a name, whether it is well, and a sentence that says what to do."""
+
+import math
+import re
+import ssl
+import stat
+import time
+from pathlib import Path
+
+import apsw
+
+from iv3.doctor.archive import archive
+from iv3.doctor.erasure import erasing
+from iv3.doctor.findings import Check, Finding, well
+from iv3.doctor.log import log
+from iv3.doctor.people import accounts, profiles
+from iv3.doctor.series import series
+from schemas.household import untold_in
+from schemas.settings import Settings
+from streams.adapters.notifiers.ntfy import Ntfy
+from streams.clock import SystemClock
+from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
+from streams.storage.files import RESERVE_BYTES, free_bytes, refuse_remote
+
+_DAY_S = 86_400
+_SOON_DAYS = 14
+_GUESSABLE_BITS = 96
+_FIXED_SQLITE = (3, 51, 3)  # the WAL-reset fix
+
+
+async def files(settings: Settings, data: Path, config: Path) -> list[Finding]:
+    """config.yaml, the data folder, the disk, SQLite, certificates."""
+    found = [_config_mode(config), _disk(data), _file_system(data), _sqlite(), *_certificate(settings)]
+    return [finding for finding in found if finding is not None]
+
+
+def _config_mode(path: Path) -> Finding | None:
+    if not path.exists():
+        return None
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        return Finding(
+            "config-readable",
+            False,
+            f"{path} holds passwords and others can read it: chmod 600 {path}.",
+            serious=False,
+        )
+    return well("config-readable", f"{path} is readable by its owner only.")
+
+
+def _disk(data: Path) -> Finding:
+    folder = data if data.exists() else Path.cwd()
+    free = free_bytes(folder)
+    if free < RESERVE_BYTES:
+        return Finding(
+            "disk-full",
+            False,
+            f"{folder} has {free >> 20} MiB left; below {RESERVE_BYTES >> 20} MiB only readings and alarms are saved. Free some space.",
+        )
+    return well("disk-full", f"{folder} has {free >> 30} GiB left.")
+
+
+def _file_system(data: Path) -> Finding:
+    try:
+        refuse_remote(data if data.exists() else Path.cwd())
+    except Misconfigured as error:
+        return Finding("remote-disk", False, str(error))
+    return well("remote-disk", "The data folder lies on a local disk.")
+
+
+def _sqlite() -> Finding:
+    version = apsw.sqlite_lib_version()
+    if tuple(map(int, version.split("."))) < _FIXED_SQLITE:
+        return Finding(
+            "sqlite-version", False, f"SQLite {version} can lose writes in WAL mode; install apsw 3.51.3 or newer."
+        )
+    return well("sqlite-version", f"SQLite {version}.")
+
+
+def _certificate(settings: Settings) -> list[Finding]:
+    api = settings.api
+    if not api.certfile or not api.keyfile:
+        return []
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(api.certfile, api.keyfile)
+        decoded = ssl._ssl._test_decode_cert(api.certfile)  # type: ignore[attr-defined] # noqa: SLF001 - the only decoder in the library
+        left_days = (ssl.cert_time_to_seconds(decoded["notAfter"]) - time.time()) / _DAY_S
+    except (OSError, ssl.SSLError, ValueError) as error:
+        return [Finding("certificate", False, f"api.certfile and api.keyfile cannot be used: {error}.")]
+    if left_days < _SOON_DAYS:
+        word = "expired" if left_days < 0 else f"expires in {left_days:.0f} days"
+        return [Finding("certificate", False, f"The certificate {word}: renew it, or phones will refuse to connect.")]
+    return [well("certificate", f"The certificate holds for {left_days:.0f} days.")]
+
+
+async def port(settings: Settings, data: Path, config: Path) -> list[Finding]:
+    """Whether the API can listen."""
+    del config
+    from iv3.verbs.up import _is_free
+
+    if (data / "run.json").exists():
+        return [well("port-busy", "iv3 is running on this data folder.")]
+    if settings.api.port and not _is_free(settings.api.host, settings.api.port):
+        return [
+            Finding(
+                "port-busy", False, f"Port {settings.api.port} is used by another program. Set api.port, or --port."
+            )
+        ]
+    return [well("port-busy", f"Port {settings.api.port} is free.")]
+
+
+# -- ntfy ------------------------------------------------------------------------------------------
+
+
+async def ntfy(settings: Settings, data: Path, config: Path) -> list[Finding]:
+    """Whether somebody can be told."""
+    del data, config
+    topic = settings.topic
+    untold = untold_in(settings)
+    if untold:
+        whose = f" for {', '.join(untold[:5])}" if settings.people else ""
+        said = f"ALARMS ARE OFF{whose}: set ntfy.topic (iv3 init makes one) and subscribe to it in the ntfy app."
+        return [Finding("alarms-off", False, said)]
+    if not topic:
+        said = "Everybody has a phone of their own; without ntfy.topic nobody is told when one of them fails, nor when iv3 is silent."
+        return [Finding("no-house-phone", False, said, serious=False)]
+    found = []
+    if "ntfy.sh" in settings.ntfy.server and _bits(topic) < _GUESSABLE_BITS:
+        found.append(
+            Finding(
+                "topic-guessable",
+                False,
+                "The ntfy topic is short enough to be guessed, and whoever knows it reads the alarms: choose 24 random letters.",
+                serious=False,
+            )
+        )
+    target = Ntfy(server=settings.ntfy.server, topic=topic, clock=SystemClock(), token=settings.ntfy.token)
+    try:
+        knows = await target.probe()
+    except NotifierRefused as error:
+        return [*found, Finding("ntfy-refused", False, f"{error}")]
+    except NotifierUnreachable as error:
+        return [*found, Finding("ntfy-unreachable", False, f"{error}")]
+    finally:
+        await target.close()
+    if not knows:
+        found.append(
+            Finding(
+                "ntfy-old",
+                False,
+                "The ntfy server is older than 2.16: notifications pile up instead of replacing each other. Update it.",
+                serious=False,
+            )
+        )
+    return [*found, well("alarms-off", f"{settings.ntfy.server} accepts messages.")]
+
+
+def _bits(topic: str) -> float:
+    """An upper bound of what the topic's letters can hold."""
+    alphabet = 16 if re.fullmatch(r"[0-9a-f-]+", topic) else 36 if re.fullmatch(r"[a-z0-9-]+", topic) else 64
+    return len(topic) * math.log2(alphabet)
+
+
+CHECKS: tuple[Check, ...] = (files, profiles, port, log, erasing, series, accounts, ntfy, archive)

@@ -1,0 +1,40 @@
+"""What usually goes wrong with Kafka, looked for: reachable, the password, topics that would forget. Nothing is made or changed."""
+
+from pathlib import Path
+
+from iv3.assembly.log import kafka_link
+from iv3.doctor.findings import Finding, well
+from schemas.settings import Settings
+from streams.errors import LogUnavailable, Misconfigured
+
+
+async def log(settings: Settings, data: Path, config: Path) -> list[Finding]:
+    """The brokers of `log: kafka://`."""
+    del data, config
+    if settings.log == "sqlite":
+        return []
+    from streams.adapters.logs.kafka.topics import Safety, look_at_topics
+
+    try:
+        brokers, missing = await look_at_topics(
+            kafka_link(settings), Safety(settings.kafka.copies, settings.kafka.in_sync)
+        )
+    except LogUnavailable as error:
+        return [Finding("kafka-unreachable", False, str(error))]
+    except Misconfigured as error:
+        return [Finding("kafka-topics", False, str(error))]
+    found = [
+        well(
+            "kafka-unreachable", f"{settings.log} answers; {brokers} broker{'s are' if brokers != 1 else ' is'} alive."
+        )
+    ]
+    if brokers < 3:
+        found.append(
+            Finding(
+                "kafka-alone", False,
+                "With fewer than 3 brokers a disk that breaks takes the log with it: keep an archive, on another machine.",
+                serious=False,
+            )
+        )  # fmt: skip
+    made = "are made at the first start" if missing else "keep everything for ever"
+    return [*found, well("kafka-topics", f"The topics {made}.")]

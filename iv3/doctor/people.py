@@ -1,0 +1,149 @@
+"""What usually goes wrong with a person: no zone, an insulin of no type, a Dexcom account that does not let iv3 in."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from iv3.assembly.build import Plan
+from iv3.assembly.people import accounts_of, source_of, vault_of
+from iv3.doctor.findings import Finding, well
+from schemas.envelope import decode
+from schemas.facts import SourceStateChanged
+from schemas.household import household
+from schemas.model import ms
+from schemas.settings import DexcomSettings, Settings, WatchedSettings
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.clock import SystemClock
+from streams.errors import Misconfigured, SourceRefused, SourceUnreachable
+from streams.topics import JOURNAL, partition_of
+
+_LOOK_BACK = 5_000  # records; log-in states are written at every start and change
+_SKEW_S = 60.0
+_MOST_TRIED = 5  # accounts: a log-in each, and Dexcom is asked to be patient
+
+
+async def profiles(settings: Settings, data: Path, config: Path) -> list[Finding]:
+    """Zone and insulins of everybody in the configuration."""
+    del data, config
+    people = household(settings)
+    return [finding for person in people for finding in _profile(settings, person, _whose(person, people))]
+
+
+def _whose(person: WatchedSettings, people: tuple[WatchedSettings, ...]) -> str:
+    return f"{person.id}: " if len(people) > 1 else ""
+
+
+def _profile(settings: Settings, person: WatchedSettings, whose: str) -> list[Finding]:
+    found = []
+    host_utc = datetime.now(UTC).astimezone().utcoffset() == datetime.now(UTC).utcoffset()
+    if person.zone is None:
+        key = "person.zone" if person.id == settings.person.id else "zone"
+        more = " This machine runs in UTC, so there is nothing to go by." if host_utc else ""
+        said = f"{whose}{key} is not set: times are shown in UTC. Write it like Europe/Berlin.{more}"
+        found.append(Finding("no-zone", False, said, serious=False))
+    else:
+        found.append(well("no-zone", f"{whose}Times are shown in {person.zone}."))
+    nameless = [insulin.name for insulin in person.insulin if not insulin.period_type]
+    if nameless:
+        said = f"{whose}{', '.join(nameless)}: period_type is missing (short or long), so its doses count for nothing."
+        found.append(Finding("insulin-type", False, said, serious=False))
+    if person.missing_long_threshold and not any(insulin.period_type == "long" for insulin in person.insulin):
+        said = f"{whose}missing_long_threshold is set, but no insulin has period_type: long; nobody would be told."
+        found.append(Finding("no-long-acting", False, said, serious=False))
+    return found
+
+
+async def accounts(settings: Settings, data: Path, config: Path) -> list[Finding]:
+    """One log-in at most for each account, and none while the journal, or what an earlier refusal left here, says to wait. Raises Misconfigured."""
+    del config
+    kept = accounts_of(settings, vault_of(settings, data).read())
+    known = {person: said.dexcom for person, said in kept.items() if said.dexcom.account}
+    if not known:
+        said = "No Dexcom account is configured; readings come only from uploaders."
+        return [Finding("no-dexcom", False, said, serious=False)]
+    found: list[Finding] = []
+    for person, dexcom in list(known.items())[:_MOST_TRIED]:
+        whose = f"{person}: " if len(kept) > 1 else ""
+        tried = await _account(settings, data, person, dexcom)
+        found += [Finding(f.name, f.ok, f"{whose}{f.message}", f.serious) for f in tried]
+    if len(known) > _MOST_TRIED:
+        found.append(
+            well(
+                "dexcom-more",
+                f"{len(known) - _MOST_TRIED} more accounts were not tried; their pages say how each one answers.",
+            )
+        )
+    return found
+
+
+async def dexcom(settings: Settings, data: Path, config: Path) -> list[Finding]:
+    """The first person's account alone."""
+    del config
+    first = household(settings)[0]
+    if not first.dexcom.account:
+        return []
+    return await _account(settings, data, first.id, first.dexcom)
+
+
+async def _account(settings: Settings, data: Path, person: str, dexcom: DexcomSettings) -> list[Finding]:
+    wait_ms = _no_login_before(data, person)
+    if wait_ms is not None and wait_ms > time.time() * 1000:
+        until = datetime.fromtimestamp(wait_ms / 1000, UTC).strftime("%H:%M UTC")
+        said = f"Dexcom refused the last log-in; none is tried before {until}, so that the account is not locked. Check dexcom.password."
+        return [Finding("dexcom-refused", False, said)]
+    source = source_of(Plan(data, settings, SystemClock(), "", 0, household(settings)[0].id), person, dexcom)
+    if source is None:
+        return []
+    try:
+        fetched = await source.latest(1440, 288, may_log_in=True)
+    except SourceRefused as error:
+        return [Finding("dexcom-refused", False, f"{error}")]
+    except SourceUnreachable as error:
+        return [Finding("dexcom-unreachable", False, f"{error}")]
+    finally:
+        await source.close()
+    found = [well("dexcom-refused", "Dexcom accepts the log-in.")]
+    if fetched.readings:
+        age_min = (time.time() * 1000 - fetched.readings[-1].time_ms) / 60_000
+        said = f"{len(fetched.readings)} readings in 24 h, the newest {age_min:.0f} min old."
+        found.append(well("dexcom-empty", said))
+    else:
+        said = (
+            "Dexcom answers, but has no readings: is sharing on, with at least one follower? Is this the account that "
+            "shares? Is dexcom.region right (us, ous, jp)?"
+        )
+        found.append(Finding("dexcom-empty", False, said))
+    return [*found, *_clock(fetched.server_time_ms)]
+
+
+def _clock(server_ms: int | None) -> list[Finding]:
+    if server_ms is None:
+        return []
+    skew_s = time.time() - server_ms / 1000
+    if abs(skew_s) > _SKEW_S:
+        said = f"This machine's clock is {skew_s:+.0f} s off Dexcom's: switch time synchronisation on (timedatectl set-ntp true)."
+        return [Finding("clock-wrong", False, said)]
+    return [well("clock-wrong", "This machine's clock is right.")]
+
+
+def _no_login_before(data: Path, person: str) -> int | None:
+    """When the journal allows the next log-in."""
+    if not (data / "log.db").exists():
+        return None
+    try:
+        log = SqliteLog(data / "log.db")
+    except Misconfigured:
+        return None
+    try:
+        partition = partition_of(person, log.partitions[JOURNAL])
+        head = log.heads[JOURNAL, partition]
+        allowed = None
+        for record in log.read_now(JOURNAL, partition, max(0, head - _LOOK_BACK), None, _LOOK_BACK):
+            if record.key != person.encode() or b'"type":"iv3.source-state.' not in (record.value or b""):
+                continue
+            state = decode(record.value).data
+            if isinstance(state, SourceStateChanged):
+                allowed = ms(state.no_login_before) if state.no_login_before else None
+        return allowed
+    finally:
+        log.close_now()

@@ -1,0 +1,1 @@
+"""Work that several verbs, or the doctor, share."""

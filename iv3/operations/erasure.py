@@ -1,0 +1,354 @@
+"""The steps of `iv3 person erase`, in an order in which a stop at any moment leaves the old log whole, or a state that the same command ends.
+
+`DATA/erasing.json` says how far it is. On SQLite the copy takes the old log's place by one rename. On Kafka the copy in the data folder is the log from
+the moment the topics are deleted until they are made anew and every record in them was compared.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iv3.assembly.log import ERASING, kafka_link, open_log
+from iv3.assembly.people import accounts_of, session_name, vault_of
+from iv3.assembly.series import series_store
+from schemas.envelope import NewerVersion
+from schemas.household import household
+from schemas.settings import Settings
+from streams.adapters.archives.folder import FolderArchive
+from streams.adapters.credentials import Kept
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.logs.sqlite.replacement import exchange, take_sign_down
+from streams.adapters.series.influx.erasing import forget_logs, holding
+from streams.adapters.series.influx.store import InfluxStore
+from streams.archive.writer import ARCHIVED
+from streams.copies.erase_archive import Finding, archive_anew, find, foreign, forget
+from streams.copies.erase_person import Erasing, Found, fill
+from streams.delivery.dead_man import carry_switch
+from streams.errors import LogUnavailable, Misconfigured
+from streams.ports.log import Archive, Log
+from streams.storage.files import RESERVE_BYTES, free_bytes, sync_folder, write_durably
+from streams.storage.versions import POINTER
+from streams.topics import JOURNAL
+from streams.views.replay import ReplayReport, replay
+
+if TYPE_CHECKING:
+    from streams.adapters.logs.kafka.log import KafkaLog
+
+WORKSHOP = ".erasing"
+_DERIVED = ("series-*.db*", "catalog-*.db*", POINTER)
+_SCRATCH = (
+    ".restoring",
+    ".restoring-to-kafka",
+    ".copying",
+    ".drill",
+)  # of commands that were killed: whole logs may lie there
+_OF_THE_SOURCE = ("dexcom-session.json*", "dexcom-refusals.json*")
+Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+
+
+@dataclass
+class Note:
+    """How far an erasure is. `copying`: the old log is in its place, and nothing counts yet. `remaking`: Kafka's topics are deleted and made
+    anew, and the copy in the workshop is the log. `clearing`: the new log is in its place, and what is left of the old goes.
+    """
+
+    person: str
+    phase: str
+    erased_ms: int
+    old_log: str
+    new_log: str = ""
+    topics: dict[str, str] = field(default_factory=dict)  # of the old log on Kafka: name -> id
+    earlier: list[str] = field(default_factory=list)  # logs of the archive that go besides
+    theirs: dict[str, int] = field(default_factory=dict)
+    mentions: int = 0
+    tokens: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Done:
+    """What a finished erasure did."""
+
+    note: Note
+    objects: int = 0  # of the archive
+    objects_left: list[str] = field(default_factory=list)  # where the old logs lay, named by no manifest
+    buckets: list[str] = field(default_factory=list)  # of InfluxDB, deleted
+    buckets_left: list[str] = field(
+        default_factory=list
+    )  # that hold the person and are of a log that this one knows nothing of
+    replayed: ReplayReport | None = None
+
+
+def read_note(data: Path) -> Note | None:
+    """The note of an erasure that was begun; None where there is none. Raises Misconfigured if it cannot be read."""
+    try:
+        return Note(**json.loads((data / ERASING).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise Misconfigured(
+            f"{data / ERASING} cannot be read ({error}): an erasure was begun there by another release."
+        ) from None
+
+
+def is_under_way(data: Path, note: Note) -> bool:
+    """Whether the old log is not in its place any more, so that this erasure must be ended before another is begun."""
+    return note.phase != "copying" or bool(note.new_log and _log_id(data / "log.db") == note.new_log)
+
+
+def _log_id(path: Path) -> str:
+    """The id of a SQLite log, whether or not it is being exchanged; empty where there is none."""
+    import apsw
+
+    if not path.exists():
+        return ""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        return str(connection.execute("SELECT v FROM meta WHERE k='log_id'").fetchone()[0])
+    finally:
+        connection.close()
+
+
+class Erasure:
+    """One run of the command. `demo` as the log is stamped."""
+
+    def __init__(
+        self, data: Path, settings: Settings, archive: Archive | None, person: str, bar: Bar, *, demo: bool
+    ) -> None:
+        self.data, self.settings, self.archive, self.person, self.demo = data, settings, archive, person, demo
+        self._bar, self._workshop = bar, data / WORKSHOP
+        self._on_kafka = settings.log != "sqlite"
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    async def look(self, give_up: Collection[str] = ()) -> tuple[Found, Finding]:
+        """What there is of the person, in log and archive (`give_up`: see `find`). Changes nothing.
+
+        Raises Misconfigured, LogUnavailable, ArchiveUnavailable, ArchiveDamaged.
+        """
+        if self._on_kafka and JOURNAL not in await self._topics():
+            raise Misconfigured(f"There is no log of iv3 at {self.settings.log}.")
+        log = await self._open()
+        try:
+            erasing = Erasing(log, self.person)
+            await erasing.open()
+            with self._bar("Looking") as progress:
+                found = await erasing.look(progress)
+            return found, await find(self.archive, log, self.person, give_up) if self.archive is not None else Finding()
+        finally:
+            await log.close()
+
+    async def _open(self) -> "SqliteLog | KafkaLog":
+        return (await open_log(self.settings, self.data, demo=self.demo)).log
+
+    # -- erasing -----------------------------------------------------------------------------------
+
+    async def run(self, note: Note | None, now_ms: int, earlier: list[str]) -> Done:
+        """Begin, or go on from where an interrupted run was. Raises Misconfigured, and what log, archive and series raise."""
+        vault_of(self.settings, self.data).read()  # what cannot be opened now cannot be cleared at the end
+        await self._refuse_unreachable_series()
+        if note is not None and is_under_way(self.data, note):
+            if note.phase == "copying":
+                note.phase = "clearing"  # it was stopped between the rename and the note of it
+                self._save(note)
+        else:
+            note = await self._copy(note, now_ms, earlier)
+        if not self._on_kafka:
+            take_sign_down(self.data / "log.db")
+        if note.phase == "remaking":
+            await self._remake(note)
+        return await self._clear(note)
+
+    def _save(self, note: Note) -> None:
+        write_durably(self.data / ERASING, json.dumps(asdict(note)).encode())
+
+    async def _refuse_unreachable_series(self) -> None:
+        store = series_store(self.settings, self.data, "")
+        try:
+            if isinstance(store, InfluxStore):
+                await store.versions()
+        finally:
+            await store.close()
+
+    async def _copy(self, before: Note | None, now_ms: int, earlier: list[str]) -> Note:
+        """The copy, compared and archived, in the place of the old log; on Kafka, in the workshop."""
+        if not self._on_kafka:
+            take_sign_down(self.data / "log.db")
+            self._refuse_full_disk()
+        if before is not None and before.new_log and self.archive is not None and not self._on_kafka:
+            await forget(self.archive, [before.new_log], before.old_log)  # of a try that came to nothing
+        shutil.rmtree(self._workshop, ignore_errors=True)
+        source = await self._open()
+        try:
+            if self._on_kafka:
+                await self._refuse_members(source.log_id)
+            target = SqliteLog(self._workshop / "log.db", demo=self.demo, partitions=source.partitions[JOURNAL])
+            try:
+                note = Note(self.person, "copying", now_ms, source.log_id, target.log_id, earlier=earlier)
+                self._save(note)
+                erasing = Erasing(source, self.person)
+                await erasing.open()
+                with self._bar("Copying, then comparing") as progress:
+                    found = await erasing.write(target, target.log_id, now_ms, progress)
+                await carry_switch(source, target)
+                note.theirs, note.mentions, note.tokens = dict(found.theirs), found.mentions, found.tokens
+                self._save(note)
+                if self.archive is not None and not self._on_kafka:
+                    with self._bar("Archiving, then comparing") as progress:
+                        await archive_anew(target, self.archive, progress, demo=self.demo, say=False)
+            finally:
+                await target.close()
+            if await erasing.has_grown():
+                raise Misconfigured(
+                    "Somebody wrote to the log meanwhile. Nothing was changed. Stop it, and run the same command again."
+                )
+            if self._on_kafka:
+                await self._refuse_members(source.log_id)
+                note.topics, note.phase = await self._topics(), "remaking"
+                self._save(note)
+                return note
+        finally:
+            await source.close()
+        exchange(self.data / "log.db", self._workshop / "log.db", erasing.heads, ARCHIVED)
+        note.phase = "clearing"
+        self._save(note)
+        return note
+
+    def _refuse_full_disk(self) -> None:
+        size = sum(path.stat().st_size for path in self.data.glob("log.db*"))
+        room = free_bytes(self.data) - RESERVE_BYTES
+        if size > room:
+            raise Misconfigured(
+                f"The copy needs about {size >> 20} MiB in {self.data}, and {max(0, room) >> 20} are left beside the reserve. Free some space first."
+            )
+
+    # -- Kafka -------------------------------------------------------------------------------------
+
+    async def _topics(self) -> dict[str, str]:
+        from streams.adapters.logs.kafka.replacing import topic_ids
+
+        return await topic_ids(kafka_link(self.settings))
+
+    async def _refuse_members(self, log_id: str) -> None:
+        from streams.adapters.logs.kafka.replacing import refuse_members
+
+        await refuse_members(kafka_link(self.settings), log_id, self.settings.kafka.session_s)
+
+    async def _remake(self, note: Note) -> None:
+        """Delete what is left of the old topics, make them anew, and fill them from the workshop, which stays until every record was compared."""
+        from streams.adapters.logs.kafka.replacing import delete_topics
+
+        old = [name for name, there in (await self._topics()).items() if note.topics.get(name) == there]
+        copied = SqliteLog(self._workshop / "log.db")
+        try:
+            if set(old) == set(note.topics):
+                await self._refuse_grown(note, copied)
+            if old:
+                await delete_topics(kafka_link(self.settings), old)
+        except BaseException:
+            await copied.close()
+            raise
+        kafka = self.settings.kafka.model_copy(update={"partitions": copied.partitions[JOURNAL]})
+        settings = self.settings.model_copy(update={"kafka": kafka})
+        log = (await open_log(settings, self.data, erasing=True)).log
+        try:
+            if log.log_id == note.old_log:
+                raise LogUnavailable("Kafka still shows the old topics. Run the same command again.")
+            with self._bar("Filling the new topics, then comparing") as progress:
+                await fill(copied, log, progress)
+            await carry_switch(copied, log)
+            note.new_log, note.phase = log.log_id, "clearing"
+            self._save(note)
+        finally:
+            await log.close()
+            await copied.close()
+
+    async def _refuse_grown(self, note: Note, copied: SqliteLog) -> None:
+        """The last look before the old topics go: between a run that was killed and this one, workers elsewhere may have gone on writing to them."""
+        log = (await open_log(self.settings, self.data, erasing=True)).log
+        try:
+            await self._refuse_members(log.log_id)
+            heads = await log.latest(ARCHIVED)
+        finally:
+            await log.close()
+        if log.log_id != note.old_log or any(head != copied.heads.get(place, 0) for place, head in heads.items()):
+            note.phase = "copying"
+            self._save(note)
+            raise Misconfigured(
+                "Somebody wrote to the log since it was copied. Nothing was deleted. Stop every iv3, and run the same command again: it copies anew."
+            )
+
+    # -- clearing ----------------------------------------------------------------------------------
+
+    async def _clear(self, note: Note) -> Done:
+        """Everything of the old log goes, but for the note, which is last. Every step may be done again."""
+        done = Done(note)
+        shutil.rmtree(self._workshop, ignore_errors=True)
+        log = await self._open()
+        try:
+            if log.log_id != note.new_log:
+                raise Misconfigured(
+                    f"The log is {log.log_id}, and neither the one that {self.person} was taken out of nor the one that was made. "
+                    f"If that is meant, delete {self.data / ERASING} and run the same command again."
+                )
+            if self.archive is not None:
+                await self._clear_archive(log, note, self.archive, done)
+            self._clear_folder()
+            await self._clear_series(log, note, done)
+        finally:
+            await log.close()
+        forget_credentials(self.settings, self.data, self.person)
+        (self.data / ERASING).unlink()
+        sync_folder(self.data)
+        return done
+
+    async def _clear_archive(self, log: Log, note: Note, archive: Archive, done: Done) -> None:
+        with self._bar("Archiving, then comparing") as progress:
+            await archive_anew(log, archive, progress, demo=self.demo, say=True)
+        names = [note.old_log, *note.earlier]
+        done.objects = await forget(archive, names, log.log_id)
+        if isinstance(archive, FolderArchive):
+            for name in names:
+                await archive.sweep(f"v1/{name}")
+        done.objects_left = await foreign(archive, names)
+
+    def _clear_folder(self) -> None:
+        for name in _SCRATCH:
+            shutil.rmtree(self.data / name, ignore_errors=True)
+        _delete(self.data, _DERIVED)
+
+    async def _clear_series(self, log: Log, note: Note, done: Done) -> None:
+        store = series_store(self.settings, self.data, log.log_id)
+        try:
+            if isinstance(store, InfluxStore):
+                done.buckets = await forget_logs(store, [note.old_log, *note.earlier])
+            with self._bar("Replaying the log") as progress:
+                done.replayed = await replay(log, self.data, store, progress)
+            if isinstance(store, InfluxStore):
+                done.buckets_left = await holding(store, self.person)
+        except NewerVersion as error:
+            said = f"{self.person} is out of log and archive, but the charts cannot be made anew: {error}. Then run the same command again."
+            raise Misconfigured(said) from error
+        finally:
+            await store.close()
+
+
+def _delete(folder: Path, patterns: tuple[str, ...]) -> None:
+    for pattern in patterns:
+        for path in folder.glob(pattern):
+            with suppress(FileNotFoundError):
+                path.unlink()
+
+
+def forget_credentials(settings: Settings, data: Path, person: str) -> None:
+    """The end of every erasure: account and phone in the vault, and the person's sessions at Dexcom. Doing it twice is harmless. Raises Misconfigured."""
+    vault, people = vault_of(settings, data), household(settings)
+    account = accounts_of(settings, vault.read()).get(person, Kept()).dexcom
+    if account.account:
+        shutil.rmtree(data / "dexcom" / session_name(account), ignore_errors=True)
+    if people[0].id == person:
+        _delete(data, _OF_THE_SOURCE)
+    vault.remove(person)

@@ -1,0 +1,166 @@
+"""`iv3 import seed-influx`: the history that the older Go program left in InfluxDB."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from iv3 import config as configuration
+from iv3.assembly.build import Plan
+from iv3.assembly.log import open_log
+from iv3.assembly.people import source_of as source_of_person
+from iv3.cli.main import fail
+from iv3.operations.opened import is_demo
+from iv3.operations.progress import bar
+from iv3.verbs.up import with_data_folder
+from processors.legacy.moving import Insulins, MovingIn
+from schemas.household import household, profile_of
+from schemas.model import at_ms
+from schemas.settings import Settings
+from streams.adapters.legacy.buckets import INSULIN, SeedBuckets
+from streams.adapters.legacy.moving import Move, MoveReport, as_json
+from streams.adapters.series.influx.server import InfluxServer
+from streams.clock import SystemClock
+from streams.errors import Misconfigured
+
+_MOST_PRINTED = 20
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What the command line says."""
+
+    data: Path
+    config: Path | None
+    names: tuple[str, ...]
+    url: str | None
+    org: str | None
+    dry_run: bool
+
+
+def seed_influx(options: ImportOptions, *, as_json_: bool) -> None:
+    """Read, and unless it is a dry run, append. Raises Misconfigured, SeriesUnavailable, and as `Log.append`."""
+    settings = configuration.load(options.config)
+    token = settings.influxdb.token
+    if not token.get_secret_value():
+        raise Misconfigured(
+            "influxdb.token is missing: the token of the old program's InfluxDB, in INFLUXDB_TOKEN (as its .env has it) or in config.yaml."
+        )
+    insulins = insulins_of(settings, options.names)
+    source = source_of(settings)
+    if (options.data / "log.db").exists() and is_demo(options.data):
+        raise Misconfigured(f"{options.data} is a demo's; nothing real is imported into it. Name another with --data.")
+
+    async def work() -> MoveReport:
+        server = InfluxServer(
+            url=options.url or settings.influxdb.url, token=token, org=options.org or settings.influxdb.org
+        )
+        try:
+            return await _move(SeedBuckets(server), settings, insulins, source, options, quiet=as_json_)
+        finally:
+            await server.close()
+
+    report = asyncio.run(work())
+    if as_json_:
+        sys.stdout.write(json.dumps(as_json(report)) + "\n")
+    else:
+        _print(report)
+    if len(report.missing) == 3:
+        fail("There is nothing of the old program in this InfluxDB: is --url its address, and --org its organisation?")
+    if report.unknown:
+        fail(_unknown(report), 2)
+
+
+async def _move(
+    buckets: SeedBuckets, settings: Settings, insulins: Insulins, source: tuple[str, str], options: ImportOptions, *, quiet: bool
+) -> MoveReport:  # fmt: skip
+    person, now_ms = household(settings)[0].id, SystemClock().now_ms()
+    if not options.dry_run:
+        await _refuse_unknown(buckets, insulins)
+        with_data_folder(options.data)
+    there = settings.log != "sqlite" or (options.data / "log.db").exists() or not options.dry_run
+    log = (await open_log(settings, options.data)).log if there else None
+    try:
+        with bar("Looking" if options.dry_run else "Importing", quiet=quiet) as progress:
+            move = Move(buckets, log, person, MovingIn(person, source, insulins, now_ms), progress)
+            return await (move.look() if options.dry_run else move.make())
+    finally:
+        if log is not None:
+            await log.close()
+
+
+async def _refuse_unknown(buckets: SeedBuckets, insulins: Insulins) -> None:
+    """Nothing is appended while a name is unknown: half a history would look like a whole one."""
+    if not await buckets.exists(INSULIN):
+        return
+    unknown: set[str] = set()
+    async for rows in buckets.pages(INSULIN):
+        unknown |= {row.text for row in rows if row.text and row.text.strip() and insulins.dose(row.text, 1) is None}
+    if unknown:
+        raise Misconfigured(f"Nothing was imported. {_sentence(sorted(unknown))}")
+
+
+def insulins_of(settings: Settings, names: Sequence[str]) -> Insulins:
+    """The configured insulins, and what `--map` says of others. Raises Misconfigured."""
+    known = profile_of(household(settings)[0], "").insulins
+    mapped: dict[str, str] = {}
+    for said in names:
+        old, sign, new = (part.strip() for part in said.partition("="))
+        if not (old and sign and new):
+            raise Misconfigured(f'--map {said!r} must be like --map "lantus=Lantus": the old name, then the new one.')
+        if new.casefold() not in {insulin.name.strip().casefold() for insulin in known}:
+            listed = ", ".join(insulin.name for insulin in known) or "none with a period_type"
+            raise Misconfigured(f"--map {said!r}: there is no {new} among the configured insulins ({listed}).")
+        mapped[old] = new
+    return Insulins(known, mapped)
+
+
+def source_of(settings: Settings) -> tuple[str, str]:
+    """Name and account of the live source: imported readings have the ids of its own."""
+    person = household(settings)[0]
+    source = source_of_person(Plan(Path("data"), settings, SystemClock(), "", 0, person.id), person.id, person.dexcom)
+    if source is None:
+        raise Misconfigured(
+            "dexcom.account is missing: with it, imported readings are the same as those that iv3 asks Dexcom for, and none counts twice."
+        )
+    return source.name, source.account
+
+
+def _sentence(names: Sequence[str]) -> str:
+    maps = " ".join(f'--map "{name}=..."' for name in names)
+    return (
+        f"The configuration does not know {', '.join(names)} as rapid or long-acting. Either it stands under another name below insulin: "
+        f"then add {maps}; or add it there with its period_type. It is never guessed."
+    )
+
+
+def _unknown(report: MoveReport) -> str:
+    return _sentence(sorted(report.unknown))
+
+
+def _print(report: MoveReport) -> None:
+    table = Table("bucket", "month", "found", "new", "known", "left out", "unknown")
+    for bucket, months in report.months.items():
+        for month, of in sorted(months.items()):
+            table.add_row(
+                bucket, month, *(f"{of[what]:,}" for what in ("found", "new", "known", "left out", "unknown"))
+            )
+    Console().print(table)
+    for name in report.missing:
+        sys.stdout.write(f"There is no bucket {name}.\n")
+    for row in report.left_out[:_MOST_PRINTED]:
+        when = f"{at_ms(row.time_ms):%Y-%m-%d %H:%M:%S}Z"
+        sys.stdout.write(f"Left out of {row.bucket}: {when}, {row.why}.\n")
+    more = report.total("left out") - min(len(report.left_out), _MOST_PRINTED)
+    if more:
+        sys.stdout.write(f"{more:,} more were left out; --json names up to a thousand.\n")
+    if report.told:
+        sys.stdout.write(f"{report.told:,} alerts of the old program stay where they are: iv3 keeps its own.\n")
+    new, known = report.total("new"), report.total("known")
+    does = "would be imported" if report.dry_run else "imported"
+    sys.stdout.write(f"{new:,} {does}, {known:,} were there already. The old program's buckets were only read.\n")

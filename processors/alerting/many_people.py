@@ -1,0 +1,29 @@
+"""What many people share: one message to whoever runs the house, beside each person's own."""
+
+from collections.abc import Iterable
+
+from processors.alerting.episodes import Episodes
+from processors.alerting.person_state import Watch
+
+LEAST_PEOPLE = 5  # fewer may fall silent together by chance: a family on one aeroplane
+_SHARE = 1 / 3
+_AWAY_FOR_MS = 5 * 60_000  # a source that does not answer for a moment is no news
+MANY_SILENT = "readings of many people have stopped coming at once, so the cause is likely one that they share"
+
+
+def counted(people: Iterable[Watch], episodes: Episodes, now_ms: int) -> tuple[int, int]:
+    """(people who are watched and ever had a reading, those of them whose readings have stopped coming)."""
+    watched = silent = 0
+    for watch in people:
+        if watch.suspended_ms or watch.line.newest is None:
+            continue
+        watched += 1
+        source = watch.source
+        away = source is not None and source.state == "unreachable" and now_ms - watch.source_since_ms >= _AWAY_FOR_MS
+        silent += away or (watch.person, "stale") in episodes.open
+    return watched, silent
+
+
+def shared_troubles(watched: int, silent: int) -> tuple[str, ...]:
+    """What to tell the house of so many people in all its partitions, worded the same for as long as it lasts."""
+    return (MANY_SILENT,) if silent >= LEAST_PEOPLE and silent > watched * _SHARE else ()

@@ -1,0 +1,1 @@
+"""Rows of the Go program as facts, and how both differ."""

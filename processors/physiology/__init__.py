@@ -1,0 +1,1 @@
+"""Insulin and carbs at work, with their formulas' source."""

@@ -1,0 +1,1 @@
+"""The older Go program, read only."""

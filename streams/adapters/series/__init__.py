@@ -1,0 +1,1 @@
+"""What the readers of every Series share."""

@@ -1,0 +1,1 @@
+"""The Series in InfluxDB."""

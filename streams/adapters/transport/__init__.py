@@ -1,0 +1,1 @@
+"""Faust drivers; the only folder that touches Faust's inside."""

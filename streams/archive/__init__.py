@@ -1,0 +1,1 @@
+"""The archive as work: write, verify, restore, merge, forget, drill; never a vendor's name."""

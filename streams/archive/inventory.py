@@ -1,0 +1,133 @@
+"""Looking an archive over: what it lists and what its manifests say, several objects at a time, before any segment is read."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable
+from dataclasses import dataclass, field
+
+from processors.archive import format as segments
+from processors.archive.chain import Chain, Link, Place, chain, check_head, manifests_wanted, place_of
+from processors.archive.format import Head, SegmentDamaged
+from streams.ports.log import Archive
+
+AHEAD = 8  # objects asked for at once: the way to a bucket is long, and a day's segment is small
+_LOOKS = 3  # a merge that deletes while we look is over in a moment
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Survey:
+    """What the archive of one log holds. `problems` names what is not as it should be, as far as manifests can say."""
+
+    log_id: str
+    head: Head | None = None
+    chains: dict[Place, Chain] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+
+    @property
+    def links(self) -> list[Link]:
+        """Every segment that counts, in order."""
+        return [link for place in sorted(self.chains) for link in self.chains[place].links]
+
+    @property
+    def records(self) -> int:
+        """How many records the segments hold that count."""
+        return sum(link.manifest.records for link in self.links)
+
+    @property
+    def leftovers(self) -> list[str]:
+        """What a merge replaced and was stopped before it could delete."""
+        return [key for found in self.chains.values() for key in found.leftovers]
+
+
+def removal_key(log_id: str) -> str:
+    """Where it is noted that a log is being removed."""
+    return segments.folder_of(log_id) + segments.REMOVAL
+
+
+async def ahead(archive: Archive, keys: Iterable[str]) -> AsyncGenerator[tuple[str, bytes | None], None]:
+    """Each key and its object, in order; a few are asked for before their turn. Raises ArchiveUnavailable."""
+    waiting: deque[tuple[str, asyncio.Task[bytes | None]]] = deque()
+    following = iter(keys)
+    try:
+        while True:
+            while len(waiting) < AHEAD:
+                key = next(following, None)
+                if key is None:
+                    break
+                waiting.append((key, asyncio.ensure_future(archive.get(key))))
+            if not waiting:
+                return
+            key, answer = waiting[0]
+            data = await answer
+            waiting.popleft()
+            yield key, data
+    finally:
+        for _, answer in waiting:
+            answer.cancel()
+        await asyncio.gather(*(answer for _, answer in waiting), return_exceptions=True)
+
+
+async def look(archive: Archive, log_id: str, progress: Progress | None = None) -> Survey:
+    """List everything and read every manifest. Safe beside writers and mergers at work. Raises ArchiveUnavailable."""
+    survey = Survey(log_id)
+    for _ in range(_LOOKS):
+        survey = Survey(log_id)
+        head = await archive.get(
+            segments.head_key(log_id)
+        )  # before the list: what comes after may be newer, never older
+        survey.keys = await archive.list(segments.folder_of(log_id))
+        described, vanished = await _manifests(archive, survey.keys, progress)
+        _put_in_order(survey, described, set(survey.keys) - vanished)
+        _take_head(survey, head)
+        if not vanished:
+            return survey
+    return survey
+
+
+async def _manifests(
+    archive: Archive, keys: Iterable[str], progress: Progress | None
+) -> tuple[dict[str, bytes], set[str]]:
+    """(manifests, what was listed and is not there any more)."""
+    wanted = manifests_wanted(key for key in keys if place_of(key) is not None)
+    described: dict[str, bytes] = {}
+    vanished = set()
+    async for key, data in ahead(archive, wanted):
+        if data is None:
+            vanished.add(key)
+        else:
+            described[key] = data
+        if progress is not None:
+            progress(len(described), len(wanted))
+    return described, vanished
+
+
+def _put_in_order(survey: Survey, described: dict[str, bytes], present: set[str]) -> None:
+    by_place: dict[Place, list[str]] = {}
+    for key in sorted(present):
+        place = place_of(key)
+        if place is not None:
+            by_place.setdefault(place, []).append(key)
+        elif key not in (segments.head_key(survey.log_id), removal_key(survey.log_id)):
+            survey.problems.append(f"{key} is not part of this archive")
+    for place, keys in sorted(by_place.items()):
+        found = chain(survey.log_id, place, keys, described)
+        survey.chains[place] = found
+        survey.problems += found.problems
+
+
+def _take_head(survey: Survey, data: bytes | None) -> None:
+    name = segments.head_key(survey.log_id)
+    if data is None:
+        survey.problems.append(f"{name} is missing")
+        return
+    try:
+        survey.head = segments.read_head(data)
+    except SegmentDamaged as error:
+        survey.problems.append(f"{name} {error}")
+        return
+    if survey.head.log_id != survey.log_id:
+        survey.problems.append(f"{name} is the head of another log")
+    survey.problems += check_head(survey.chains, survey.head)

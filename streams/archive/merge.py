@@ -1,0 +1,194 @@
+"""Merging: the small segments of a day that is over become one, so that years stay quick to list and to restore.
+
+The order makes every stop harmless: the day's segment is put and read back; then its manifest, from which moment on the small ones no longer count;
+then these are deleted. Whoever comes next, this process or another, finishes what was begun. Of two mergers at once the first manifest wins.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from processors.archive import format as segments
+from processors.archive.chain import Chain, Link, Named, Place, chain, named, place_of
+from processors.archive.compaction import delay_ms, groups
+from processors.archive.format import ArchivedRecord, Manifest, SegmentDamaged
+from streams.archive.inventory import AHEAD, Progress, ahead
+from streams.errors import ArchiveChanged, ArchiveDamaged
+from streams.ports.log import Archive
+
+logger = logging.getLogger("iv3.merge")
+
+
+@dataclass
+class MergeReport:
+    """What a merge did. `problems` names what kept it from a partition; that partition is left as it is."""
+
+    log_id: str
+    days: int = 0
+    merged: int = 0
+    deleted: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+async def merge(archive: Archive, log_id: str, now_ms: int, progress: Progress | None = None) -> MergeReport:
+    """Merge every day of a log that is over at `now_ms` (by the clock that stamps records). Raises ArchiveUnavailable."""
+    report = MergeReport(log_id)
+    by_place: dict[Place, list[Named]] = {}
+    for key in await archive.list(segments.folder_of(log_id)):
+        place, name = place_of(key), named(key)
+        if place is not None and name is not None:
+            by_place.setdefault(place, []).append(name)
+    for number, (place, names) in enumerate(sorted(by_place.items())):
+        try:
+            await _Partition(archive, log_id, place, names, report).merge(now_ms)
+        except ArchiveChanged:
+            logger.info("another merge is at work in %s/%s; it is left to it", *place)
+        except (ArchiveDamaged, SegmentDamaged) as error:
+            if await _is_merged_meanwhile(archive, log_id, place, names):
+                logger.info("another merge is at work in %s/%s; it is left to it", *place)
+            else:
+                report.problems.append(str(error))
+        if progress is not None:
+            progress(number + 1, len(by_place))
+    return report
+
+
+async def _is_merged_meanwhile(archive: Archive, log_id: str, place: Place, listed: list[Named]) -> bool:
+    """Whether a day has come since the partition was listed: then what is missing was merged into it and deleted by somebody else."""
+    known = {name.key for name in listed}
+    for key in await archive.list(segments.folder_of(log_id)):
+        name = named(key)
+        if key not in known and place_of(key) == place and name is not None and name.is_day and name.is_manifest:
+            return True
+    return False
+
+
+class _Partition:
+    """One partition of the archive, as it was listed."""
+
+    def __init__(self, archive: Archive, log_id: str, place: Place, names: list[Named], report: MergeReport) -> None:
+        self._archive, self._log_id, self._place, self._report = archive, log_id, place, report
+        self._days = {name.first: name.key for name in names if name.is_day and name.is_manifest}
+        self._days_segments = [name for name in names if name.is_day and not name.is_manifest]
+        self._small = [name for name in names if not name.is_day]
+        self._whole: dict[int, Manifest] = {}  # days whose segment was read back and is right
+
+    async def merge(self, now_ms: int) -> None:
+        """Delete what is left over, then merge what is over."""
+        last = await self._day(max(self._days)) if self._days else None
+        end = last.last + 1 if last is not None else 0
+        await self._delete_leftovers([name for name in self._small if name.first < end], end)
+        small = [name.key for name in self._small if name.first >= end]
+        found = await self._chain(small, (end, last.ends if last is not None else ""))
+        for run in groups(found.links, now_ms, delay_ms(self._log_id)):
+            await self._one(run)
+
+    async def _chain(self, keys: Sequence[str], since: tuple[int, str]) -> Chain:
+        described = {}
+        async for key, data in ahead(self._archive, [key for key in keys if key.endswith(segments.MANIFEST)]):
+            if data is None:
+                raise ArchiveChanged(f"{key} was merged while it was looked at")
+            described[key] = data
+        found = chain(self._log_id, self._place, keys, described, since)
+        if found.problems:
+            raise ArchiveDamaged(found.problems[0])
+        return found
+
+    async def _one(self, run: Sequence[Link]) -> None:
+        """Put a day in the place of these segments, and delete them."""
+        first = run[0].manifest
+        raw, packed = await asyncio.to_thread(segments.pack, await self._records(run), day=True)
+        manifest = first._replace(
+            last=run[-1].manifest.last, last_ms=run[-1].manifest.last_ms, records=sum(link.manifest.records for link in run),
+            size=len(packed), raw_sha256=segments.sha256(raw), sha256=segments.sha256(packed), ends=run[-1].end,
+        )  # fmt: skip
+        name, segment = segments.described_by(manifest)
+        await self._archive.put_if_absent(segment, packed)
+        await self._check(manifest, segment)
+        said = segments.write_manifest(manifest)
+        if not await self._archive.put_if_absent(name, said) and await self._archive.get(name) != said:
+            raise ArchiveChanged(f"{name} was put by another merge, over another range")
+        if await self._archive.get(name) != said:
+            raise ArchiveDamaged(f"{name} was not stored as it was sent; the small segments stay")
+        self._report.days += 1
+        self._report.merged += len(run)
+        self._whole[manifest.first] = manifest
+        self._days[manifest.first] = name
+        strays = [name.key for name in self._days_segments if name.first == manifest.first and name.key != segment]
+        await self._delete([key for link in run for key in (link.segment, link.name)] + strays)
+
+    async def _records(self, run: Sequence[Link]) -> list[ArchivedRecord]:
+        """The records of these segments, each checked against its manifest."""
+        records: list[ArchivedRecord] = []
+        by_key = {link.segment: link for link in run}
+        async for key, packed in ahead(self._archive, by_key):
+            if packed is None:
+                raise ArchiveDamaged(f"{key} is missing")
+            try:
+                records += await asyncio.to_thread(segments.check, by_key[key].manifest, packed)
+            except SegmentDamaged as error:
+                raise ArchiveDamaged(f"{key} {error}") from error
+        return records
+
+    async def _check(self, manifest: Manifest, segment: str) -> None:
+        """Read a day's segment back. Raises ArchiveDamaged if it is not what its manifest says."""
+        packed = await self._archive.get(segment)
+        if packed is None:
+            raise ArchiveDamaged(f"{segment} is missing")
+        try:
+            await asyncio.to_thread(segments.check, manifest, packed)
+        except SegmentDamaged as error:
+            raise ArchiveDamaged(f"{segment} {error}") from error
+
+    # -- what an earlier merge could not finish ----------------------------------------------------
+
+    async def _delete_leftovers(self, small: Sequence[Named], end: int) -> None:
+        """Small objects inside a merged day, and days' segments that lost to another. A day is read back before anything of it goes."""
+        firsts = sorted(self._days)
+        gone, far = [], {first async for first in self._reaching_beyond(small, end)}
+        for name in small:
+            day = await self._day(max((first for first in firsts if first <= name.first), default=-1))
+            if day is not None and name.first <= day.last and name.first not in far:
+                gone.append(name.key)
+        for name in self._days_segments:
+            day = await self._day(name.first) if name.first in self._days else None
+            if day is not None and segments.described_by(day)[1] != name.key:
+                gone.append(name.key)
+        await self._delete(gone)
+
+    async def _reaching_beyond(self, small: Sequence[Named], end: int) -> AsyncGenerator[int, None]:
+        """Where segments begin that hold more than the days: one who slept for long put them. They wait until the days have it all."""
+        wanted = {name.key: name.first for name in small if name.is_manifest}
+        async for key, data in ahead(self._archive, wanted):
+            try:
+                if data is not None and segments.read_manifest(data).last >= end:
+                    yield wanted[key]
+            except SegmentDamaged:
+                yield wanted[key]  # nobody can say what it holds
+
+    async def _day(self, first: int) -> Manifest | None:
+        """The manifest of the day that begins here, once its segment was read back. Raises ArchiveDamaged, ArchiveChanged."""
+        if first not in self._days or first in self._whole:
+            return self._whole.get(first)
+        key = self._days[first]
+        data = await self._archive.get(key)
+        if data is None:
+            raise ArchiveChanged(f"{key} is gone")
+        try:
+            manifest = segments.read_manifest(data)
+        except SegmentDamaged as error:
+            raise ArchiveDamaged(f"{key} {error}") from error
+        name, segment = segments.described_by(manifest)
+        if name != key:
+            raise ArchiveDamaged(f"{key} describes another place")
+        await self._check(manifest, segment)
+        self._whole[first] = manifest
+        return manifest
+
+    async def _delete(self, keys: Iterable[str]) -> None:
+        """A few at a time; a segment before its manifest does not matter: a day stands for both."""
+        keys = list(keys)
+        for start in range(0, len(keys), AHEAD):
+            await asyncio.gather(*(self._archive.delete(key) for key in keys[start : start + AHEAD]))
+        self._report.deleted += len(keys)

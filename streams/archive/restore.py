@@ -1,0 +1,98 @@
+"""Restore: a new log from an archive, byte for byte, under a new log id; complete, or not there at all."""
+
+import json
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from processors.archive.format import ArchivedRecord
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.archive.inventory import Progress, look
+from streams.archive.writer import read_back, the_log_id
+from streams.errors import ArchiveChanged, ArchiveDamaged, Misconfigured
+from streams.ports.log import Archive
+from streams.storage.files import sync_folder, write_durably
+from streams.topics import PARTITIONS
+
+_WORKSHOP = ".restoring"
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport:
+    """What was restored."""
+
+    from_log: str
+    log_id: str
+    records: int
+    segments: int
+    demo: bool = False
+
+
+async def restore(
+    archive: Archive,
+    target: Path,
+    progress: Progress | None = None,
+    log_id: str | None = None,
+    *,
+    checked: Progress | None = None,
+) -> RestoreReport:
+    """Make the log of `target` from the archive: `checked` hears of the manifests, `progress` of the records.
+
+    Everything is built, checked and counted in a folder of its own, which a crash leaves behind and the next try clears away; the last step is
+    a rename. Raises Misconfigured if the target has a log, ArchiveDamaged (naming the first object) if anything is not as it should be.
+    """
+    if (target / "log.db").exists():
+        raise Misconfigured(f"{target} has a log already. Restore into an empty folder: name it with --data.")
+    name = await the_log_id(archive, log_id)
+    for _ in range(_TRIES - 1):
+        with suppress(ArchiveChanged):  # the archive merges a day just now
+            return await _restore_once(archive, name, target, progress, checked)
+    return await _restore_once(archive, name, target, progress, checked)
+
+
+async def _restore_once(
+    archive: Archive, name: str, target: Path, progress: Progress | None, checked: Progress | None
+) -> RestoreReport:
+    workshop = _cleared(target)
+    survey = await look(archive, name, checked)
+    _refuse(survey.problems)
+    demo = survey.head is not None and survey.head.demo
+    split = survey.head.partitions if survey.head is not None else PARTITIONS
+    log = SqliteLog(workshop / "log.db", demo=demo, partitions=split)
+    try:
+
+        async def take(topic: str, partition: int, records: list[ArchivedRecord]) -> None:
+            await log.append_as_was(topic, partition, records)
+
+        report = await read_back(archive, name, progress, take, survey)
+        restored = sum(dict(log.heads).values())
+    finally:
+        await log.close()
+    if report.problems or restored != report.records or restored != survey.records:
+        shutil.rmtree(workshop, ignore_errors=True)
+        _refuse(report.problems or [f"{restored} records were made of {survey.records}"])
+    note = {"from_log": name, "log_id": log.log_id, "records": restored}
+    write_durably(target / "restored.json", json.dumps(note).encode())
+    (workshop / "log.db").replace(target / "log.db")
+    sync_folder(target)
+    shutil.rmtree(workshop, ignore_errors=True)
+    return RestoreReport(name, log.log_id, restored, report.segments, demo)
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise ArchiveDamaged(f"nothing was restored: {problems[0]}" + _more(problems))
+
+
+def _cleared(target: Path) -> Path:
+    """The folder in which the log is built, without what an interrupted try left there."""
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    workshop = target / _WORKSHOP
+    shutil.rmtree(workshop, ignore_errors=True)
+    return workshop
+
+
+def _more(problems: list[str]) -> str:
+    return f" (and {len(problems) - 1} more; `iv3 verify` names them)" if len(problems) > 1 else ""

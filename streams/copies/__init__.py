@@ -1,0 +1,1 @@
+"""Another log made of this one: copied, split finer, without a person."""

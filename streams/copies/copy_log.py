@@ -1,0 +1,103 @@
+"""Copying a log into another, which has its own id: from SQLite to Kafka, and back. Where both have as many partitions, the same records lie at the
+same offsets; where the other has a multiple, they are dealt out (`streams.copies.repartition`). Either way every record is read back and compared.
+"""
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+
+from processors.archive.format import ArchivedRecord
+from streams.archive.writer import ARCHIVED
+from streams.copies.repartition import Batch, Repartition
+from streams.copies.whole_partition import records_of
+from streams.delivery.dead_man import carry_switch
+from streams.errors import CopyFailed, Misconfigured
+from streams.ports.log import Log, Partition, Record
+from streams.topics import JOURNAL
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CopyReport:
+    """What was copied. `records` lie in the copy."""
+
+    from_log: str
+    to_log: str
+    records: int
+    partitions: int
+
+
+async def copy(source: Log, target: Log, progress: Progress | None = None) -> CopyReport:
+    """Copy journal, forecasts, alerts and dead letters up to the heads of now, then read every record back and compare it.
+
+    Snapshots and heartbeats are made anew, but for when the dead-man's switch was put off. Raises Misconfigured where the target holds records already
+    or its number of partitions is no multiple, CopyFailed also where somebody wrote to either meanwhile, and as the logs do. A copy that was interrupted
+    leaves a target that is refused the next time: it must be deleted first.
+    """
+    await refuse_used(target)
+    heads = {place: head for place, head in (await source.latest(ARCHIVED)).items() if head}
+    deal = _dealer(source, target, heads)
+    total, done = 2 * sum(heads.values()), 0
+    wanted: Counter[Partition] = Counter()
+    for compare in (False, True):
+        async with aclosing(deal()) as batches:
+            async for place, records in batches:
+                if compare:
+                    await _compare(target, place, records)
+                else:
+                    await target.append_as_was(*place, records)
+                    wanted[place] += len(records)
+                done += len(records)
+                if progress is not None:
+                    progress(min(done, total), total)
+    there = {place: head for place, head in (await target.latest(ARCHIVED)).items() if head}
+    if there != wanted:
+        raise CopyFailed(
+            "The copy does not end where it should; somebody else wrote to it. Copy again into an empty one."
+        )
+    if {place: head for place, head in (await source.latest(ARCHIVED)).items() if head} != heads:
+        raise CopyFailed(
+            "Somebody wrote to the log while it was copied, and the copy lacks it. Stop iv3 everywhere, delete the copy, and copy again."
+        )
+    await carry_switch(source, target)
+    return CopyReport(source.log_id, target.log_id, wanted.total(), target.partitions[JOURNAL])
+
+
+def _dealer(source: Log, target: Log, heads: Mapping[Partition, int]) -> Callable[[], AsyncGenerator[Batch, None]]:
+    if source.partitions[JOURNAL] == target.partitions[JOURNAL]:
+        return partial(_as_it_is, source, heads)
+    return Repartition(source, target, heads).batches
+
+
+async def refuse_used(target: Log) -> None:
+    """Raise Misconfigured unless the log is empty: two histories in one cannot be told apart again."""
+    used = {place: head for place, head in (await target.latest(ARCHIVED)).items() if head}
+    if used:
+        (topic, partition), head = next(iter(used.items()))
+        raise Misconfigured(
+            f"The log to be filled is not empty: {topic}/{partition} holds {head:,} records. Nothing was written. "
+            "Take an empty data folder, or delete the topics iv3.* (they are made again)."
+        )
+
+
+async def _as_it_is(source: Log, heads: Mapping[Partition, int]) -> AsyncGenerator[Batch, None]:
+    for place in heads:
+        async for records in records_of(source, place, heads):
+            yield place, [_kept(record) for record in records]
+
+
+def _kept(record: Record) -> ArchivedRecord:
+    return ArchivedRecord(record.offset, record.timestamp_ms, record.key, record.value, record.headers)
+
+
+async def _compare(target: Log, place: Partition, wanted: list[ArchivedRecord]) -> None:
+    first = wanted[0].offset
+    found = [_kept(record) for record in await target.read(*place, first, first + len(wanted), len(wanted))]
+    for number, record in enumerate(wanted):
+        if number >= len(found) or found[number] != record:
+            raise CopyFailed(
+                f"{place[0]}/{place[1]}/{record.offset} did not arrive as it is in the log: copy again into an empty one."
+            )

@@ -1,0 +1,171 @@
+"""A copy of a log without one person: each record of theirs replaced at its offset, for forecasts and decisions name journal offsets; all others
+byte for byte. Every record is read back and compared before anybody may use the copy.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from processors.archive.format import ArchivedRecord
+from processors.copies.erasing import Traces, Whose, is_placeholder, letter_of, placeholder
+from schemas.envelope import SYSTEM
+from streams.archive.writer import ARCHIVED
+from streams.copies.whole_partition import records_of
+from streams.errors import CopyFailed
+from streams.ports.log import Log, Partition, Record
+from streams.topics import DEAD_LETTERS, JOURNAL, partition_of
+
+BATCH = 1_000
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Found:
+    """What a log has of a person."""
+
+    records: dict[str, int] = field(default_factory=dict)  # topic -> all of it
+    theirs: Counter[str] = field(default_factory=Counter)  # topic -> replaced
+    mentions: int = 0  # records of other people that name them, and stay
+    tokens: dict[str, str] = field(default_factory=dict)  # id -> name of those that end
+    called: str = ""  # as their last profile has it
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything of them."""
+        return sum(self.theirs.values()) > 0
+
+
+class Erasing:
+    """One person and the log they are to be taken out of; `heads` is as far as it goes."""
+
+    def __init__(self, log: Log, person: str) -> None:
+        self.log, self.traces = log, Traces(person)
+        self.heads: dict[Partition, int] = {}
+
+    async def open(self) -> None:
+        """Learn the heads, and which tokens are bound to the person. Raises LogUnavailable."""
+        self.heads = {place: head for place, head in (await self.log.latest(ARCHIVED)).items() if head}
+        place = (JOURNAL, partition_of(SYSTEM, self.log.partitions[JOURNAL]))
+        await self.log.fold(*place, 0, self.heads.get(place, 0), lambda record: self.traces.note_token(record.value))
+
+    async def whose(self, record: Record) -> Whose:
+        """Whose a record is; a dead letter is whose the record is that it speaks of."""
+        found = self.traces.whose(record.key, record.value)
+        if found is Whose.THEIRS or record.topic != DEAD_LETTERS:
+            return found
+        place = letter_of(record.value)
+        if place is None or place[0] not in self.log.partitions or place[1] >= self.log.partitions[place[0]]:
+            return found
+        spoken_of = await self.log.read(place[0], place[1], place[2], place[2] + 1, 1)
+        if spoken_of and self.traces.whose(spoken_of[0].key, spoken_of[0].value) is Whose.THEIRS:
+            return Whose.THEIRS
+        return found
+
+    async def look(self, progress: Progress | None = None) -> Found:
+        """Count what there is. Raises LogUnavailable."""
+        found = self._nothing_yet()
+        done, total = 0, sum(self.heads.values())
+        for place in self.heads:
+            async for records in records_of(self.log, place, self.heads):
+                for record in records:
+                    self._count(found, record, await self.whose(record))
+                done += len(records)
+                if progress is not None:
+                    progress(done, total)
+        return found
+
+    async def write(self, target: Log, name: str, erased_ms: int, progress: Progress | None = None) -> Found:
+        """Write the copy into an empty log, then read every record back and compare. `name` is what placeholders' ids are made of.
+
+        Raises CopyFailed, and as the logs do.
+        """
+        found = self._nothing_yet()
+        done, total = 0, 2 * sum(self.heads.values())
+        for compare in (False, True):
+            for place in self.heads:
+                async for records in records_of(self.log, place, self.heads):
+                    kept = []
+                    for record in records:
+                        whose = await self.whose(record)
+                        kept.append(self._kept(record, whose, name, erased_ms))
+                        if not compare:
+                            self._count(found, record, whose)
+                    if compare:
+                        await self._compare(target, place, kept)
+                    else:
+                        await target.append_as_was(*place, kept)
+                    done += len(records)
+                    if progress is not None:
+                        progress(done, total)
+        there = {place: head for place, head in (await target.latest(ARCHIVED)).items() if head}
+        if there != self.heads:
+            raise CopyFailed("The copy without the person does not end where the log does. Run the same command again.")
+        return found
+
+    async def has_grown(self) -> bool:
+        """Whether somebody wrote to the log since it was opened."""
+        now = {place: head for place, head in (await self.log.latest(ARCHIVED)).items() if head}
+        return now != self.heads
+
+    def _nothing_yet(self) -> Found:
+        records = {topic: sum(head for place, head in self.heads.items() if place[0] == topic) for topic in ARCHIVED}
+        return Found(records, tokens=dict(self.traces.tokens))
+
+    def _count(self, found: Found, record: Record, whose: Whose) -> None:
+        found.theirs[record.topic] += whose is Whose.THEIRS
+        found.mentions += whose is Whose.MENTIONS
+        found.called = (self.traces.name_in(record.value) if whose is Whose.THEIRS else "") or found.called
+
+    def _kept(self, record: Record, whose: Whose, name: str, erased_ms: int) -> ArchivedRecord:
+        if whose is not Whose.THEIRS:
+            return ArchivedRecord(record.offset, record.timestamp_ms, record.key, record.value, record.headers)
+        value = placeholder(name, record.topic, record.partition, record.offset, erased_ms)
+        return ArchivedRecord(record.offset, erased_ms, SYSTEM.encode(), value)
+
+    async def _compare(self, target: Log, place: Partition, wanted: list[ArchivedRecord]) -> None:
+        first = wanted[0].offset
+        records = await target.read(*place, first, first + len(wanted), len(wanted))
+        found = [ArchivedRecord(r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in records]
+        if found != wanted:
+            raise CopyFailed(
+                f"{place[0]}/{place[1]}, from offset {first}: the copy is not what it should be. Run the same command again."
+            )
+        for record in found:  # by another rule than the one that made it
+            if record.key == self.traces.person.encode() and not is_placeholder(record.value):
+                raise CopyFailed(f"{place[0]}/{place[1]}/{record.offset} is still the person's. Nothing was changed.")
+
+
+async def fill(source: Log, target: Log, progress: Progress | None = None) -> None:
+    """Bring `target` up to `source`, whose records it may hold in part; then compare every record. What lies behind is somebody's newer work.
+
+    So an interrupted copy goes on where it was. Raises CopyFailed where the target holds anything else, and as the logs do.
+    """
+    heads = {place: head for place, head in (await source.latest(ARCHIVED)).items() if head}
+    there = await target.latest(ARCHIVED)
+    had = {place: min(head, there[place]) for place, head in heads.items()}
+    done, total = 0, 2 * sum(heads.values()) - sum(had.values())
+    # What is there is compared before anything is put behind it.
+    parts = [(False, {place: (0, had[place]) for place in heads})]
+    parts += [(write, {place: (had[place], head) for place, head in heads.items()}) for write in (True, False)]
+    for write, ranges in parts:
+        for place, (start, to) in ranges.items():
+            at = start
+            while at < to:
+                records = await source.read(*place, at, to, BATCH)
+                kept = [ArchivedRecord(r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in records]
+                await (target.append_as_was(*place, kept) if write else _same(target, place, kept))
+                at = records[-1].offset + 1
+                done += len(records)
+                if progress is not None:
+                    progress(done, total)
+
+
+async def _same(target: Log, place: Partition, wanted: list[ArchivedRecord]) -> None:
+    first = wanted[0].offset
+    records = await target.read(*place, first, first + len(wanted), len(wanted))
+    if [ArchivedRecord(r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in records] != wanted:
+        raise CopyFailed(
+            f"{place[0]}/{place[1]}, from offset {first}: the new topics hold something else, so another iv3 wrote to them. Stop every worker and "
+            "API, delete the topics iv3.*, and run the same command again: the copy in the data folder is whole."
+        )

@@ -1,0 +1,93 @@
+"""What the alerts of each partition have led to, as the log alone says it, so that whoever takes the partition over need not read all of them.
+
+The notifier's own outboxes run ahead of the log: they believe an attempt, a delivery or a cleared message a moment before it is read back, or without
+its ever being written. What is remembered here never does, so that nothing that is due can be lost by a snapshot.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pydantic_core
+
+from processors.alerting.outbox import Outbox
+from processors.alerting.serialization import VERSION, dump_outbox, load_outbox
+from schemas.alerts import DeliveryAttempted
+from schemas.envelope import Event
+from streams.ports.log import Clock, Log, Record
+from streams.runtime.snapshots import PartitionSnapshots
+
+_DAY_MS = 86_400_000
+_DAYS = 2  # of counted messages; only today's are asked for
+_FOLD = "notifier-alerts"
+
+
+class _Known:
+    """The fold of one partition. A state is good for the same phones of the house only."""
+
+    def __init__(self, house: tuple[str, ...]) -> None:
+        self.outbox = Outbox(house)
+        self.offset = 0
+        self.attempts: Counter[tuple[str, int]] = Counter()
+
+    def take(self, event: Event, offset: int) -> None:
+        """Fold an event in."""
+        if isinstance(event.data, DeliveryAttempted):
+            day = event.time_ms // _DAY_MS
+            self.attempts[event.data.target, day] += 1
+            for old in [key for key in self.attempts if key[1] <= day - _DAYS]:
+                del self.attempts[old]
+        self.outbox.evolve(event)
+        self.offset = offset + 1
+
+    def dump(self) -> str:
+        """The state as text."""
+        counted = [[target, day, count] for (target, day), count in self.attempts.items()]
+        return pydantic_core.to_json(
+            {"house": self.outbox.house, "attempts": counted, "outbox": dump_outbox(self.outbox)}
+        ).decode()
+
+    def load(self, text: str, offset: int) -> bool:
+        """Take over the state that `dump` gave; False, and nothing taken, where the house has other phones now."""
+        raw = pydantic_core.from_json(text)
+        if tuple(raw["house"]) != self.outbox.house:
+            return False
+        self.outbox = load_outbox(raw["outbox"], self.outbox.house)
+        self.attempts = Counter({(target, day): count for target, day, count in raw["attempts"]})
+        self.offset = offset
+        return True
+
+
+class Remembered:
+    """The folds of the partitions that the notifier holds, and their snapshots."""
+
+    def __init__(self, log: Log, clock: Clock, house: tuple[str, ...]) -> None:
+        self._snapshots = PartitionSnapshots(log, clock, _FOLD, VERSION)
+        self._house = house
+        self._known: dict[int, _Known] = {}
+
+    def forget(self) -> None:
+        """Before a fold: nothing is known."""
+        self._known = {}
+
+    async def recall(self, partition: int) -> tuple[Outbox, int]:
+        """An outbox of the caller's own, as the newest snapshot has it, and the offset from which the alerts are to be folded into it."""
+        known = self._known[partition] = _Known(self._house)
+        offset, text = await self._snapshots.load(partition)
+        if not offset or not known.load(text, offset):
+            return Outbox(self._house), 0
+        return load_outbox(dump_outbox(known.outbox), self._house), offset
+
+    def take(self, record: Record, event: Event) -> None:
+        """Fold an event in, as it was read from the log."""
+        self._known[record.partition].take(event, record.offset)
+        self._snapshots.folded(record.partition)
+
+    async def keep(self, partitions: Iterable[int]) -> None:
+        """Write a snapshot of each of these partitions in which enough has happened."""
+        for partition in partitions:
+            known = self._known[partition]
+            await self._snapshots.keep(partition, known.offset, known.dump)
+
+    def sent(self, target: str, day: int) -> int:
+        """Messages to a target on a UTC day, whoever sent them; of the last two days."""
+        return sum(known.attempts[target, day] for known in self._known.values())

@@ -1,0 +1,79 @@
+"""Targets of the notifier: how each one does, and the facts that say from where on in the log it is told."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from schemas.alerts import PersonTold, TargetAdded, TargetRemoved
+from schemas.envelope import encode, make
+from schemas.identity import derived_id
+from schemas.model import at_ms
+from streams.errors import Transient
+from streams.ports.log import Clock, Log, append_events
+from streams.topics import ALERTS
+
+logger = logging.getLogger("iv3.notifier")
+
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 30.0
+
+
+@dataclass
+class TargetState:
+    """How one target does, for pages and metrics."""
+
+    refused: str = ""
+    failing: str = ""
+    failing_since_ms: int | None = None
+    sent: int = 0
+    accepted_ms: int | None = None
+    asked_until_ms: int = 0  # the server asked to be left alone until then
+
+    def accepted(self, now_ms: int) -> None:
+        """A message was taken: nothing is held against the target any more."""
+        self.refused = self.failing = ""
+        self.failing_since_ms, self.asked_until_ms = None, 0
+        self.sent += 1
+        self.accepted_ms = now_ms
+
+
+async def surely(write: Callable[[], Awaitable[object]]) -> None:
+    """Write until the log takes it; what the notifier has to say is worth waiting for."""
+    delay = FIRST_RETRY_S
+    while True:
+        try:
+            await write()
+            return
+        except Transient as error:
+            logger.warning("the log does not take what the notifier writes: %s", error)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, LONGEST_RETRY_S)
+
+
+async def add_target(log: Log, clock: Clock, name: str, partition: int) -> None:
+    """Append to a partition that a target is told from here on."""
+    await _note(log, clock, TargetAdded(target=name), partition)
+
+
+async def remove_target(log: Log, clock: Clock, name: str, partition: int) -> None:
+    """Append to a partition that a target is told no more."""
+    await _note(log, clock, TargetRemoved(target=name), partition)
+
+
+async def tell_of(log: Log, clock: Clock, person: str, targets: tuple[str, ...]) -> None:
+    """Append who is told of a person from here on; nobody named: the house's phones."""
+    now = at_ms(clock.now_ms())
+    event = make(
+        PersonTold(targets=targets), id=derived_id("person-told", person, clock.now_ms(), *targets), source="iv3/notifier",
+        subject=person, time=now, recordedtime=now,
+    )  # fmt: skip
+    await append_events(log, ALERTS, [event])
+
+
+async def _note(log: Log, clock: Clock, data: TargetAdded | TargetRemoved, partition: int) -> None:
+    now_ms = clock.now_ms()
+    name = derived_id(type(data).__name__, data.target, partition, now_ms)
+    event = make(
+        data, id=name, source="iv3/notifier", subject=data.target, time=at_ms(now_ms), recordedtime=at_ms(now_ms)
+    )
+    await log.append(ALERTS, data.target, [encode(event)], partition=partition)

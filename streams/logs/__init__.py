@@ -1,1 +1,0 @@
-"""Adapters of the `Log` port. `sqlite` keeps the log in one file; `writer`, `wakeups` and `disk` are its parts."""

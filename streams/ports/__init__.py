@@ -1,0 +1,1 @@
+"""What the rooms need of the world, one Protocol a file, with the values it speaks in."""

@@ -1,0 +1,1 @@
+"""One file for each role: fold, handle, work; nothing of how it is run."""

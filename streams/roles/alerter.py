@@ -1,0 +1,344 @@
+"""The alerter: decides once. Journal and forecasts come by Faust; its own alerts it follows with `Log.read`.
+
+Per partition, under one lock shared with the ticks: follow the alerts to the head, decide, append, read back, unlock. A decision is one record.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import ClassVar
+
+from processors.alerting import serialization as remembering
+from processors.alerting.decide import decide
+from processors.alerting.episodes import NOWHERE, Episodes
+from processors.alerting.many_people import counted, shared_troubles
+from processors.alerting.person_state import VERSION, Watch
+from processors.alerting.rules import Runtime, troubles_met
+from processors.alerting.serialization import dump_episodes, load_episodes
+from schemas.alerts import AlertsDecided, Place
+from schemas.bookkeeping import PartitionEvaluated, RecordErased
+from schemas.envelope import SYSTEM, Event, decode, encode, make
+from schemas.forecasts import ForecastMade
+from schemas.identity import decision_id, derived_id, digest
+from schemas.model import at_ms
+from streams.errors import NotOurs, Transient
+from streams.ports.log import Clock, Log, Partition, Record, append_events
+from streams.roster import Roster
+from streams.runtime.assignment import Tenure
+from streams.runtime.heartbeats import COMPLAINT_LASTS_MS, Pulse
+from streams.runtime.role import MakeApp, Role
+from streams.runtime.snapshots import PartitionSnapshots, Snapshots
+from streams.topics import ALERTS, FORECASTS, HEARTBEATS, JOURNAL, partition_of
+
+logger = logging.getLogger("iv3.alerter")
+
+TICK_S = 10.0  # of the role's clock; alarms that time alone calls for are at most this late
+_SHORTEST_TICK_S = 0.2  # real seconds, however fast the clock
+_CATCH_UP_S = 2.0
+BEHIND_S = 120.0
+_HEARTBEAT_MS = 60_000
+_SHORTEST_BEAT_S = 1.0  # real seconds, however fast the clock
+_COMPLAINT_LASTS_S = 5.0  # real seconds, at least
+_AT_A_STRETCH = 50  # people
+_LOOK_BACK = 1_000  # forecasts; a person whose newest is further back has no fresh reading
+LATE = "alarms are running late: readings wait to be evaluated"
+
+
+class Alerter(Role):
+    """Journal, forecasts and ticks in; decisions out."""
+
+    name = "alerter"
+    topics = (JOURNAL, FORECASTS)
+    batch: ClassVar[int] = 100
+
+    def __init__(
+        self,
+        log: Log,
+        clock: Clock,
+        make_app: MakeApp,
+        *,
+        roster: Roster | None = None,
+        troubles: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        super().__init__(log, clock, make_app)
+        self._roster, self._troubles = roster or Roster(), troubles
+        self._started_ms = self._looked_ms = clock.now_ms()
+        self._up_ms = 0
+        self._snapshots = Snapshots(self.log, clock, self.name, VERSION)
+        self._decided = PartitionSnapshots(self.log, clock, f"{self.name}-alerts", remembering.VERSION)
+        self.people: dict[str, Watch] = {}
+        self.episodes: dict[int, Episodes] = {}
+        self._alerts_at: dict[int, int] = {}
+        self._locks: dict[int, asyncio.Lock] = {}
+        self._where: dict[str, int] = {}
+        self._in_hand: set[str] = set()
+        self._forecasts_at: dict[int, int] = {}  # partition -> the next forecast that was never seen
+        self.ticks = self.skipped_ticks = self.skipped_forecasts = 0
+        self.evaluated_ms = 0
+        self._behind_since: float | None = None
+        self._heartbeat_ms = 0
+        self._pulse = Pulse(self.log)
+        self.late = False  # readings have waited for two minutes to be evaluated
+        self.met: list[
+            str
+        ] = []  # what of iv3 or of this machine shows in anybody's data, where it is not told about each of them
+
+    async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
+        """Fold the own alerts to the head, and the journal silently to the committed offset."""
+        self.people, self._where = {}, {}
+        self.episodes, self._alerts_at, self._locks = {}, {}, {}
+        self._in_hand.clear()
+        self._forecasts_at.clear()
+        for (topic, partition), offset in committed.items():
+            if topic != JOURNAL:
+                continue
+            self._alerts_at[partition], known = await self._decided.load(partition)
+            self.episodes[partition] = load_episodes(known) if known else Episodes()
+            self._locks[partition] = asyncio.Lock()
+            await self._follow(partition)
+            floor, states = await self._snapshots.load(partition)
+            for person, (state, at) in states.items():
+                self.people[person], self._where[person] = Watch.load(state, at), partition
+            await self.silently(topic, partition, min(floor, offset), offset, self._quietly)
+            await self._recall_forecasts(partition, committed.get((FORECASTS, partition), 0))
+        return {}
+
+    async def _recall_forecasts(self, partition: int, to: int) -> None:
+        """The forecasts of the newest readings, if they were handled already: they will not come again."""
+
+        def step(record: Record) -> None:
+            forecast = self.event_of(record)
+            watch, data = self.people.get(forecast.subject), forecast.data
+            if watch is not None and isinstance(data, ForecastMade) and data.pos == watch.newest_offset:
+                watch.foresee(data)
+
+        await self.silently(FORECASTS, partition, max(0, to - _LOOK_BACK), to, step)
+
+    def _quietly(self, record: Record) -> None:
+        event = self.event_of(record)
+        if isinstance(event.data, RecordErased):
+            self._pass_over(event, record)
+            return
+        watch = self._watch(event.subject, record.partition)
+        if record.offset >= watch.offset:
+            watch.take(event, record.offset)
+            self._snapshots.touched(record.partition, event.subject)
+
+    def _pass_over(self, event: Event, record: Record) -> None:
+        """What an erasure left belongs to nobody. In the house's own partition it may have been the newest that the house's decisions stand on, and
+        they must not stand further back than before; in any other its place is not one of the house's.
+        """
+        if record.topic == JOURNAL and record.partition == partition_of(SYSTEM, self.log.partitions[JOURNAL]):
+            house = self._watch(SYSTEM, record.partition)
+            if record.offset >= house.offset:
+                house.take(event, record.offset)
+                self._snapshots.touched(record.partition, SYSTEM)
+
+    def _watch(self, person: str, partition: int) -> Watch:
+        self._where[person] = partition
+        return self.people.setdefault(person, Watch(person))
+
+    async def _follow(self, partition: int) -> None:
+        """Evolve from what is in the log, and from nothing else."""
+
+        def step(record: Record) -> None:
+            event = decode(record.value)
+            self._decided.folded(partition)
+            if isinstance(event.data, AlertsDecided):
+                self.episodes[partition].evolve(event.subject, event.data)
+
+        self._alerts_at[partition] = await self.silently(ALERTS, partition, self._alerts_at[partition], None, step)
+
+    async def handle_batch(self, records: Sequence[Record]) -> None:
+        """Take each in and decide, in order; the alerts of a partition are followed once for all that is there, or a backlog would be worked off at the
+        pace of the log's answers.
+        """
+        came: dict[int, list[tuple[Record, Event]]] = {}
+        for record in records:
+            event = self.event_of(record)
+            came.setdefault(record.partition, []).append((record, event))
+        tenure = self.tenure
+        for partition, inputs in came.items():
+            self._still(tenure)
+            async with self._locks[partition]:
+                await self._follow(partition)
+                for record, event in inputs:
+                    self._still(tenure)
+                    await self._take(record, event)
+            for record, event in inputs:
+                self._still(tenure)
+                if record.topic == JOURNAL and not isinstance(event.data, RecordErased):
+                    await self._snapshots.changed(partition, event.subject, self.people, record.offset + 1)
+
+    def _still(self, tenure: Tenure | None) -> None:
+        """What began in one tenure must not go on in the next, whose fold is not to have it. Raises NotOurs."""
+        if tenure is None or self.tenure is not tenure:
+            raise NotOurs("the partitions moved while this was in hand")
+
+    async def _take(self, record: Record, event: Event) -> None:
+        """Take the record in, then decide. The partition's alerts were followed under its lock."""
+        if isinstance(event.data, RecordErased):
+            self._pass_over(event, record)
+            return
+        watch = self._watch(event.subject, record.partition)
+        self._in_hand.add(event.subject)  # until it is decided; a tick must not go past it
+        if record.topic == JOURNAL:
+            if record.offset >= watch.offset:
+                watch.take(event, record.offset)
+            await self._decide(watch, record.partition, (record.offset, 0, 0))
+        elif isinstance(event.data, ForecastMade) and self._foresee(watch, record, event.data):
+            await self._decide(watch, record.partition, (event.data.pos, 1, 0))
+        self._in_hand.discard(event.subject)
+
+    def _foresee(self, watch: Watch, record: Record, forecast: ForecastMade) -> bool:
+        """Whether the forecast counts. One that comes again after an outage was overtaken by what came with it: it is not late for that."""
+        again = record.offset < self._forecasts_at.get(record.partition, 0)
+        self._forecasts_at[record.partition] = max(record.offset + 1, self._forecasts_at.get(record.partition, 0))
+        if again and forecast.pos != watch.newest_offset:
+            return False
+        counts = watch.foresee(forecast)
+        self.skipped_forecasts += not counts
+        return counts
+
+    async def give_up(self, record: Record, reason: str) -> None:
+        """See `Role.give_up`; from then on ticks look at the person again."""
+        await super().give_up(record, reason)
+        self._in_hand.discard((record.key or b"").decode("utf-8", "replace"))
+
+    async def _decide(self, watch: Watch, partition: int, place: Place, troubles: Sequence[str] | None = ()) -> None:
+        """Under the partition's lock, after the alerts were read to their head under it. `troubles` None: the house is told of them."""
+        now_ms = self.clock.now_ms()
+        through = self.episodes[partition].through.get(watch.person, NOWHERE)
+        if place[2] and place[0] == through[0] and place <= through:
+            place = (*through[:2], through[2] + 1)  # the clock was set back; a tick is a later one all the same
+        has_source = watch.source is not None or self._roster.source(watch.person) is not None
+        runtime = self._runtime(has_source=has_source, troubles=troubles)
+        decided = decide(watch, self.episodes[partition], place, now_ms, runtime)
+        if decided is None:
+            return
+        body = decided.model_dump_json()
+        event = make(
+            decided, id=decision_id(watch.person, place[0], place[1], digest(body.encode())), source=f"iv3/{self.name}",
+            subject=watch.person, time=at_ms(now_ms), recordedtime=at_ms(now_ms),
+        )  # fmt: skip
+        tenure = self.tenure
+        await append_events(self.log, ALERTS, [event])
+        self._still(tenure)
+        self.progress.moved_at = asyncio.get_running_loop().time()  # a batch of many decisions is no standstill
+        await self._follow(partition)
+
+    def _runtime(self, *, has_source: bool = True, troubles: Sequence[str] | None = ()) -> Runtime:
+        behind, house_told = self._behind_since is not None, troubles is None
+        return Runtime(self._started_ms, self._up_ms, has_source, tuple(troubles or ()), behind, house_told)
+
+    # -- ticks -------------------------------------------------------------------------------------
+
+    async def work(self) -> None:
+        """Evaluate what time alone calls for."""
+        while True:
+            await asyncio.sleep(max(_SHORTEST_TICK_S, TICK_S / self.clock.speed))
+            try:
+                await self._tick()
+            except Transient as error:
+                self.skipped_ticks += 1
+                logger.warning("a tick was skipped: %s", error)
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        moment = self.clock.now_ms()
+        self._up_ms += max(0, moment - self._looked_ms)
+        self._looked_ms = moment
+        mine = self.progress.next_offset
+        heads = {place: head for place, head in (await self.log.latest(self.topics)).items() if place in mine}
+        if not await self.reached(heads, _CATCH_UP_S):
+            self.skipped_ticks += 1
+            self._behind_since = self._behind_since or loop.time()
+            if loop.time() - self._behind_since < BEHIND_S:
+                return
+            self.late = True
+        else:
+            self._behind_since, self.late = None, False
+        await self._pulse.look()
+        lasts_ms = max(COMPLAINT_LASTS_MS, _COMPLAINT_LASTS_S * 1000 * self.clock.speed)
+        said = [*[LATE] * self.late, *self._troubles(), *self._pulse.complaints(moment, lasts_ms)]
+        troubles = list(dict.fromkeys(said))
+        each = self._told_of_each()
+        self.met = [] if each else list(self._shown_in_data())
+        for partition, people in self._by_partition().items():
+            await self._tick_partition(partition, people, moment, troubles if each else None)
+        await self._tell_house(moment, [] if each else list(dict.fromkeys([*troubles, *self.met])))
+        await self._keep()
+        self.ticks += 1
+        if not self.late:
+            self.evaluated_ms = moment
+            await self._heartbeat(moment)
+
+    def _told_of_each(self) -> bool:
+        """Whether what is wrong with iv3 is told about each person: there is only one, as far as this process, its configuration and the heartbeats know;
+        or the house has no phone, and people only their own.
+        """
+        known = sum(person != SYSTEM for person in self.people)
+        return self._roster.only_own_phones or max(known, len(self._roster.people), self._pulse.counted()[0]) <= 1
+
+    def _shown_in_data(self) -> dict[str, None]:
+        runtime = self._runtime()
+        return {
+            said: None
+            for watch in self.people.values()
+            if not watch.suspended_ms
+            for said in troubles_met(watch, runtime)
+        }
+
+    def _by_partition(self) -> dict[int, list[str]]:
+        found: dict[int, list[str]] = {}
+        for person, partition in self._where.items():
+            if person != SYSTEM:  # tokens are facts too, but nobody's
+                found.setdefault(partition, []).append(person)
+        return found
+
+    async def _tick_partition(
+        self, partition: int, people: list[str], moment: int, troubles: Sequence[str] | None
+    ) -> None:
+        """Everybody of a partition under one lock, for which the alerts are followed once: nobody else decides meanwhile."""
+        async with self._locks[partition]:
+            await self._follow(partition)
+            for number, person in enumerate(people):
+                if person in self._in_hand:
+                    continue  # what waits for the log is decided first
+                watch = self.people[person]
+                await self._decide(watch, partition, watch.tick_place(moment), troubles)
+                if number % _AT_A_STRETCH == 0:
+                    await asyncio.sleep(0)  # thousands of people must not hold up whoever asks for a page
+
+    async def _keep(self) -> None:
+        """Write snapshots of what was decided, where enough was."""
+        for partition, lock in self._locks.items():
+            async with lock:
+                dump = partial(dump_episodes, self.episodes[partition])
+                await self._decided.keep(partition, self._alerts_at[partition], dump)
+
+    async def _tell_house(self, moment: int, troubles: Sequence[str]) -> None:
+        """Whoever holds the house's own partition decides what everybody shares, from what all partitions and processes said."""
+        partition = partition_of(SYSTEM, self.log.partitions[ALERTS])
+        if partition not in self._locks:
+            return
+        watch = self._watch(SYSTEM, partition)
+        async with self._locks[partition]:
+            everything = (*troubles, *shared_troubles(*self._pulse.counted()))
+            await self._follow(partition)
+            await self._decide(watch, partition, watch.tick_place(moment), everything)
+
+    async def _heartbeat(self, moment: int) -> None:
+        if moment - self._heartbeat_ms < max(_HEARTBEAT_MS, _SHORTEST_BEAT_S * 1000 * self.clock.speed):
+            return
+        self._heartbeat_ms = moment
+        for partition in self._locks:
+            people = (self.people[person] for person, where in self._where.items() if where == partition)
+            watched, silent = counted(people, self.episodes[partition], moment)
+            event = make(
+                PartitionEvaluated(partition=partition, through=at_ms(moment), watched=watched, silent=silent),
+                id=derived_id("heartbeat", partition, moment), source=f"iv3/{self.name}", subject=str(partition),
+                time=at_ms(moment), recordedtime=at_ms(moment),
+            )  # fmt: skip
+            await self.log.append(HEARTBEATS, str(partition), [encode(event)], partition=partition)

@@ -1,0 +1,125 @@
+"""The archiver: keeps the archive at most a minute behind the log, and in order.
+
+Its group says whose partitions it looks after; how far it is, the archive itself says. So it acknowledges at once and reads from the log what it
+writes: after any crash it goes on behind the last manifest, and the archive being away for days costs nothing but the wait.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import ClassVar
+
+from streams.archive.maintenance import Upkeep
+from streams.archive.writer import ARCHIVED, ArchiveWriter
+from streams.errors import ArchiveDamaged, ArchiveUnavailable, Transient
+from streams.ports.log import Archive, Clock, Log, Record
+from streams.runtime.role import MakeApp, Role
+from streams.topics import JOURNAL
+
+logger = logging.getLogger("iv3.archiver")
+
+FLUSH_S = 30.0  # with a retry it stays below the minute that is promised
+BEHIND_MS = 3_600_000  # the log itself is safe meanwhile; nobody need be woken for a short outage
+UPKEEP_S = 60.0  # how often is looked whether something is due
+_FIRST_RETRY_S, _LONGEST_RETRY_S = 1.0, 60.0
+_LONGEST_UPKEEP_RETRY_S = 3600.0
+_LAST_FLUSH_S = 1.5  # a stop waits no longer; what is left goes out at the next start
+
+
+class Archiver(Role):
+    """Journal, forecasts, alerts and dead letters into segments."""
+
+    name = "archiver"
+    topics = ARCHIVED
+    batch: ClassVar[int] = 500
+
+    def __init__(
+        self,
+        log: Log,
+        clock: Clock,
+        make_app: MakeApp,
+        archive: Archive,
+        *,
+        demo: bool = False,
+        flush_s: float = FLUSH_S,
+        upkeep: Upkeep | None = None,
+    ) -> None:
+        super().__init__(log, clock, make_app)
+        self._writer = ArchiveWriter(log, archive, clock, demo=demo)
+        self._flush_s = flush_s
+        self._new = asyncio.Event()
+        self._failing = ""
+        self.archived_ms = 0
+        self._failing_since_ms = 0
+        self.upkeep = upkeep
+
+    async def handle_batch(self, records: Sequence[Record]) -> None:
+        """There is something to archive."""
+        del records
+        self._new.set()
+
+    async def work(self) -> None:
+        """Flush soon after something came; look after the rest meanwhile."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_up())
+            tasks.create_task(self._keep_in_order())
+
+    async def _keep_up(self) -> None:
+        retry = _FIRST_RETRY_S
+        while True:
+            try:
+                await self._writer.catch_up()
+            except (ArchiveUnavailable, ArchiveDamaged) as error:
+                self._failing_since_ms = self._failing_since_ms or self.clock.now_ms()
+                if str(error) != self._failing:
+                    logger.warning("the archive is not kept up: %s", error)
+                self._failing = str(error)
+                await asyncio.sleep(retry)
+                retry = min(retry * 2, _LONGEST_RETRY_S)
+                continue
+            self._failing, self._failing_since_ms, retry = "", 0, _FIRST_RETRY_S
+            self.archived_ms = self.clock.now_ms()
+            self._new.clear()
+            if not self._writer.waiting():
+                await self._new.wait()
+            await asyncio.sleep(self._flush_s)
+
+    async def _keep_in_order(self) -> None:
+        """One worker's task: his who has the first partition. Twice would be harmless, and twice the work."""
+        if self.upkeep is None:
+            return
+        retry = UPKEEP_S
+        while True:
+            await asyncio.sleep(retry)
+            if self._failing or not self.archived_ms or (JOURNAL, 0) not in self.progress.next_offset:
+                continue
+            try:
+                await self.upkeep.round()
+                retry = UPKEEP_S
+            except (Transient, ArchiveDamaged, OSError) as error:
+                retry = min(retry * 2, _LONGEST_UPKEEP_RETRY_S)
+                logger.warning("the archive cannot be looked after now: %s", error)
+            except Exception:  # a mistake in what is done once a day must not end what is done each minute
+                retry = _LONGEST_UPKEEP_RETRY_S
+                logger.exception("looking after the archive failed")
+
+    async def closed(self) -> None:
+        """One more flush, if it is quick."""
+        if self._failing or not self._writer.waiting():
+            return
+        try:
+            await asyncio.wait_for(self._writer.catch_up(), _LAST_FLUSH_S)
+        except (TimeoutError, ArchiveUnavailable, ArchiveDamaged):
+            logger.info("the last records are archived at the next start")
+
+    def waiting(self) -> int:
+        """Records that are not archived yet."""
+        return self._writer.waiting()
+
+    def is_behind(self) -> bool:
+        """Whether it could not be kept up for so long that somebody must be told."""
+        return self._failing_since_ms > 0 and self.clock.now_ms() - self._failing_since_ms > BEHIND_MS
+
+    def trouble(self) -> str:
+        """Why the archive is not kept up, or an empty string."""
+        return self._failing

@@ -1,0 +1,54 @@
+"""A process says in the log what of it does not work, so that whoever decides for the house can tell of it, in whichever process that is."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from schemas.bookkeeping import ProcessTroubled
+from schemas.envelope import SYSTEM, encode, make
+from schemas.identity import derived_id
+from schemas.model import at_ms
+from streams.errors import Transient
+from streams.ports.log import Clock, Log
+from streams.topics import HEARTBEATS, partition_of
+
+logger = logging.getLogger("iv3.complaining")
+
+AGAIN_S = 60.0  # of the clock, while it lasts
+_LOOK_S = 5.0
+_SHORTEST_LOOK_S = 0.5  # real seconds, however fast the clock
+_MOST, _LONGEST = 20, 300
+
+
+class Complaints:
+    """Looks at the troubles of this process and writes them to the house's partition of the heartbeats: at once when they change, else every minute."""
+
+    def __init__(self, log: Log, clock: Clock, process: str, troubles: Callable[[], Sequence[str]]) -> None:
+        self._log, self._clock, self._process, self._troubles = log, clock, process, troubles
+        self._said: tuple[str, ...] = ()
+        self._said_ms = 0
+
+    async def follow(self, stopping: asyncio.Event) -> None:
+        """Look again and again until `stopping`."""
+        while not stopping.is_set():
+            try:
+                await self.look()
+            except Transient as error:
+                logger.info("what does not work cannot be written to the log now: %s", error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), max(_SHORTEST_LOOK_S, _LOOK_S / self._clock.speed))
+
+    async def look(self) -> None:
+        """Say what has changed, or lasts. Raises as `Log.append`."""
+        now_ms = self._clock.now_ms()
+        found = tuple(sentence[:_LONGEST] for sentence in dict.fromkeys(self._troubles()))[:_MOST]
+        if found == self._said and not (found and now_ms - self._said_ms >= AGAIN_S * 1000):
+            return
+        event = make(
+            ProcessTroubled(process=self._process, troubles=found), id=derived_id("troubled", self._process, now_ms), source="iv3", subject=SYSTEM,
+            time=at_ms(now_ms), recordedtime=at_ms(now_ms),
+        )  # fmt: skip
+        partition = partition_of(SYSTEM, self._log.partitions[HEARTBEATS])
+        await self._log.append(HEARTBEATS, SYSTEM, [encode(event)], partition=partition)
+        self._said, self._said_ms = found, now_ms

@@ -1,0 +1,93 @@
+"""Generations: which version of the files that are derived from the log is the current one.
+
+`DATA/projections.json` names it; a replay builds the next one beside it and then flips the pointer, durably and at once. Whoever serves from
+the files looks at the pointer from time to time.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from streams.errors import Misconfigured
+from streams.storage.files import write_durably
+
+logger = logging.getLogger("iv3.generations")
+
+POINTER = "projections.json"
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Version numbers of the Series and the catalog."""
+
+    series: int = 1
+    catalog: int = 1
+
+
+def current(data: Path) -> Generation:
+    """What the pointer names; the first generation where there is none. Raises Misconfigured if it cannot be read."""
+    path = data / POINTER
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        return Generation(int(said["series"]), int(said["catalog"]))
+    except FileNotFoundError:
+        return Generation()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Misconfigured(f"{path} cannot be read ({error}). Delete it and run `iv3 replay`.") from None
+
+
+def flip(data: Path, generation: Generation) -> None:
+    """Make `generation` the current one."""
+    said = {"series": generation.series, "catalog": generation.catalog}
+    write_durably(data / POINTER, json.dumps(said).encode())
+
+
+def series_path(data: Path, number: int) -> Path:
+    """The file of a version of the Series."""
+    return data / f"series-{number}.db"
+
+
+def catalog_path(data: Path, number: int) -> Path:
+    """The file of a version of the catalog."""
+    return data / f"catalog-{number}.db"
+
+
+def remove_series(data: Path, number: int) -> None:
+    """Delete the files of a version of the Series that is not the current one."""
+    if number != current(data).series:
+        _remove(series_path(data, number))
+
+
+def remove_catalog(data: Path, number: int) -> None:
+    """Delete the files of a version of the catalog that is not the current one."""
+    if number != current(data).catalog:
+        _remove(catalog_path(data, number))
+
+
+def _remove(path: Path) -> None:
+    for name in (path.name, *_beside(path)):
+        with suppress(FileNotFoundError):
+            (path.parent / name).unlink()
+
+
+def _beside(path: Path) -> tuple[str, str]:
+    return f"{path.name}-wal", f"{path.name}-shm"
+
+
+def readable(opened: Callable[[], _T], path: Path) -> _T:
+    """Open a file that is derived from the log. One that is damaged is set aside and made anew: the log has everything."""
+    try:
+        return opened()
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        logger.error("%s is damaged (%s); it is set aside and made anew from the log", path, error)  # noqa: TRY400 - the sentence says it all
+        for name in (path.name, *_beside(path)):
+            with suppress(FileNotFoundError):
+                (path.parent / name).replace(path.parent / f"{name}.damaged")
+        return opened()

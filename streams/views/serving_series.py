@@ -1,0 +1,87 @@
+"""A Series whose adapter can be exchanged while others use it: a replay made the next version, and from one call to the next it serves."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+from processors.entries import EntryVersion
+from processors.projection import Change
+from processors.readings import Reading
+from streams.errors import SeriesUnavailable
+from streams.ports.log import AlertRow, DigestRow, ForecastRow, Partition, Series
+
+GRACE_S = 5.0  # calls that began before the swap are over by then
+
+
+class SwappableSeries:
+    """The `Series` port, handed through to the adapter of the moment. Until there is one, everything raises SeriesUnavailable."""
+
+    def __init__(self, series: Series | None, why: str = "the series was not reached yet") -> None:
+        self._adapter, self.why = series, why
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    @property
+    def adapter(self) -> Series:
+        """The adapter of the moment. Whoever writes with a position must stay with one: another's position is another's.
+
+        Raises SeriesUnavailable.
+        """
+        if self._adapter is None:
+            raise SeriesUnavailable(self.why)
+        return self._adapter
+
+    async def swap(self, series: Series) -> None:
+        """Serve from `series` from now on; the old one is closed when nobody can still be using it."""
+        old, self._adapter = self._adapter, series
+        if old is None:
+            return
+
+        async def leave() -> None:
+            await asyncio.sleep(GRACE_S)
+            await old.close()
+
+        task = asyncio.create_task(leave())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def position(self) -> Mapping[Partition, int]:
+        """See `Series`."""
+        return await self.adapter.position()
+
+    async def entries_by_id(self, ids: Iterable[str]) -> dict[str, EntryVersion]:
+        """See `Series`."""
+        return await self.adapter.entries_by_id(ids)
+
+    async def apply(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
+        """See `Series`."""
+        await self.adapter.apply(changes, position)
+
+    async def readings(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[Reading]:
+        """See `Series`."""
+        return await self.adapter.readings(person, from_ms, to_ms, limit)
+
+    async def newest_readings(self, person: str, count: int, before_ms: int) -> list[Reading]:
+        """See `Series`."""
+        return await self.adapter.newest_readings(person, count, before_ms)
+
+    async def entries(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EntryVersion]:
+        """See `Series`."""
+        return await self.adapter.entries(person, from_ms, to_ms, limit)
+
+    async def forecasts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[ForecastRow]:
+        """See `Series`."""
+        return await self.adapter.forecasts(person, from_ms, to_ms, limit)
+
+    async def alerts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[AlertRow]:
+        """See `Series`."""
+        return await self.adapter.alerts(person, from_ms, to_ms, limit)
+
+    async def digest(self) -> list[DigestRow]:
+        """See `Series`."""
+        return await self.adapter.digest()
+
+    async def close(self) -> None:
+        """See `Series`; the adapters that are leaving go too."""
+        for task in list(self._leaving):
+            task.cancel()
+        if self._adapter is not None:
+            await self._adapter.close()

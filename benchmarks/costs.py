@@ -20,10 +20,10 @@ from iv3.verbs.simulate import people_of
 from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
 from streams.adapters.logs.kafka.log import KafkaLog
 from streams.topics import ALERTS, FORECASTS, JOURNAL
-from tests.outages.oracle import Phone
-from tests.outages.workers import Simulation, Worker
 from tests.servers.influx import Influx
 from tests.servers.kafka import Kafka
+from tests.support.oracle import Phone
+from tests.support.workers import Simulation, Worker
 
 SPEED = 50.0
 PEOPLE = int(os.environ.get("IV3_TEST_BENCH_PEOPLE", "240"))

@@ -14,8 +14,8 @@ from schemas.model import at_ms
 from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
 from streams.adapters.logs.kafka.log import KafkaLog
 from streams.topics import FORECASTS, JOURNAL, PARTITIONS, partition_of
-from tests.outages.workers import Simulation, Worker
 from tests.servers.kafka import Kafka
+from tests.support.workers import Simulation, Worker
 
 _PACE_S = 0.1
 _QUIET_S, _AFTER_S = 3.0, 12.0

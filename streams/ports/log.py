@@ -1,4 +1,4 @@
-"""Ports: what the roles need from the world, as Protocols. Every adapter of a port sits the same exam in `tests/contract`."""
+"""Ports: what the roles need from the world, as Protocols. Every adapter of a port sits the same exam in `tests/ports`."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

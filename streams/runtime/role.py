@@ -311,7 +311,7 @@ class Role:
         app = self._build()
         # `start` returns only after the fold, and on a standby only when it takes over.
         starting = asyncio.ensure_future(app.start())
-        crashed = asyncio.ensure_future(app._crashed.wait())  # noqa: SLF001 - pinned by tests/contract
+        crashed = asyncio.ensure_future(app._crashed.wait())  # noqa: SLF001 - pinned by tests/roles
         stop = asyncio.ensure_future(stopping.wait())
         try:
             while True:

@@ -17,9 +17,9 @@ from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
 from streams.topics import JOURNAL, partition_of
 from tests.e2e.test_configuration import iv3
-from tests.outages.outside import Outside
-from tests.outages.up import Up
 from tests.servers.s3 import KEY, SECRET, Bucket
+from tests.support.outside import Outside
+from tests.support.up import Up
 
 pytestmark = pytest.mark.long
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.outages.outside import Outside
+from tests.support.outside import Outside
 
 GOOD = "dexcom: {account: me@example.org, password: s3cr3t-canary}\niv3: {endpoint: some-topic}\n"
 T0 = 1_795_500_000_000

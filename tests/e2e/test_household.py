@@ -18,7 +18,7 @@ import yaml
 
 from iv3.verbs.simulate import people_of
 from streams.adapters.simulation.town import PASSWORD, ShareTown
-from tests.outages.oracle import Phone
+from tests.support.oracle import Phone
 
 PEOPLE = 3
 

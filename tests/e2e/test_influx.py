@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.outages.up import Up
 from tests.servers.influx import Influx
+from tests.support.up import Up
 
 pytestmark = pytest.mark.servers
 

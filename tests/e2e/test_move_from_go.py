@@ -24,11 +24,11 @@ from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.sources.dexcom import DexcomShare
 from streams.ports.log import Fetched
 from streams.topics import ALERTS, JOURNAL, partition_of
-from tests.outages.outside import Outside
 from tests.servers.ground import free_port
 from tests.servers.influx import Influx
 from tests.standins import seed
 from tests.standins.seed import SeedProgram
+from tests.support.outside import Outside
 
 pytestmark = pytest.mark.servers
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "howto" / "move-from-go.md"

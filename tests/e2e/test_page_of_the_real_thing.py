@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.outages.up import Up
+from tests.support.up import Up
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 from playwright.sync_api import Page, sync_playwright

@@ -27,8 +27,8 @@ from streams.clock import SystemClock
 from streams.ports.log import Record
 from streams.storage.files import FileLock
 from streams.views.replay import replay
-from tests.erasing import GONE, LIE_IN_WAIT, NAME, STAYS, Place, everything, holding, late, lived
-from tests.outages.up import Up
+from tests.support.erasing import GONE, LIE_IN_WAIT, NAME, STAYS, Place, everything, holding, late, lived
+from tests.support.up import Up
 
 Records = dict[tuple[str, int], list[Record]]
 

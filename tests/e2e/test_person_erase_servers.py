@@ -24,11 +24,11 @@ from streams.copies.copy_log import copy
 from streams.ports.log import SeriesStore
 from streams.topics import TOPICS
 from streams.views.replay import replay
-from tests.erasing import LIE_IN_WAIT, STAYS, WORDS, Place, everything, holding, late, lived
-from tests.outages.workers import Simulation, Worker
 from tests.servers.influx import Influx
 from tests.servers.kafka import Kafka
 from tests.servers.s3 import KEY, SECRET, Bucket
+from tests.support.erasing import LIE_IN_WAIT, STAYS, WORDS, Place, everything, holding, late, lived
+from tests.support.workers import Simulation, Worker
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 

@@ -29,11 +29,11 @@ from streams.ports.log import Log, Record
 from streams.roles.alerter import Alerter
 from streams.roles.forecaster import Forecaster
 from streams.topics import ALERTS, FORECASTS, JOURNAL, partition_of
-from tests.outages.outside import Outside
-from tests.running import app_maker, caught_up, running
 from tests.servers.influx import ORG, TOKEN, Influx
 from tests.servers.kafka import Kafka, without_topics
 from tests.servers.s3 import KEY, SECRET, Bucket
+from tests.support.outside import Outside
+from tests.support.running import app_maker, caught_up, running
 
 PUBLIC = Path(__file__).resolve().parents[3] / "shared" / "predict" / "public"
 DAY_MS = 86_400_000

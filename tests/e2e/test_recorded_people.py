@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.outages.up import Up
+from tests.support.up import Up
 
 PUBLIC = Path(__file__).resolve().parents[3] / "shared" / "predict" / "public"
 SPEED, DAYS = 1500, 1.0

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.outages.outside import Outside
-from tests.outages.up import Up
+from tests.support.outside import Outside
+from tests.support.up import Up
 
 pytestmark = pytest.mark.long
 

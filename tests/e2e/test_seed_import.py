@@ -23,10 +23,10 @@ from streams.adapters.legacy.buckets import GLUCOSE, SeedBuckets
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.series.influx.server import InfluxServer
 from streams.topics import ALERTS, JOURNAL, partition_of
-from tests.outages.outside import Outside
-from tests.outages.up import Up
 from tests.servers.influx import Influx
 from tests.standins import seed
+from tests.support.outside import Outside
+from tests.support.up import Up
 
 CONFIG = """
 dexcom: {account: someone, password: not-used, url: "http://127.0.0.1:9/ShareWebServices/Services"}

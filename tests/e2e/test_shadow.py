@@ -17,8 +17,8 @@ from schemas.envelope import Event, decode, make
 from schemas.model import Fact, at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.topics import ALERTS, partition_of
-from tests.outages.outside import Outside
-from tests.outages.up import Up
+from tests.support.outside import Outside
+from tests.support.up import Up
 
 TOPIC = "a-phone-of-tests"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.outages.up import Up
+from tests.support.up import Up
 
 
 @pytest.fixture(scope="module")

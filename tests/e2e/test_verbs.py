@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.outages.up import Up
+from tests.support.up import Up
 
 pytestmark = pytest.mark.long
 

@@ -21,8 +21,8 @@ from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.clock import SharedClock
 from streams.ports.log import append_events
 from streams.topics import JOURNAL
-from tests.outages.oracle import Phone
-from tests.outages.outside import Outside
+from tests.support.oracle import Phone
+from tests.support.outside import Outside
 
 SPEED = 120.0  # ten minutes are five seconds
 MINUTE_S = 60 / SPEED

@@ -22,7 +22,7 @@ from streams.errors import DiskReserve
 from streams.roles.poller import Poller
 from streams.roster import Roster
 from streams.topics import JOURNAL, partition_of
-from tests.running import app_maker, running, until
+from tests.support.running import app_maker, running, until
 
 T0 = 1_795_500_000_000
 MIN = 60_000

@@ -18,9 +18,9 @@ from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
 from streams.ports.log import Message, Notifier
 from streams.roles.notifier import AlarmNotifier
 from tests.outages.test_ntfy_outages import TOKEN, World, said
-from tests.running import app_maker, running, until
 from tests.standins.ntfy import Access, NtfyStandIn
 from tests.standins.smtp import MailSink
+from tests.support.running import app_maker, running, until
 
 MESSAGE = Message("low-1-1", "Low 3.0\nand more", "Check now.", 5)
 

@@ -21,11 +21,11 @@ from streams.roles.notifier import AlarmNotifier
 from streams.runtime.role import Role
 from streams.topics import JOURNAL
 from streams.views.replay import replay
-from tests.contract.test_remembered_alerts import Phone
 from tests.outages.test_influx_outages import World
-from tests.running import caught_up, until
+from tests.roles.test_outbox_snapshots import Phone
 from tests.servers.influx import Influx
 from tests.servers.proxy import FaultProxy
+from tests.support.running import caught_up, until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 

@@ -32,9 +32,9 @@ from streams.runtime.role import Role, given_up
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL
 from streams.views.replay import replay
 from streams.views.serving_series import SwappableSeries
-from tests.running import app_maker, caught_up, until
 from tests.servers.influx import Influx
 from tests.servers.proxy import FaultProxy
+from tests.support.running import app_maker, caught_up, until
 
 pytestmark = pytest.mark.servers
 numbers = itertools.count(1)

@@ -18,9 +18,9 @@ from streams.adapters.logs.kafka.log import KafkaLog
 from streams.adapters.series.sqlite.series import SqliteSeries
 from streams.roles.projector import apply_records
 from streams.topics import ALERTS, FORECASTS, JOURNAL
-from tests.outages.oracle import Phone, all_records, each_accepted, forecasts_as_uninterrupted, steps_as_due
-from tests.outages.workers import People, Simulation, Worker
 from tests.servers.kafka import Kafka
+from tests.support.oracle import Phone, all_records, each_accepted, forecasts_as_uninterrupted, steps_as_due
+from tests.support.workers import People, Simulation, Worker
 
 CYCLES = int(os.environ.get("IV3_TEST_KAFKA_CYCLES", "20"))
 SEED = int(os.environ.get("IV3_TEST_SEED", "7"))

@@ -22,7 +22,7 @@ from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.series.sqlite.series import SqliteSeries
 from streams.roles.projector import apply_records
 from streams.topics import ALERTS, FORECASTS, JOURNAL, SNAPSHOTS
-from tests.outages.oracle import (
+from tests.support.oracle import (
     Phone,
     all_records,
     each_accepted_once,
@@ -30,7 +30,7 @@ from tests.outages.oracle import (
     steps_as_due,
     steps_still_due,
 )
-from tests.outages.up import Up
+from tests.support.up import Up
 
 CYCLES = int(os.environ.get("IV3_TEST_CYCLES", "3"))
 SEED = int(os.environ.get("IV3_TEST_SEED", "7"))

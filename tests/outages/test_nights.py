@@ -17,8 +17,8 @@ from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.ports.log import append_events
 from streams.topics import JOURNAL
-from tests.outages.outside import Outside, host_ms
-from tests.outages.up import Up
+from tests.support.outside import Outside, host_ms
+from tests.support.up import Up
 
 pytestmark = pytest.mark.long
 

@@ -30,8 +30,8 @@ from streams.errors import Refused
 from streams.ports.log import Message, append_events
 from streams.roles.notifier import AlarmNotifier
 from streams.topics import ALERTS, partition_of
-from tests.running import app_maker, running, until
 from tests.standins.ntfy import Access, NtfyStandIn
+from tests.support.running import app_maker, running, until
 
 T0 = 1_795_500_000_000
 TOKEN = "tk_" + "a" * 29

@@ -31,10 +31,10 @@ from streams.adapters.simulation.town import ShareTown, account_names
 from streams.archive.writer import read_back
 from streams.roles.projector import apply_records
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL
-from tests.outages.oracle import Phone, all_records, forecasts_as_uninterrupted, steps_as_due
-from tests.outages.workers import Simulation, Worker
 from tests.servers.influx import Influx
 from tests.servers.kafka import Kafka
+from tests.support.oracle import Phone, all_records, forecasts_as_uninterrupted, steps_as_due
+from tests.support.workers import Simulation, Worker
 
 PEOPLE = int(os.environ.get("IV3_TEST_PEOPLE", "50"))
 SPEED = 360.0

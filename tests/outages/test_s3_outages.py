@@ -36,10 +36,10 @@ from streams.roles.archiver import Archiver
 from streams.roles.projector import Projector
 from streams.runtime.role import Role
 from streams.topics import ALERTS, JOURNAL
-from tests.archiving import NOW, lived, logged, records_of
-from tests.running import app_maker, running, until
 from tests.servers.s3 import KEY, REGION, SECRET, Bucket
 from tests.servers.s3_faults import Fault, S3Faults
+from tests.support.archiving import NOW, lived, logged, records_of
+from tests.support.running import app_maker, running, until
 
 T0 = 1_795_500_000_000
 QUICK = Patience(connect_s=1.0, read_s=1.0, attempts=2, whole_s=5.0)
@@ -283,7 +283,7 @@ async def test_an_object_that_is_there_twice_is_named(s3: Bucket, log: SqliteLog
 def begun(what: str, said: dict[str, Any]) -> "subprocess.Popen[str]":
     """The process, about to start its work."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.outages.archiving", what], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [sys.executable, "-m", "tests.support.archive_process", what], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     assert process.stdin is not None

@@ -13,7 +13,7 @@ from streams.roles.projector import Projector
 from streams.topics import ALERTS
 from streams.views.catalog import Catalog
 from streams.views.replay import replay
-from tests.running import app_maker, caught_up, running
+from tests.support.running import app_maker, caught_up, running
 
 T0 = 1_795_500_000_000
 

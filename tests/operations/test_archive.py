@@ -26,7 +26,7 @@ from streams.clock import SystemClock
 from streams.errors import ArchiveDamaged, ArchiveUnavailable, Misconfigured
 from streams.roles.archiver import Archiver
 from streams.topics import ALERTS, JOURNAL, PARTITIONS
-from tests.running import app_maker, running, until
+from tests.support.running import app_maker, running, until
 
 
 @pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.servers)])

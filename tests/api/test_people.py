@@ -15,7 +15,7 @@ from schemas.facts import GlucoseRead, PersonAdded, ProfileChanged
 from schemas.model import at_ms
 from streams.ports.log import append_events
 from streams.topics import JOURNAL
-from tests.contract.serving import NOW_MS, Served, serving
+from tests.support.serving import NOW_MS, Served, serving
 
 DOSE = {"kind": "insulin", "units": 4.5, "insulin": "Humalog"}
 MIN = 60_000

@@ -28,7 +28,7 @@ from streams.roles.notifier import AlarmNotifier
 from streams.roster import Roster, Watched
 from streams.runtime.snapshots import EVERY
 from streams.topics import ALERTS, SNAPSHOTS, partition_of
-from tests.running import app_maker, caught_up, running, until
+from tests.support.running import app_maker, caught_up, running, until
 
 T0 = 1_795_500_000_000
 MIN, DAY = 60_000, 86_400_000

@@ -15,7 +15,7 @@ from streams.ports.log import Record
 from streams.runtime.app import make_app
 from streams.runtime.role import Role
 from streams.topics import JOURNAL, partition_of
-from tests.running import app_maker, caught_up, running, until
+from tests.support.running import app_maker, caught_up, running, until
 
 P = partition_of("me")
 

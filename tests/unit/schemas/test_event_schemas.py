@@ -1,6 +1,6 @@
 """The JSON Schemas of all events, committed. A change must be additive: what a release wrote, every later one reads.
 
-`IV3_TEST_WRITE_SCHEMAS=1 pytest tests/contract/test_event_schemas.py` adds what is new; it never overwrites what a change would break.
+`IV3_TEST_WRITE_SCHEMAS=1 pytest tests/unit/schemas/test_event_schemas.py` adds what is new; it never overwrites what a change would break.
 """
 
 import json

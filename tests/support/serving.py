@@ -26,7 +26,7 @@ from streams.roles.projector import Projector
 from streams.topics import JOURNAL
 from streams.views.catalog import Catalog
 from streams.views.serving_series import SwappableSeries
-from tests.running import app_maker, caught_up
+from tests.support.running import app_maker, caught_up
 
 NOW_MS = 1_795_500_000_000
 INSULINS = (

@@ -12,8 +12,8 @@ from openapi_spec_validator import validate
 
 from streams.adapters.series.sqlite.store import SqliteStore
 from streams.topics import JOURNAL, partition_of
-from tests.contract.serving import NOW_MS, Served, serving
-from tests.contract.test_series_port import influx_store, influxdb
+from tests.ports.test_series import influx_store, influxdb
+from tests.support.serving import NOW_MS, Served, serving
 
 DOSE = {"kind": "insulin", "units": 4.5, "insulin": "humalog"}
 HOUR_MS = 3_600_000

@@ -203,7 +203,7 @@ def test_names_tell_apart_what_differs_and_join_what_is_the_same() -> None:
 
 # -- predictors ------------------------------------------------------------------------------------
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "predict"
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "predict"
 
 
 def test_ar2_gives_the_figures_of_its_formula() -> None:

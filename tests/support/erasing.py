@@ -24,7 +24,7 @@ from streams.roles.alerter import Alerter
 from streams.roles.forecaster import Forecaster
 from streams.roles.notifier import AlarmNotifier
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
-from tests.running import app_maker, caught_up, running
+from tests.support.running import app_maker, caught_up, running
 
 GONE, STAYS = "wanda-6", "bruno-15"  # both in partition 3, as are tokens
 NAME, NOTE, INSULIN, DEVICE, DOCUMENT = (

@@ -31,8 +31,8 @@ from streams.roster import Roster
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
 from streams.views.catalog import Catalog
 from streams.views.replay import replay
-from tests.erasing import DEVICE, GONE, MIN, STAYS, T0, WORDS, P, everything, late, lived, said
-from tests.running import app_maker, caught_up, running
+from tests.support.erasing import DEVICE, GONE, MIN, STAYS, T0, WORDS, P, everything, late, lived, said
+from tests.support.running import app_maker, caught_up, running
 
 NOW = T0 + 400 * 86_400_000
 
@@ -184,7 +184,7 @@ async def test_the_forecaster_finds_how_far_it_has_spoken_behind_thousands_of_pl
         await caught_up([forecaster])
     gap = [placeholder("x", FORECASTS, P, 1 + n, NOW) for n in range(2_000)]
     await log.append(FORECASTS, SYSTEM, gap, partition=P)
-    from tests.contract.test_roles import forget_offsets
+    from tests.roles.test_roles import forget_offsets
 
     await forget_offsets(log, "forecaster")
     again = Forecaster(log, SetClock(T0), app_maker(log))

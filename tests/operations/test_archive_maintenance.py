@@ -26,7 +26,7 @@ from streams.errors import ArchiveDamaged, ArchiveUnavailable, Transient
 from streams.roles.archiver import Archiver
 from streams.storage.files import FileLock
 from streams.topics import FORECASTS, JOURNAL
-from tests.running import app_maker, running, until
+from tests.support.running import app_maker, running, until
 
 NOW = 1_795_478_400_000
 

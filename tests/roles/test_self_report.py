@@ -15,9 +15,9 @@ from streams.roster import Roster, Watched
 from streams.runtime.heartbeats import COMPLAINT_LASTS_MS, Pulse
 from streams.runtime.self_report import AGAIN_S, Complaints
 from streams.topics import ALERTS, HEARTBEATS, JOURNAL
-from tests.contract.test_remembered_alerts import Phone
-from tests.contract.test_roles import T0, everything, reading
-from tests.running import app_maker, caught_up, running
+from tests.roles.test_outbox_snapshots import Phone
+from tests.roles.test_roles import T0, everything, reading
+from tests.support.running import app_maker, caught_up, running
 
 FULL = "the disk is nearly full: only readings and alarms are still saved"
 PEOPLE = ("anna", "ben", "cleo", "dora")

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from schemas.settings import Settings, seed_config
-from tests.contract.serving import Served, serving
+from tests.support.serving import Served, serving
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "seed_iv3_go.json"
 START = 1_685_600_000

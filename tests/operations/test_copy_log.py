@@ -16,7 +16,7 @@ from streams.delivery.dead_man import DeadMan, move, switch_ids
 from streams.errors import CopyFailed, Misconfigured, NotifierRefused, NotifierUnreachable, StreamError
 from streams.ports.log import Log, Record
 from streams.topics import ALERTS, JOURNAL, SNAPSHOTS
-from tests.contract.test_roles import reading
+from tests.roles.test_roles import reading
 from tests.servers.kafka import Kafka
 from tests.standins.ntfy import NtfyStandIn
 

@@ -23,7 +23,7 @@ from streams.archive.writer import ArchiveWriter, read_back
 from streams.clock import SystemClock
 from streams.errors import ArchiveDamaged
 from streams.topics import FORECASTS, JOURNAL
-from tests.archiving import NOW, T0, lived, logged, put, records_of
+from tests.support.archiving import NOW, T0, lived, logged, put, records_of
 
 
 @pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.servers)])

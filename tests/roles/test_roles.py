@@ -33,7 +33,7 @@ from streams.runtime.process import House
 from streams.runtime.role import Role
 from streams.runtime.snapshots import EVERY
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, HEARTBEATS, JOURNAL, SNAPSHOTS, partition_of
-from tests.running import app_maker, caught_up, running, until
+from tests.support.running import app_maker, caught_up, running, until
 
 T0 = 1_795_500_000_000
 MIN = 60_000

@@ -1,4 +1,4 @@
-"""A process to be killed: `python -m tests.outages.archiving archive|merge|restore`, told on standard input where and what.
+"""A process to be killed: `python -m tests.support.archive_process archive|merge|restore`, told on standard input where and what.
 
 It prints `begun` when it is about to start, and `done` at the end.
 """

@@ -40,10 +40,10 @@ from streams.roles.notifier import AlarmNotifier
 from streams.roles.projector import Projector
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
 from streams.views.replay import replay
-from tests.contract.test_remembered_alerts import Phone
-from tests.erasing import GONE, MIN, T0, lived, said, strays, tokens, wave
-from tests.running import app_maker, caught_up, running, until
+from tests.roles.test_outbox_snapshots import Phone
 from tests.servers.kafka import Kafka
+from tests.support.erasing import GONE, MIN, T0, lived, said, strays, tokens, wave
+from tests.support.running import app_maker, caught_up, running, until
 
 PEOPLE = ("wanda-6", "bruno-15", *(f"person-{n}" for n in range(14)))
 READINGS = 20  # the lows are over at the end

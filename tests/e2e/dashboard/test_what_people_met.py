@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -34,12 +33,6 @@ def box(page: Page, selector: str) -> dict[str, float]:
     found = page.locator(selector).bounding_box()
     assert found is not None, selector
     return dict(found)
-
-
-def module(page: Page, call: str) -> Any:
-    """What a function of one of the page's own modules answers."""
-    name, _, rest = call.partition(".")
-    return page.evaluate(f"async () => (await import('/static/{name}.js')).{rest}")
 
 
 # ---- getting in ----
@@ -216,9 +209,8 @@ def test_carbs_and_finger_sticks_have_limits_of_their_own(opened: Opened, server
 
 def test_the_words_of_the_server_are_shown_once(opened: Opened) -> None:
     with opened() as page:
-        text = module(
-            page,
-            "api.Problem && new (await import('/static/core/api.js')).Problem(422, {detail: 'It does not fit: units: too many',"
+        text = page.evaluate(
+            "async () => new (await import('/static/core/api.js')).Problem(422, {detail: 'It does not fit: units: too many',"
             " errors: [{field: 'units', message: 'too many'}, {field: 'insulin', message: 'is missing'}]}).message",
         )
         assert text == "It does not fit: units: too many is missing"

@@ -18,7 +18,8 @@ from streams.archive.merge import merge
 from streams.archive.restore import restore
 from streams.archive.writer import ArchiveWriter, read_back
 from streams.clock import SystemClock
-from streams.ports.log import Archive, Partition
+from streams.ports.archive import Archive
+from streams.ports.log import Partition
 from tests.servers.ground import NotInstallable
 from tests.servers.s3 import S3Server
 

@@ -6,7 +6,8 @@ Whoever has a phone of their own is told there; the house's phones are told of e
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from streams.ports.log import GlucoseSource, Notifier
+from streams.ports.notifier import Notifier
+from streams.ports.source import GlucoseSource
 from streams.topics import partition_of
 
 

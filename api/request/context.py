@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from streams.ports.log import Clock, Log, Series
+from streams.ports.clock import Clock
+from streams.ports.log import Log
+from streams.ports.series import Series
 from streams.views.catalog import Catalog
 
 

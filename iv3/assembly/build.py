@@ -35,7 +35,10 @@ from streams.clock import SystemClock
 from streams.delivery.channels import Ways
 from streams.delivery.targets import add_target, tell_of
 from streams.errors import Misconfigured, Transient
-from streams.ports.log import Archive, Clock, Log, Series, append_events
+from streams.ports.archive import Archive
+from streams.ports.clock import Clock
+from streams.ports.log import Log, append_events
+from streams.ports.series import Series
 from streams.roles.alerter import Alerter
 from streams.roles.archiver import Archiver
 from streams.roles.forecaster import Forecaster

@@ -6,7 +6,7 @@ from streams.adapters.notifiers.ntfy import Ntfy
 from streams.adapters.notifiers.webhook import HealthCheck, Webhook
 from streams.delivery.channels import Ways
 from streams.errors import Misconfigured
-from streams.ports.log import Notifier
+from streams.ports.notifier import Notifier
 
 if TYPE_CHECKING:
     from iv3.assembly.build import Plan

@@ -19,7 +19,9 @@ from streams.adapters.sources.dexcom import DexcomShare
 from streams.clock import SharedClock
 from streams.delivery.channels import Ways
 from streams.errors import Misconfigured
-from streams.ports.log import Clock, GlucoseSource, Notifier
+from streams.ports.clock import Clock
+from streams.ports.notifier import Notifier
+from streams.ports.source import GlucoseSource
 from streams.roster import Roster, Watched
 
 if TYPE_CHECKING:

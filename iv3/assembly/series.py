@@ -13,7 +13,7 @@ from streams.adapters.series.influx.server import InfluxServer
 from streams.adapters.series.influx.store import InfluxStore
 from streams.adapters.series.sqlite.store import SqliteStore
 from streams.errors import SeriesUnavailable
-from streams.ports.log import SeriesStore, SeriesVersion
+from streams.ports.series import SeriesStore, SeriesVersion
 from streams.roles.projector import Projector
 from streams.runtime.process import Service
 from streams.runtime.role import Role

@@ -22,7 +22,8 @@ from streams.adapters.simulation.recorded import read_recorded
 from streams.adapters.simulation.share_server import ShareServer
 from streams.clock import ScaledClock
 from streams.errors import Misconfigured, Transient
-from streams.ports.log import Clock, Log
+from streams.ports.clock import Clock
+from streams.ports.log import Log
 from streams.topics import JOURNAL
 from streams.views.catalog import Catalog
 

@@ -14,7 +14,7 @@ from streams.adapters.archives.s3.archive import S3Archive
 from streams.adapters.archives.s3.exposure import examine
 from streams.archive.drill import read_outcome
 from streams.errors import ArchiveUnavailable
-from streams.ports.log import Archive
+from streams.ports.archive import Archive
 
 _PROBE = "probe/doctor"
 

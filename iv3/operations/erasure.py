@@ -29,7 +29,8 @@ from streams.copies.erase_archive import Finding, archive_anew, find, foreign, f
 from streams.copies.erase_person import Erasing, Found, fill
 from streams.delivery.dead_man import carry_switch
 from streams.errors import LogUnavailable, Misconfigured
-from streams.ports.log import Archive, Log
+from streams.ports.archive import Archive
+from streams.ports.log import Log
 from streams.storage.files import RESERVE_BYTES, free_bytes, sync_folder, write_durably
 from streams.storage.versions import POINTER
 from streams.topics import JOURNAL

@@ -12,7 +12,8 @@ from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog, connect
 from streams.adapters.transport.sqlite import LOGS
 from streams.clock import SystemClock
-from streams.ports.log import Clock, Record
+from streams.ports.clock import Clock
+from streams.ports.log import Record
 from streams.runtime.app import make_app
 from streams.runtime.role import MakeApp, Role
 from streams.topics import JOURNAL

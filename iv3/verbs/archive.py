@@ -32,7 +32,8 @@ from streams.copies.copy_log import copy as copy_log
 from streams.copies.copy_log import refuse_used
 from streams.copies.repartition import refuse_other_than_multiple
 from streams.errors import Misconfigured
-from streams.ports.log import Archive, Log
+from streams.ports.archive import Archive
+from streams.ports.log import Log
 from streams.topics import JOURNAL, PARTITIONS
 
 

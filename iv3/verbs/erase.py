@@ -26,7 +26,7 @@ from streams.adapters.logs.sqlite.replacement import take_sign_down
 from streams.copies.erase_archive import Finding
 from streams.copies.erase_person import Found
 from streams.errors import Misconfigured
-from streams.ports.log import Archive
+from streams.ports.archive import Archive
 from streams.storage.files import FileLock
 
 _CONFIGURED = "config.yaml (or .env) still describes them: take people, or person, dexcom and insulin, out before the next start, or iv3 watches them again"

@@ -24,7 +24,7 @@ from schemas.settings import Settings
 from streams.adapters.notifiers.ntfy import Ntfy
 from streams.clock import SystemClock
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
-from streams.ports.log import Message
+from streams.ports.notifier import Message
 
 _TOPIC_BYTES = 12  # 96 bits: nobody guesses it
 _RAPID = {"duration": 300, "peak": 75, "period_type": "short"}

@@ -14,7 +14,8 @@ from schemas.bookkeeping import RecordDeadLettered
 from schemas.envelope import decode, make
 from schemas.identity import derived_id
 from schemas.model import at_ms
-from streams.ports.log import Log, SeriesStore, append_events
+from streams.ports.log import Log, append_events
+from streams.ports.series import SeriesStore
 from streams.roles.projector import Projector
 from streams.topics import DEAD_LETTERS, TOPICS
 

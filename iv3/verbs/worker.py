@@ -11,7 +11,7 @@ from iv3.verbs.up import UpOptions, quiet_libraries, real_plan, with_data_folder
 from schemas.settings import Settings
 from streams.clock import SharedClock
 from streams.errors import Misconfigured
-from streams.ports.log import Clock
+from streams.ports.clock import Clock
 
 
 @dataclass(frozen=True)

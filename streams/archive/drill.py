@@ -15,7 +15,8 @@ from streams.archive.inventory import Progress, look
 from streams.archive.restore import restore
 from streams.archive.writer import ARCHIVED
 from streams.errors import ArchiveDamaged, Refused, Transient
-from streams.ports.log import Archive, Log, Record
+from streams.ports.archive import Archive
+from streams.ports.log import Log, Record
 from streams.storage.files import RESERVE_BYTES, FileLock, free_bytes, write_durably
 
 SCRATCH = ".drill"  # in the data folder

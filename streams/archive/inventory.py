@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from processors.archive import format as segments
 from processors.archive.chain import Chain, Link, Place, chain, check_head, manifests_wanted, place_of
 from processors.archive.format import Head, SegmentDamaged
-from streams.ports.log import Archive
+from streams.ports.archive import Archive
 
 AHEAD = 8  # objects asked for at once: the way to a bucket is long, and a day's segment is small
 _LOOKS = 3  # a merge that deletes while we look is over in a moment

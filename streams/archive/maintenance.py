@@ -11,7 +11,9 @@ from streams.archive.drill import SCRATCH, Outcome, clear, drill, keep_outcome, 
 from streams.archive.merge import merge
 from streams.archive.retention import plan, remove
 from streams.errors import ArchiveDamaged
-from streams.ports.log import Archive, Clock, Log
+from streams.ports.archive import Archive
+from streams.ports.clock import Clock
+from streams.ports.log import Log
 
 logger = logging.getLogger("iv3.upkeep")
 

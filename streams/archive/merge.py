@@ -15,7 +15,7 @@ from processors.archive.compaction import delay_ms, groups
 from processors.archive.format import ArchivedRecord, Manifest, SegmentDamaged
 from streams.archive.inventory import AHEAD, Progress, ahead
 from streams.errors import ArchiveChanged, ArchiveDamaged
-from streams.ports.log import Archive
+from streams.ports.archive import Archive
 
 logger = logging.getLogger("iv3.merge")
 

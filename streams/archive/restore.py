@@ -11,7 +11,7 @@ from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.archive.inventory import Progress, look
 from streams.archive.writer import read_back, the_log_id
 from streams.errors import ArchiveChanged, ArchiveDamaged, Misconfigured
-from streams.ports.log import Archive
+from streams.ports.archive import Archive
 from streams.storage.files import sync_folder, write_durably
 from streams.topics import PARTITIONS
 

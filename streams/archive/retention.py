@@ -18,7 +18,7 @@ from processors.archive.format import ArchivedRecord, SegmentDamaged
 from streams.archive.inventory import Survey, ahead, look, removal_key
 from streams.archive.writer import log_ids, written_ms
 from streams.errors import ArchiveDamaged
-from streams.ports.log import Archive
+from streams.ports.archive import Archive
 
 logger = logging.getLogger("iv3.retention")
 

@@ -11,7 +11,9 @@ from processors.archive.format import ArchivedRecord, Manifest, SegmentDamaged
 from streams.archive.inventory import Progress, Survey, ahead, look
 from streams.clock import running_s
 from streams.errors import ArchiveChanged, ArchiveDamaged
-from streams.ports.log import Archive, Clock, Log, Partition, Record
+from streams.ports.archive import Archive
+from streams.ports.clock import Clock
+from streams.ports.log import Log, Partition, Record
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL
 
 logger = logging.getLogger("iv3.backup")

@@ -19,7 +19,8 @@ from streams.archive.writer import ARCHIVED, ArchiveWriter, read_back
 from streams.clock import SystemClock
 from streams.copies.erase_person import BATCH
 from streams.errors import ArchiveDamaged
-from streams.ports.log import Archive, Log
+from streams.ports.archive import Archive
+from streams.ports.log import Log
 from streams.topics import JOURNAL
 
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from streams.delivery.dead_man import Ping
-from streams.ports.log import Notifier, Scheduler
+from streams.ports.notifier import Notifier, Scheduler
 
 
 @dataclass(frozen=True)

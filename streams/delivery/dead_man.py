@@ -18,7 +18,9 @@ from schemas.envelope import SYSTEM, encode, make
 from schemas.identity import derived_id
 from schemas.model import at_ms
 from streams.errors import NotifierRefused, NotifierUnreachable, Transient
-from streams.ports.log import Clock, Log, Message, Scheduler
+from streams.ports.clock import Clock
+from streams.ports.log import Log
+from streams.ports.notifier import Message, Scheduler
 from streams.runtime.heartbeats import Pulse
 from streams.topics import HEARTBEATS, partition_of
 

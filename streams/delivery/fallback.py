@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from processors.alerting.outbox import Due, Outbox, Step
 from streams.errors import NotifierRefused, NotifierUnreachable
-from streams.ports.log import Clock, Message, Notifier
+from streams.ports.clock import Clock
+from streams.ports.notifier import Message, Notifier
 
 logger = logging.getLogger("iv3.fallback")
 

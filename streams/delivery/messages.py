@@ -2,7 +2,7 @@
 
 from processors.alerting import wording as words
 from processors.alerting.outbox import ALL_CLEAR, Due, Step
-from streams.ports.log import Message
+from streams.ports.notifier import Message
 
 _EARLIER_PRIORITY = 3  # what is over by the time it can be sent does not ring through
 _ALL_CLEAR_PRIORITY = 2

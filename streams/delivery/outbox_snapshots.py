@@ -13,7 +13,8 @@ from processors.alerting.outbox import Outbox
 from processors.alerting.serialization import VERSION, dump_outbox, load_outbox
 from schemas.alerts import DeliveryAttempted
 from schemas.envelope import Event
-from streams.ports.log import Clock, Log, Record
+from streams.ports.clock import Clock
+from streams.ports.log import Log, Record
 from streams.runtime.snapshots import PartitionSnapshots
 
 _DAY_MS = 86_400_000

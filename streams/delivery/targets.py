@@ -10,7 +10,8 @@ from schemas.envelope import encode, make
 from schemas.identity import derived_id
 from schemas.model import at_ms
 from streams.errors import Transient
-from streams.ports.log import Clock, Log, append_events
+from streams.ports.clock import Clock
+from streams.ports.log import Log, append_events
 from streams.topics import ALERTS
 
 logger = logging.getLogger("iv3.notifier")

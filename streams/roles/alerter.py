@@ -23,7 +23,8 @@ from schemas.forecasts import ForecastMade
 from schemas.identity import decision_id, derived_id, digest
 from schemas.model import at_ms
 from streams.errors import NotOurs, Transient
-from streams.ports.log import Clock, Log, Partition, Record, append_events
+from streams.ports.clock import Clock
+from streams.ports.log import Log, Partition, Record, append_events
 from streams.roster import Roster
 from streams.runtime.assignment import Tenure
 from streams.runtime.heartbeats import COMPLAINT_LASTS_MS, Pulse

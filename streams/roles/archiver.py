@@ -12,7 +12,9 @@ from typing import ClassVar
 from streams.archive.maintenance import Upkeep
 from streams.archive.writer import ARCHIVED, ArchiveWriter
 from streams.errors import ArchiveDamaged, ArchiveUnavailable, Transient
-from streams.ports.log import Archive, Clock, Log, Record
+from streams.ports.archive import Archive
+from streams.ports.clock import Clock
+from streams.ports.log import Log, Record
 from streams.runtime.role import MakeApp, Role
 from streams.topics import JOURNAL
 

@@ -9,7 +9,8 @@ from processors.predictors.forecasting import VERSION, Outlook, Said
 from schemas.envelope import Event, make
 from schemas.forecasts import ForecastMade, ForecastWithheld
 from schemas.identity import forecast_id
-from streams.ports.log import Clock, Log, Partition, Record, append_events
+from streams.ports.clock import Clock
+from streams.ports.log import Log, Partition, Record, append_events
 from streams.runtime.role import MakeApp, Role
 from streams.runtime.snapshots import Snapshots
 from streams.topics import FORECASTS, JOURNAL

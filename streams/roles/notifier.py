@@ -24,7 +24,9 @@ from streams.delivery.messages import message_of
 from streams.delivery.outbox_snapshots import Remembered
 from streams.delivery.targets import TargetState, add_target, remove_target, surely, tell_of
 from streams.errors import NotifierRefused, NotifierUnreachable, StreamError, Transient
-from streams.ports.log import Clock, Log, Message, Notifier, Partition, Record, append_events
+from streams.ports.clock import Clock
+from streams.ports.log import Log, Partition, Record, append_events
+from streams.ports.notifier import Message, Notifier
 from streams.roster import Roster
 from streams.runtime.role import MakeApp, Role
 from streams.topics import ALERTS, HEARTBEATS, partition_of

@@ -18,7 +18,9 @@ from schemas.facts import GlucoseRead, PersonAdded, PersonSuspended, SourceState
 from schemas.identity import derived_id, reading_id
 from schemas.model import at_ms, ms
 from streams.errors import SourceRefused, SourceUnreachable, Transient
-from streams.ports.log import Clock, Fetched, GlucoseSource, Log, Partition, Record
+from streams.ports.clock import Clock
+from streams.ports.log import Log, Partition, Record
+from streams.ports.source import Fetched, GlucoseSource
 from streams.roster import Roster
 from streams.runtime.role import MakeApp, Role
 from streams.runtime.snapshots import Snapshots

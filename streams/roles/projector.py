@@ -9,7 +9,9 @@ from processors.entries import EntryVersion, entry_id_of, is_entry_event
 from processors.projection import Change, Through, counts, project
 from schemas.alerts import Place
 from schemas.envelope import Event
-from streams.ports.log import Clock, Log, Partition, Record, Series
+from streams.ports.clock import Clock
+from streams.ports.log import Log, Partition, Record
+from streams.ports.series import Series
 from streams.runtime.role import MakeApp, Role
 from streams.topics import ALERTS, FORECASTS, JOURNAL
 from streams.views.serving_series import SwappableSeries

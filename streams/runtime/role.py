@@ -20,7 +20,8 @@ from schemas.bookkeeping import RecordDeadLettered
 from schemas.envelope import Event, Garbage, NewerVersion, decode, make
 from schemas.identity import derived_id
 from streams.errors import Misconfigured, Permanent, Transient
-from streams.ports.log import Clock, Log, Partition, Position, Record, append_events
+from streams.ports.clock import Clock
+from streams.ports.log import Log, Partition, Position, Record, append_events
 from streams.runtime.assignment import Tenure, TenuredLog
 from streams.runtime.consume import FIRST_DELAY_S, LONGEST_DELAY_S, Progress, consume, give_up_for_sure
 from streams.topics import DEAD_LETTERS, partition_of

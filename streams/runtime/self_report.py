@@ -10,7 +10,8 @@ from schemas.envelope import SYSTEM, encode, make
 from schemas.identity import derived_id
 from schemas.model import at_ms
 from streams.errors import Transient
-from streams.ports.log import Clock, Log
+from streams.ports.clock import Clock
+from streams.ports.log import Log
 from streams.topics import HEARTBEATS, partition_of
 
 logger = logging.getLogger("iv3.complaining")

@@ -17,7 +17,8 @@ from schemas.envelope import Garbage, NewerVersion, decode, encode, make
 from schemas.identity import derived_id
 from schemas.model import at_ms
 from streams.errors import Transient
-from streams.ports.log import Clock, Log, Record
+from streams.ports.clock import Clock
+from streams.ports.log import Log, Record
 from streams.topics import SNAPSHOTS
 
 logger = logging.getLogger("iv3.snapshots")

@@ -20,7 +20,8 @@ from schemas.facts import GlucoseRead
 from schemas.forecasts import ForecastMade
 from schemas.model import ms
 from streams.errors import SeriesUnavailable, StreamError
-from streams.ports.log import Log, Partition, Position, RebuiltSeries, Record, Series, SeriesStore, SeriesVersion
+from streams.ports.log import Log, Partition, Position, Record
+from streams.ports.series import RebuiltSeries, Series, SeriesStore, SeriesVersion
 from streams.roles.projector import Projector, rows_of, touched_by
 from streams.runtime.role import given_up
 from streams.storage.versions import catalog_path, current, flip, remove_catalog

@@ -7,7 +7,8 @@ from processors.entries import EntryVersion
 from processors.projection import Change
 from processors.readings import Reading
 from streams.errors import SeriesUnavailable
-from streams.ports.log import AlertRow, DigestRow, ForecastRow, Partition, Series
+from streams.ports.log import Partition
+from streams.ports.series import AlertRow, DigestRow, ForecastRow, Series
 
 GRACE_S = 5.0  # calls that began before the swap are over by then
 

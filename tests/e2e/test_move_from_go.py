@@ -22,7 +22,7 @@ from schemas.envelope import Event, decode
 from schemas.facts import GlucoseRead, InsulinTaken
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.sources.dexcom import DexcomShare
-from streams.ports.log import Fetched
+from streams.ports.source import Fetched
 from streams.topics import ALERTS, JOURNAL, partition_of
 from tests.servers.ground import free_port
 from tests.servers.influx import Influx

@@ -21,7 +21,7 @@ from streams.adapters.series.influx.store import InfluxStore
 from streams.archive.writer import ArchiveWriter, log_ids, read_back
 from streams.clock import SystemClock
 from streams.copies.copy_log import copy
-from streams.ports.log import SeriesStore
+from streams.ports.series import SeriesStore
 from streams.topics import TOPICS
 from streams.views.replay import replay
 from tests.servers.influx import Influx

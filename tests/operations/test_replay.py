@@ -12,7 +12,7 @@ from schemas.facts import GlucoseRead
 from schemas.model import at_ms
 from streams.adapters.series.sqlite.store import SqliteStore
 from streams.errors import SeriesUnavailable
-from streams.ports.log import SeriesStore
+from streams.ports.series import SeriesStore
 from streams.storage.versions import current
 from streams.topics import JOURNAL
 from streams.views.replay import ReplayFailed, replay

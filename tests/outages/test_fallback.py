@@ -15,7 +15,7 @@ from streams.adapters.notifiers.smtp import Smtp, SmtpServer
 from streams.adapters.notifiers.webhook import HealthCheck, Webhook
 from streams.delivery.channels import Ways
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
-from streams.ports.log import Message, Notifier
+from streams.ports.notifier import Message, Notifier
 from streams.roles.notifier import AlarmNotifier
 from tests.outages.test_ntfy_outages import TOKEN, World, said
 from tests.standins.ntfy import Access, NtfyStandIn

@@ -25,7 +25,9 @@ from streams.adapters.series.influx.server import InfluxServer
 from streams.adapters.series.influx.store import InfluxStore
 from streams.adapters.series.sqlite.series import SqliteSeries
 from streams.clock import SystemClock
-from streams.ports.log import Clock, DigestRow, Position, append_events
+from streams.ports.clock import Clock
+from streams.ports.log import Position, append_events
+from streams.ports.series import DigestRow
 from streams.roles.alerter import Alerter
 from streams.roles.projector import Projector, apply_records
 from streams.runtime.role import Role, given_up

@@ -27,7 +27,8 @@ from streams.adapters.notifiers.ntfy import Ntfy
 from streams.clock import SetClock
 from streams.delivery.channels import Ways
 from streams.errors import Refused
-from streams.ports.log import Message, append_events
+from streams.ports.log import append_events
+from streams.ports.notifier import Message
 from streams.roles.notifier import AlarmNotifier
 from streams.topics import ALERTS, partition_of
 from tests.standins.ntfy import Access, NtfyStandIn

@@ -22,7 +22,7 @@ from streams.adapters.simulation.faults import FAULTS, parse_faults
 from streams.adapters.simulation.share_server import ShareServer
 from streams.adapters.sources.dexcom import DexcomShare
 from streams.errors import Misconfigured, SourceRefused, SourceUnreachable, StreamError
-from streams.ports.log import Fetched, GlucoseSource
+from streams.ports.source import Fetched, GlucoseSource
 
 NOW = 1_763_985_600_000
 MIN = 60_000

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from streams.adapters.notifiers.ntfy import Ntfy
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
-from streams.ports.log import Message, Notifier
+from streams.ports.notifier import Message, Notifier
 from tests.standins.ntfy import Access, NtfyStandIn
 
 TOKEN, TOPIC = "tk_q8f7w6e5r4t3z2u1i0o9p8a7s6d5f", "iv3-k3v9x2m7"

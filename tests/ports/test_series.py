@@ -37,7 +37,8 @@ from streams.adapters.series.influx.server import InfluxServer
 from streams.adapters.series.influx.store import InfluxStore
 from streams.adapters.series.sqlite.store import SqliteStore
 from streams.errors import SeriesUnavailable
-from streams.ports.log import Partition, RebuiltSeries, Series, SeriesStore
+from streams.ports.log import Partition
+from streams.ports.series import RebuiltSeries, Series, SeriesStore
 
 T0 = 1_795_500_000_000
 MIN = 60_000

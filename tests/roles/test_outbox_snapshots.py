@@ -22,7 +22,7 @@ from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.clock import SetClock
 from streams.delivery.channels import Ways
 from streams.delivery.outbox_snapshots import Remembered
-from streams.ports.log import Message
+from streams.ports.notifier import Message
 from streams.roles.alerter import Alerter
 from streams.roles.notifier import AlarmNotifier
 from streams.roster import Roster, Watched

@@ -19,7 +19,8 @@ from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.series.sqlite.store import SqliteStore
 from streams.clock import SetClock
-from streams.ports.log import SeriesStore, append_events
+from streams.ports.log import append_events
+from streams.ports.series import SeriesStore
 from streams.roles.alerter import Alerter
 from streams.roles.forecaster import Forecaster
 from streams.roles.projector import Projector

@@ -15,7 +15,8 @@ from pydantic import SecretStr
 
 from streams.adapters.http_client import TIMEOUT_S, Exchange, NoAnswer, Reply
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
-from streams.ports.log import Clock, Message
+from streams.ports.clock import Clock
+from streams.ports.notifier import Message
 
 _MESSAGE_BYTES = 4095  # one more, and ntfy makes an attachment of it or refuses
 _BODY_BYTES = 8192

@@ -11,7 +11,7 @@ from email.utils import make_msgid
 from pydantic import SecretStr
 
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
-from streams.ports.log import Message
+from streams.ports.notifier import Message
 
 _TIMEOUT_S = 15.0
 

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from streams.adapters.http_client import TIMEOUT_S, Exchange, NoAnswer
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
-from streams.ports.log import Message
+from streams.ports.notifier import Message
 
 _REFUSED = frozenset({400, 401, 403, 404, 405, 410, 422})
 

@@ -29,7 +29,7 @@ from processors.sources.dexcom import (
 from streams.adapters.http_client import TIMEOUT_S, Exchange, NoAnswer, Reply
 from streams.adapters.sources.refusals import Refusals
 from streams.errors import Misconfigured, SourceRefused, SourceUnreachable
-from streams.ports.log import Fetched, SourceReading
+from streams.ports.source import Fetched, SourceReading
 
 _AUTHENTICATE = "General/AuthenticatePublisherAccount"
 _LOG_IN = "General/LoginPublisherAccountById"

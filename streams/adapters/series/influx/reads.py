@@ -28,7 +28,8 @@ from streams.adapters.series.influx.points import (
 )
 from streams.adapters.series.influx.server import Bucket, InfluxServer
 from streams.errors import SeriesUnavailable
-from streams.ports.log import AlertRow, DigestRow, ForecastRow, Partition
+from streams.ports.log import Partition
+from streams.ports.series import AlertRow, DigestRow, ForecastRow
 
 _T = TypeVar("_T")
 _DAY_MS = 86_400_000

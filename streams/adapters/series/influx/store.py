@@ -17,7 +17,7 @@ from streams.adapters.series.influx.rebuild import InfluxRebuild
 from streams.adapters.series.influx.series import InfluxSeries
 from streams.adapters.series.influx.server import Bucket, InfluxServer
 from streams.errors import SeriesUnavailable
-from streams.ports.log import SeriesVersion
+from streams.ports.series import SeriesVersion
 
 logger = logging.getLogger("iv3.influx")
 

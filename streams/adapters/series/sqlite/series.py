@@ -18,7 +18,8 @@ from processors.readings import Reading, canonical_readings
 from streams.adapters.logs.sqlite.log import connect
 from streams.adapters.series.canonical import MARGIN_MS, canonical_range
 from streams.errors import SeriesUnavailable
-from streams.ports.log import AlertRow, DigestRow, ForecastRow, Partition
+from streams.ports.log import Partition
+from streams.ports.series import AlertRow, DigestRow, ForecastRow
 
 FORMAT = "1"
 _T = TypeVar("_T")

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from streams.adapters.series.sqlite.series import SqliteSeries
-from streams.ports.log import SeriesVersion
+from streams.ports.series import SeriesVersion
 from streams.storage.versions import current, flip, readable, remove_series, series_path
 
 

@@ -1,0 +1,52 @@
+"""The glucose source port: where readings are asked for."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReading:
+    """One reading as a source gave it."""
+
+    time_ms: int
+    glucose_mgdl: float
+    trend: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One answer of a glucose source: readings oldest first, sensor codes (1-38, not glucose) with their times, what could not be read.
+
+    `server_time_ms` is the source's own clock (HTTP Date), None where it gave none.
+    """
+
+    readings: tuple[SourceReading, ...]
+    sensor_codes: tuple[tuple[int, int], ...] = ()
+    rejected: tuple[str, ...] = ()
+    server_time_ms: int | None = None
+
+
+class GlucoseSource(Protocol):
+    """Where readings come from."""
+
+    @property
+    def name(self) -> str:
+        """The envelope's `source` of its readings."""
+        ...
+
+    @property
+    def account(self) -> str:
+        """A stable, non-secret name of the account (a hash), part of each reading's identity."""
+        ...
+
+    async def latest(self, minutes: int, max_count: int, *, may_log_in: bool) -> Fetched:
+        """The readings of the last `minutes`.
+
+        With `may_log_in` False only a cached session is used. Raises SourceRefused (the account is refused; back off as
+        `processors.sources.polling` says) or SourceUnreachable (anything else; `retry_after_s` where it was named).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...

@@ -11,12 +11,12 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field, ValidationError
 
-from api.request.auth import COOKIE, SECURE_COOKIE, TRIES, hash_of, too_many
+from api.request.auth import COOKIE, SECURE_COOKIE, TRIES, too_many
 from api.request.context import Hearing, hearing
 from api.request.openapi import ROLE
 from api.request.problems import ProblemError
 from api.request.values import Asked
-from api.v1.tokens import issue
+from streams.commands.tokens import hash_of, issue
 from streams.ports.log import append_events
 from streams.topics import JOURNAL
 

@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from benchmarks.figures import Figure, ms
@@ -12,7 +13,7 @@ from schemas.facts import GlucoseRead
 from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.notifiers.ntfy import Ntfy
-from streams.adapters.transport.sqlite import LOGS
+from streams.adapters.transport.sqlite import Transport
 from streams.clock import SystemClock
 from streams.delivery.channels import Ways
 from streams.roles.alerter import Alerter
@@ -36,13 +37,12 @@ def run() -> list[Figure]:
 async def _run() -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         log = SqliteLog(Path(folder) / "log.db")
-        LOGS["alarm"] = log
         clock = SystemClock()
         async with NtfyStandIn(burst=100_000) as phone:
             target = Ntfy(server=phone.url, topic="bench", clock=clock)
 
             def app(group: str) -> object:
-                return make_app(group, "iv3sqlite://alarm", data_folder=folder)
+                return make_app(group, partial(Transport, log), data_folder=folder)
 
             roles = [Alerter(log, clock, app), AlarmNotifier(log, clock, app, Ways([target]))]
             stopping = asyncio.Event()

@@ -16,7 +16,8 @@ from streams.adapters.archives.s3.archive import S3Archive
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.archive.merge import merge
 from streams.archive.restore import restore
-from streams.archive.writer import ArchiveWriter, read_back
+from streams.archive.verify import read_back
+from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
 from streams.ports.archive import Archive
 from streams.ports.log import Partition

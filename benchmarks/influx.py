@@ -9,6 +9,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from iv3.operations.measuring import quantile
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.series.influx.server import Bucket, InfluxServer
 from streams.adapters.series.influx.store import InfluxStore
-from streams.adapters.transport.sqlite import LOGS
+from streams.adapters.transport.sqlite import Transport
 from streams.clock import SystemClock
 from streams.roles.projector import Projector
 from streams.runtime.app import make_app
@@ -116,13 +117,12 @@ async def _copied(server: Influx, lines: list[str], bucket: str) -> float:
 
 async def _projected(server: Influx, folder: Path, records: int) -> list[Figure]:
     log = SqliteLog(folder / "data" / "log.db")
-    LOGS["influx"] = log
     store = InfluxStore(InfluxServer(url=server.url, token=SecretStr(server.token), org=server.org), "iv3", log.log_id)
     series = await store.open(await store.ready())
     role = Projector(
         log,
         SystemClock(),
-        lambda group: make_app(group, "iv3sqlite://influx", data_folder=str(folder / "faust")),
+        lambda group: make_app(group, partial(Transport, log), data_folder=str(folder / "faust")),
         series,
     )
     stopping = asyncio.Event()

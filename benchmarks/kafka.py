@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +19,7 @@ from iv3.operations.measuring import quantile
 from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
 from streams.adapters.logs.kafka.log import KafkaLog
 from streams.adapters.notifiers.ntfy import Ntfy
-from streams.adapters.transport.kafka import LOGS
+from streams.adapters.transport.kafka import Transport
 from streams.clock import SystemClock
 from streams.delivery.channels import Ways
 from streams.ports.log import Record
@@ -51,7 +52,6 @@ def run() -> list[Figure]:
 async def _opened(server: Kafka) -> KafkaLog:
     log = KafkaLog(KafkaLink(brokers_of(server.url)))
     await log.open()
-    LOGS["bench"] = log
     return log
 
 
@@ -106,7 +106,7 @@ async def _together(append: Callable[[], Awaitable[None]], producers: int = 100,
 
 def _app_maker(log: KafkaLog, folder: Path) -> Callable[[str], Any]:
     settings = kafka_settings("bench", 10)
-    return lambda role: make_app(group_of(log, role), "iv3kafka://bench", data_folder=str(folder), **settings)
+    return lambda role: make_app(group_of(log, role), partial(Transport, log), data_folder=str(folder), **settings)
 
 
 async def _alarm(server: Kafka, folder: Path) -> list[Figure]:

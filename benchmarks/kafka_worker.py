@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ from aiokafka import AIOKafkaConsumer
 
 from streams.adapters.logs.kafka.link import KafkaLink
 from streams.adapters.logs.kafka.log import KafkaLog
-from streams.adapters.transport.kafka import LOGS, CoPartitioned
+from streams.adapters.transport.kafka import CoPartitioned, Transport
 from streams.clock import SystemClock
 from streams.ports.log import Record
 from streams.runtime.app import group_of, kafka_settings, make_app
@@ -52,10 +53,9 @@ class Busy(Role):
 async def ours(name: str, brokers: list[str], folder: Path, events: int) -> None:
     log = KafkaLog(KafkaLink(tuple(brokers)))
     await log.open()
-    LOGS["bench"] = log
     settings = kafka_settings(name, 10)
     role = Busy(
-        log, SystemClock(), lambda role: make_app(group_of(log, role), "iv3kafka://bench", data_folder=str(folder), **settings)
+        log, SystemClock(), lambda role: make_app(group_of(log, role), partial(Transport, log), data_folder=str(folder), **settings)
     )  # fmt: skip
     role.go = folder / "go"
     stopping = asyncio.Event()

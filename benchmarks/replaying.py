@@ -7,8 +7,9 @@ from pathlib import Path
 
 from benchmarks.figures import Figure
 from benchmarks.year import write_year
-from streams.adapters.logs.sqlite.log import SqliteLog, connect
+from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.series.sqlite.store import SqliteStore
+from streams.storage.sqlite import connect
 from streams.views.replay import replay
 
 

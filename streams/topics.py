@@ -67,3 +67,6 @@ def is_essential(topic: str, value: bytes) -> bool:
     if topic in (ALERTS, HEARTBEATS, DEAD_LETTERS):
         return True
     return topic == JOURNAL and (b'"type":"iv3.reading.' in value or b'"type":"iv3.source-state.' in value)
+
+
+ARCHIVED = (JOURNAL, FORECASTS, ALERTS, DEAD_LETTERS)  # snapshots and heartbeats are made again

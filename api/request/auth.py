@@ -5,9 +5,7 @@ Tokens are 256 random bits; only SHA-256 is stored. Wrong tokens are counted per
 
 import base64
 import binascii
-import hashlib
 import hmac
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,8 +17,9 @@ from api.request.context import Hearing, hearing
 from api.request.openapi import ROLE
 from api.request.person_scope import settle_person
 from api.request.problems import Handler, ProblemError
-from schemas.facts import Role, TokenIssued
+from schemas.facts import TokenIssued
 from schemas.model import ms
+from streams.commands.tokens import hash_of
 
 Needed = Literal["public", "reader", "writer", "uploader", "owner", "seed"]
 
@@ -47,17 +46,6 @@ class Caller:
     name: str
     role: str
     people: tuple[str, ...] = ()
-
-
-def new_token(role: Role) -> tuple[str, str]:
-    """A fresh token and its hash. The token is shown once and kept nowhere."""
-    token = f"iv3_{role}_{secrets.token_urlsafe(32)}"
-    return token, hash_of(token)
-
-
-def hash_of(token: str) -> str:
-    """What is stored of a token. A plain hash does for 256 random bits (OWASP ASVS 6.5.2)."""
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 class FailedTries:

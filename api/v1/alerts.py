@@ -12,6 +12,7 @@ from api.request.problems import ProblemError
 from api.request.values import Asked, RangeQuery, iso, next_cursor, place_of
 from processors.alerting import wording as words
 from processors.alerting.decide import LOWS, rings_again_ms
+from processors.alerting.snoozes import MOST_SNOOZE_MIN, SNOOZE_CHOICES_MIN, USUAL_MOST_MIN
 from schemas.alerts import AlertEvent
 from schemas.envelope import make
 from schemas.facts import AlertAcknowledged, AlertsSnoozed
@@ -23,16 +24,6 @@ from streams.topics import JOURNAL
 
 routes = Routes()
 
-SNOOZE_CHOICES_MIN: dict[str, tuple[int, ...]] = {
-    "urgent_low": (10, 20, 30),
-    "low": (15, 30),
-    "predicted_low": (15, 30),
-    "high": (30, 60, 120),
-    "stale": (30, 60),
-    "no_long_acting": (30, 60),
-}
-MOST_SNOOZE_MIN = {"urgent_low": 30}  # an urgent low is never quiet for longer, and only by its own snooze
-_USUAL_MOST_MIN = 720
 SnoozedKind = Literal["urgent_low", "low", "predicted_low", "high", "stale", "no_long_acting"]
 
 
@@ -62,7 +53,7 @@ class SnoozePosted(Asked):
     """Which kind is to be quiet, and for how long."""
 
     kind: SnoozedKind
-    minutes: Annotated[int, Field(ge=1, le=_USUAL_MOST_MIN)]
+    minutes: Annotated[int, Field(ge=1, le=USUAL_MOST_MIN)]
 
 
 def _event_of(change: dict[str, Any], unit: Unit | None = None) -> AlertEvent:
@@ -250,7 +241,7 @@ async def acknowledge_alert(request: web.Request, path: EpisodePath, body: AckPo
 async def post_snooze(request: web.Request, body: SnoozePosted) -> dict[str, Any]:
     """Keep one kind of alarm quiet for a while. An urgent low is quieted by nothing but its own, for at most 30 min."""
     where, caller = hearing(request), caller_of(request)
-    most = MOST_SNOOZE_MIN.get(body.kind, _USUAL_MOST_MIN)
+    most = MOST_SNOOZE_MIN.get(body.kind, USUAL_MOST_MIN)
     if body.minutes > most:
         raise ProblemError(422, f"may be at most {most} for {body.kind}", field="minutes")
     now_ms = where.clock.now_ms()

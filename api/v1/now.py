@@ -12,7 +12,8 @@ from api.request.openapi import Routes
 from api.request.values import Asked, iso
 from api.v1.alerts import open_alerts
 from api.v1.people import people_seen
-from processors.physiology.insulin import Dose, Meal, cob_grams, iob_units
+from processors.physiology.carbs import Meal, cob_grams
+from processors.physiology.insulin import Dose, iob_units
 from processors.profiles import action_of_dose
 from processors.readings import STALE_S, Reading
 from schemas.facts import CarbsEaten, InsulinTaken, ProfileChanged, SourceStateChanged

@@ -12,11 +12,11 @@ from api.request.context import Hearing, hearing
 from api.request.openapi import Routes
 from api.request.problems import ProblemError
 from api.request.values import Asked, Whole, iso, next_cursor, place_of
-from schemas.envelope import SYSTEM, Event, make
+from schemas.envelope import SYSTEM
 from schemas.facts import PersonAdded, PersonSuspended, ProfileChanged
-from schemas.identity import derived_id
-from schemas.model import Fact, at_ms
+from schemas.model import Fact
 from schemas.units import Unit, mmol
+from streams.commands.people import coming_and_going
 from streams.ports.log import append_events
 from streams.topics import JOURNAL
 
@@ -138,14 +138,3 @@ def _of_everybody(request: web.Request) -> Caller:
 async def _say(where: Hearing, person: str, actor: str, *facts: Fact) -> None:
     await append_events(where.log, JOURNAL, coming_and_going(person, where.clock.now_ms(), "api", actor, *facts))
     await where.catalog.caught_up()
-
-
-def coming_and_going(person: str, now_ms: int, source: str, actor: str | None, *facts: Fact) -> list[Event]:
-    """Facts of a person's coming or going as events, in order."""
-    now = at_ms(now_ms)
-    return [
-        make(
-            fact, id=derived_id(type(fact).__name__, person, now_ms), source=source, subject=person, time=now, recordedtime=now, actor=actor
-        )
-        for fact in facts
-    ]  # fmt: skip

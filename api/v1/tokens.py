@@ -1,22 +1,21 @@
 """Tokens: one per device and person, shown once, revoked at once."""
 
-import secrets
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 from aiohttp import web
 from pydantic import Field
 
-from api.request.auth import caller_of, new_token
+from api.request.auth import caller_of
 from api.request.context import hearing
 from api.request.openapi import Routes
 from api.request.problems import ProblemError
 from api.request.values import Asked, MomentMs, iso
 from api.v1.people import PersonId
-from schemas.envelope import SYSTEM, Event, make
-from schemas.facts import Role, TokenIssued, TokenRevoked
-from schemas.identity import derived_id
-from schemas.model import at_ms, ms
+from schemas.envelope import Event
+from schemas.facts import Role, TokenIssued
+from schemas.model import ms
+from streams.commands.tokens import issue, revocation
 from streams.ports.log import append_events
 from streams.topics import JOURNAL
 
@@ -38,40 +37,6 @@ class TokenPath(Asked):
     """Which token."""
 
     id: Annotated[str, Field(min_length=1, max_length=80)]
-
-
-def issue(
-    role: Role,
-    name: str,
-    now_ms: int,
-    *,
-    people: tuple[str, ...] = (),
-    expires_ms: int | None = None,
-    actor: str | None = None,
-) -> tuple[str, Event]:
-    """A new token, and the event that makes it known. The event holds its hash only."""
-    token, hashed = new_token(role)
-    token_id = secrets.token_hex(6)
-    issued = TokenIssued(
-        token_id=token_id,
-        name=name,
-        role=role,
-        sha256=hashed,
-        people=people,
-        expires=at_ms(expires_ms) if expires_ms is not None else None,
-    )
-    event = make(
-        issued, id=derived_id("token", token_id), source="api", subject=SYSTEM, time=at_ms(now_ms), recordedtime=at_ms(now_ms), actor=actor
-    )  # fmt: skip
-    return token, event
-
-
-def revocation(token_id: str, now_ms: int, actor: str | None = None) -> Event:
-    """The event that ends a token."""
-    return make(
-        TokenRevoked(token_id=token_id), id=derived_id("token-revoked", token_id), source="api", subject=SYSTEM, time=at_ms(now_ms),
-        recordedtime=at_ms(now_ms), actor=actor,
-    )  # fmt: skip
 
 
 @routes.route("GET", "/v1/tokens", role="owner", tags=("tokens",), of_person=False)

@@ -9,7 +9,7 @@ from streams.errors import Misconfigured
 from streams.ports.notifier import Notifier
 
 if TYPE_CHECKING:
-    from iv3.assembly.build import Plan
+    from iv3.assembly.plan import Plan
 
 
 def ways_of(plan: "Plan") -> Ways:

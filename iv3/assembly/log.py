@@ -5,12 +5,13 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas.settings import Settings
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.adapters.transport import sqlite as on_sqlite
+from streams.adapters.transport.sqlite import Transport as SqliteTransport
 from streams.errors import Misconfigured
 from streams.runtime.app import group_of, kafka_settings, make_app
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from streams.adapters.logs.kafka.link import KafkaLink
     from streams.adapters.logs.kafka.log import KafkaLog
 
-_BROKER = "main"
 ERASING = "erasing.json"  # in the data folder, while somebody is being erased
 
 
@@ -41,17 +41,15 @@ async def open_log(
     """Open it. Raises Misconfigured, LogUnavailable. `erasing` is for whoever makes Kafka's topics anew, and for nobody else."""
     if demo or settings.log == "sqlite":
         log = SqliteLog(data / "log.db", demo=demo)
-        on_sqlite.LOGS[_BROKER] = log
-        return OpenLog(log, lambda role: make_app(role, f"iv3sqlite://{_BROKER}", data_folder=str(data / "faust")))
+        return OpenLog(log, lambda role: make_app(role, partial(SqliteTransport, log), data_folder=str(data / "faust")))
     if not erasing:
         _refuse_half_made(data)
     from streams.adapters.logs.kafka.log import KafkaLog
     from streams.adapters.logs.kafka.topics import Safety
-    from streams.adapters.transport import kafka as on_kafka
+    from streams.adapters.transport.kafka import Transport as KafkaTransport
 
     kafka = settings.kafka
     opened = KafkaLog(kafka_link(settings), partitions=kafka.partitions, safety=Safety(kafka.copies, kafka.in_sync))
-    on_kafka.LOGS[_BROKER] = opened
     try:
         await opened.open()
     except BaseException:
@@ -61,7 +59,7 @@ async def open_log(
     return OpenLog(
         opened,
         lambda role: make_app(
-            group_of(opened, role), f"iv3kafka://{_BROKER}", data_folder=str(data / "faust"), **member
+            group_of(opened, role), partial(KafkaTransport, opened), data_folder=str(data / "faust"), **member
         ),
     )
 

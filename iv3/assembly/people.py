@@ -25,7 +25,7 @@ from streams.ports.source import GlucoseSource
 from streams.roster import Roster, Watched
 
 if TYPE_CHECKING:
-    from iv3.assembly.build import Plan
+    from iv3.assembly.plan import Plan
 
 logger = logging.getLogger("iv3.people")
 

@@ -3,10 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from schemas.settings import Settings
 from streams.adapters.series.influx.server import InfluxServer
@@ -17,16 +15,11 @@ from streams.ports.series import SeriesStore, SeriesVersion
 from streams.roles.projector import Projector
 from streams.runtime.process import Service
 from streams.runtime.role import Role
-from streams.storage.versions import catalog_path, current
 from streams.views.serving_series import SwappableSeries
-
-if TYPE_CHECKING:
-    from iv3.assembly.build import Parts
 
 logger = logging.getLogger("iv3.wiring")
 
 _FIRST_S = 3.0  # a start waits no longer for a server: alarms need none
-_POINTER_S = 0.5
 
 
 def series_store(settings: Settings, data: Path, log_id: str) -> SeriesStore:
@@ -112,19 +105,3 @@ async def _look(served: ServedSeries, roles: Sequence[Role]) -> None:
     for role in roles:
         if isinstance(role, Projector):
             role.begin_again(f"version {version.number} of the series serves now")
-
-
-def follow_catalog(parts: "Parts") -> Service:
-    """Go on with the catalog that a replay made, once the pointer names it."""
-
-    async def follow(stopping: asyncio.Event) -> None:
-        data = parts.plan.data
-        while not stopping.is_set():
-            named = current(data).catalog
-            if named != parts.catalog_number:
-                parts.catalog.reopen(catalog_path(data, named))
-                parts.catalog_number = named
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), _POINTER_S)
-
-    return follow

@@ -21,8 +21,8 @@ from streams.views.catalog import Catalog
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from iv3.assembly.build import Plan
     from iv3.assembly.people import People
+    from iv3.assembly.plan import Plan
     from streams.adapters.logs.kafka.log import KafkaLog
     from streams.adapters.logs.sqlite.log import SqliteLog
 

@@ -8,10 +8,11 @@ from contextlib import AsyncExitStack
 
 from aiohttp import web
 
-from iv3.assembly.build import Plan, arm_first, roles_of, troubles_here
 from iv3.assembly.channels import ways_of
 from iv3.assembly.log import default_worker, open_log
 from iv3.assembly.people import People
+from iv3.assembly.plan import Plan
+from iv3.assembly.roles import arm_first, roles_of, troubles_here
 from iv3.assembly.series import follow_series, serve_series
 from iv3.assembly.status import role_metrics
 from streams.adapters.logs.sqlite.log import SqliteLog

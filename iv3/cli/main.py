@@ -1,16 +1,15 @@
 """The command line: every verb, its options, and the exit codes (0 done, 1 failed, 2 usage or configuration)."""
 
-import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from iv3.cli.erasing import add_erase
 from iv3.cli.groups import archive_app, config_app, dead_app, service_app, token_app
 from iv3.cli.legacy import add_moving_verbs
 from iv3.cli.options import ARCHIVE_HELP, DATA, Clock, Config, Data, Json
 from iv3.cli.people import person_app
+from iv3.output import fail
 
 app = typer.Typer(
     name="iv3",
@@ -25,7 +24,6 @@ for _group, _name in (
 ):  # fmt: skip
     app.add_typer(_group, name=_name)
 add_moving_verbs(app)
-add_erase(person_app)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -274,12 +272,6 @@ def test_alarm(
     from iv3.verbs.init import test_alarm as verb
 
     verb(config, person, data)
-
-
-def fail(message: str, code: int = 1) -> NoReturn:
-    """Say what happened and what to do, and end."""
-    sys.stderr.write(f"iv3: {message}\n")
-    raise SystemExit(code)
 
 
 def run() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from iv3.assembly.build import archive_of
+from iv3.assembly.archive import archive_of
 from iv3.doctor.findings import Finding, well
 from schemas.settings import Settings
 from streams.adapters.archives.s3.archive import S3Archive

@@ -1,7 +1,5 @@
 """What usually goes wrong, looked for one by one. Each check answers with a name, whether it is well, and a sentence that says what to do."""
 
-import math
-import re
 import ssl
 import stat
 import time
@@ -9,22 +7,13 @@ from pathlib import Path
 
 import apsw
 
-from iv3.doctor.archive import archive
-from iv3.doctor.erasure import erasing
-from iv3.doctor.findings import Check, Finding, well
-from iv3.doctor.log import log
-from iv3.doctor.people import accounts, profiles
-from iv3.doctor.series import series
-from schemas.household import untold_in
+from iv3.doctor.findings import Finding, well
 from schemas.settings import Settings
-from streams.adapters.notifiers.ntfy import Ntfy
-from streams.clock import SystemClock
-from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
+from streams.errors import Misconfigured
 from streams.storage.files import RESERVE_BYTES, free_bytes, refuse_remote
 
 _DAY_S = 86_400
 _SOON_DAYS = 14
-_GUESSABLE_BITS = 96
 _FIXED_SQLITE = (3, 51, 3)  # the WAL-reset fix
 
 
@@ -96,11 +85,11 @@ def _certificate(settings: Settings) -> list[Finding]:
 async def port(settings: Settings, data: Path, config: Path) -> list[Finding]:
     """Whether the API can listen."""
     del config
-    from iv3.verbs.up import _is_free
+    from iv3.assembly.listening import is_free
 
     if (data / "run.json").exists():
         return [well("port-busy", "iv3 is running on this data folder.")]
-    if settings.api.port and not _is_free(settings.api.host, settings.api.port):
+    if settings.api.port and not is_free(settings.api.host, settings.api.port):
         return [
             Finding(
                 "port-busy", False, f"Port {settings.api.port} is used by another program. Set api.port, or --port."
@@ -110,55 +99,3 @@ async def port(settings: Settings, data: Path, config: Path) -> list[Finding]:
 
 
 # -- ntfy ------------------------------------------------------------------------------------------
-
-
-async def ntfy(settings: Settings, data: Path, config: Path) -> list[Finding]:
-    """Whether somebody can be told."""
-    del data, config
-    topic = settings.topic
-    untold = untold_in(settings)
-    if untold:
-        whose = f" for {', '.join(untold[:5])}" if settings.people else ""
-        said = f"ALARMS ARE OFF{whose}: set ntfy.topic (iv3 init makes one) and subscribe to it in the ntfy app."
-        return [Finding("alarms-off", False, said)]
-    if not topic:
-        said = "Everybody has a phone of their own; without ntfy.topic nobody is told when one of them fails, nor when iv3 is silent."
-        return [Finding("no-house-phone", False, said, serious=False)]
-    found = []
-    if "ntfy.sh" in settings.ntfy.server and _bits(topic) < _GUESSABLE_BITS:
-        found.append(
-            Finding(
-                "topic-guessable",
-                False,
-                "The ntfy topic is short enough to be guessed, and whoever knows it reads the alarms: choose 24 random letters.",
-                serious=False,
-            )
-        )
-    target = Ntfy(server=settings.ntfy.server, topic=topic, clock=SystemClock(), token=settings.ntfy.token)
-    try:
-        knows = await target.probe()
-    except NotifierRefused as error:
-        return [*found, Finding("ntfy-refused", False, f"{error}")]
-    except NotifierUnreachable as error:
-        return [*found, Finding("ntfy-unreachable", False, f"{error}")]
-    finally:
-        await target.close()
-    if not knows:
-        found.append(
-            Finding(
-                "ntfy-old",
-                False,
-                "The ntfy server is older than 2.16: notifications pile up instead of replacing each other. Update it.",
-                serious=False,
-            )
-        )
-    return [*found, well("alarms-off", f"{settings.ntfy.server} accepts messages.")]
-
-
-def _bits(topic: str) -> float:
-    """An upper bound of what the topic's letters can hold."""
-    alphabet = 16 if re.fullmatch(r"[0-9a-f-]+", topic) else 36 if re.fullmatch(r"[a-z0-9-]+", topic) else 64
-    return len(topic) * math.log2(alphabet)
-
-
-CHECKS: tuple[Check, ...] = (files, profiles, port, log, erasing, series, accounts, ntfy, archive)

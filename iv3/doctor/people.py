@@ -4,8 +4,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from iv3.assembly.build import Plan
 from iv3.assembly.people import accounts_of, source_of, vault_of
+from iv3.assembly.plan import Plan
 from iv3.doctor.findings import Finding, well
 from schemas.envelope import decode
 from schemas.facts import SourceStateChanged

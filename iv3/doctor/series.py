@@ -8,11 +8,11 @@ import apsw
 from iv3.assembly.series import influx_server
 from iv3.doctor.findings import Finding, well
 from schemas.settings import Settings
-from streams.adapters.logs.sqlite.log import connect
 from streams.adapters.series.influx.points import stamp_line
 from streams.adapters.series.influx.server import Bucket, InfluxServer
 from streams.adapters.series.influx.store import InfluxStore
 from streams.errors import SeriesUnavailable
+from streams.storage.sqlite import connect
 
 _OLDEST = (2, 7)
 

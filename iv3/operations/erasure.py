@@ -24,16 +24,15 @@ from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.logs.sqlite.replacement import exchange, take_sign_down
 from streams.adapters.series.influx.erasing import forget_logs, holding
 from streams.adapters.series.influx.store import InfluxStore
-from streams.archive.writer import ARCHIVED
 from streams.copies.erase_archive import Finding, archive_anew, find, foreign, forget
 from streams.copies.erase_person import Erasing, Found, fill
-from streams.delivery.dead_man import carry_switch
 from streams.errors import LogUnavailable, Misconfigured
 from streams.ports.archive import Archive
 from streams.ports.log import Log
+from streams.runtime.heartbeats import carry_switch
 from streams.storage.files import RESERVE_BYTES, free_bytes, sync_folder, write_durably
 from streams.storage.versions import POINTER
-from streams.topics import JOURNAL
+from streams.topics import ARCHIVED, JOURNAL
 from streams.views.replay import ReplayReport, replay
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,13 +10,14 @@ from processors.alerting.person_state import Watch
 from schemas.envelope import encode, make
 from schemas.facts import GlucoseRead
 from schemas.model import at_ms
-from streams.adapters.logs.sqlite.log import SqliteLog, connect
-from streams.adapters.transport.sqlite import LOGS
+from streams.adapters.logs.sqlite.log import SqliteLog
+from streams.adapters.transport.sqlite import Transport
 from streams.clock import SystemClock
 from streams.ports.clock import Clock
 from streams.ports.log import Record
 from streams.runtime.app import make_app
 from streams.runtime.role import MakeApp, Role
+from streams.storage.sqlite import connect
 from streams.topics import JOURNAL
 
 _VALUE = b"x" * 220  # as long as a reading
@@ -102,13 +104,12 @@ class Folding(Role):
 async def loops(folder: Path, events: int = 60_000) -> tuple[float, float]:
     """Events per second of CPU through the strict agent loop: a handler that does nothing, one that decodes and folds."""
     log = SqliteLog(folder / "loop.db")
-    LOGS["bench"] = log
     for n in range(0, events // len(_PEOPLE), _BATCH):
         for person in _PEOPLE:
             await log.append(JOURNAL, person, [_reading(person, n + i) for i in range(_BATCH)])
     found = []
     for kind in (Idle, Folding):
-        role = kind(log, SystemClock(), lambda group: make_app(group, "iv3sqlite://bench", data_folder=str(folder)))
+        role = kind(log, SystemClock(), lambda group: make_app(group, partial(Transport, log), data_folder=str(folder)))
         stopping = asyncio.Event()
         began = time.process_time()
         task = asyncio.ensure_future(role.supervise(stopping))

@@ -13,7 +13,7 @@ from iv3.assembly.log import open_log
 from schemas.settings import Settings
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.errors import Misconfigured
-from streams.storage.files import said_of
+from streams.storage.sqlite import said_of
 from streams.views.catalog import Catalog
 from streams.views.catalog_store import CatalogStore
 

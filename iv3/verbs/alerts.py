@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from iv3 import config as configuration
-from iv3.cli.main import fail
-from iv3.verbs.init import until_it_rang
+from iv3.operations.trial_alarm import until_it_rang
+from iv3.output import fail
 from streams.errors import Misconfigured
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from api.request.values import iso
 from iv3 import config as configuration
-from iv3.assembly.build import archive_of
+from iv3.assembly.archive import archive_of
 from iv3.assembly.log import open_log
-from iv3.cli.main import fail
 from iv3.operations.opened import with_log
 from iv3.operations.progress import bar
+from iv3.output import fail
 from processors.archive.format import SegmentDamaged, head_key, read_head
 from schemas.settings import Settings
 from streams.adapters.logs.sqlite.log import SqliteLog
@@ -26,7 +26,8 @@ from streams.archive.merge import MergeReport
 from streams.archive.merge import merge as merge_days
 from streams.archive.restore import restore as make_anew
 from streams.archive.retention import Earlier, Plan, plan, remove
-from streams.archive.writer import ArchiveWriter, VerifyReport, read_back, the_log_id
+from streams.archive.verify import VerifyReport, read_back, the_log_id
+from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
 from streams.copies.copy_log import copy as copy_log
 from streams.copies.copy_log import refuse_used

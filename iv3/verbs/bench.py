@@ -18,7 +18,7 @@ _NEEDS_BYTES = 512 * 1024 * 1024  # the log's own reserve, and as much again for
 
 def bench(data: Path, *, as_json: bool) -> None:
     """Measure and print. The folder is made beside the log, because it is that disk that counts, and removed again."""
-    from iv3.cli.main import fail
+    from iv3.output import fail
 
     place = data if data.is_dir() else Path.cwd()
     refuse_remote(place)

@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from iv3 import config as configuration
 from iv3.assembly.log import open_log
+from iv3.operations.legacy_settings import insulins_of, source_of
 from iv3.operations.opened import is_demo
-from iv3.verbs.import_legacy import insulins_of, source_of
 from processors.legacy.comparing import Difference, Known, Thing, differ
 from processors.legacy.moving import Insulins
 from schemas.envelope import Garbage, decode

@@ -10,10 +10,10 @@ import apsw
 from rich.console import Console
 
 from iv3 import config as configuration
-from iv3.assembly.build import tls_context, try_adapters
+from iv3.assembly.build import try_adapters
+from iv3.assembly.listening import refuse_open_air, tls_context, with_found_certificate
+from iv3.doctor.checks import CHECKS
 from iv3.doctor.findings import Finding
-from iv3.doctor.host import CHECKS
-from iv3.verbs.up import refuse_open_air, with_found_certificate
 from schemas.household import household
 from schemas.settings import Settings, WatchedSettings
 from schemas.units import mmol

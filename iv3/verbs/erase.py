@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 from iv3 import config as configuration
-from iv3.assembly.build import archive_of
+from iv3.assembly.archive import archive_of
 from iv3.operations.erasure import Done, Erasure, is_under_way, read_note
 from iv3.operations.opened import is_demo, log_settings
 from iv3.operations.progress import bar

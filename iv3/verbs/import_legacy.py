@@ -11,15 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from iv3 import config as configuration
-from iv3.assembly.build import Plan
 from iv3.assembly.log import open_log
-from iv3.assembly.people import source_of as source_of_person
-from iv3.cli.main import fail
+from iv3.assembly.starting import with_data_folder
+from iv3.operations.legacy_settings import insulins_of, source_of
 from iv3.operations.opened import is_demo
 from iv3.operations.progress import bar
-from iv3.verbs.up import with_data_folder
+from iv3.output import fail
 from processors.legacy.moving import Insulins, MovingIn
-from schemas.household import household, profile_of
+from schemas.household import household
 from schemas.model import at_ms
 from schemas.settings import Settings
 from streams.adapters.legacy.buckets import INSULIN, SeedBuckets
@@ -103,32 +102,6 @@ async def _refuse_unknown(buckets: SeedBuckets, insulins: Insulins) -> None:
         unknown |= {row.text for row in rows if row.text and row.text.strip() and insulins.dose(row.text, 1) is None}
     if unknown:
         raise Misconfigured(f"Nothing was imported. {_sentence(sorted(unknown))}")
-
-
-def insulins_of(settings: Settings, names: Sequence[str]) -> Insulins:
-    """The configured insulins, and what `--map` says of others. Raises Misconfigured."""
-    known = profile_of(household(settings)[0], "").insulins
-    mapped: dict[str, str] = {}
-    for said in names:
-        old, sign, new = (part.strip() for part in said.partition("="))
-        if not (old and sign and new):
-            raise Misconfigured(f'--map {said!r} must be like --map "lantus=Lantus": the old name, then the new one.')
-        if new.casefold() not in {insulin.name.strip().casefold() for insulin in known}:
-            listed = ", ".join(insulin.name for insulin in known) or "none with a period_type"
-            raise Misconfigured(f"--map {said!r}: there is no {new} among the configured insulins ({listed}).")
-        mapped[old] = new
-    return Insulins(known, mapped)
-
-
-def source_of(settings: Settings) -> tuple[str, str]:
-    """Name and account of the live source: imported readings have the ids of its own."""
-    person = household(settings)[0]
-    source = source_of_person(Plan(Path("data"), settings, SystemClock(), "", 0, person.id), person.id, person.dexcom)
-    if source is None:
-        raise Misconfigured(
-            "dexcom.account is missing: with it, imported readings are the same as those that iv3 asks Dexcom for, and none counts twice."
-        )
-    return source.name, source.account
 
 
 def _sentence(names: Sequence[str]) -> str:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import secrets
 import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,18 +12,18 @@ from zoneinfo import available_timezones
 
 import typer
 import yaml
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from iv3 import config as configuration
 from iv3.assembly.people import accounts_of, vault_of
-from iv3.cli.main import fail
 from iv3.doctor.people import dexcom as try_dexcom
 from iv3.hostzone import host_zone
+from iv3.operations.trial_alarm import _send, until_it_rang
+from iv3.output import fail
 from schemas.settings import Settings
 from streams.adapters.notifiers.ntfy import Ntfy
 from streams.clock import SystemClock
-from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
-from streams.ports.notifier import Message
+from streams.errors import Misconfigured
 
 _TOPIC_BYTES = 12  # 96 bits: nobody guesses it
 _RAPID = {"duration": 300, "peak": 75, "period_type": "short"}
@@ -78,18 +77,6 @@ def _until_dexcom_lets_in(raw: dict[str, Any], settings: Settings, config: Path)
             return settings
         raw["dexcom"]["password"] = again
         settings = _checked(raw)
-
-
-def until_it_rang(settings: Settings) -> bool:
-    """An alarm that nobody acknowledges was not set up: it is sent until somebody says that it rang (True), or that it shall be later."""
-    while typer.confirm("Send a test alarm now?", default=True):
-        _say(asyncio.run(_send(settings)))
-        if typer.confirm("Did the phone ring?", default=None):
-            typer.echo("  ok  Alarms reach the phone.")
-            return True
-        typer.echo("  Is the ntfy app subscribed to exactly this topic and server, and allowed to ring (in Focus too)?")
-    typer.echo("  !!  ALARMS ARE NOT TRIED OUT. Do so with `iv3 test-alarm` before you rely on them.")
-    return False
 
 
 def _ask() -> dict[str, Any]:
@@ -224,25 +211,3 @@ def _as_told_of(settings: Settings, person: str, data: Path) -> Settings:
     token = own.token or (settings.ntfy.token if server == settings.ntfy.server else None)
     ntfy = settings.ntfy.model_copy(update={"server": server, "topic": own.topic, "token": token})
     return settings.model_copy(update={"person": named, "ntfy": ntfy})
-
-
-def _say(trouble: str) -> None:
-    typer.echo(f"  !!  {trouble}" if trouble else "  ok  The server accepted it.")
-
-
-async def _send(settings: Settings) -> str:
-    """Why it was not accepted, or an empty string."""
-    token: SecretStr | None = settings.ntfy.token
-    target = Ntfy(server=settings.ntfy.server, topic=settings.topic, clock=SystemClock(), token=token)
-    name = settings.person.name
-    message = Message(
-        f"test-{int(time.time())}", f"{name}: test alarm" if name else "iv3: test alarm",
-        "This is how an urgent alarm arrives. Nothing is wrong.", 5, ("bell",),
-    )  # fmt: skip
-    try:
-        await target.send(message)
-    except (NotifierRefused, NotifierUnreachable) as error:
-        return str(error)
-    finally:
-        await target.close()
-    return ""

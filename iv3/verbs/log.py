@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from iv3.cli.main import fail
 from iv3.operations.opened import log_settings, with_log
+from iv3.output import fail
 from schemas.bookkeeping import RecordDeadLettered
 from schemas.envelope import decode, make
 from schemas.identity import derived_id

@@ -15,13 +15,12 @@ from pydantic import SecretStr, ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from api.v1.people import coming_and_going
 from iv3 import config as configuration
-from iv3.assembly.build import Plan
 from iv3.assembly.people import accounts_of, phone_of, source_of, vault_of
-from iv3.cli.main import fail
+from iv3.assembly.plan import Plan
+from iv3.assembly.starting import with_data_folder
 from iv3.operations.opened import is_demo, with_catalog, with_log
-from iv3.verbs.up import with_data_folder
+from iv3.output import fail
 from processors.sources.dexcom import Region
 from schemas.envelope import SYSTEM
 from schemas.facts import PersonAdded, PersonSuspended, ProfileChanged
@@ -30,6 +29,7 @@ from schemas.model import Fact
 from schemas.settings import DexcomSettings, Settings, WatchedSettings
 from streams.adapters.credentials import Kept
 from streams.clock import SystemClock
+from streams.commands.people import coming_and_going
 from streams.errors import Misconfigured, SourceRefused, SourceUnreachable
 from streams.ports.log import Log, append_events
 from streams.topics import JOURNAL

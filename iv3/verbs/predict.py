@@ -3,7 +3,7 @@
 import json
 import sys
 
-from iv3.cli.main import fail
+from iv3.output import fail
 from processors.predictors.evaluation import answer
 from processors.predictors.registry import PREDICTORS
 from streams.errors import Misconfigured

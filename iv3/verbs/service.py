@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from iv3.cli.main import fail
+from iv3.output import fail
 from streams.errors import Misconfigured
 
 UNIT = Path("/etc/systemd/system/iv3.service")

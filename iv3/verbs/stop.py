@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from iv3 import config as configuration
-from iv3.assembly.build import Plan
 from iv3.assembly.channels import ways_of
 from iv3.assembly.log import open_log
-from iv3.cli.main import fail
+from iv3.assembly.plan import Plan
+from iv3.output import fail
 from schemas.household import household
 from schemas.settings import Settings
 from streams.clock import SystemClock

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from api.request.values import iso
-from api.v1.tokens import issue, revocation
-from iv3.cli.main import fail
 from iv3.operations.opened import log_settings, with_catalog, with_log
+from iv3.output import fail
 from schemas.facts import Role, TokenIssued
 from schemas.household import household
 from schemas.model import ms
+from streams.commands.tokens import issue, revocation
 from streams.errors import Misconfigured
 from streams.ports.log import Log, append_events
 from streams.topics import JOURNAL

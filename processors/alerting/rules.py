@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from processors.alerting.person_state import Watch
 from processors.alerting.wording import clock_words
-from processors.physiology.insulin import carbs_left
+from processors.physiology.carbs import carbs_left
 from processors.predictors.protocol import Prediction
 from processors.predictors.registry import LIVE, PREDICTORS
 from processors.readings import STALE_S, Reading

@@ -8,8 +8,6 @@ from schemas.facts import Insulin
 
 DEFAULT_DURATION_MIN = 300.0
 DEFAULT_PEAK_MIN = 75.0
-ABSORPTION_MIN = {"fast": 120.0, "medium": 180.0, "slow": 240.0}
-CARBS_DELAY_MIN = 15.0
 
 
 class Dose(NamedTuple):
@@ -18,14 +16,6 @@ class Dose(NamedTuple):
     time_ms: int
     units: float
     insulin: str
-
-
-class Meal(NamedTuple):
-    """Carbohydrates."""
-
-    time_ms: int
-    grams: float
-    speed: str
 
 
 def insulin_left(minutes: float, duration_min: float, peak_min: float) -> float:
@@ -43,12 +33,6 @@ def insulin_left(minutes: float, duration_min: float, peak_min: float) -> float:
     scale = 1 / (1 - a + (1 + a) * math.exp(-duration_min / tau))
     shape = (minutes**2 / (tau * duration_min * (1 - a)) - minutes / tau - 1) * math.exp(-minutes / tau) + 1
     return min(1.0, max(0.0, 1 - scale * (1 - a) * shape))
-
-
-def carbs_left(minutes: float, speed: str) -> float:
-    """The fraction of carbs still to be absorbed after `minutes`: nothing for 15 min, then evenly."""
-    whole = ABSORPTION_MIN.get(speed, ABSORPTION_MIN["medium"])
-    return min(1.0, max(0.0, 1 - (minutes - CARBS_DELAY_MIN) / (whole - CARBS_DELAY_MIN)))
 
 
 def iob_units(doses: Iterable[Dose], insulins: Iterable[Insulin], now_ms: int) -> float:
@@ -70,12 +54,3 @@ def iob_units(doses: Iterable[Dose], insulins: Iterable[Insulin], now_ms: int) -
             peak = min(DEFAULT_PEAK_MIN, duration / 4)
         total += dose.units * insulin_left(minutes, duration, peak)
     return total
-
-
-def cob_grams(meals: Iterable[Meal], now_ms: int) -> float:
-    """Carbohydrates on board, grams."""
-    return sum(
-        meal.grams * carbs_left((now_ms - meal.time_ms) / 60_000, meal.speed)
-        for meal in meals
-        if meal.time_ms <= now_ms
-    )

@@ -13,11 +13,11 @@ from pathlib import Path
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.archive.inventory import Progress, look
 from streams.archive.restore import restore
-from streams.archive.writer import ARCHIVED
 from streams.errors import ArchiveDamaged, Refused, Transient
 from streams.ports.archive import Archive
 from streams.ports.log import Log, Record
 from streams.storage.files import RESERVE_BYTES, FileLock, free_bytes, write_durably
+from streams.topics import ARCHIVED
 
 SCRATCH = ".drill"  # in the data folder
 _OUTCOME = "drill.json"

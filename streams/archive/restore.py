@@ -9,7 +9,7 @@ from pathlib import Path
 from processors.archive.format import ArchivedRecord
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.archive.inventory import Progress, look
-from streams.archive.writer import read_back, the_log_id
+from streams.archive.verify import read_back, the_log_id
 from streams.errors import ArchiveChanged, ArchiveDamaged, Misconfigured
 from streams.ports.archive import Archive
 from streams.storage.files import sync_folder, write_durably

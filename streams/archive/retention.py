@@ -16,7 +16,7 @@ from processors.archive import format as segments
 from processors.archive.chain import Chain, Place
 from processors.archive.format import ArchivedRecord, SegmentDamaged
 from streams.archive.inventory import Survey, ahead, look, removal_key
-from streams.archive.writer import log_ids, written_ms
+from streams.archive.verify import log_ids, written_ms
 from streams.errors import ArchiveDamaged
 from streams.ports.archive import Archive
 

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from processors.archive.format import ArchivedRecord
-from streams.archive.writer import ARCHIVED
 from streams.copies.repartition import Batch, Repartition
 from streams.copies.whole_partition import records_of
-from streams.delivery.dead_man import carry_switch
 from streams.errors import CopyFailed, Misconfigured
 from streams.ports.log import Log, Partition, Record
-from streams.topics import JOURNAL
+from streams.runtime.heartbeats import carry_switch
+from streams.topics import ARCHIVED, JOURNAL
 
 Progress = Callable[[int, int], None]
 

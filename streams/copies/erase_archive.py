@@ -15,13 +15,14 @@ from processors.archive.format import ArchivedRecord, SegmentDamaged
 from processors.copies.erasing import Traces, Whose, is_placeholder
 from streams.archive.inventory import Progress, Survey, look, removal_key
 from streams.archive.retention import Plan, Unplaced, anywhere, described, lost_in_words, records_of, remove
-from streams.archive.writer import ARCHIVED, ArchiveWriter, read_back
+from streams.archive.verify import read_back
+from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
 from streams.copies.erase_person import BATCH
 from streams.errors import ArchiveDamaged
 from streams.ports.archive import Archive
 from streams.ports.log import Log
-from streams.topics import JOURNAL
+from streams.topics import ARCHIVED, JOURNAL
 
 
 @dataclass

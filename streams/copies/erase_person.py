@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from processors.archive.format import ArchivedRecord
 from processors.copies.erasing import Traces, Whose, is_placeholder, letter_of, placeholder
 from schemas.envelope import SYSTEM
-from streams.archive.writer import ARCHIVED
 from streams.copies.whole_partition import records_of
 from streams.errors import CopyFailed
 from streams.ports.log import Log, Partition, Record
-from streams.topics import DEAD_LETTERS, JOURNAL, partition_of
+from streams.topics import ARCHIVED, DEAD_LETTERS, JOURNAL, partition_of
 
 BATCH = 1_000
 

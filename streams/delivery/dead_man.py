@@ -68,15 +68,6 @@ async def move(log_id: str, target: Scheduler, by_s: float) -> None:
         await target.send(silence(name, "", round(by_s + DELAY_S + number * EVERY_S)))
 
 
-async def carry_switch(source: Log, target: Log) -> None:
-    """Let a copy of a log know under which ids the switch of the first was put off, so that whoever runs on the copy takes that back."""
-    pulse = Pulse(source)
-    await pulse.look()
-    if pulse.switches:
-        there = partition_of(SYSTEM, target.partitions[HEARTBEATS])
-        await target.append(HEARTBEATS, SYSTEM, list(pulse.switches.values()), partition=there)
-
-
 class DeadMan:
     """Runs in whichever process holds the partition of `_system`; `watch` until it is cancelled."""
 

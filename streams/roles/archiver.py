@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from streams.archive.maintenance import Upkeep
-from streams.archive.writer import ARCHIVED, ArchiveWriter
+from streams.archive.writer import ArchiveWriter
 from streams.errors import ArchiveDamaged, ArchiveUnavailable, Transient
 from streams.ports.archive import Archive
 from streams.ports.clock import Clock
 from streams.ports.log import Log, Record
 from streams.runtime.role import MakeApp, Role
-from streams.topics import JOURNAL
+from streams.topics import ARCHIVED, JOURNAL
 
 logger = logging.getLogger("iv3.archiver")
 

@@ -6,17 +6,15 @@ restart neither doubles a reading nor locks an account. People come and go by th
 
 import asyncio
 import hashlib
-import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-from processors.readings import reading_of
 from processors.sources import polling
+from processors.sources.account import Account, Ledger, is_news
 from schemas.envelope import Event, encode, make
-from schemas.facts import GlucoseRead, PersonAdded, PersonSuspended, SourceState, SourceStateChanged
+from schemas.facts import GlucoseRead, SourceState, SourceStateChanged
 from schemas.identity import derived_id, reading_id
-from schemas.model import at_ms, ms
+from schemas.model import at_ms
 from streams.errors import SourceRefused, SourceUnreachable, Transient
 from streams.ports.clock import Clock
 from streams.ports.log import Log, Partition, Record
@@ -29,98 +27,11 @@ from streams.topics import JOURNAL, partition_of
 logger = logging.getLogger("iv3.poller")
 
 VERSION = "1"  # of a snapshot
-_LEAST_REMEMBERED = 600  # ids; a day at one in five minutes are 288
-_REMEMBER_MS = 26 * 3_600_000  # a source gives 24 h; two more for clocks that disagree
-_SKEW_NEWS_S = 30.0  # a clock that is wrong by as much more is news
 _LONGEST_ASKED_WAIT_S = 600.0  # a source that asks for more is mistaken, and the person would go unwatched
 MOST_AT_ONCE = 50  # requests in flight; each holds a socket and up to 10 s
 _LONGEST_SPREAD_S = 60.0
 _REMEMBERED = (b'"type":"iv3.reading.', b'"type":"iv3.source-state.', b'"type":"iv3.person-')
 _LEAST_WAIT_S = 0.02  # real seconds, however fast the clock
-
-
-@dataclass
-class Account:
-    """One person, and what the journal says of their source. Kept of everybody, for a person may be added while this runs."""
-
-    person: str
-    known: dict[str, int] = field(default_factory=dict)  # reading id -> time_ms, of the last day
-    newest_ms: int | None = None
-    state: SourceStateChanged | None = None
-    login: polling.LoginPolicy = field(default_factory=polling.LoginPolicy)
-    misses: int = 0
-    polls: int = 0
-    writing: "asyncio.Task[None] | None" = None
-    forget_at: int = _LEAST_REMEMBERED
-    skew_s: float | None = (
-        None  # how far this machine's clock is ahead of the source's, where that is more than a minute
-    )
-
-    def saw(self, name: str, time_ms: int) -> None:
-        """A reading is in the journal. What a source gives no more is forgotten now and then."""
-        self.known[name] = time_ms
-        self.newest_ms = max(self.newest_ms or 0, time_ms)
-        if len(self.known) >= self.forget_at:
-            self.known = {i: t for i, t in self.known.items() if t >= self.newest_ms - _REMEMBER_MS}
-            self.forget_at = max(_LEAST_REMEMBERED, 2 * len(self.known))
-
-    def hear(self, state: SourceStateChanged) -> None:
-        """How the source answered."""
-        self.state = state
-        before = state.no_login_before
-        self.login = polling.LoginPolicy(state.refusals, ms(before) if before else 0)
-
-
-@dataclass
-class Ledger:
-    """One person's accounts by the name of the source, and whether the person is suspended: what a snapshot keeps."""
-
-    person: str
-    offset: int = 0
-    suspended_ms: int = -1  # when that was accepted, while they are
-    accounts: dict[str, Account] = field(default_factory=dict)
-
-    def account(self, source: str) -> Account:
-        """What is known of one source."""
-        return self.accounts.setdefault(source, Account(self.person))
-
-    def take(self, event: Event, offset: int) -> bool:
-        """Take a record of the journal in; whether the person came or went by it."""
-        self.offset = offset + 1
-        reading = reading_of(event)
-        if reading is not None:
-            self.account(event.source).saw(reading.id, reading.time_ms)
-        elif isinstance(event.data, SourceStateChanged):
-            self.account(event.source).hear(event.data)
-        elif isinstance(event.data, PersonSuspended):
-            self.suspended_ms = (
-                event.recorded_ms
-            )  # the last word in the log counts, whatever the clocks of those who said it
-            return True
-        elif isinstance(event.data, PersonAdded):
-            self.suspended_ms = -1
-            return True
-        return False
-
-    def dump(self) -> str:
-        """The state as text."""
-        accounts = {
-            source: {"known": a.known, "newest_ms": a.newest_ms, "state": a.state.model_dump(mode="json") if a.state is not None else None}
-            for source, a in self.accounts.items()
-        }  # fmt: skip
-        return json.dumps({"person": self.person, "suspended_ms": self.suspended_ms, "accounts": accounts})
-
-    @classmethod
-    def load(cls, state: str, offset: int) -> "Ledger":
-        """The state a snapshot holds."""
-        raw = json.loads(state)
-        ledger = cls(raw["person"], offset, raw["suspended_ms"])
-        for source, said in raw["accounts"].items():
-            account = ledger.account(source)
-            account.known, account.newest_ms = said["known"], said["newest_ms"]
-            if said["state"] is not None:
-                account.hear(SourceStateChanged.model_validate_json(json.dumps(said["state"])))
-        return ledger
 
 
 class Poller(Role):
@@ -138,10 +49,11 @@ class Poller(Role):
         self._at_once = asyncio.Semaphore(MOST_AT_ONCE)
         self._mine: frozenset[int] = frozenset()
         self.watching: dict[str, GlucoseSource] = {}
+        self._writing: dict[tuple[str, str], asyncio.Task[None]] = {}  # (person, source) -> what is being appended
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Take up snapshots, read what the journal knows since of the people of these partitions, and start at its head."""
-        self.people, self.watching = {}, {}
+        self.people, self.watching, self._writing = {}, {}, {}
         start: dict[Partition, int] = {}
         for topic, partition in committed:
             floor, states = await self._snapshots.load(partition)
@@ -254,9 +166,9 @@ class Poller(Role):
         return 0.0
 
     async def _append(self, account: Account, source: GlucoseSource, fetched: Fetched) -> int:
-        if account.writing is not None:  # of a loop that was ended meanwhile; what it wrote is known once it is done
-            done, _ = await asyncio.wait([account.writing])
-            account.writing = None
+        writing = self._writing.pop((account.person, source.name), None)
+        if writing is not None:  # of a loop that was ended meanwhile; what it wrote is known once it is done
+            done, _ = await asyncio.wait([writing])
             if any(task.exception() for task in done if not task.cancelled()):
                 logger.info("what was being written of %s is asked for again", account.person)
         now = at_ms(self.clock.now_ms())
@@ -272,8 +184,9 @@ class Poller(Role):
                 )
             )  # fmt: skip
         if events:
-            account.writing = asyncio.ensure_future(self._write(account, events))
-            await asyncio.shield(account.writing)
+            writing = asyncio.ensure_future(self._write(account, events))
+            self._writing[account.person, source.name] = writing
+            await asyncio.shield(writing)
         return len(events)
 
     async def _write(self, account: Account, events: list[Event]) -> None:
@@ -305,7 +218,7 @@ class Poller(Role):
             no_login_before=at_ms(login.no_login_before_ms) if login.no_login_before_ms else None,
             clock_skew_s=account.skew_s,
         )  # fmt: skip
-        if account.polls > 1 and account.state is not None and not _is_news(account.state, data):
+        if account.polls > 1 and account.state is not None and not is_news(account.state, data):
             return
         event = make(
             data, id=derived_id("source", account.person, source.name, now), source=source.name,
@@ -313,15 +226,6 @@ class Poller(Role):
         )  # fmt: skip
         await self.log.append(JOURNAL, account.person, [encode(event)])
         account.state = data
-
-
-def _is_news(known: SourceStateChanged, data: SourceStateChanged) -> bool:
-    if (known.state, known.refusals, known.no_login_before) != (data.state, data.refusals, data.no_login_before):
-        return True
-    before, after = known.clock_skew_s, data.clock_skew_s
-    if before is None or after is None:
-        return before is not after
-    return abs(after - before) > _SKEW_NEWS_S
 
 
 def _jitter(source: GlucoseSource, now_ms: int) -> float:

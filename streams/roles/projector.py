@@ -2,18 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from processors.entries import EntryVersion, entry_id_of, is_entry_event
-from processors.projection import Change, Through, counts, project
+from processors.projection import counts
 from schemas.alerts import Place
-from schemas.envelope import Event
 from streams.ports.clock import Clock
 from streams.ports.log import Log, Partition, Record
 from streams.ports.series import Series
 from streams.runtime.role import MakeApp, Role
 from streams.topics import ALERTS, FORECASTS, JOURNAL
+from streams.views.rows import apply_records
 from streams.views.serving_series import SwappableSeries
 
 logger = logging.getLogger("iv3.projector")
@@ -59,31 +58,3 @@ class Projector(Role):
         through = dict(self._through)  # a batch that fails is handled again
         await apply_records(self._sink, [(record, self.event_of(record)) for record in records], through)
         self._through = through
-
-
-async def apply_records(
-    series: Series, records: Sequence[tuple[Record, Event]], through: Through | None = None
-) -> None:
-    """Project records into a Series, in order, together with the position behind them. `through` knows the decisions before them."""
-    touched = touched_by(records)
-    entries = await series.entries_by_id(touched) if touched else {}
-    changes, reached = rows_of(records, entries, {} if through is None else through)
-    await series.apply(changes, reached)
-
-
-def touched_by(records: Sequence[tuple[Record, Event]]) -> set[str]:
-    """The entries that the records make or change."""
-    return {entry_id_of(event) for _, event in records if is_entry_event(event)}
-
-
-def rows_of(
-    records: Sequence[tuple[Record, Event]], entries: MutableMapping[str, EntryVersion], through: Through
-) -> tuple[list[Change], dict[Partition, int]]:
-    """What the records change, in order, and where that leads."""
-    changes: list[Change] = []
-    reached: dict[Partition, int] = {}
-    for record, event in records:
-        if counts(event, through):
-            changes += project(event, entries, record.value or b"")
-        reached[record.topic, record.partition] = record.offset + 1
-    return changes, reached

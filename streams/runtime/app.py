@@ -1,17 +1,17 @@
 """One Faust App as iv3 wants it: no web server, no tables, nothing of the defaults that lose events (see docs/decisions)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import faust
 import mode
 from faust.tables.manager import TableManager
-from faust.transport import drivers
 
 from streams.ports.log import Log
 from streams.topics import PARTITIONS
 
-drivers.TRANSPORTS.aliases["iv3sqlite"] = "streams.adapters.transport.sqlite:Transport"
-drivers.TRANSPORTS.aliases["iv3kafka"] = "streams.adapters.transport.kafka:Transport"
+# Makes the driver of one App. Faust would find it by an address; ours is made around an open log.
+Connect = Callable[[Any], Any]
 
 COMMIT_INTERVAL_S = 1.0  # 0.2 s costs four times the idle CPU and only saves redelivery after a crash
 
@@ -26,10 +26,10 @@ class NoTables(TableManager):
             await self.recovery.start()
 
 
-def make_app(group: str, broker: str, *, data_folder: str, **overrides: Any) -> Any:  # noqa: ANN401 - Faust is untyped
+def make_app(group: str, connect: Connect, *, data_folder: str, **overrides: Any) -> Any:  # noqa: ANN401 - Faust is untyped
     """A fresh App for one start of one role. `group` is its consumer group; an App is never reused after it stopped."""
     settings: dict[str, Any] = {
-        "broker": broker,
+        "broker": "iv3://",  # asked of nobody: the driver has the log itself
         "store": "memory://",
         "datadir": data_folder,
         "autodiscover": False,
@@ -48,6 +48,7 @@ def make_app(group: str, broker: str, *, data_folder: str, **overrides: Any) -> 
         "TableManager": NoTables,
     }
     app = faust.App(group, **{**settings, **overrides})
+    app.transport, app.producer_transport = connect(app), connect(app)
     # What the role and the driver say to each other. The role sets what it needs; these are the answers of one that has no role.
     app.start_offsets = {}  # where each partition starts, as the role's fold has it
     app.may_seek = False  # the role has folded, so the driver may seek to the start offsets

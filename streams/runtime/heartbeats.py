@@ -91,3 +91,12 @@ class Pulse:
                 logger.info("the heartbeats cannot be read now: %s", error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), LOOK_S)
+
+
+async def carry_switch(source: Log, target: Log) -> None:
+    """Let a copy of a log know under which ids the switch of the first was put off, so that whoever runs on the copy takes that back."""
+    pulse = Pulse(source)
+    await pulse.look()
+    if pulse.switches:
+        there = partition_of(SYSTEM, target.partitions[HEARTBEATS])
+        await target.append(HEARTBEATS, SYSTEM, list(pulse.switches.values()), partition=there)

@@ -24,7 +24,8 @@ from streams.ports.clock import Clock
 from streams.ports.log import Log, Partition, Position, Record, append_events
 from streams.runtime.assignment import Tenure, TenuredLog
 from streams.runtime.consume import FIRST_DELAY_S, LONGEST_DELAY_S, Progress, consume, give_up_for_sure
-from streams.topics import DEAD_LETTERS, partition_of
+from streams.runtime.dead_letters import given_up
+from streams.topics import DEAD_LETTERS
 
 logger = logging.getLogger("iv3.role")
 
@@ -352,20 +353,3 @@ class Role:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.closed()
-
-
-async def given_up(log: Log, role: str) -> set[Position]:
-    """What a role gave up, and every fold of it leaves out."""
-    found: set[Position] = set()
-
-    def step(record: Record) -> None:
-        try:
-            letter = decode(record.value).data
-        except (Garbage, NewerVersion):
-            return  # nothing that could be given up is named in it
-        if isinstance(letter, RecordDeadLettered) and letter.role == role:
-            found.add(Position(letter.topic, letter.partition, letter.offset))
-
-    partition = partition_of(role, log.partitions[DEAD_LETTERS])
-    await log.fold(DEAD_LETTERS, partition, 0, None, step)
-    return found

@@ -2,13 +2,9 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import apsw
-
-from streams.errors import LogUnavailable, Misconfigured
+from streams.errors import Misconfigured
 
 RESERVE_BYTES = 256 * 1024 * 1024  # below it only readings and alarms are taken: months of them
 _REMOTE = ("nfs", "cifs", "smb", "fuse.", "9p", "ceph", "afs", "glusterfs")
@@ -18,26 +14,6 @@ def free_bytes(folder: Path) -> int:
     """Bytes that this user may still write in `folder`."""
     room = os.statvfs(folder)
     return room.f_bavail * room.f_frsize
-
-
-@contextmanager
-def said_of(path: Path) -> Iterator[None]:
-    """Say in a sentence why a SQLite file cannot be opened. A damaged one keeps its own error: a file that is derived is then made anew.
-
-    Raises LogUnavailable where it may pass (a full or failing disk), Misconfigured where it will not.
-    """
-    try:
-        yield
-    except (apsw.NotADBError, apsw.CorruptError):
-        raise
-    except (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError) as error:
-        raise Misconfigured(
-            f"{path} cannot be opened for writing ({error}): the folder is read-only, or belongs to somebody else."
-        ) from None
-    except (apsw.FullError, apsw.IOError) as error:
-        raise LogUnavailable(
-            f"{path} cannot be opened ({error}): the disk is full, or fails. Free some space; what was accepted is not lost."
-        ) from None
 
 
 def refuse_remote(folder: Path) -> None:

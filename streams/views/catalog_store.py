@@ -33,8 +33,8 @@ from schemas.facts import (
     TokenRevoked,
 )
 from schemas.model import ms
-from streams.adapters.logs.sqlite.log import connect
 from streams.ports.log import Partition
+from streams.storage.sqlite import connect
 
 FORMAT = "3"
 _TABLES = ("positions", "entries", "versions", "conflicts", "newest", "tokens", "episodes", "lines")

@@ -22,11 +22,12 @@ from schemas.model import ms
 from streams.errors import SeriesUnavailable, StreamError
 from streams.ports.log import Log, Partition, Position, Record
 from streams.ports.series import RebuiltSeries, Series, SeriesStore, SeriesVersion
-from streams.roles.projector import Projector, rows_of, touched_by
-from streams.runtime.role import given_up
+from streams.roles.projector import Projector
+from streams.runtime.dead_letters import given_up
 from streams.storage.versions import catalog_path, current, flip, remove_catalog
 from streams.topics import ALERTS, FORECASTS, JOURNAL
 from streams.views.catalog import FOLLOWED, Catalog
+from streams.views.rows import rows_of, touched_by
 
 BATCH = 500  # records per transaction
 _FEW = 50  # of those that the catalog does not follow: forecasts are large, and while few are in hand they stay in the processor's cache

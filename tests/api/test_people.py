@@ -9,10 +9,10 @@ import pytest
 
 from api.app import build_api
 from api.request.openapi import ROLE
-from api.v1.tokens import issue
 from schemas.envelope import make
 from schemas.facts import GlucoseRead, PersonAdded, ProfileChanged
 from schemas.model import at_ms
+from streams.commands.tokens import issue
 from streams.ports.log import append_events
 from streams.topics import JOURNAL
 from tests.support.serving import NOW_MS, Served, serving

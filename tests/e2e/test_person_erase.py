@@ -22,7 +22,8 @@ from streams.adapters.credentials import Kept, Vault
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.series.sqlite.store import SqliteStore
 from streams.archive.restore import restore
-from streams.archive.writer import ArchiveWriter, log_ids, read_back
+from streams.archive.verify import log_ids, read_back
+from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
 from streams.ports.log import Record
 from streams.storage.files import FileLock

@@ -18,7 +18,8 @@ from streams.adapters.logs.kafka.replacing import members, topic_ids
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.series.influx.server import InfluxServer
 from streams.adapters.series.influx.store import InfluxStore
-from streams.archive.writer import ArchiveWriter, log_ids, read_back
+from streams.archive.verify import log_ids, read_back
+from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
 from streams.copies.copy_log import copy
 from streams.ports.series import SeriesStore

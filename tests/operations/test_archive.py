@@ -21,11 +21,12 @@ from streams.adapters.archives.folder import FolderArchive
 from streams.adapters.archives.s3.archive import S3Archive
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.archive.restore import restore
-from streams.archive.writer import ARCHIVED, ArchiveWriter, read_back, the_log_id
+from streams.archive.verify import read_back, the_log_id
+from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
 from streams.errors import ArchiveDamaged, ArchiveUnavailable, Misconfigured
 from streams.roles.archiver import Archiver
-from streams.topics import ALERTS, JOURNAL, PARTITIONS
+from streams.topics import ALERTS, ARCHIVED, JOURNAL, PARTITIONS
 from tests.support.running import app_maker, running, until
 
 

@@ -20,7 +20,8 @@ from streams.archive.maintenance import Policy, Upkeep
 from streams.archive.merge import merge
 from streams.archive.restore import restore
 from streams.archive.retention import plan, remove
-from streams.archive.writer import ArchiveWriter, read_back, the_log_id
+from streams.archive.verify import read_back, the_log_id
+from streams.archive.writer import ArchiveWriter
 from streams.clock import SetClock
 from streams.errors import ArchiveDamaged, ArchiveUnavailable, Transient
 from streams.roles.archiver import Archiver

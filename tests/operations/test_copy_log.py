@@ -9,13 +9,12 @@ from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
 from streams.adapters.logs.kafka.log import KafkaLog
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.notifiers.ntfy import Ntfy
-from streams.archive.writer import ARCHIVED
 from streams.clock import SystemClock
 from streams.copies.copy_log import copy
 from streams.delivery.dead_man import DeadMan, move, switch_ids
 from streams.errors import CopyFailed, Misconfigured, NotifierRefused, NotifierUnreachable, StreamError
 from streams.ports.log import Log, Record
-from streams.topics import ALERTS, JOURNAL, SNAPSHOTS
+from streams.topics import ALERTS, ARCHIVED, JOURNAL, SNAPSHOTS
 from tests.roles.test_roles import reading
 from tests.servers.kafka import Kafka
 from tests.standins.ntfy import NtfyStandIn

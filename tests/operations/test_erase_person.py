@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from api.v1.tokens import issue
 from processors.copies.erasing import Traces, Whose, is_placeholder, placeholder
 from schemas.bookkeeping import RecordErased
 from schemas.envelope import SYSTEM, decode, encode
@@ -16,8 +15,8 @@ from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.logs.sqlite.replacement import exchange, take_sign_down
 from streams.adapters.series.sqlite.series import SqliteSeries
 from streams.adapters.series.sqlite.store import SqliteStore
-from streams.archive.writer import ARCHIVED
 from streams.clock import SetClock
+from streams.commands.tokens import issue
 from streams.copies.erase_person import Erasing, fill
 from streams.delivery.channels import Ways
 from streams.errors import CopyFailed, Misconfigured
@@ -28,7 +27,7 @@ from streams.roles.notifier import AlarmNotifier
 from streams.roles.poller import Poller
 from streams.roles.projector import Projector
 from streams.roster import Roster
-from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
+from streams.topics import ALERTS, ARCHIVED, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
 from streams.views.catalog import Catalog
 from streams.views.replay import replay
 from tests.support.erasing import DEVICE, GONE, MIN, STAYS, T0, WORDS, P, everything, late, lived, said

@@ -19,7 +19,8 @@ from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.archive.inventory import look
 from streams.archive.merge import MergeReport, merge
 from streams.archive.restore import restore
-from streams.archive.writer import ArchiveWriter, read_back
+from streams.archive.verify import read_back
+from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
 from streams.errors import ArchiveDamaged
 from streams.topics import FORECASTS, JOURNAL

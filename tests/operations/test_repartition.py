@@ -26,7 +26,6 @@ from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.logs.sqlite.writer import Run
 from streams.adapters.series.sqlite.series import SqliteSeries
 from streams.adapters.series.sqlite.store import SqliteStore
-from streams.archive.writer import ARCHIVED
 from streams.clock import SetClock
 from streams.copies.copy_log import copy
 from streams.copies.erase_person import Erasing
@@ -38,7 +37,7 @@ from streams.roles.alerter import Alerter
 from streams.roles.forecaster import Forecaster
 from streams.roles.notifier import AlarmNotifier
 from streams.roles.projector import Projector
-from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
+from streams.topics import ALERTS, ARCHIVED, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
 from streams.views.replay import replay
 from tests.roles.test_outbox_snapshots import Phone
 from tests.servers.kafka import Kafka
@@ -50,8 +49,8 @@ READINGS = 20  # the lows are over at the end
 END = T0 + (READINGS - 1) * 5 * MIN + 20_000
 
 
-def roles_on(log: Log, phone: Phone, clock: SetClock, name: str = "test") -> list[Any]:
-    apps = app_maker(log, name)  # type: ignore[arg-type] # it is one of the two
+def roles_on(log: Log, phone: Phone, clock: SetClock) -> list[Any]:
+    apps = app_maker(log)  # type: ignore[arg-type] # it is one of the two
     ways = Ways(targets=(phone,))  # type: ignore[arg-type] # what a notifier asks of a phone here
     return [Forecaster(log, clock, apps), Alerter(log, clock, apps), AlarmNotifier(log, clock, apps, ways)]
 
@@ -208,7 +207,7 @@ async def test_who_goes_on_with_it_says_nothing_twice_and_misses_nothing(
     before = {topic: len([r for r in await everything(new) if r.topic == topic]) for topic in (FORECASTS, ALERTS)}
     clock, phone = SetClock(END), Phone()
     series = SqliteSeries(tmp_path / "s.db", new.log_id)
-    roles = [*roles_on(new, phone, clock, "new"), Projector(new, clock, app_maker(new, "new"), series)]
+    roles = [*roles_on(new, phone, clock), Projector(new, clock, app_maker(new), series)]
     async with running(*roles):
         await caught_up(roles)
         after = {topic: len([r for r in await everything(new) if r.topic == topic]) for topic in before}
@@ -241,7 +240,7 @@ async def test_readings_that_a_crash_left_without_a_forecast_get_theirs(old: Sql
     new = SqliteLog(tmp_path / "new" / "log.db", partitions=24)
     await copy(killed, new)
     assert len([r for r in await everything(new) if r.topic == FORECASTS]) == len(whole) - 3
-    forecaster = Forecaster(new, SetClock(END), app_maker(new, "new"))
+    forecaster = Forecaster(new, SetClock(END), app_maker(new))
     async with running(forecaster):
         await caught_up([forecaster])
     made = await histories(new)

@@ -50,7 +50,7 @@ class Place:
             username="demo", password=SecretStr(password), region="ous", session_file=self.folder / "session.json",
             base_url=self.server.url, timeout_s=2.0, now_ms=self.clock.now_ms,
         )  # fmt: skip
-        poller = Poller(self.log, self.clock, app_maker(self.log, self.folder.name), Roster.of({"me": source}))
+        poller = Poller(self.log, self.clock, app_maker(self.log), Roster.of({"me": source}))
         try:
             async with running(poller):
                 yield poller

@@ -29,10 +29,12 @@ from streams.ports.clock import Clock
 from streams.ports.log import Position, append_events
 from streams.ports.series import DigestRow
 from streams.roles.alerter import Alerter
-from streams.roles.projector import Projector, apply_records
-from streams.runtime.role import Role, given_up
+from streams.roles.projector import Projector
+from streams.runtime.dead_letters import given_up
+from streams.runtime.role import Role
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL
 from streams.views.replay import replay
+from streams.views.rows import apply_records
 from streams.views.serving_series import SwappableSeries
 from tests.servers.influx import Influx
 from tests.servers.proxy import FaultProxy

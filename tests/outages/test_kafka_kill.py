@@ -16,8 +16,8 @@ from schemas.envelope import decode
 from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
 from streams.adapters.logs.kafka.log import KafkaLog
 from streams.adapters.series.sqlite.series import SqliteSeries
-from streams.roles.projector import apply_records
 from streams.topics import ALERTS, FORECASTS, JOURNAL
+from streams.views.rows import apply_records
 from tests.servers.kafka import Kafka
 from tests.support.oracle import Phone, all_records, each_accepted, forecasts_as_uninterrupted, steps_as_due
 from tests.support.workers import People, Simulation, Worker

@@ -20,8 +20,8 @@ import pytest
 from schemas.envelope import Event, decode
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.series.sqlite.series import SqliteSeries
-from streams.roles.projector import apply_records
 from streams.topics import ALERTS, FORECASTS, JOURNAL, SNAPSHOTS
+from streams.views.rows import apply_records
 from tests.support.oracle import (
     Phone,
     all_records,

@@ -28,9 +28,9 @@ from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
 from streams.adapters.logs.kafka.log import KafkaLog
 from streams.adapters.series.sqlite.series import SqliteSeries
 from streams.adapters.simulation.town import ShareTown, account_names
-from streams.archive.writer import read_back
-from streams.roles.projector import apply_records
+from streams.archive.verify import read_back
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL
+from streams.views.rows import apply_records
 from tests.servers.influx import Influx
 from tests.servers.kafka import Kafka
 from tests.support.oracle import Phone, all_records, forecasts_as_uninterrupted, steps_as_due

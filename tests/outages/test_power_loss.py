@@ -13,8 +13,9 @@ from typing import Any
 import apsw
 import pytest
 
-from streams.adapters.logs.sqlite.log import _SCHEMA, connect
+from streams.adapters.logs.sqlite.log import _SCHEMA
 from streams.adapters.logs.sqlite.writer import Append, Commit, Writer
+from streams.storage.sqlite import connect
 from streams.topics import JOURNAL
 
 POINTS = int(os.environ.get("IV3_TEST_POWER_POINTS", "500"))

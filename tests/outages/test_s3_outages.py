@@ -27,7 +27,8 @@ from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.series.sqlite.series import SqliteSeries
 from streams.archive.merge import merge
 from streams.archive.restore import restore
-from streams.archive.writer import ARCHIVED, ArchiveWriter, read_back
+from streams.archive.verify import read_back
+from streams.archive.writer import ArchiveWriter
 from streams.clock import SetClock, SystemClock
 from streams.errors import ArchiveDamaged, ArchiveUnavailable
 from streams.ports.log import append_events
@@ -35,7 +36,7 @@ from streams.roles.alerter import Alerter
 from streams.roles.archiver import Archiver
 from streams.roles.projector import Projector
 from streams.runtime.role import Role
-from streams.topics import ALERTS, JOURNAL
+from streams.topics import ALERTS, ARCHIVED, JOURNAL
 from tests.servers.s3 import KEY, REGION, SECRET, Bucket
 from tests.servers.s3_faults import Fault, S3Faults
 from tests.support.archiving import NOW, lived, logged, records_of

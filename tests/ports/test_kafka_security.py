@@ -3,6 +3,7 @@
 import ssl
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from iv3.doctor.log import log as check_log
 from schemas.settings import Settings
 from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
 from streams.adapters.logs.kafka.log import KafkaLog
-from streams.adapters.transport import kafka as on_kafka
+from streams.adapters.transport.kafka import Transport
 from streams.clock import SystemClock
 from streams.errors import LogUnavailable, Misconfigured
 from streams.ports.log import append_events
@@ -58,9 +59,8 @@ async def test_the_log_and_the_roles_work_over_tls_with_a_password(secured: Kafk
     assert link.protocol == "SASL_SSL"
     log = KafkaLog(link)
     await log.open()
-    on_kafka.LOGS["secured"] = log
     forecaster = Forecaster(
-        log, SystemClock(), lambda role: make_app(group_of(log, role), "iv3kafka://secured", data_folder="/nonexistent", **kafka_settings("w", 10))
+        log, SystemClock(), lambda role: make_app(group_of(log, role), partial(Transport, log), data_folder="/nonexistent", **kafka_settings("w", 10))
     )  # fmt: skip
     async with running(forecaster):
         for n in range(6):

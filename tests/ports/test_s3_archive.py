@@ -16,7 +16,8 @@ from streams.adapters.archives.s3.answers import sentence
 from streams.adapters.archives.s3.archive import Patience, S3Archive
 from streams.adapters.archives.s3.exposure import examine
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.archive.writer import ArchiveWriter, read_back
+from streams.archive.verify import read_back
+from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
 from streams.errors import ArchiveUnavailable
 from streams.topics import JOURNAL

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import pytest
 
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.adapters.transport.sqlite import LOGS
+from streams.adapters.transport.sqlite import Transport
 from streams.adapters.transport.strict import _begun
 from streams.clock import SystemClock
 from streams.errors import Permanent, Transient
@@ -236,9 +237,8 @@ async def test_a_record_from_a_newer_release_pauses_the_role_before_it(log: Sqli
 
 async def test_what_was_acknowledged_is_committed_once_more_when_partitions_are_revoked(log: SqliteLog) -> None:
     """A rebalance right after a record: waiting for the next commit interval would hand it to the next owner again."""
-    LOGS["slow-commits"] = log
     app = lambda group: make_app(  # noqa: E731 - one line says it
-        group, "iv3sqlite://slow-commits", data_folder=str(log.path.parent), broker_commit_interval=3600.0
+        group, partial(Transport, log), data_folder=str(log.path.parent), broker_commit_interval=3600.0
     )
     role = Collector(log, app)
     async with running(role):

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import pytest
 
-from api.v1.tokens import issue
 from processors.alerting.person_state import Watch
 from processors.predictors.forecasting import VERSION
 from schemas.bookkeeping import SnapshotTaken
@@ -22,6 +21,7 @@ from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.logs.sqlite.writer import Run
 from streams.clock import SetClock, SystemClock
+from streams.commands.tokens import issue
 from streams.delivery.channels import Ways
 from streams.ports.log import Partition, Record, append_events
 from streams.roles.alerter import Alerter
@@ -414,7 +414,7 @@ async def test_a_role_that_falls_is_back_and_the_others_never_noticed(log: Sqlit
 
 async def test_a_second_worker_stands_by_and_takes_over_when_the_first_goes(log: SqliteLog, tmp_path: Path) -> None:
     other = SqliteLog(log.path)
-    first, second = Folder(log, app_maker(log)), Folder(other, app_maker(other, "other"))
+    first, second = Folder(log, app_maker(log)), Folder(other, app_maker(other))
     stopping = asyncio.Event()
     async with running(first):
         standby = asyncio.ensure_future(second.supervise(stopping))

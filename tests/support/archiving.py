@@ -5,7 +5,8 @@ from typing import Any
 from processors.archive.compaction import DAY_MS
 from processors.archive.format import ArchivedRecord
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.archive.writer import ArchiveWriter, read_back
+from streams.archive.verify import read_back
+from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
 from streams.topics import FORECASTS, JOURNAL
 

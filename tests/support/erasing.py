@@ -11,13 +11,13 @@ from typing import Any
 
 from backports import zstd
 
-from api.v1.tokens import issue, revocation
 from schemas.bookkeeping import RecordDeadLettered
 from schemas.envelope import SYSTEM, Event, encode, make
 from schemas.facts import DocumentSaved, GlucoseRead, Insulin, InsulinTaken, NoteWritten, PersonAdded, ProfileChanged
 from schemas.model import Fact, at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.clock import SetClock
+from streams.commands.tokens import issue, revocation
 from streams.delivery.channels import Ways
 from streams.ports.log import Log, append_events
 from streams.roles.alerter import Alerter

@@ -3,26 +3,25 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from streams.adapters.logs.kafka.log import KafkaLog
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.adapters.transport import kafka as transport_kafka
-from streams.adapters.transport.sqlite import LOGS
+from streams.adapters.transport.kafka import Transport as KafkaTransport
+from streams.adapters.transport.sqlite import Transport as SqliteTransport
 from streams.runtime.app import group_of, kafka_settings, make_app
 from streams.runtime.role import Role
 
 
-def app_maker(log: SqliteLog | KafkaLog, name: str = "test", worker: str = "w1") -> Callable[[str], Any]:
+def app_maker(log: SqliteLog | KafkaLog, worker: str = "w1") -> Callable[[str], Any]:
     """Makes Apps on this log."""
     if isinstance(log, KafkaLog):
-        transport_kafka.LOGS[name] = log
         return lambda group: make_app(
-            group_of(log, group), f"iv3kafka://{name}", data_folder="/nonexistent", broker_commit_interval=0.05, **kafka_settings(worker, 5.0)
+            group_of(log, group), partial(KafkaTransport, log), data_folder="/nonexistent", broker_commit_interval=0.05, **kafka_settings(worker, 5.0)
         )  # fmt: skip
-    LOGS[name] = log
     return lambda group: make_app(
-        group, f"iv3sqlite://{name}", data_folder=str(log.path.parent), broker_commit_interval=0.05
+        group, partial(SqliteTransport, log), data_folder=str(log.path.parent), broker_commit_interval=0.05
     )
 
 

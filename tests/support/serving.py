@@ -10,15 +10,14 @@ from typing import Any
 import aiohttp
 
 from api.app import serve
-from api.request.auth import hash_of
 from api.request.context import Hearing, SeedSettings
-from api.v1.tokens import issue
 from schemas.envelope import make
 from schemas.facts import Insulin, ProfileChanged, Role
 from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.series.sqlite.store import SqliteStore
 from streams.clock import SetClock
+from streams.commands.tokens import hash_of, issue
 from streams.ports.log import append_events
 from streams.ports.series import SeriesStore
 from streams.roles.alerter import Alerter

@@ -22,7 +22,6 @@ from faust.transport.drivers import aiokafka as upstream
 from streams.adapters.logs.kafka.log import KafkaLog
 from streams.adapters.transport.strict import StrictOffsets
 
-LOGS: dict[str, KafkaLog] = {}  # broker host -> open log; Faust wants an address, we have an object
 _LONG_POLL_MS = 200  # upstream hard-codes 1500, and every other request of a rebalance waits behind it
 _BEATS = (HeartbeatResponse_v0, HeartbeatResponse_v1)
 _COMMITS = (OffsetCommitResponse_v2, OffsetCommitResponse_v3)
@@ -195,12 +194,12 @@ class Producer(upstream.Producer):
 
 
 class Transport(upstream.Transport):
-    """`iv3kafka://<name>`, where `LOGS[name]` is the open log."""
+    """The driver of one App on an open log: `partial(Transport, log)` is what `make_app` is given."""
 
     Consumer: ClassVar[type] = Consumer
     Producer: ClassVar[type] = Producer
     driver_version = "iv3-kafka"
 
-    def __init__(self, url: Any, app: Any, loop: Any = None) -> None:
-        super().__init__(url, app, loop)
-        self.kafka = LOGS[url[0].host]
+    def __init__(self, log: KafkaLog, app: Any) -> None:
+        super().__init__(app.conf.broker_consumer, app)
+        self.kafka = log

@@ -19,7 +19,6 @@ from streams.adapters.transport.strict import StrictOffsets, flush_what_was_put
 from streams.ports.log import Partition, Record
 from streams.topics import partition_of
 
-LOGS: dict[str, SqliteLog] = {}  # broker host -> open log; Faust wants an address, we have an object
 STANDBY_LOOK_S = 0.25
 _MOST_PER_POLL = 500
 _LEAST_PER_PARTITION = 8
@@ -266,13 +265,13 @@ class Producer(FaustProducer):
 
 
 class Transport(base.Transport):
-    """`iv3sqlite://<name>`, where `LOGS[name]` is the open log."""
+    """The driver of one App on an open log: `partial(Transport, log)` is what `make_app` is given."""
 
     Consumer: ClassVar[type] = Consumer
     Producer: ClassVar[type] = Producer
     driver_version = "iv3-sqlite"
     default_port = None
 
-    def __init__(self, url: Any, app: Any, loop: Any = None) -> None:
-        super().__init__(url, app, loop)
-        self.sqlite = LOGS[url[0].host]
+    def __init__(self, log: SqliteLog, app: Any) -> None:
+        super().__init__(app.conf.broker_consumer, app)
+        self.sqlite = log

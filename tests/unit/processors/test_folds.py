@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from processors.entries import Conflict, EntryVersion, evolve_entry
-from processors.physiology.insulin import Dose, Meal, carbs_left, cob_grams, insulin_left, iob_units
+from processors.physiology.carbs import Meal, carbs_left, cob_grams
+from processors.physiology.insulin import Dose, insulin_left, iob_units
 from processors.predictors.ar2 import Ar2
 from processors.predictors.evaluation import answer
 from processors.predictors.registry import PREDICTORS

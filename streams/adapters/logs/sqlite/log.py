@@ -16,15 +16,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import apsw
-
 from processors.archive.format import ArchivedRecord
 from streams.adapters.logs.sqlite.replacement import refuse_exchanging
 from streams.adapters.logs.sqlite.wakeups import Wakeups
 from streams.adapters.logs.sqlite.writer import Answer, Append, Commit, Counters, Row, Run, Writer
 from streams.errors import Misconfigured, Refused
 from streams.ports.log import Partition, Position, Record
-from streams.storage.files import RESERVE_BYTES, FileLock, free_bytes, refuse_remote, said_of
+from streams.storage.files import RESERVE_BYTES, FileLock, free_bytes, refuse_remote
+from streams.storage.sqlite import connect, said_of
 from streams.topics import PARTITIONS, TOPICS, Topic, is_essential, partition_of
 
 FORMAT = "1"
@@ -37,15 +36,6 @@ CREATE TABLE IF NOT EXISTS log(topic INTEGER, part INTEGER, off INTEGER, ts INTE
   PRIMARY KEY(topic, part, off)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS commits(grp TEXT, topic TEXT, part INTEGER, off INTEGER NOT NULL, PRIMARY KEY(grp, topic, part)) WITHOUT ROWID;
 """
-
-
-def connect(path: Path | str, *, vfs: str | None = None) -> apsw.Connection:
-    """A connection set up the way iv3 wants every SQLite file."""
-    connection = apsw.Connection(str(path), vfs=vfs)
-    connection.set_busy_timeout(30_000)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON", "wal_autocheckpoint=2000"):
-        connection.execute(f"PRAGMA {pragma}")
-    return connection
 
 
 def _die(error: BaseException) -> None:

@@ -15,11 +15,11 @@ from processors.digest import KINDS, alert_line, day_of, entry_line, fingerprint
 from processors.entries import EntryVersion, content_json, entry_of
 from processors.projection import Change, PutAlert, PutEntry, PutForecast, PutReading
 from processors.readings import Reading, canonical_readings
-from streams.adapters.logs.sqlite.log import connect
 from streams.adapters.series.canonical import MARGIN_MS, canonical_range
 from streams.errors import SeriesUnavailable
 from streams.ports.log import Partition
 from streams.ports.series import AlertRow, DigestRow, ForecastRow
+from streams.storage.sqlite import connect
 
 FORMAT = "1"
 _T = TypeVar("_T")

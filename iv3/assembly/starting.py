@@ -1,0 +1,117 @@
+"""Starting: options and configuration become a plan, and whoever started it is told where to look."""
+
+import errno
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from iv3 import config as configuration
+from iv3.assembly.build import try_adapters
+from iv3.assembly.listening import is_free, refuse_open_air, tls_context, with_found_certificate
+from iv3.assembly.plan import Parts, Plan
+from iv3.hostzone import host_zone
+from schemas.household import household, untold_in
+from schemas.settings import Settings
+from streams.clock import SystemClock
+from streams.errors import Misconfigured
+from streams.storage.files import write_durably
+
+
+@dataclass(frozen=True)
+class StartOptions:
+    """What a command line may put in place of the configuration. `overrides` are environment variables, as they would be set."""
+
+    config: Path | None = None
+    host: str | None = None
+    port: int | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+
+def quiet_libraries() -> None:
+    """Log what is worth reading."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("mode").setLevel(logging.ERROR)
+    logging.getLogger("faust").setLevel(logging.ERROR)
+
+
+def with_data_folder(data: Path) -> None:
+    """Make it, for this user only: health data and hashes of tokens are nobody else's on this machine."""
+    os.umask(0o077)
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.EIO, errno.ENOSPC):
+            raise  # that may pass: it is tried again
+        raise Misconfigured(f"{data} cannot be the data folder: {error.strerror}. Name another with --data.") from None
+    with suppress(OSError):  # a folder that somebody made for us, and owns, or on a disk that is read-only now
+        data.chmod(0o700)
+
+
+def settings_of(options: StartOptions) -> Settings:
+    """The configuration, refused where a process could not run by it. Makes nothing. Raises Misconfigured."""
+    settings = configuration.load(options.config, environment={**os.environ, **options.overrides})
+    configuration.refuse_unusable(settings)
+    if not settings.dexcom.account and not Path("config.yaml").exists() and options.config is None:
+        raise Misconfigured(
+            "There is no configuration yet.\n"
+            "  iv3 up --demo    shows everything with a simulated person, in its own folder\n"
+            "  iv3 init         asks a few questions and writes config.yaml; then run `iv3 up` again"
+        )
+    settings = with_found_certificate(settings)
+    try_adapters(settings)
+    refuse_open_air(options.host or settings.api.host, tls=tls_context(settings) is not None)
+    return settings
+
+
+def plan_of(options: StartOptions, data: Path, settings: Settings) -> Plan:
+    """The plan of what the configuration names. Raises Misconfigured where the port is taken."""
+    host = options.host or settings.api.host
+    port = options.port if options.port is not None else settings.api.port
+    if port and not is_free(host, port):
+        raise Misconfigured(f"Port {port} is in use. Choose another with --port, or --port 0 for any free one.")
+    return Plan(
+        data=data, settings=settings, clock=SystemClock(), host=host, port=port, person=household(settings)[0].id
+    )
+
+
+def announce(parts: Parts, port: int) -> None:
+    """Write run.json and print where to look."""
+    plan, where = parts.plan, parts.hearing
+    scheme = "https" if where is not None and where.secure else "http"
+    name = f"[{plan.host}]" if ":" in plan.host else plan.host
+    url = f"{scheme}://{name}:{port}"
+    said = {
+        "url": url,
+        "pid": os.getppid() if os.environ.get("IV3_CHILD") else os.getpid(),
+        "started_at": int(time.time()),
+    }
+    write_durably(plan.data / "run.json", json.dumps(said).encode())
+    code = next(iter(where.login_codes), "") if where is not None else ""
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    first = f"iv3 demo is running ({plan.demo_of}; nothing leaves this machine)." if plan.demo else "iv3 is running."
+    console.print(first)
+    console.print(f"  Open  {url}/login?code={code}", markup=False)
+    untold = untold_in(plan.settings)
+    if untold and not plan.demo:
+        whose = f" for {', '.join(untold[:5])}" if plan.settings.people else ""
+        console.print(
+            f"  ALARMS ARE OFF{whose}: set iv3.endpoint or ntfy.topic, then try `iv3 test-alarm`.", markup=False
+        )
+    if plan.settings.alerts == "shadow":
+        console.print("  ALARMS ARE IN SHADOW: decided, not sent.")
+    without = [person.id for person in household(plan.settings) if person.zone is None]
+    if without and not plan.demo:
+        zone = host_zone()
+        key = (
+            "person.zone" if len(without) == 1 and not plan.settings.people else f"the zone of {', '.join(without[:5])}"
+        )
+        console.print(f"  Times are shown in UTC: set {key}{f' (this machine is in {zone})' if zone else ''}.")
+    console.print("  Stop with Ctrl-C.")

@@ -1,0 +1,63 @@
+"""Whether somebody can be told."""
+
+import math
+import re
+from pathlib import Path
+
+from iv3.doctor.findings import Finding, well
+from schemas.household import untold_in
+from schemas.settings import Settings
+from streams.adapters.notifiers.ntfy import Ntfy
+from streams.clock import SystemClock
+from streams.errors import NotifierRefused, NotifierUnreachable
+
+_GUESSABLE_BITS = 96
+
+
+async def ntfy(settings: Settings, data: Path, config: Path) -> list[Finding]:
+    """Whether somebody can be told."""
+    del data, config
+    topic = settings.topic
+    untold = untold_in(settings)
+    if untold:
+        whose = f" for {', '.join(untold[:5])}" if settings.people else ""
+        said = f"ALARMS ARE OFF{whose}: set ntfy.topic (iv3 init makes one) and subscribe to it in the ntfy app."
+        return [Finding("alarms-off", False, said)]
+    if not topic:
+        said = "Everybody has a phone of their own; without ntfy.topic nobody is told when one of them fails, nor when iv3 is silent."
+        return [Finding("no-house-phone", False, said, serious=False)]
+    found = []
+    if "ntfy.sh" in settings.ntfy.server and _bits(topic) < _GUESSABLE_BITS:
+        found.append(
+            Finding(
+                "topic-guessable",
+                False,
+                "The ntfy topic is short enough to be guessed, and whoever knows it reads the alarms: choose 24 random letters.",
+                serious=False,
+            )
+        )
+    target = Ntfy(server=settings.ntfy.server, topic=topic, clock=SystemClock(), token=settings.ntfy.token)
+    try:
+        knows = await target.probe()
+    except NotifierRefused as error:
+        return [*found, Finding("ntfy-refused", False, f"{error}")]
+    except NotifierUnreachable as error:
+        return [*found, Finding("ntfy-unreachable", False, f"{error}")]
+    finally:
+        await target.close()
+    if not knows:
+        found.append(
+            Finding(
+                "ntfy-old",
+                False,
+                "The ntfy server is older than 2.16: notifications pile up instead of replacing each other. Update it.",
+                serious=False,
+            )
+        )
+    return [*found, well("alarms-off", f"{settings.ntfy.server} accepts messages.")]
+
+
+def _bits(topic: str) -> float:
+    """An upper bound of what the topic's letters can hold."""
+    alphabet = 16 if re.fullmatch(r"[0-9a-f-]+", topic) else 36 if re.fullmatch(r"[a-z0-9-]+", topic) else 64
+    return len(topic) * math.log2(alphabet)

@@ -1,0 +1,46 @@
+"""A trial alarm: one message to the phone that would be told, and whether it rang."""
+
+import asyncio
+import time
+
+import typer
+
+from schemas.settings import Settings
+from streams.adapters.notifiers.ntfy import Ntfy
+from streams.clock import SystemClock
+from streams.errors import NotifierRefused, NotifierUnreachable
+from streams.ports.notifier import Message
+
+
+def until_it_rang(settings: Settings) -> bool:
+    """An alarm that nobody acknowledges was not set up: it is sent until somebody says that it rang (True), or that it shall be later."""
+    while typer.confirm("Send a test alarm now?", default=True):
+        _say(asyncio.run(_send(settings)))
+        if typer.confirm("Did the phone ring?", default=None):
+            typer.echo("  ok  Alarms reach the phone.")
+            return True
+        typer.echo("  Is the ntfy app subscribed to exactly this topic and server, and allowed to ring (in Focus too)?")
+    typer.echo("  !!  ALARMS ARE NOT TRIED OUT. Do so with `iv3 test-alarm` before you rely on them.")
+    return False
+
+
+def _say(trouble: str) -> None:
+    typer.echo(f"  !!  {trouble}" if trouble else "  ok  The server accepted it.")
+
+
+async def _send(settings: Settings) -> str:
+    """Why it was not accepted, or an empty string."""
+    token = settings.ntfy.token
+    target = Ntfy(server=settings.ntfy.server, topic=settings.topic, clock=SystemClock(), token=token)
+    name = settings.person.name
+    message = Message(
+        f"test-{int(time.time())}", f"{name}: test alarm" if name else "iv3: test alarm",
+        "This is how an urgent alarm arrives. Nothing is wrong.", 5, ("bell",),
+    )  # fmt: skip
+    try:
+        await target.send(message)
+    except (NotifierRefused, NotifierUnreachable) as error:
+        return str(error)
+    finally:
+        await target.close()
+    return ""

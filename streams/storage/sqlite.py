@@ -1,0 +1,38 @@
+"""SQLite connections as every file of ours is opened, and what their refusals mean."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from streams.errors import LogUnavailable, Misconfigured
+
+
+@contextmanager
+def said_of(path: Path) -> Iterator[None]:
+    """Say in a sentence why a SQLite file cannot be opened. A damaged one keeps its own error: a file that is derived is then made anew.
+
+    Raises LogUnavailable where it may pass (a full or failing disk), Misconfigured where it will not.
+    """
+    try:
+        yield
+    except (apsw.NotADBError, apsw.CorruptError):
+        raise
+    except (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError) as error:
+        raise Misconfigured(
+            f"{path} cannot be opened for writing ({error}): the folder is read-only, or belongs to somebody else."
+        ) from None
+    except (apsw.FullError, apsw.IOError) as error:
+        raise LogUnavailable(
+            f"{path} cannot be opened ({error}): the disk is full, or fails. Free some space; what was accepted is not lost."
+        ) from None
+
+
+def connect(path: Path | str, *, vfs: str | None = None) -> apsw.Connection:
+    """A connection set up the way iv3 wants every SQLite file."""
+    connection = apsw.Connection(str(path), vfs=vfs)
+    connection.set_busy_timeout(30_000)
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON", "wal_autocheckpoint=2000"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection

@@ -6,11 +6,11 @@ from importlib.metadata import version
 
 from aiohttp import web
 
-from api.legacy import add_seed_routes
+from api.legacy import add_legacy_routes
 from api.ops import add_ops_routes
 from api.pages import POLICY, add_page_routes
 from api.request.auth import TRIES, FailedTries, authorize
-from api.request.context import HEARING, Hearing
+from api.request.context import CONTEXT, ApiContext
 from api.request.openapi import Operation, Routes, document
 from api.request.problems import Handler, problems
 from api.v1 import alerts, entries, now, people, profile, readings, stream, tokens
@@ -35,7 +35,7 @@ async def _headers(request: web.Request, handler: Handler) -> web.StreamResponse
     """What every answer carries."""
     response = await handler(request)
     if not response.prepared:
-        where = request.config_dict[HEARING]
+        where = request.config_dict[CONTEXT]
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["Content-Security-Policy"] = POLICY
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -49,17 +49,17 @@ async def _headers(request: web.Request, handler: Handler) -> web.StreamResponse
     return response
 
 
-def build_api(where: Hearing) -> web.Application:
+def build_api(where: ApiContext) -> web.Application:
     """The aiohttp application around what it hears."""
     app = web.Application(middlewares=[_headers, problems, authorize], client_max_size=BODY_BYTES)
-    app[HEARING] = where
+    app[CONTEXT] = where
     app[TRIES] = FailedTries()
     app[LOCKS] = {}
     app[UPLOADED] = OrderedDict()
     app[OPEN] = set()
     for group in GROUPS:
         group.add_to(app)
-    add_seed_routes(app)
+    add_legacy_routes(app)
     add_ops_routes(app)
     add_page_routes(app, document(operations(), title="iv3", version=version("iv3")))
     app.on_shutdown.append(close_streams)
@@ -67,7 +67,7 @@ def build_api(where: Hearing) -> web.Application:
 
 
 async def serve(
-    where: Hearing,
+    where: ApiContext,
     sockets_ready: "asyncio.Future[int]",
     stopping: asyncio.Event,
     *,

@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import AfterValidator, Field, ValidationError
 
 from api.request.auth import caller_of
-from api.request.context import Hearing, hearing
+from api.request.context import ApiContext, context_of
 from api.request.openapi import ROLE
 from api.request.problems import FieldError, ProblemError, answer, field_errors
 from api.request.values import Asked, iso, refuse_odd_time
@@ -19,7 +19,7 @@ from processors.entries import EntryVersion
 from processors.profiles import action_of, proper_name
 from schemas.envelope import make
 from schemas.facts import CarbsEaten, EntryDeleted, InsulinTaken
-from schemas.identity import change_id, seed_entry_id
+from schemas.identity import change_id, legacy_entry_id
 from schemas.model import Fact, at_ms, hundredths
 from streams.ports.log import append_events
 from streams.topics import JOURNAL
@@ -67,12 +67,12 @@ def _number(value: float) -> float | int:
 
 async def get_config(request: web.Request) -> web.Response:
     """The configuration, secrets always empty."""
-    return web.json_response(dict(hearing(request).seed.config))
+    return web.json_response(dict(context_of(request).seed.config))
 
 
 async def get_glucose(request: web.Request) -> web.Response:
     """Readings of [start, end), oldest first."""
-    where = hearing(request)
+    where = context_of(request)
     start, end = _range(request)
     rows = await where.series.readings(where.person, start, end, _MOST_ROWS)
     said = ",".join(
@@ -82,13 +82,13 @@ async def get_glucose(request: web.Request) -> web.Response:
     return web.Response(text=f"[{said}]", content_type="application/json")
 
 
-def _entries(where: Hearing, kind: str, start: int, end: int) -> list[EntryVersion]:
+def _entries(where: ApiContext, kind: str, start: int, end: int) -> list[EntryVersion]:
     return where.catalog.store.entries(where.person, start, end, _MOST_ROWS, kinds=(kind,))
 
 
 async def get_insulin(request: web.Request) -> web.Response:
     """Doses grouped by insulin, then by time, as InfluxDB's tables came."""
-    doses = [e for e in _entries(hearing(request), "insulin", *_range(request)) if isinstance(e.data, InsulinTaken)]
+    doses = [e for e in _entries(context_of(request), "insulin", *_range(request)) if isinstance(e.data, InsulinTaken)]
     said = [
         {"Value": _number(e.data.units), "Type": e.data.insulin, "Time": iso(e.time_ms)}
         for e in sorted(doses, key=lambda e: (e.data.insulin if isinstance(e.data, InsulinTaken) else "", e.time_ms))
@@ -99,7 +99,7 @@ async def get_insulin(request: web.Request) -> web.Response:
 
 async def get_carbs(request: web.Request) -> web.Response:
     """Carbs of [start, end)."""
-    meals = _entries(hearing(request), "carbs", *_range(request))
+    meals = _entries(context_of(request), "carbs", *_range(request))
     return web.json_response(
         [{"Value": _number(e.data.grams), "Time": iso(e.time_ms)} for e in meals if isinstance(e.data, CarbsEaten)]
     )
@@ -107,7 +107,7 @@ async def get_carbs(request: web.Request) -> web.Response:
 
 async def write_insulin(request: web.Request) -> web.Response:
     """Log a dose. An equal one within 30 s is the same, sent again."""
-    where = hearing(request)
+    where = context_of(request)
     body = InsulinWritten.model_validate_json(await request.read())
     insulins = where.catalog.store.profile(where.person).insulins
     name = proper_name(body.type, insulins)
@@ -122,13 +122,13 @@ async def write_carbs(request: web.Request) -> web.Response:
 
 
 async def _write(request: web.Request, fact: Fact, kind: str, time_s: int, value: float, name: str) -> web.Response:
-    where = hearing(request)
+    where = context_of(request)
     now_ms = where.clock.now_ms()
     refuse_odd_time(time_s * 1000, now_ms, field="ts")
     await where.catalog.caught_up()
     ordinal = 0
     while True:  # the first id that is free, or that was made within the last half minute
-        entry = seed_entry_id(where.person, kind, time_s, value, name, ordinal)
+        entry = legacy_entry_id(where.person, kind, time_s, value, name, ordinal)
         created = where.catalog.store.created(entry)
         if created is None:
             break
@@ -147,7 +147,7 @@ async def _write(request: web.Request, fact: Fact, kind: str, time_s: int, value
 def _deletion(kind: str) -> Any:  # noqa: ANN401 - a handler
     async def delete_range(request: web.Request) -> web.Response:
         """Delete every entry of [start, end): one event for each, so that each can be undone."""
-        where = hearing(request)
+        where = context_of(request)
         await where.catalog.caught_up()
         now = at_ms(where.clock.now_ms())
         events = [
@@ -167,7 +167,7 @@ def _deletion(kind: str) -> Any:  # noqa: ANN401 - a handler
 
 async def get_dtd(request: web.Request) -> web.Response:
     """Mean, time in range, and the mean of each 5-min slot of the UTC day."""
-    where = hearing(request)
+    where = context_of(request)
     start, end = _range(request)
     values = [(r.time_ms, r.glucose_mgdl) for r in await where.series.readings(where.person, start, end, _MOST_ROWS)]
     return web.json_response(day_to_day(values, where.seed.low_mgdl, where.seed.high_mgdl))
@@ -204,7 +204,7 @@ def _as_problems(handler: Any) -> Any:  # noqa: ANN401 - a handler
     return serve
 
 
-def add_seed_routes(app: web.Application) -> None:
+def add_legacy_routes(app: web.Application) -> None:
     """The documented method of each route, and POST for the deletes, as some Retool apps send it."""
     for method, path, handler in (
         ("GET", "/config", get_config),

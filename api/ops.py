@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from api.request.context import hearing
+from api.request.context import context_of
 from api.request.openapi import ROLE
 
 Handle = Callable[[web.Request], Awaitable[web.Response]]
@@ -18,7 +18,7 @@ async def healthz(request: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """200 once every part of this process can do its work; 503 names the parts that cannot."""
-    where = hearing(request)
+    where = context_of(request)
     state = where.readiness()
     reasons = list(state.reasons)
     if not where.catalog.ready:
@@ -29,7 +29,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 async def metrics(request: web.Request) -> web.Response:
     """Prometheus text."""
-    return web.Response(text=hearing(request).metrics(), content_type="text/plain")
+    return web.Response(text=context_of(request).metrics(), content_type="text/plain")
 
 
 def add_ops_routes(app: web.Application) -> None:

@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import Field, ValidationError
 
 from api.request.auth import COOKIE, SECURE_COOKIE, TRIES, too_many
-from api.request.context import Hearing, hearing
+from api.request.context import ApiContext, context_of
 from api.request.openapi import ROLE
 from api.request.problems import ProblemError
 from api.request.values import Asked
@@ -128,14 +128,14 @@ def _public(
     return serve
 
 
-def _set_cookie(response: web.Response | web.HTTPFound, where: Hearing, token: str) -> None:
+def _set_cookie(response: web.Response | web.HTTPFound, where: ApiContext, token: str) -> None:
     name = SECURE_COOKIE if where.secure else COOKIE
     response.set_cookie(name, token, max_age=_COOKIE_S, path="/", secure=where.secure, httponly=True, samesite="Strict")
 
 
 async def _by_code(request: web.Request, code: str) -> web.StreamResponse:
     """The link that `iv3 up` prints: its code makes an owner's token for this browser."""
-    where = hearing(request)
+    where = context_of(request)
     left = where.login_codes.get(code, 0)
     if left <= 0:
         raise web.HTTPFound("/login?used=1")  # used already, or of an earlier start: the page says so
@@ -173,7 +173,7 @@ def _browser(agent: str) -> str:
 
 async def _login(request: web.Request) -> web.Response:
     """A pasted token becomes a cookie that no script can read."""
-    where = hearing(request)
+    where = context_of(request)
     try:
         body = LoginPosted.model_validate_json(await request.read())
     except ValidationError:
@@ -189,7 +189,7 @@ async def _login(request: web.Request) -> web.Response:
 
 
 async def _logout(request: web.Request) -> web.Response:
-    where = hearing(request)
+    where = context_of(request)
     response = web.Response(status=204)
     response.del_cookie(SECURE_COOKIE if where.secure else COOKIE, path="/")
     return response

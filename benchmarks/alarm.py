@@ -15,7 +15,7 @@ from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.notifiers.ntfy import Ntfy
 from streams.adapters.transport.sqlite import Transport
 from streams.clock import SystemClock
-from streams.delivery.channels import Ways
+from streams.delivery.channels import Channels
 from streams.roles.alerter import Alerter
 from streams.roles.notifier import AlarmNotifier
 from streams.runtime.app import make_app
@@ -44,7 +44,7 @@ async def _run() -> list[float]:
             def app(group: str) -> object:
                 return make_app(group, partial(Transport, log), data_folder=folder)
 
-            roles = [Alerter(log, clock, app), AlarmNotifier(log, clock, app, Ways([target]))]
+            roles = [Alerter(log, clock, app), AlarmNotifier(log, clock, app, Channels([target]))]
             stopping = asyncio.Event()
             tasks = [asyncio.ensure_future(role.supervise(stopping)) for role in roles]
             while any(role.state != "running" for role in roles):

@@ -11,6 +11,7 @@ from benchmarks.figures import Figure
 from benchmarks.year import write_year
 from processors.archive import format as segments
 from processors.archive.format import ArchivedRecord
+from schemas.model import Partition
 from streams.adapters.archives.folder import FolderArchive
 from streams.adapters.archives.s3.archive import S3Archive
 from streams.adapters.logs.sqlite.log import SqliteLog
@@ -20,7 +21,6 @@ from streams.archive.verify import read_back
 from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
 from streams.ports.archive import Archive
-from streams.ports.log import Partition
 from tests.servers.ground import NotInstallable
 from tests.servers.s3 import S3Server
 

@@ -21,7 +21,7 @@ from streams.adapters.logs.kafka.log import KafkaLog
 from streams.adapters.notifiers.ntfy import Ntfy
 from streams.adapters.transport.kafka import Transport
 from streams.clock import SystemClock
-from streams.delivery.channels import Ways
+from streams.delivery.channels import Channels
 from streams.ports.log import Record
 from streams.roles.alerter import Alerter
 from streams.roles.notifier import AlarmNotifier
@@ -115,7 +115,7 @@ async def _alarm(server: Kafka, folder: Path) -> list[Figure]:
     clock, app = SystemClock(), _app_maker(log, folder)
     async with NtfyStandIn(burst=100_000) as phone:
         target = Ntfy(server=phone.url, topic="bench", clock=clock)
-        roles: list[Role] = [Alerter(log, clock, app), AlarmNotifier(log, clock, app, Ways([target]))]
+        roles: list[Role] = [Alerter(log, clock, app), AlarmNotifier(log, clock, app, Channels([target]))]
         stopping = asyncio.Event()
         tasks = [asyncio.ensure_future(role.supervise(stopping)) for role in roles]
         while any(role.state != "running" for role in roles):

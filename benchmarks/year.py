@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from processors.predictors.forecasting import Outlook
+from processors.predictors.forecasting import ForecastState
 from processors.simulated_person import simulate
 from schemas.envelope import Event, encode, make
 from schemas.facts import CarbsEaten, GlucoseRead, InsulinTaken
@@ -21,7 +21,7 @@ async def write_year(folder: Path, end_ms: int) -> dict[str, int]:
     events = [
         _event(n, e.kind, e.value, e.name, e.time_ms) for n, e in enumerate(simulate(3, end_ms - YEAR_MS, end_ms))
     ]
-    outlook = Outlook()
+    outlook = ForecastState()
     forecasts = []
     for n in range(0, len(events), 2_000):
         part = events[n : n + 2_000]

@@ -8,7 +8,7 @@ import pydantic_core
 
 from processors.entries import EntryVersion, entry_id_of, evolve_entry, is_entry_event
 from processors.readings import Reading, reading_of
-from schemas.alerts import AlertsDecided, Delivered, DeliveryAttempted, Place, Undeliverable
+from schemas.alerts import AlertsDecided, Delivered, DeliveryAttempted, Undeliverable
 from schemas.envelope import Event
 from schemas.forecasts import ForecastMade
 from schemas.model import ms
@@ -47,8 +47,6 @@ class PutAlert(NamedTuple):
     body: bytes  # JSON
 
 
-Through = MutableMapping[str, Place]  # per person: the place of the last decision that counted
-
 _DATA = b',"data":'
 Change = PutReading | PutEntry | PutForecast | PutAlert
 
@@ -69,21 +67,6 @@ def project(event: Event, entries: MutableMapping[str, EntryVersion], value: byt
         entries[entry_id] = after
         return [PutEntry(after)]
     return _alerts(event)
-
-
-def counts(event: Event, through: Through) -> bool:
-    """Whether a decision is no repeat of one that counted: a worker that was stopped and woken can still write once what its successor has decided.
-
-    Every fold drops what lies at or before the place up to which the person is decided. Anything else always counts.
-    """
-    data = event.data
-    if not isinstance(data, AlertsDecided):
-        return True
-    known = through.get(event.subject)
-    if known is not None and data.pos <= known:
-        return False
-    through[event.subject] = data.pos
-    return True
 
 
 def _body(event: Event, value: bytes) -> bytes:

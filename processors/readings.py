@@ -75,16 +75,16 @@ def _merge(shown: list[Reading], more: list[Reading], near_ms: float) -> list[Re
 
 
 @dataclass(slots=True)
-class Line:
+class CanonicalReadings:
     """One person's canonical line as a fold sees it come: the first of near ones counts, repeats and late ones are told apart.
 
-    Remembers two hours, the longest anything derived from it looks back; `dropped` holds the ids of those hours that are off the line, so
+    Remembers two hours, the longest anything derived from it looks back; `superseded` holds the ids of those hours that are off the line, so
     that a record that comes twice cannot bring a value back that was revised since.
     """
 
     recent: list[Reading] = field(default_factory=list)
     cadence_s: float = CADENCE_S
-    dropped: dict[str, int] = field(default_factory=dict)
+    superseded: dict[str, int] = field(default_factory=dict)
 
     KEEP_MS = 7_200_000
     AHEAD_MS = 600_000  # clocks of phones differ by less; a time further ahead is wrong
@@ -103,7 +103,7 @@ class Line:
         near_ms = window_s(self.cadence_s) * 1000
         if self.recent and reading.time_ms <= self.recent[-1].time_ms + max(near_ms, 1000):
             return self._admit_among(reading, near_ms)
-        if reading.id in self.dropped:
+        if reading.id in self.superseded:
             return False
         self.recent.append(reading)  # the usual case: newer than everything, and near nothing
         steady = len(self.recent) > _TAIL and self._last_step_s() == self.cadence_s
@@ -116,7 +116,7 @@ class Line:
         return round((self.recent[-1].time_ms - self.recent[-2].time_ms) / 60_000) * 60.0
 
     def _knows(self, reading: Reading) -> bool:
-        return reading.id in self.dropped or any(other.id == reading.id for other in self.recent)
+        return reading.id in self.superseded or any(other.id == reading.id for other in self.recent)
 
     def _admit_among(self, reading: Reading, near_ms: float) -> bool:
         """Admit one that is near others in time, or comes late."""
@@ -125,7 +125,7 @@ class Line:
         if reading.time_ms < self.recent[-1].time_ms - self.KEEP_MS:
             return False  # so late that nothing here can tell whether it is new; nothing here depends on it either
         if any(o.source != reading.source and abs(o.time_ms - reading.time_ms) <= near_ms for o in self.recent):
-            self.dropped[reading.id] = reading.time_ms
+            self.superseded[reading.id] = reading.time_ms
             return False
         second = reading.time_ms // 1000
         self._drop([o for o in self.recent if o.source == reading.source and o.time_ms // 1000 == second])
@@ -138,16 +138,16 @@ class Line:
     def _drop(self, readings: list[Reading]) -> None:
         for reading in readings:
             self.recent.remove(reading)
-            self.dropped[reading.id] = reading.time_ms
+            self.superseded[reading.id] = reading.time_ms
 
     def _forget(self) -> None:
         oldest = self.recent[-1].time_ms - self.KEEP_MS
         while self.recent[0].time_ms < oldest:
             self.recent.pop(0)
-        if not self.dropped:
+        if not self.superseded:
             return
-        for gone in [name for name, time_ms in self.dropped.items() if time_ms < oldest]:
-            del self.dropped[gone]
+        for gone in [name for name, time_ms in self.superseded.items() if time_ms < oldest]:
+            del self.superseded[gone]
 
     def _learn_cadence(self) -> None:
         """The median step of the last readings, between one minute and fifteen."""
@@ -157,13 +157,13 @@ class Line:
 
     def dump(self) -> list[Any]:
         """The state, for a snapshot."""
-        return [self.recent, self.cadence_s, self.dropped]
+        return [self.recent, self.cadence_s, self.superseded]
 
     @classmethod
-    def load(cls, state: list[Any]) -> "Line":
+    def load(cls, state: list[Any]) -> "CanonicalReadings":
         """The state that `dump` gave, after a round through JSON or not."""
-        recent, cadence_s, dropped = state
-        return cls([Reading._make(row) for row in recent], cadence_s, dict(dropped))
+        recent, cadence_s, superseded = state
+        return cls([Reading._make(row) for row in recent], cadence_s, dict(superseded))
 
     @property
     def newest(self) -> Reading | None:

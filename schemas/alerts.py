@@ -1,10 +1,10 @@
 """Alerts: what the alerter decided, and what became of each attempt to tell somebody."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from schemas.model import Fact, Moment, Name, Said
+from schemas.model import Fact, Moment, Name, Value
 from schemas.units import Unit
 
 AlertKind = Literal["urgent_low", "low", "predicted_low", "high", "stale", "no_long_acting", "system"]
@@ -20,12 +20,18 @@ URGENCY: dict[AlertKind, int] = {
 }
 STALE_AFTER_LOW_URGENCY = 1
 
-# Where in the input a decision was taken: (journal offset, 0 before | 1 from its forecast on, time of the tick in ms or 0). Places are
-# ordered, and nothing is decided twice at one: a redelivered input lies at or before what was already decided.
-Place = tuple[int, int, int]
+
+class DecisionPosition(NamedTuple):
+    """Where in the input a decision was taken. Positions are ordered, and nothing is decided twice at one: a redelivered input lies at or
+    before what was already decided.
+    """
+
+    offset: int  # of the journal
+    stage: int  # 0 before the forecast of that reading, 1 from it on
+    tick_ms: int  # time of the tick; 0 where the input is a record
 
 
-class Evidence(Said):
+class Evidence(Value):
     """What a message can say, fixed at the moment of the decision; ages are worked out when it is sent."""
 
     glucose_mgdl: float | None = None
@@ -43,7 +49,7 @@ class Evidence(Said):
     zone: str | None = None
 
 
-class AlertEvent(Said):
+class AlertEvent(Value):
     """One step in the life of an episode: open -> escalated (step n) -> acknowledged -> resolved or expired.
 
     `step` counts the times it is meant to ring, from 1 (0 is the all-clear); `priority` is ntfy's (5 rings through, 1 is silent).
@@ -65,7 +71,7 @@ class AlertsDecided(Fact):
     """Everything one input led to, in one record, so that it is there whole or not at all."""
 
     TYPE = "iv3.alerts-decided.v1"
-    pos: Place
+    pos: DecisionPosition
     events: Annotated[tuple[AlertEvent, ...], Field(min_length=1, max_length=50)]
 
 

@@ -15,7 +15,7 @@ from schemas.alerts import ALERT_FACTS
 from schemas.bookkeeping import BOOKKEEPING_FACTS
 from schemas.facts import JOURNAL_FACTS
 from schemas.forecasts import FORECAST_FACTS
-from schemas.model import Fact, Moment, Name, Said, ms
+from schemas.model import Fact, Moment, Name, Value, ms
 from schemas.upcasters import UPCASTERS
 
 SYSTEM = "_system"  # the subject of facts that belong to nobody: tokens, the archive's state
@@ -37,7 +37,7 @@ class NewerVersion(ValueError):
     """The event is of a type or version that only a newer release knows."""
 
 
-class Event(Said):
+class Event(Value):
     """One event. `time` is when it happened, `recordedtime` when iv3 accepted it, `subject` the person.
 
     `actor` is who wrote it, as people know them ("Mum's phone"); `requestkey` finds an event again by the Idempotency-Key

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from schemas.model import Fact, Grams, InsulinUnits, Jsonable, Mgdl, Moment, Name, Said, Text, hundredths
+from schemas.model import Fact, Grams, InsulinUnits, Jsonable, Mgdl, Moment, Name, Text, Value, hundredths
 from schemas.units import Unit
 
 Trend = Literal[
@@ -89,7 +89,7 @@ class DeviceStarted(Fact):
 EntryFact = InsulinTaken | CarbsEaten | FingerstickTaken | ExerciseDone | NoteWritten | DeviceStarted
 
 
-class Entry(Said):
+class Entry(Value):
     """The whole new content of an entry, as a correction carries it: kind, time and fact together."""
 
     type: str
@@ -124,7 +124,7 @@ class EntryRestored(Fact):
     entry: Entry
 
 
-class Insulin(Said):
+class Insulin(Value):
     """One insulin of a profile, with its activity curve."""
 
     name: Name
@@ -134,7 +134,7 @@ class Insulin(Said):
     every_h: Annotated[float, Field(gt=0, le=168)] | None = None  # long-acting: how often it is taken
 
 
-class Limits(Said):
+class Limits(Value):
     """The limits alarms and colours use, mg/dL."""
 
     urgent_low_mgdl: Annotated[float, Field(ge=40, le=80)] = 55

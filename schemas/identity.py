@@ -26,7 +26,7 @@ def request_key(person: str, token: str, key: str) -> str:
     return hashlib.sha256(f"{len(person)}:{person}{len(token)}:{token}{key}".encode()).hexdigest()[:32]
 
 
-def seed_entry_id(person: str, kind: str, time_s: int, value: float, name: str, ordinal: int) -> str:
+def legacy_entry_id(person: str, kind: str, time_s: int, value: float, name: str, ordinal: int) -> str:
     """A write without a key: `ordinal` tells equal entries apart that were meant as two."""
     return _id("seed", person, kind, time_s, f"{value:.2f}", name, ordinal)
 

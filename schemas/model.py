@@ -1,4 +1,4 @@
-"""The two bases of everything that is said: `Said` for values, `Fact` for the data of an event."""
+"""The two bases of everything that is said: `Value` for values, `Fact` for the data of an event."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar
@@ -6,13 +6,13 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter
 
 
-class Said(BaseModel):
+class Value(BaseModel):
     """A frozen value. Strict, and unknown fields are refused when it is written."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
-class Fact(Said):
+class Fact(Value):
     """The data of an event. `TYPE` is its CloudEvents type, `iv3.<name>.v<N>`, and names exactly one class."""
 
     TYPE: ClassVar[str]
@@ -70,3 +70,6 @@ def hundredths(value: float) -> float:
 
 
 Jsonable = dict[str, Any]
+
+
+Partition = tuple[str, int]  # (topic, partition)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from schemas.units import Unit, mgdl
 
-SEED_LOW_DEFAULT_MGDL = 100.0  # what the seed took for an absent low_threshold; /config and /dtd keep that meaning
+LEGACY_LOW_DEFAULT_MGDL = 100.0  # what the seed took for an absent low_threshold; /config and /dtd keep that meaning
 
 
 class Setting(BaseModel):
@@ -106,7 +106,7 @@ class InfluxSettings(Setting):
         return value.rstrip("/")
 
 
-class SeedSettings(Setting):
+class LegacyInfluxSettings(Setting):
     """The seed's own section. Thresholds are mg/dL whatever `unit` says; 0 or absent means the default."""
 
     unit: Unit = "mmol/L"
@@ -275,7 +275,7 @@ class Settings(Setting):
     insulin: tuple[InsulinSettings, ...] = ()
     api: ApiSettings = ApiSettings()
     s3: S3Settings = S3Settings()
-    iv3: SeedSettings = SeedSettings()
+    iv3: LegacyInfluxSettings = LegacyInfluxSettings()
     ntfy: NtfySettings = NtfySettings()
     person: PersonSettings = PersonSettings()
     people: Annotated[tuple[WatchedSettings, ...], Field(max_length=10_000)] = ()
@@ -296,7 +296,7 @@ class Settings(Setting):
         return self.ntfy.topic or self.iv3.endpoint
 
 
-def seed_config(settings: Settings) -> dict[str, Any]:
+def legacy_config(settings: Settings) -> dict[str, Any]:
     """The configuration as the seed's `GET /config` shows it: Go's names, secrets always empty."""
     return {
         "Dexcom": {"Account": "", "Password": ""},

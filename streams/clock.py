@@ -32,7 +32,7 @@ class SystemClock:
         true_ns, then_ns = self._anchor
         return (true_ns + self._running_ns() - then_ns) // 1_000_000
 
-    def heard(self, true_ms: int) -> float | None:
+    def correct_from(self, true_ms: int) -> float | None:
         """See `Clock`."""
         ahead_s = _ahead_s(self._wall_ns() // 1_000_000, true_ms)
         self._anchor = None if ahead_s is None else (true_ms * 1_000_000, self._running_ns())
@@ -51,7 +51,7 @@ class ScaledClock:
         """See `Clock`."""
         return self._origin_ms + int((time.monotonic() - self._started) * self.speed * 1000)
 
-    def heard(self, true_ms: int) -> float | None:
+    def correct_from(self, true_ms: int) -> float | None:
         """See `Clock`. Its time is made up; nobody knows it better."""
         return _ahead_s(self.now_ms(), true_ms)
 
@@ -69,7 +69,7 @@ class SharedClock:
         """See `Clock`."""
         return self._origin_ms + int((time.time() * 1000 - self._real_ms) * self.speed)
 
-    def heard(self, true_ms: int) -> float | None:
+    def correct_from(self, true_ms: int) -> float | None:
         """See `Clock`. Its time is made up; nobody knows it better."""
         return _ahead_s(self.now_ms(), true_ms)
 
@@ -86,7 +86,7 @@ class SetClock:
         """See `Clock`."""
         return self._now_ms
 
-    def heard(self, true_ms: int) -> float | None:
+    def correct_from(self, true_ms: int) -> float | None:
         """See `Clock`."""
         return _ahead_s(self._now_ms, true_ms)
 

@@ -35,15 +35,15 @@ class Transient(StreamError):
         self.retry_after_s = retry_after_s
 
 
-class Refused(Transient):
+class LogRefused(Transient):
     """The log wrote nothing."""
 
 
-class DiskReserve(Refused):
+class DiskReserve(LogRefused):
     """The disk is nearly full; what is left is kept for readings and alarms."""
 
 
-class NotOurs(Refused):
+class PartitionLost(LogRefused):
     """The partition went to another worker, or may have gone: nothing was written, and its new owner will write it."""
 
 
@@ -51,7 +51,7 @@ class LogUnavailable(Transient):
     """The log cannot be read."""
 
 
-class Unknown(Transient):
+class LogOutcomeUnknown(Transient):
     """The log may or may not have written; only the same ids may be tried again."""
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from aiohttp import hdrs, web
 
-from api.request.context import Hearing, hearing
+from api.request.context import ApiContext, context_of
 from api.request.openapi import ROLE
 from api.request.person_scope import settle_person
 from api.request.problems import Handler, ProblemError
@@ -86,7 +86,7 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     if needed is None:
         raise ProblemError(403, "This address declares no role, so nobody may use it.")
-    where = hearing(request)
+    where = context_of(request)
     if not where.catalog.ready:
         raise ProblemError(503, "iv3 is still reading its log; try again in a moment.", headers={"Retry-After": "1"})
     caller = _caller(request, needed)
@@ -107,7 +107,7 @@ def caller_of(request: web.Request) -> Caller:
     return request[CALLER]
 
 
-def still_open(where: Hearing, caller: Caller) -> bool:
+def still_open(where: ApiContext, caller: Caller) -> bool:
     """Whether the token of somebody who was let in a while ago would let them in now."""
     issued = where.catalog.store.token_by_id(caller.token_id)
     return issued is not None and (issued.expires is None or ms(issued.expires) > where.clock.now_ms())
@@ -145,7 +145,7 @@ def _caller(request: web.Request, needed: str) -> Caller | None:
             # A password that somebody chose can be guessed, so it is not even looked at once an address has guessed too often.
             may_guess = not request.app[TRIES].exhausted(request.remote or "")
             if needed == "seed" and may_guess and _is_seed_user(request, user, password):
-                return Caller("seed", "the seed's API user", "seed", (hearing(request).person,))
+                return Caller("seed", "the seed's API user", "seed", (context_of(request).person,))
             return _by_token(request, password)
         case _:
             token = _cookie(request)
@@ -164,7 +164,7 @@ def _basic(encoded: str) -> tuple[str, str]:
 
 
 def _is_seed_user(request: web.Request, user: str, password: str) -> bool:
-    seed = hearing(request).seed
+    seed = context_of(request).seed
     if not seed.username:
         return False
     same_user = hmac.compare_digest(user.encode(), seed.username.encode())
@@ -172,7 +172,7 @@ def _is_seed_user(request: web.Request, user: str, password: str) -> bool:
 
 
 def _by_token(request: web.Request, token: str) -> Caller | None:
-    where = hearing(request)
+    where = context_of(request)
     issued: TokenIssued | None = where.catalog.store.token_by_hash(hash_of(token)) if token else None
     if issued is None or not hmac.compare_digest(issued.sha256, hash_of(token)):
         return None

@@ -39,7 +39,7 @@ class Readiness:
 
 
 @dataclass(frozen=True, slots=True)
-class SeedSettings:
+class LegacyRoutes:
     """What the seed's routes need of its configuration."""
 
     username: str = ""
@@ -50,7 +50,7 @@ class SeedSettings:
 
 
 @dataclass
-class Hearing:
+class ApiContext:
     """Made by the assembly; `person` is whom this process serves when a request names nobody. A request about somebody else has a view of its own."""
 
     log: Log
@@ -70,7 +70,7 @@ class Hearing:
     readiness: Callable[[], Readiness] = lambda: Readiness(True)
     metrics: Callable[[], str] = str
     login_codes: dict[str, int] = field(default_factory=dict)  # code -> uses left
-    seed: SeedSettings = field(default_factory=SeedSettings)
+    seed: LegacyRoutes = field(default_factory=LegacyRoutes)
     origins: frozenset[str] = frozenset()  # other sites whose pages may ask (CORS)
 
     def __post_init__(self) -> None:
@@ -78,13 +78,13 @@ class Hearing:
         self.default = self.default or self.person
 
 
-HEARING = web.AppKey("hearing", Hearing)
+CONTEXT = web.AppKey("hearing", ApiContext)
 
 
-VIEW = web.RequestKey("view", Hearing)
+VIEW = web.RequestKey("view", ApiContext)
 
 
-def hearing(request: web.Request) -> Hearing:
+def context_of(request: web.Request) -> ApiContext:
     """What the application was built with, as the person's whom the request is about."""
-    view: Hearing | None = request.get(VIEW)
-    return request.config_dict[HEARING] if view is None else view
+    view: ApiContext | None = request.get(VIEW)
+    return request.config_dict[CONTEXT] if view is None else view

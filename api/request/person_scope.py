@@ -9,14 +9,14 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from api.request.context import VIEW, Hearing
+from api.request.context import VIEW, ApiContext
 from api.request.openapi import PERSON
 from api.request.problems import ProblemError
 
 MOST_CHARACTERS = 80
 
 
-def settle_person(request: web.Request, where: Hearing, people: Sequence[str]) -> None:
+def settle_person(request: web.Request, where: ApiContext, people: Sequence[str]) -> None:
     """Give the handlers a view of the house as one person's. `people`: whom the token is bound to; nobody means everybody.
 
     Raises ProblemError 403 for somebody else's, 404 for a person whom iv3 does not know, 422 for what cannot be one.
@@ -33,7 +33,7 @@ def settle_person(request: web.Request, where: Hearing, people: Sequence[str]) -
         request[VIEW] = replace(where, person=person)
 
 
-def _unasked(where: Hearing, people: Sequence[str]) -> str:
+def _unasked(where: ApiContext, people: Sequence[str]) -> str:
     return where.person if not people or where.person in people else people[0]
 
 

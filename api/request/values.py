@@ -27,7 +27,7 @@ class Asked(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-class Said(BaseModel):
+class Answer(BaseModel):
     """What an answer holds."""
 
     model_config = ConfigDict(extra="forbid")
@@ -90,7 +90,7 @@ def next_cursor(place: list[Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
 
 
-def place_of(cursor: str | None, default: list[Any]) -> list[Any]:
+def cursor_values(cursor: str | None, default: list[Any]) -> list[Any]:
     """The place a cursor names. Raises a 422 for one we never made."""
     if cursor is None:
         return default

@@ -6,10 +6,10 @@ from aiohttp import web
 from pydantic import Field
 
 from api.request.auth import caller_of
-from api.request.context import Hearing, hearing
+from api.request.context import ApiContext, context_of
 from api.request.openapi import Routes
 from api.request.problems import ProblemError
-from api.request.values import Asked, RangeQuery, iso, next_cursor, place_of
+from api.request.values import Asked, RangeQuery, cursor_values, iso, next_cursor
 from processors.alerting import wording as words
 from processors.alerting.decide import LOWS, rings_again_ms
 from processors.alerting.snoozes import MOST_SNOOZE_MIN, SNOOZE_CHOICES_MIN, USUAL_MOST_MIN
@@ -63,7 +63,7 @@ def _event_of(change: dict[str, Any], unit: Unit | None = None) -> AlertEvent:
     return event.model_copy(update={"evidence": event.evidence.model_copy(update=shown)})
 
 
-def open_alerts(where: Hearing, person: str, now_ms: int, unit: Unit | None = None) -> list[dict[str, Any]]:
+def open_alerts(where: ApiContext, person: str, now_ms: int, unit: Unit | None = None) -> list[dict[str, Any]]:
     """Open episodes as a page shows them, most urgent first: what is so now, since when, who was told, when it rings again."""
     snoozes = where.catalog.store.snoozes(person, now_ms)
     zone = where.catalog.store.profile(person).zone
@@ -102,7 +102,7 @@ def open_alerts(where: Hearing, person: str, now_ms: int, unit: Unit | None = No
     return sorted(found, key=lambda a: (a["urgency"], a["opened_ms"]))
 
 
-def _as_of_now(where: Hearing, person: str, event: AlertEvent) -> AlertEvent:
+def _as_of_now(where: ApiContext, person: str, event: AlertEvent) -> AlertEvent:
     """The event with the newest reading in place of the one it was decided from: a card must not contradict the value beside it."""
     newest, before = where.catalog.newest_reading(person)
     if newest is None or event.kind in ("no_long_acting", "system"):
@@ -117,7 +117,7 @@ def _as_of_now(where: Hearing, person: str, event: AlertEvent) -> AlertEvent:
     return event.model_copy(update={"evidence": event.evidence.model_copy(update=fresh)})
 
 
-def _treated(where: Hearing, episode: dict[str, Any]) -> bool:
+def _treated(where: ApiContext, episode: dict[str, Any]) -> bool:
     said = where.catalog.store.newest(episode["id"], "ack")
     return said is not None and isinstance(said.data, AlertAcknowledged) and said.data.treated
 
@@ -136,9 +136,9 @@ def _told(episode: dict[str, Any], zone: str | None) -> str:
 @routes.route("GET", "/v1/alerts", role="reader", tags=("alerts",))
 async def get_alerts(request: web.Request, query: AlertsQuery) -> dict[str, Any]:
     """Episodes opened in a range, newest first, each with what was decided, who was told and when."""
-    where = hearing(request)
+    where = context_of(request)
     start, to = query.bounds(where.clock.now_ms())
-    (to,) = place_of(query.cursor, [to])
+    (to,) = cursor_values(query.cursor, [to])
     person = where.person
     limit = min(query.limit, 1_000)
     zone = where.catalog.store.profile(person).zone
@@ -149,7 +149,7 @@ async def get_alerts(request: web.Request, query: AlertsQuery) -> dict[str, Any]
 
 
 def _history(
-    where: Hearing, person: str, episode: dict[str, Any], zone: str | None, unit: Unit | None
+    where: ApiContext, person: str, episode: dict[str, Any], zone: str | None, unit: Unit | None
 ) -> dict[str, Any]:
     event = _event_of(episode["changes"][0], unit)
     why = [{"time_ms": c["at_ms"], "text": _why(_event_of(c, unit), zone)} for c in episode["changes"]]
@@ -173,7 +173,7 @@ def _history(
     }
 
 
-def _snooze(where: Hearing, person: str, episode: dict[str, Any], zone: str | None) -> list[dict[str, Any]]:
+def _snooze(where: ApiContext, person: str, episode: dict[str, Any], zone: str | None) -> list[dict[str, Any]]:
     """The last snooze of its kind, if it was set while the episode was open."""
     said = where.catalog.store.newest(person, f"snooze/{episode['kind']}")
     if said is None or not isinstance(said.data, AlertsSnoozed):
@@ -218,7 +218,7 @@ def _delivery(delivery: dict[str, Any]) -> str:
 @routes.route("POST", "/v1/alerts/{id}/ack", role="writer", status=202, tags=("alerts",), errors=(404, 409))
 async def acknowledge_alert(request: web.Request, path: EpisodePath, body: AckPosted) -> dict[str, Any]:
     """Acknowledge an episode: it stops ringing, and rings again later if nothing changed. Again is harmless."""
-    where, caller = hearing(request), caller_of(request)
+    where, caller = context_of(request), caller_of(request)
     episode = where.catalog.store.episode(path.id)
     if episode is None:
         await where.catalog.caught_up()
@@ -240,7 +240,7 @@ async def acknowledge_alert(request: web.Request, path: EpisodePath, body: AckPo
 @routes.route("POST", "/v1/snoozes", role="writer", status=202, tags=("alerts",))
 async def post_snooze(request: web.Request, body: SnoozePosted) -> dict[str, Any]:
     """Keep one kind of alarm quiet for a while. An urgent low is quieted by nothing but its own, for at most 30 min."""
-    where, caller = hearing(request), caller_of(request)
+    where, caller = context_of(request), caller_of(request)
     most = MOST_SNOOZE_MIN.get(body.kind, USUAL_MOST_MIN)
     if body.minutes > most:
         raise ProblemError(422, f"may be at most {most} for {body.kind}", field="minutes")
@@ -259,13 +259,13 @@ class SnoozePath(Asked):
 @routes.route("DELETE", "/v1/snoozes/{kind}", role="writer", status=202, tags=("alerts",))
 async def delete_snooze(request: web.Request, path: SnoozePath) -> dict[str, Any]:
     """Let a kind ring again. Harmless where nothing is snoozed."""
-    where, caller = hearing(request), caller_of(request)
+    where, caller = context_of(request), caller_of(request)
     now_ms = where.clock.now_ms()
     position = await _quiet(where, path.kind, now_ms, now_ms, caller.name)
     return {"kind": path.kind, "position": position._asdict()}
 
 
-async def _quiet(where: Hearing, kind: str, until_ms: int, now_ms: int, actor: str) -> Position:
+async def _quiet(where: ApiContext, kind: str, until_ms: int, now_ms: int, actor: str) -> Position:
     event = make(
         AlertsSnoozed(kind=kind, until=at_ms(until_ms)), id=derived_id("snooze", where.person, kind, now_ms), source="api",
         subject=where.person, time=at_ms(now_ms), recordedtime=at_ms(now_ms), actor=actor,

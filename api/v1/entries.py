@@ -9,10 +9,20 @@ from aiohttp import web
 from pydantic import BeforeValidator, Field
 
 from api.request.auth import caller_of
-from api.request.context import Hearing, hearing
+from api.request.context import ApiContext, context_of
 from api.request.openapi import Routes
 from api.request.problems import ProblemError
-from api.request.values import Asked, Flag, RangeQuery, WaitQuery, Whole, iso, next_cursor, place_of, refuse_odd_time
+from api.request.values import (
+    Asked,
+    Flag,
+    RangeQuery,
+    WaitQuery,
+    Whole,
+    cursor_values,
+    iso,
+    next_cursor,
+    refuse_odd_time,
+)
 from api.v1.bodies import EntryPatched, EntryPosted, InsulinPosted, fact_of, shown
 from api.v1.guards import ask_about
 from processors.entries import TYPES, EntryVersion, content_of, data_of
@@ -68,12 +78,12 @@ class RevisionPosted(Asked):
 @routes.route("GET", "/v1/entries", role="reader", tags=("entries",))
 async def get_entries(request: web.Request, query: EntriesQuery) -> dict[str, Any]:
     """Entries of a range, oldest first; `kind` may name several, with commas."""
-    where = hearing(request)
+    where = context_of(request)
     for kind in query.kind:
         if kind not in TYPES:
             raise ProblemError(422, f"knows no kind {kind!r}; there are {', '.join(sorted(TYPES))}", field="kind")
     start, to = query.bounds(where.clock.now_ms())
-    after = place_of(query.cursor, [-1, ""])
+    after = cursor_values(query.cursor, [-1, ""])
     found = where.catalog.store.entries(
         where.person,
         start,
@@ -88,7 +98,7 @@ async def get_entries(request: web.Request, query: EntriesQuery) -> dict[str, An
     return {"items": [_with_creation(where, entry) for entry in items], "next_cursor": more}
 
 
-def _with_creation(where: Hearing, entry: EntryVersion) -> dict[str, Any]:
+def _with_creation(where: ApiContext, entry: EntryVersion) -> dict[str, Any]:
     created = where.catalog.store.created(entry.id)
     return shown(entry, created_ms=created[0] if created else None)
 
@@ -100,7 +110,7 @@ async def post_entry(request: web.Request, query: WaitQuery, body: EntryPosted) 
     The same Idempotency-Key with the same body is the same entry; with another body it is a 409. A dose that looks like a mistake is answered
     409 `needs_confirm`; send it again with the same key and `confirm`.
     """
-    where, caller = hearing(request), caller_of(request)
+    where, caller = context_of(request), caller_of(request)
     key = request.headers.get("Idempotency-Key", "").strip()
     if not 1 <= len(key) <= 200:
         raise ProblemError(
@@ -135,7 +145,7 @@ async def post_entry(request: web.Request, query: WaitQuery, body: EntryPosted) 
     return await written(where, name, position, wait=query.wait)
 
 
-async def _known(where: Hearing, requestkey: str) -> EntryVersion | None:
+async def _known(where: ApiContext, requestkey: str) -> EntryVersion | None:
     if not await where.catalog.caught_up():
         # Whether this key was used cannot be told yet, and guessing would count a dose twice.
         raise ProblemError(
@@ -144,7 +154,7 @@ async def _known(where: Hearing, requestkey: str) -> EntryVersion | None:
     return where.catalog.store.entry_by_request(requestkey)
 
 
-def _repeated(where: Hearing, known: EntryVersion, name: str) -> web.Response:
+def _repeated(where: ApiContext, known: EntryVersion, name: str) -> web.Response:
     if known.id != name:
         raise ProblemError(
             409,
@@ -157,14 +167,14 @@ def _repeated(where: Hearing, known: EntryVersion, name: str) -> web.Response:
     return web.json_response({"id": known.id, "position": position._asdict() if position else None}, status=202)
 
 
-def _guard(where: Hearing, dose: InsulinTaken, time_ms: int, actor: str, *, but: str = "") -> None:
+def _guard(where: ApiContext, dose: InsulinTaken, time_ms: int, actor: str, *, but: str = "") -> None:
     store, now_ms = where.catalog.store, where.clock.now_ms()
     logged = store.entries(where.person, time_ms - GUARD_BACK_MS, time_ms + GUARD_BACK_MS, 5_000, kinds=("insulin",))
     others = [entry for entry in logged if entry.id != but]
     ask_about(dose, time_ms, actor, store.profile(where.person), others, now_ms)
 
 
-async def written(where: Hearing, name: str, position: Position, *, wait: bool) -> web.Response:
+async def written(where: ApiContext, name: str, position: Position, *, wait: bool) -> web.Response:
     """202 once the log has it; 201 if it was asked to wait and it can be read back."""
     status = 202
     if wait and await where.catalog.caught_up() and await in_series(where, position):
@@ -172,7 +182,7 @@ async def written(where: Hearing, name: str, position: Position, *, wait: bool) 
     return web.json_response({"id": name, "position": position._asdict()}, status=status)
 
 
-async def in_series(where: Hearing, position: Position, within_s: float = 1.0) -> bool:
+async def in_series(where: ApiContext, position: Position, within_s: float = 1.0) -> bool:
     """Whether the Series has seen a position before the time was over."""
     try:
         async with asyncio.timeout(within_s):
@@ -186,7 +196,7 @@ async def in_series(where: Hearing, position: Position, within_s: float = 1.0) -
 # -- one entry -------------------------------------------------------------------------------------
 
 
-async def entry_or_404(where: Hearing, name: str) -> EntryVersion:
+async def entry_or_404(where: ApiContext, name: str) -> EntryVersion:
     """The entry; before a 404 the catalog catches up."""
     found = where.catalog.store.entry(name)
     if found is None:
@@ -200,14 +210,14 @@ async def entry_or_404(where: Hearing, name: str) -> EntryVersion:
 @routes.route("GET", "/v1/entries/{id}", role="reader", tags=("entries",), errors=(404,))
 async def get_entry(request: web.Request, path: EntryPath) -> dict[str, Any]:
     """One entry as it is now, deleted or not."""
-    where = hearing(request)
+    where = context_of(request)
     return _with_creation(where, await entry_or_404(where, path.id))
 
 
 @routes.route("GET", "/v1/entries/{id}/history", role="reader", tags=("entries",), errors=(404,))
 async def get_entry_history(request: web.Request, path: EntryPath) -> dict[str, Any]:
     """Every version of an entry, oldest first, and changes that came too late to be applied."""
-    where = hearing(request)
+    where = context_of(request)
     entry = await entry_or_404(where, path.id)
     rows = where.catalog.store.history(entry.id)
     return {
@@ -227,7 +237,7 @@ async def get_entry_history(request: web.Request, path: EntryPath) -> dict[str, 
 @routes.route("PATCH", "/v1/entries/{id}", role="writer", status=202, tags=("entries",), errors=(404, 409, 507))
 async def patch_entry(request: web.Request, path: EntryPath, query: WaitQuery, body: EntryPatched) -> web.Response:
     """Change an entry. The old version stays in its history."""
-    where, caller = hearing(request), caller_of(request)
+    where, caller = context_of(request), caller_of(request)
     entry = await entry_or_404(where, path.id)
     if entry.deleted:
         raise ProblemError(409, "The entry is deleted; undo that first.", code="deleted")
@@ -246,7 +256,7 @@ async def patch_entry(request: web.Request, path: EntryPath, query: WaitQuery, b
     return await _change(request, entry, change, wait=query.wait)
 
 
-def _changed(where: Hearing, entry: EntryVersion, body: EntryPatched) -> dict[str, Any]:
+def _changed(where: ApiContext, entry: EntryVersion, body: EntryPatched) -> dict[str, Any]:
     change = body.model_dump(mode="json", exclude={"revision", "time", "confirm"}, exclude_unset=True)
     if "glucose_mmol" in change and change["glucose_mmol"] is not None:
         if change.get("glucose_mgdl") is not None:
@@ -266,7 +276,7 @@ def _changed(where: Hearing, entry: EntryVersion, body: EntryPatched) -> dict[st
 @routes.route("DELETE", "/v1/entries/{id}", role="writer", status=202, tags=("entries",), errors=(404, 409, 507))
 async def delete_entry(request: web.Request, path: EntryPath, query: RevisionQuery) -> web.Response:
     """Delete an entry. Its history stays, and it can be undone."""
-    where = hearing(request)
+    where = context_of(request)
     entry = await entry_or_404(where, path.id)
     if entry.deleted:
         raise ProblemError(409, "The entry is deleted already.", code="deleted")
@@ -277,7 +287,7 @@ async def delete_entry(request: web.Request, path: EntryPath, query: RevisionQue
 @routes.route("POST", "/v1/entries/{id}/undo", role="writer", status=202, tags=("entries",), errors=(404, 409, 507))
 async def undo_entry(request: web.Request, path: EntryPath, query: WaitQuery, body: RevisionPosted) -> web.Response:
     """Take the last change or deletion back: the entry is again as it was before it."""
-    where = hearing(request)
+    where = context_of(request)
     entry = await entry_or_404(where, path.id)
     if entry.revision < 2:
         raise ProblemError(
@@ -297,7 +307,7 @@ async def undo_entry(request: web.Request, path: EntryPath, query: WaitQuery, bo
 
 async def _change(request: web.Request, entry: EntryVersion, change: Fact, *, wait: bool) -> web.Response:
     """Append the change, then look whether somebody else was quicker."""
-    where, caller = hearing(request), caller_of(request)
+    where, caller = context_of(request), caller_of(request)
     revision: int = getattr(change, "revision", 0)
     if revision != entry.revision + 1:
         await where.catalog.caught_up()

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from api.request.auth import caller_of
-from api.request.context import Hearing, hearing
+from api.request.context import ApiContext, context_of
 from api.request.openapi import Routes
 from api.request.values import Asked, iso
 from api.v1.alerts import open_alerts
@@ -40,12 +40,12 @@ async def get_now(request: web.Request, query: NowQuery) -> dict[str, Any]:
 
     The newest reading with its age, the forecast or why there is none, insulin and carbs at work, open alerts, how the source answers.
     """
-    where, caller = hearing(request), caller_of(request)
+    where, caller = context_of(request), caller_of(request)
     said = await now_document(where, where.person, query.unit)
     return {**said, "caller": {"role": caller.role, "name": caller.name, "people": people_seen(where, caller.people)}}
 
 
-async def now_document(where: Hearing, person: str, unit: Unit | None = None) -> dict[str, Any]:
+async def now_document(where: ApiContext, person: str, unit: Unit | None = None) -> dict[str, Any]:
     """The answer, whoever asks."""
     now_ms = where.clock.now_ms()
     profile = where.catalog.store.profile(person)
@@ -102,7 +102,7 @@ def reading_now(newest: Reading, before: Reading | None, now_ms: int) -> dict[st
 
 
 async def _forecast(
-    where: Hearing, person: str, newest: Reading | None, now_ms: int
+    where: ApiContext, person: str, newest: Reading | None, now_ms: int
 ) -> tuple[dict[str, Any] | None, str | None]:
     if newest is None:
         return None, "no readings yet"
@@ -137,7 +137,7 @@ def forecast_said(data: dict[str, Any], reading_ms: int) -> dict[str, Any]:
     }
 
 
-def _at_work(where: Hearing, person: str, profile: ProfileChanged, now_ms: int) -> dict[str, Any]:
+def _at_work(where: ApiContext, person: str, profile: ProfileChanged, now_ms: int) -> dict[str, Any]:
     """Insulin and carbohydrate at work; null where nothing was ever logged, for nothing known is not zero."""
     entries = where.catalog.store.entries(person, now_ms - _LOOK_BACK_MS, now_ms + 1, 1_000, kinds=("insulin", "carbs"))
     logged = [(entry.time_ms, entry.data) for entry in entries if isinstance(entry.data, InsulinTaken)]
@@ -161,7 +161,7 @@ def _at_work(where: Hearing, person: str, profile: ProfileChanged, now_ms: int) 
     }
 
 
-def _source(where: Hearing, person: str) -> dict[str, Any]:
+def _source(where: ApiContext, person: str) -> dict[str, Any]:
     event = where.catalog.store.newest(person, "source")
     if event is None or not isinstance(event.data, SourceStateChanged):
         return {"name": where.source_name(person), "state": "starting" if where.source_name(person) else "none", "since": None, "reason": None,

@@ -8,10 +8,10 @@ from aiohttp import web
 from pydantic import Field
 
 from api.request.auth import Caller, caller_of
-from api.request.context import Hearing, hearing
+from api.request.context import ApiContext, context_of
 from api.request.openapi import Routes
 from api.request.problems import ProblemError
-from api.request.values import Asked, Whole, iso, next_cursor, place_of
+from api.request.values import Asked, Whole, cursor_values, iso, next_cursor
 from schemas.envelope import SYSTEM
 from schemas.facts import PersonAdded, PersonSuspended, ProfileChanged
 from schemas.model import Fact
@@ -49,7 +49,7 @@ class PersonPath(Asked):
     id: PersonId
 
 
-def people_seen(where: Hearing, people: tuple[str, ...]) -> int:
+def people_seen(where: ApiContext, people: tuple[str, ...]) -> int:
     """How many people a token opens."""
     return len(people) or max(1, where.catalog.store.count_people())
 
@@ -57,10 +57,10 @@ def people_seen(where: Hearing, people: tuple[str, ...]) -> int:
 @routes.route("GET", "/v1/people", role="now", tags=("people",), of_person=False)
 async def get_people(request: web.Request, query: PeopleQuery) -> dict[str, Any]:
     """Everybody whom this token opens, by id, with the newest reading of each."""
-    where, caller = hearing(request), caller_of(request)
+    where, caller = context_of(request), caller_of(request)
     known = where.catalog.store.people()
     known.setdefault(where.person, True)
-    behind = place_of(query.cursor, [""])[0]
+    behind = cursor_values(query.cursor, [""])[0]
     names = sorted(
         name for name in known if name != SYSTEM and name > behind and (not caller.people or name in caller.people)
     )
@@ -69,7 +69,7 @@ async def get_people(request: web.Request, query: PeopleQuery) -> dict[str, Any]
     return {"items": items, "next_cursor": next_cursor([found[-1]]) if len(names) > query.limit else None}
 
 
-def _row(where: Hearing, person: str, *, watched: bool) -> dict[str, Any]:
+def _row(where: ApiContext, person: str, *, watched: bool) -> dict[str, Any]:
     newest, _ = where.catalog.newest_reading(person)
     age_ms = where.clock.now_ms() - newest.time_ms if newest is not None else None
     return {
@@ -90,7 +90,7 @@ def _row(where: Hearing, person: str, *, watched: bool) -> dict[str, Any]:
 @routes.route("POST", "/v1/people", role="owner", status=201, tags=("people",), errors=(409, 507), of_person=False)
 async def post_person(request: web.Request, body: PersonPosted) -> dict[str, Any]:
     """Watch a person from now on. Readings come by upload, or from the account that `iv3 person add` is told."""
-    where, caller = hearing(request), _of_everybody(request)
+    where, caller = context_of(request), _of_everybody(request)
     await where.catalog.caught_up()
     if where.catalog.store.people().get(body.id) is not None or body.id == where.person:
         raise ProblemError(409, "There is a person with this id already.", field="id")
@@ -104,7 +104,7 @@ async def post_person(request: web.Request, body: PersonPosted) -> dict[str, Any
 )
 async def suspend_person(request: web.Request, path: PersonPath) -> dict[str, Any]:
     """Neither ask for this person's readings nor alarm for them any more. The history stays."""
-    where, caller = hearing(request), _of_everybody(request)
+    where, caller = context_of(request), _of_everybody(request)
     _refuse_unknown(where, path.id)
     await _say(where, path.id, caller.name, PersonSuspended())
     return {"id": path.id, "watched": False}
@@ -115,13 +115,13 @@ async def suspend_person(request: web.Request, path: PersonPath) -> dict[str, An
 )
 async def resume_person(request: web.Request, path: PersonPath) -> dict[str, Any]:
     """Watch a person again."""
-    where, caller = hearing(request), _of_everybody(request)
+    where, caller = context_of(request), _of_everybody(request)
     _refuse_unknown(where, path.id)
     await _say(where, path.id, caller.name, PersonAdded(name=where.catalog.store.profile(path.id).name))
     return {"id": path.id, "watched": True}
 
 
-def _refuse_unknown(where: Hearing, person: str) -> None:
+def _refuse_unknown(where: ApiContext, person: str) -> None:
     if not where.catalog.store.knows(person):
         raise ProblemError(404, "iv3 knows no person with this id.", field="id")
 
@@ -135,6 +135,6 @@ def _of_everybody(request: web.Request) -> Caller:
     return caller
 
 
-async def _say(where: Hearing, person: str, actor: str, *facts: Fact) -> None:
+async def _say(where: ApiContext, person: str, actor: str, *facts: Fact) -> None:
     await append_events(where.log, JOURNAL, coming_and_going(person, where.clock.now_ms(), "api", actor, *facts))
     await where.catalog.caught_up()

@@ -7,7 +7,7 @@ from aiohttp import web
 from pydantic import AfterValidator, Field
 
 from api.request.auth import caller_of
-from api.request.context import hearing
+from api.request.context import context_of
 from api.request.openapi import Routes
 from api.request.values import Asked
 from schemas.envelope import make
@@ -64,14 +64,14 @@ class ProfilePut(Asked):
 @routes.route("GET", "/v1/profile", role="reader", tags=("profile",))
 async def get_profile(request: web.Request) -> dict[str, Any]:
     """The profile as it is now."""
-    where = hearing(request)
+    where = context_of(request)
     return where.catalog.store.profile(where.person).model_dump(mode="json", exclude={"config_digest"})
 
 
 @routes.route("PUT", "/v1/profile", role="owner", status=202, tags=("profile",), errors=(507,))
 async def put_profile(request: web.Request, body: ProfilePut) -> dict[str, Any]:
     """Replace the profile, effective from now. It holds until it is replaced again or config.yaml changes."""
-    where, caller = hearing(request), caller_of(request)
+    where, caller = context_of(request), caller_of(request)
     before = where.catalog.store.profile(where.person)
     profile = ProfileChanged.model_validate_json(body.model_dump_json()).model_copy(
         update={"config_digest": before.config_digest}

@@ -12,10 +12,19 @@ from aiohttp import web
 from pydantic import Field
 
 from api.request.auth import caller_of
-from api.request.context import Hearing, hearing
+from api.request.context import ApiContext, context_of
 from api.request.openapi import Routes
 from api.request.problems import ProblemError
-from api.request.values import Asked, GlucoseAsked, MomentMs, RangeQuery, iso, next_cursor, place_of, refuse_odd_time
+from api.request.values import (
+    Asked,
+    GlucoseAsked,
+    MomentMs,
+    RangeQuery,
+    cursor_values,
+    iso,
+    next_cursor,
+    refuse_odd_time,
+)
 from api.v1.now import forecast_said
 from processors.readings import Reading, gaps
 from schemas.envelope import Event, encode, make
@@ -36,9 +45,9 @@ _KNOWN_S = 1.0  # a low must not wait for a database that hangs
 @routes.route("GET", "/v1/readings", role="reader", tags=("readings",))
 async def get_readings(request: web.Request, query: RangeQuery) -> web.Response:
     """Canonical readings of a range, oldest first."""
-    where = hearing(request)
+    where = context_of(request)
     start, to = query.bounds(where.clock.now_ms())
-    (start,) = place_of(query.cursor, [start])
+    (start,) = cursor_values(query.cursor, [start])
     found = await where.series.readings(where.person, start, to, query.limit + 1)
     more = next_cursor([found[query.limit].time_ms]) if len(found) > query.limit else None
     return rows_answer(found[: query.limit], more)
@@ -96,7 +105,7 @@ class ReadingsPosted(Asked):
 @routes.route("POST", "/v1/readings", role="uploader", status=202, tags=("readings",), errors=(507,))
 async def post_readings(request: web.Request, body: ReadingsPosted) -> dict[str, Any]:
     """Readings from an uploader. Repeats are harmless: the same reading again is the same fact."""
-    where, caller = hearing(request), caller_of(request)
+    where, caller = context_of(request), caller_of(request)
     now_ms = where.clock.now_ms()
     source = f"upload/{caller.name}"[:_SOURCE_MOST]
     # Two people whom one device uploads for may have the same value in the same second; the default person's ids are as they always were.
@@ -126,7 +135,7 @@ async def post_readings(request: web.Request, body: ReadingsPosted) -> dict[str,
 UPLOADED: web.AppKey["OrderedDict[str, None]"] = web.AppKey("uploaded", OrderedDict)  # ids this process appended lately
 
 
-async def _unknown(where: Hearing, lately: "OrderedDict[str, None]", events: list[Event]) -> list[Event]:
+async def _unknown(where: ApiContext, lately: "OrderedDict[str, None]", events: list[Event]) -> list[Event]:
     """Those the log does not have yet, as far as is known here; the folds drop the rest. Readings never wait for a series that is away."""
     unique = list({event.id: event for event in events if event.id not in lately}.values())
     if not unique:
@@ -144,9 +153,9 @@ async def _unknown(where: Hearing, lately: "OrderedDict[str, None]", events: lis
 @routes.route("GET", "/v1/forecasts", role="reader", tags=("forecasts",))
 async def get_forecasts(request: web.Request, query: RangeQuery) -> dict[str, Any]:
     """Forecasts of a range, by the time of the reading they are based on, oldest first."""
-    where = hearing(request)
+    where = context_of(request)
     start, to = query.bounds(where.clock.now_ms())
-    (start,) = place_of(query.cursor, [start])
+    (start,) = cursor_values(query.cursor, [start])
     limit = min(query.limit, 1_000)
     rows = await where.series.forecasts(where.person, start, to, limit + 1)
     items = []
@@ -162,7 +171,7 @@ async def get_forecasts(request: web.Request, query: RangeQuery) -> dict[str, An
 @routes.route("GET", "/v1/gaps", role="reader", tags=("readings",))
 async def get_gaps(request: web.Request, query: RangeQuery) -> dict[str, Any]:
     """Holes of more than 15 min in the readings of a range; `to_ms` is null while one is open."""
-    where = hearing(request)
+    where = context_of(request)
     now_ms = where.clock.now_ms()
     start, to = query.bounds(now_ms)
     person = where.person

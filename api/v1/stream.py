@@ -7,7 +7,7 @@ from contextlib import suppress
 from aiohttp import ClientConnectionResetError, web
 
 from api.request.auth import Caller, caller_of, still_open
-from api.request.context import Hearing, hearing
+from api.request.context import ApiContext, context_of
 from api.request.openapi import Routes
 from api.request.problems import ProblemError
 from streams.errors import LogUnavailable, SeriesUnavailable
@@ -25,7 +25,7 @@ OPEN: web.AppKey[set[asyncio.Event]] = web.AppKey("open-streams", set)  # ends o
 @routes.route("GET", "/v1/stream", role="reader", tags=("stream",))
 async def get_stream(request: web.Request) -> web.StreamResponse:
     """Server-sent events: `hello`, `change`, `ping`. Fetch what you show when its name is in `changed`."""
-    where = hearing(request)
+    where = context_of(request)
     if len(request.app[OPEN]) >= MOST_STREAMS:
         raise ProblemError(503, "Too many pages are open at once.", headers={"Retry-After": "30"})
     response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
@@ -68,7 +68,7 @@ async def get_stream(request: web.Request) -> web.StreamResponse:
 
 async def _run(
     response: web.StreamResponse,
-    where: Hearing,
+    where: ApiContext,
     caller: Caller,
     changed: set[str],
     woken: asyncio.Event,
@@ -98,7 +98,7 @@ async def _woken(woken: asyncio.Event, gone: asyncio.Event) -> bool:
     return bool(done)
 
 
-async def _settled(where: Hearing) -> None:
+async def _settled(where: ApiContext) -> None:
     """Wait until the Series has what the log has now."""
     with suppress(TimeoutError, LogUnavailable, SeriesUnavailable):
         async with asyncio.timeout(_SETTLE_S):
@@ -110,7 +110,7 @@ async def _settled(where: Hearing) -> None:
                 await asyncio.sleep(0.02)
 
 
-async def _send(response: web.StreamResponse, where: Hearing, name: str, data: dict[str, object]) -> None:
+async def _send(response: web.StreamResponse, where: ApiContext, name: str, data: dict[str, object]) -> None:
     text = json.dumps({"time_ms": where.clock.now_ms(), **data})
     await response.write(f"event: {name}\ndata: {text}\n\n".encode())
 

@@ -7,7 +7,7 @@ from aiohttp import web
 from pydantic import Field
 
 from api.request.auth import caller_of
-from api.request.context import hearing
+from api.request.context import context_of
 from api.request.openapi import Routes
 from api.request.problems import ProblemError
 from api.request.values import Asked, MomentMs, iso
@@ -55,7 +55,7 @@ async def get_tokens(request: web.Request) -> dict[str, Any]:
 def _seen_by(request: web.Request) -> Iterator[tuple[Event, TokenIssued, bool]]:
     """Tokens that open nothing beyond what the caller's own does."""
     mine = frozenset(caller_of(request).people)
-    for event, revoked in hearing(request).catalog.store.tokens():
+    for event, revoked in context_of(request).catalog.store.tokens():
         data = event.data
         if isinstance(data, TokenIssued) and (not mine or (data.bound_to and mine.issuperset(data.bound_to))):
             yield event, data, revoked
@@ -64,7 +64,7 @@ def _seen_by(request: web.Request) -> Iterator[tuple[Event, TokenIssued, bool]]:
 @routes.route("POST", "/v1/tokens", role="owner", status=201, tags=("tokens",), of_person=False, errors=(507,))
 async def post_token(request: web.Request, body: TokenPosted) -> dict[str, Any]:
     """Make a token. It is shown in this answer and never again."""
-    where = hearing(request)
+    where = context_of(request)
     caller = caller_of(request)
     people = body.people or caller.people
     if caller.people and not set(people) <= set(caller.people):
@@ -92,7 +92,7 @@ async def post_token(request: web.Request, body: TokenPosted) -> dict[str, Any]:
 )
 async def delete_token(request: web.Request, path: TokenPath) -> dict[str, Any]:
     """Revoke a token; it opens nothing any more once this is answered."""
-    where = hearing(request)
+    where = context_of(request)
     known = {token.token_id for _, token, _ in _seen_by(request)}
     if path.id not in known:
         raise ProblemError(404, "There is no token with this id.", field="id")

@@ -8,28 +8,28 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from api.app import serve
-from api.request.context import Hearing, SeedSettings
+from api.request.context import ApiContext, LegacyRoutes
 from iv3.assembly.archive import archive_of
 from iv3.assembly.catalog import follow_catalog
-from iv3.assembly.channels import ways_of
+from iv3.assembly.channels import channels_of
 from iv3.assembly.listening import tls_context
 from iv3.assembly.log import default_worker, kafka_link, open_log
 from iv3.assembly.people import People, phone_of, source_of, vault_of
-from iv3.assembly.plan import Parts, Plan
+from iv3.assembly.plan import Running, StartPlan
 from iv3.assembly.profiles import declare_profiles
 from iv3.assembly.roles import arm_first, roles_of, troubles_here
 from iv3.assembly.series import follow_series, series_store, serve_series
 from iv3.assembly.status import Status
 from schemas.household import household
-from schemas.settings import SEED_LOW_DEFAULT_MGDL, Settings, seed_config
+from schemas.settings import LEGACY_LOW_DEFAULT_MGDL, Settings, legacy_config
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.clock import SystemClock
 from streams.commands.tokens import hash_of
 from streams.errors import Misconfigured, Transient
 from streams.roles.projector import Projector
-from streams.runtime.heartbeats import Pulse
-from streams.runtime.process import House, Service
-from streams.runtime.self_report import Complaints
+from streams.runtime.heartbeats import Heartbeats
+from streams.runtime.process import Process, Service
+from streams.runtime.self_report import SelfReport
 from streams.storage.versions import catalog_path, current, readable
 from streams.topics import HEARTBEATS, SNAPSHOTS
 from streams.views.catalog import Catalog
@@ -40,7 +40,7 @@ _MAINTENANCE_S, _MAINTENANCE_AGAIN_S = 3600.0, 60.0
 _SERIES_S = 5.0
 
 
-async def run(plan: Plan) -> None:
+async def run(plan: StartPlan) -> None:
     """Build everything, run until a signal, take it down in order."""
     async with AsyncExitStack() as stack:
         opened = await open_log(plan.settings, plan.data, demo=plan.demo, worker=plan.worker)
@@ -51,8 +51,8 @@ async def run(plan: Plan) -> None:
         catalog_number = current(plan.data).catalog
         catalog_file = catalog_path(plan.data, catalog_number)
         catalog = readable(lambda: Catalog(log, catalog_file), catalog_file)
-        parts = Parts(plan, opened, served, catalog, catalog_number)
-        ways = ways_of(plan)
+        parts = Running(plan, opened, served, catalog, catalog_number)
+        ways = channels_of(plan)
         people = People(plan, ways)
         for close in (people.close, *ways.closers):
             stack.push_async_callback(close)
@@ -64,12 +64,12 @@ async def run(plan: Plan) -> None:
         if "notifier" in plan.roles:
             await arm_first(plan, log, people.roster)
         parts.roles = roles_of(plan, opened, served.series, people, ways)
-        house = House(parts.roles, [])
-        pulse = Pulse(log)
+        house = Process(parts.roles, [])
+        pulse = Heartbeats(log)
         status = Status(log, parts.roles, parts.catalog, plan, pulse, people)
         parts.hearing = _hearing(plan, parts, status, people)
         name = f"{plan.worker or default_worker()}/up"
-        complaints = Complaints(log, plan.clock, name, lambda: troubles_here(log, parts.roles, people))
+        complaints = SelfReport(log, plan.clock, name, lambda: troubles_here(log, parts.roles, people))
         house.add_services([*_services(plan, parts, status), pulse.follow, people.follow, complaints.follow])
         await house.run()
 
@@ -79,7 +79,7 @@ def try_adapters(settings: Settings) -> None:
     tls_context(settings)
     if settings.log != "sqlite":
         kafka_link(settings)
-    plan = Plan(Path("data"), settings, SystemClock(), "", 0, household(settings)[0].id)
+    plan = StartPlan(Path("data"), settings, SystemClock(), "", 0, household(settings)[0].id)
     for person in household(settings):
         try:
             source_of(plan, person.id, person.dexcom)
@@ -87,22 +87,22 @@ def try_adapters(settings: Settings) -> None:
         except Misconfigured as error:
             raise Misconfigured(f"{person.id}: {error}" if settings.people else str(error)) from None
     vault_of(settings, plan.data)
-    ways_of(plan)
+    channels_of(plan)
     archive_of(settings.archive, settings.s3)
     series_store(settings, plan.data, "")
 
 
-def _hearing(plan: Plan, parts: Parts, status: Status, people: People) -> Hearing:
+def _hearing(plan: StartPlan, parts: Running, status: Status, people: People) -> ApiContext:
     settings = plan.settings
     api = settings.api
-    seed = SeedSettings(
+    seed = LegacyRoutes(
         username=api.username,
         password_sha256=hash_of(api.password.get_secret_value()),
-        config=seed_config(settings),
-        low_mgdl=settings.iv3.low_threshold or SEED_LOW_DEFAULT_MGDL,
+        config=legacy_config(settings),
+        low_mgdl=settings.iv3.low_threshold or LEGACY_LOW_DEFAULT_MGDL,
         high_mgdl=settings.iv3.high_threshold or 180,
     )
-    return Hearing(
+    return ApiContext(
         log=parts.log,
         series=parts.series,
         catalog=parts.catalog,
@@ -121,7 +121,7 @@ def _hearing(plan: Plan, parts: Parts, status: Status, people: People) -> Hearin
     )
 
 
-def _services(plan: Plan, parts: Parts, status: Status) -> list[Service]:
+def _services(plan: StartPlan, parts: Running, status: Status) -> list[Service]:
     where = parts.hearing
     if where is None:
         raise RuntimeError("the API is wired before its services")

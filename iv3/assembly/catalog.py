@@ -8,13 +8,13 @@ from streams.runtime.process import Service
 from streams.storage.versions import catalog_path, current
 
 if TYPE_CHECKING:
-    from iv3.assembly.plan import Parts
+    from iv3.assembly.plan import Running
 
 
 _POINTER_S = 0.5
 
 
-def follow_catalog(parts: "Parts") -> Service:
+def follow_catalog(parts: "Running") -> Service:
     """Go on with the catalog that a replay made, once the pointer names it."""
 
     async def follow(stopping: asyncio.Event) -> None:

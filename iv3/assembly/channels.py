@@ -4,21 +4,21 @@ from typing import TYPE_CHECKING
 
 from streams.adapters.notifiers.ntfy import Ntfy
 from streams.adapters.notifiers.webhook import HealthCheck, Webhook
-from streams.delivery.channels import Ways
+from streams.delivery.channels import Channels
 from streams.errors import Misconfigured
 from streams.ports.notifier import Notifier
 
 if TYPE_CHECKING:
-    from iv3.assembly.plan import Plan
+    from iv3.assembly.plan import StartPlan
 
 
-def ways_of(plan: "Plan") -> Ways:
+def channels_of(plan: "StartPlan") -> Channels:
     """Build them, without any I/O; none where alarms are in shadow: nothing is sent, armed or pinged. Raises Misconfigured."""
     ways = _configured(plan)
-    return Ways(closers=ways.closers) if plan.settings.alerts == "shadow" else ways
+    return Channels(closers=ways.closers) if plan.settings.alerts == "shadow" else ways
 
 
-def _configured(plan: "Plan") -> Ways:
+def _configured(plan: "StartPlan") -> Channels:
     settings = plan.settings
     health = HealthCheck(settings.healthcheck_url) if settings.healthcheck_url is not None else None
     first = (
@@ -27,7 +27,7 @@ def _configured(plan: "Plan") -> Ways:
         else None
     )
     fallback = _fallback_of(plan)
-    return Ways(
+    return Channels(
         targets=(first,) if first is not None else (),
         fallback=fallback,
         dead_man=first if settings.ntfy.dead_man and not plan.demo else None,
@@ -36,7 +36,7 @@ def _configured(plan: "Plan") -> Ways:
     )
 
 
-def _fallback_of(plan: "Plan") -> Notifier | None:
+def _fallback_of(plan: "StartPlan") -> Notifier | None:
     """The second way out, if one is configured. Raises Misconfigured."""
     said = plan.settings.ntfy.fallback
     if len(said.ways) > 1:

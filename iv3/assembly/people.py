@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 from schemas.household import household
 from schemas.settings import DexcomSettings, OwnNtfySettings, Settings
-from streams.adapters.credentials import Kept, Stamp, Vault
+from streams.adapters.credentials import Credentials, CredentialsFile, Stamp
 from streams.adapters.notifiers.ntfy import Ntfy
 from streams.adapters.sources.dexcom import DexcomShare
 from streams.clock import SharedClock
-from streams.delivery.channels import Ways
+from streams.delivery.channels import Channels
 from streams.errors import Misconfigured
 from streams.ports.clock import Clock
 from streams.ports.notifier import Notifier
@@ -25,7 +25,7 @@ from streams.ports.source import GlucoseSource
 from streams.roster import Roster, Watched
 
 if TYPE_CHECKING:
-    from iv3.assembly.plan import Plan
+    from iv3.assembly.plan import StartPlan
 
 logger = logging.getLogger("iv3.people")
 
@@ -41,19 +41,19 @@ class _Entry:
     ntfy: OwnNtfySettings
 
 
-def vault_of(settings: Settings, data: Path) -> Vault:
+def vault_of(settings: Settings, data: Path) -> CredentialsFile:
     """The vault that the configuration names. Without any I/O. Raises Misconfigured."""
     said = settings.credentials
     path = Path(said.file).expanduser() if said.file else data / "credentials.enc"
-    return Vault(path, path.with_name("credentials.key"), said.key)
+    return CredentialsFile(path, path.with_name("credentials.key"), said.key)
 
 
-def accounts_of(settings: Settings, kept: Mapping[str, Kept]) -> dict[str, Kept]:
+def accounts_of(settings: Settings, kept: Mapping[str, Credentials]) -> dict[str, Credentials]:
     """Everybody's account and phone: as configured, and else as the vault has it. Raises Misconfigured where two people share an account."""
-    found = {person.id: Kept(dexcom=person.dexcom, ntfy=person.ntfy) for person in household(settings)}
+    found = {person.id: Credentials(dexcom=person.dexcom, ntfy=person.ntfy) for person in household(settings)}
     for person, more in kept.items():
-        known = found.get(person, Kept())
-        found[person] = Kept(
+        known = found.get(person, Credentials())
+        found[person] = Credentials(
             dexcom=known.dexcom if known.dexcom.account else more.dexcom,
             ntfy=known.ntfy if known.ntfy.topic else more.ntfy,
         )
@@ -73,7 +73,7 @@ def accounts_of(settings: Settings, kept: Mapping[str, Kept]) -> dict[str, Kept]
 class People:
     """Keeps the roster. `follow` is a service; `close` ends every client that it made."""
 
-    def __init__(self, plan: "Plan", ways: Ways) -> None:
+    def __init__(self, plan: "StartPlan", ways: Channels) -> None:
         """Reads the vault. Raises Misconfigured."""
         self._plan, self._ways = plan, ways
         self._vault = None if plan.demo else vault_of(plan.settings, plan.data)
@@ -84,7 +84,7 @@ class People:
         self._leaving: list[tuple[float, GlucoseSource | Notifier]] = []
         self.roster = Roster(self._build(self._first_look()), ways.targets)
 
-    def _first_look(self) -> dict[str, Kept]:
+    def _first_look(self) -> dict[str, Credentials]:
         """What the vault has. One that cannot be opened takes nobody else's alarms away: iv3 runs, and says so on every page and phone."""
         if self._vault is None:
             return {}
@@ -134,7 +134,7 @@ class People:
                 self._leaving.remove((leaves_at, adapter))
                 await adapter.close()
 
-    def _build(self, kept: Mapping[str, Kept]) -> dict[str, Watched]:
+    def _build(self, kept: Mapping[str, Credentials]) -> dict[str, Watched]:
         """Clients for everybody; those whose settings did not change are the ones that were there."""
         made: dict[str, tuple[_Entry, Watched]] = {}
         for person, said in accounts_of(self._plan.settings, kept).items():
@@ -171,7 +171,7 @@ class People:
                     await adapter.close()
 
 
-def phone_of(plan: "Plan", ntfy: OwnNtfySettings) -> Ntfy | None:
+def phone_of(plan: "StartPlan", ntfy: OwnNtfySettings) -> Ntfy | None:
     """A person's own phone; None where there is none, or in shadow. Raises Misconfigured."""
     if not ntfy.topic or plan.settings.alerts == "shadow":
         return None
@@ -181,7 +181,7 @@ def phone_of(plan: "Plan", ntfy: OwnNtfySettings) -> Ntfy | None:
     return Ntfy(server=server, topic=ntfy.topic, clock=plan.clock, token=token)
 
 
-def source_of(plan: "Plan", person: str, dexcom: DexcomSettings) -> DexcomShare | None:
+def source_of(plan: "StartPlan", person: str, dexcom: DexcomSettings) -> DexcomShare | None:
     """Where one person's readings are asked for. The first person's session lies where it always lay; each other's in a folder of its own."""
     if not dexcom.account:
         return None

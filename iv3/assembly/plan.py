@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from api.request.context import Hearing
+from api.request.context import ApiContext
 from iv3.assembly.log import OpenLog
 from iv3.assembly.series import ServedSeries
 from schemas.facts import ProfileChanged
@@ -15,7 +15,7 @@ from streams.ports.clock import Clock
 from streams.runtime.process import Service
 from streams.runtime.role import Role
 from streams.views.catalog import Catalog
-from streams.views.serving_series import SwappableSeries
+from streams.views.serving_series import ServingSeries
 
 if TYPE_CHECKING:
     from streams.adapters.logs.kafka.log import KafkaLog
@@ -25,7 +25,7 @@ ROLES = frozenset({"poller", "projector", "forecaster", "alerter", "notifier", "
 
 
 @dataclass
-class Plan:
+class StartPlan:
     """What is to be run: where, with what, for whom."""
 
     data: Path
@@ -39,23 +39,23 @@ class Plan:
     dexcom_url: str | None = None
     roles: frozenset[str] = ROLES
     worker: str | None = None  # the name of this member of the groups, on Kafka
-    services: list[Callable[["Parts"], Service]] = field(default_factory=list)
-    before: Callable[["Parts"], Any] | None = None  # awaited after the log is open, before anything runs
+    services: list[Callable[["Running"], Service]] = field(default_factory=list)
+    before: Callable[["Running"], Any] | None = None  # awaited after the log is open, before anything runs
     profile: ProfileChanged | None = None
-    on_ready: Callable[["Parts", int], None] = lambda _parts, _port: None
+    on_ready: Callable[["Running", int], None] = lambda _parts, _port: None
 
 
 @dataclass
-class Parts:
+class Running:
     """What was built."""
 
-    plan: Plan
+    plan: StartPlan
     opened: OpenLog
     served: ServedSeries
     catalog: Catalog
     catalog_number: int
     roles: list[Role] = field(default_factory=list)
-    hearing: Hearing | None = None
+    hearing: ApiContext | None = None
     source_account: str = ""
 
     @property
@@ -64,6 +64,6 @@ class Parts:
         return self.opened.log
 
     @property
-    def series(self) -> SwappableSeries:
+    def series(self) -> ServingSeries:
         """The Series, whichever version serves."""
         return self.served.series

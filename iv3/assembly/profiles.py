@@ -4,7 +4,7 @@ import json
 import logging
 from typing import Any
 
-from iv3.assembly.plan import Plan
+from iv3.assembly.plan import StartPlan
 from schemas.envelope import make
 from schemas.facts import PersonAdded
 from schemas.household import household, profile_of
@@ -19,7 +19,7 @@ from streams.views.catalog import Catalog
 logger = logging.getLogger("iv3.profiles")
 
 
-async def declare_profiles(plan: Plan, log: Log, catalog: Catalog) -> None:
+async def declare_profiles(plan: StartPlan, log: Log, catalog: Catalog) -> None:
     """Put each configured profile into the journal when the configuration changed since it was put there last."""
     await catalog.catch_up()
     for person in household(plan.settings):
@@ -27,7 +27,7 @@ async def declare_profiles(plan: Plan, log: Log, catalog: Catalog) -> None:
     await catalog.catch_up()
 
 
-async def _declare_profile(plan: Plan, log: Log, catalog: Catalog, person: WatchedSettings) -> None:
+async def _declare_profile(plan: StartPlan, log: Log, catalog: Catalog, person: WatchedSettings) -> None:
     settings = plan.settings
     stated: dict[str, Any] = {"person": settings.person.model_dump(mode="json"), "iv3": settings.iv3.model_dump(mode="json"),
                               "insulin": [i.model_dump(mode="json") for i in settings.insulin]}  # fmt: skip

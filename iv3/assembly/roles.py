@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from iv3.assembly.archive import archive_of
 from iv3.assembly.log import OpenLog
 from iv3.assembly.people import People
-from iv3.assembly.plan import Plan
+from iv3.assembly.plan import StartPlan
 from iv3.assembly.status import troubles
-from streams.archive.maintenance import Policy, Upkeep
-from streams.delivery.channels import Ways
+from streams.archive.maintenance import Maintenance, MaintenancePolicy
+from streams.delivery.channels import Channels
 from streams.delivery.targets import add_target, tell_of
 from streams.ports.log import Log
 from streams.ports.series import Series
@@ -23,7 +23,7 @@ from streams.runtime.role import Role
 from streams.topics import ALERTS
 
 
-def roles_of(plan: Plan, opened: OpenLog, series: Series, people: People, ways: Ways) -> list[Role]:
+def roles_of(plan: StartPlan, opened: OpenLog, series: Series, people: People, ways: Channels) -> list[Role]:
     """The roles of the plan, as far as there is something for them to do."""
     log, clock, app, roster = opened.log, plan.clock, opened.make_app, people.roster
     archive = archive_of(plan.settings.archive, plan.settings.s3)
@@ -44,14 +44,14 @@ def roles_of(plan: Plan, opened: OpenLog, series: Series, people: People, ways: 
         "poller": lambda: Poller(log, clock, app, roster),
     }
     if archive is not None:
-        policy = Policy(plan.settings.archive_drill_days, plan.settings.archive_keep_days)
-        upkeep = Upkeep(log, archive, clock, plan.data, policy)
+        policy = MaintenancePolicy(plan.settings.archive_drill_days, plan.settings.archive_keep_days)
+        upkeep = Maintenance(log, archive, clock, plan.data, policy)
         makers["archiver"] = lambda: Archiver(log, clock, app, archive, demo=plan.demo, upkeep=upkeep)
     roles: list[Role] = [make() for name, make in makers.items() if name in plan.roles]
     return roles
 
 
-async def arm_first(plan: Plan, log: Log, roster: Roster) -> None:
+async def arm_first(plan: StartPlan, log: Log, roster: Roster) -> None:
     """In a new log the phone is known before anything is decided, so that a low of the first minute rings. Later ones the notifier adds."""
     if any(head for (topic, _), head in log.heads.items() if topic == ALERTS):
         return

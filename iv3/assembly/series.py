@@ -15,7 +15,7 @@ from streams.ports.series import SeriesStore, SeriesVersion
 from streams.roles.projector import Projector
 from streams.runtime.process import Service
 from streams.runtime.role import Role
-from streams.views.serving_series import SwappableSeries
+from streams.views.serving_series import ServingSeries
 
 logger = logging.getLogger("iv3.wiring")
 
@@ -40,7 +40,7 @@ class ServedSeries:
     """The Series that serves, whichever version that is; `version` is None while its server has not answered yet."""
 
     store: SeriesStore
-    series: SwappableSeries
+    series: ServingSeries
     version: SeriesVersion | None
 
     async def close(self) -> None:
@@ -60,9 +60,9 @@ async def serve_series(settings: Settings, data: Path, log_id: str) -> ServedSer
     except TimeoutError:
         why = f"the series did not answer within {_FIRST_S:.0f} s"
     else:
-        return ServedSeries(store, SwappableSeries(await store.open(version)), version)
+        return ServedSeries(store, ServingSeries(await store.open(version)), version)
     logger.warning("%s Everything else goes on; it is tried again.", why)
-    return ServedSeries(store, SwappableSeries(None, why), None)
+    return ServedSeries(store, ServingSeries(None, why), None)
 
 
 def follow_series(served: ServedSeries, roles: Sequence[Role]) -> Service:

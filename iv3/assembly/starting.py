@@ -16,7 +16,7 @@ from rich.console import Console
 from iv3 import config as configuration
 from iv3.assembly.build import try_adapters
 from iv3.assembly.listening import is_free, refuse_open_air, tls_context, with_found_certificate
-from iv3.assembly.plan import Parts, Plan
+from iv3.assembly.plan import Running, StartPlan
 from iv3.hostzone import host_zone
 from schemas.household import household, untold_in
 from schemas.settings import Settings
@@ -71,18 +71,18 @@ def settings_of(options: StartOptions) -> Settings:
     return settings
 
 
-def plan_of(options: StartOptions, data: Path, settings: Settings) -> Plan:
+def plan_of(options: StartOptions, data: Path, settings: Settings) -> StartPlan:
     """The plan of what the configuration names. Raises Misconfigured where the port is taken."""
     host = options.host or settings.api.host
     port = options.port if options.port is not None else settings.api.port
     if port and not is_free(host, port):
         raise Misconfigured(f"Port {port} is in use. Choose another with --port, or --port 0 for any free one.")
-    return Plan(
+    return StartPlan(
         data=data, settings=settings, clock=SystemClock(), host=host, port=port, person=household(settings)[0].id
     )
 
 
-def announce(parts: Parts, port: int) -> None:
+def announce(parts: Running, port: int) -> None:
     """Write run.json and print where to look."""
     plan, where = parts.plan, parts.hearing
     scheme = "https" if where is not None and where.secure else "http"

@@ -13,7 +13,7 @@ from streams.roles.archiver import Archiver
 from streams.roles.notifier import AlarmNotifier
 from streams.roles.poller import Poller
 from streams.roles.projector import Projector
-from streams.runtime.heartbeats import Pulse
+from streams.runtime.heartbeats import Heartbeats
 from streams.runtime.role import Role
 from streams.topics import JOURNAL
 from streams.views.catalog import Catalog
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from iv3.assembly.people import People
-    from iv3.assembly.plan import Plan
+    from iv3.assembly.plan import StartPlan
     from streams.adapters.logs.kafka.log import KafkaLog
     from streams.adapters.logs.sqlite.log import SqliteLog
 
@@ -94,8 +94,8 @@ class Status:
         log: "SqliteLog | KafkaLog",
         roles: "Sequence[Role]",
         catalog: Catalog,
-        plan: "Plan",
-        pulse: Pulse,
+        plan: "StartPlan",
+        pulse: Heartbeats,
         people: "People",
     ) -> None:
         self._log, self._roles, self._catalog, self._plan, self._pulse = log, roles, catalog, plan, pulse

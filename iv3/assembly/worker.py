@@ -8,22 +8,22 @@ from contextlib import AsyncExitStack
 
 from aiohttp import web
 
-from iv3.assembly.channels import ways_of
+from iv3.assembly.channels import channels_of
 from iv3.assembly.log import default_worker, open_log
 from iv3.assembly.people import People
-from iv3.assembly.plan import Plan
+from iv3.assembly.plan import StartPlan
 from iv3.assembly.roles import arm_first, roles_of, troubles_here
 from iv3.assembly.series import follow_series, serve_series
 from iv3.assembly.status import role_metrics
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.errors import Misconfigured
-from streams.runtime.process import House, Service
+from streams.runtime.process import Process, Service
 from streams.runtime.role import Role
-from streams.runtime.self_report import Complaints
+from streams.runtime.self_report import SelfReport
 from streams.storage.files import FileLock, write_durably
 
 
-async def run(plan: Plan) -> None:
+async def run(plan: StartPlan) -> None:
     """Build the roles, run them until a signal, take them down. Raises Misconfigured."""
     name = plan.worker or default_worker()
     lock = FileLock(plan.data / f"worker-{name}.lock")
@@ -39,7 +39,7 @@ async def run(plan: Plan) -> None:
             )
         served = await serve_series(plan.settings, plan.data, opened.log.log_id)
         stack.push_async_callback(served.close)
-        ways = ways_of(plan)
+        ways = channels_of(plan)
         people = People(plan, ways)
         for close in (people.close, *ways.closers):
             stack.push_async_callback(close)
@@ -53,19 +53,19 @@ async def run(plan: Plan) -> None:
             )
         if not roles:
             raise Misconfigured("This worker has nothing to do: name its --role, and configure what that needs.")
-        house = House(
+        house = Process(
             roles,
             [
                 _page(plan, name, roles, opened.log.counters, people),
                 follow_series(served, roles),
                 people.follow,
-                Complaints(opened.log, plan.clock, name, lambda: troubles_here(opened.log, roles, people)).follow,
+                SelfReport(opened.log, plan.clock, name, lambda: troubles_here(opened.log, roles, people)).follow,
             ],
         )
         await house.run()
 
 
-def _page(plan: Plan, name: str, roles: list[Role], counters: object, people: People) -> Service:
+def _page(plan: StartPlan, name: str, roles: list[Role], counters: object, people: People) -> Service:
     """Liveness, readiness and metrics of this process; nothing about anybody."""
 
     async def healthz(request: web.Request) -> web.Response:

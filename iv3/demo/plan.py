@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from iv3.assembly.listening import any_free_port, free_port, is_loopback_url, refuse_open_air
-from iv3.assembly.plan import Parts, Plan
+from iv3.assembly.plan import Running, StartPlan
 from iv3.demo.person import LOW_AFTER_MS, PASSWORD, PERSON, USERNAME, DemoPerson
 from schemas.envelope import decode
 from schemas.settings import DexcomSettings, NtfySettings, PersonSettings, Settings
@@ -35,7 +35,7 @@ class DemoOptions:
     ntfy_topic: str | None
 
 
-def demo_plan(options: DemoOptions, data: Path) -> Plan:
+def demo_plan(options: DemoOptions, data: Path) -> StartPlan:
     """Nothing of config.yaml, .env or the environment counts; nothing but loopback is spoken to."""
     host = options.host or "127.0.0.1"
     refuse_open_air(host, tls=False)
@@ -56,7 +56,7 @@ def demo_plan(options: DemoOptions, data: Path) -> Plan:
         person=PersonSettings(id=PERSON, name="Demo"),
     )
     port = free_port(host, options.port if options.port is not None else _PORT)
-    plan = Plan(
+    plan = StartPlan(
         data=data,
         settings=settings,
         clock=person.clock,
@@ -70,7 +70,7 @@ def demo_plan(options: DemoOptions, data: Path) -> Plan:
 
     share_port = any_free_port()
 
-    async def before(parts: Parts) -> None:
+    async def before(parts: Running) -> None:
         await person.server.start(port=share_port)
         if not any(parts.log.heads[JOURNAL, p] for p in range(parts.log.partitions[JOURNAL])):
             await person.put_history(parts.log, parts.source_account)

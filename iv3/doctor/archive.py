@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from iv3.assembly.archive import archive_of
-from iv3.doctor.findings import Finding, well
+from iv3.doctor.findings import Finding, passed
 from schemas.settings import Settings
 from streams.adapters.archives.s3.archive import S3Archive
 from streams.adapters.archives.s3.exposure import examine
@@ -53,7 +53,7 @@ async def _usable(named: Archive) -> Finding:
         return Finding(
             "archive-unreachable", False, f"{named!r} does not give back what was stored there a moment ago."
         )
-    return well("archive-unreachable", f"{named!r} can be listed, read, written and deleted from.")
+    return passed("archive-unreachable", f"{named!r} can be listed, read, written and deleted from.")
 
 
 async def _bucket(named: S3Archive) -> list[Finding]:
@@ -68,10 +68,10 @@ async def _bucket(named: S3Archive) -> list[Finding]:
             )
         )
     else:
-        found.append(well("archive-public", "The bucket is closed to whoever has no key."))
+        found.append(passed("archive-public", "The bucket is closed to whoever has no key."))
     if seen.conditional:
         found.append(
-            well(
+            passed(
                 "archive-conditions",
                 "The server stores an object only where there is none: two writers cannot disturb each other.",
             )
@@ -91,7 +91,7 @@ async def _bucket(named: S3Archive) -> list[Finding]:
         False: "The bucket keeps no earlier versions: what somebody deletes there is gone. Versioning would keep it.",
         None: "The server does not say whether it keeps earlier versions.",
     }
-    return [*found, well("archive-versioning", words[seen.versioning])]
+    return [*found, passed("archive-versioning", words[seen.versioning])]
 
 
 def _in_the_clear(settings: Settings) -> list[Finding]:
@@ -115,7 +115,9 @@ def _in_the_clear(settings: Settings) -> list[Finding]:
 def _drill(settings: Settings, data: Path) -> list[Finding]:
     last = read_outcome(data)
     if last is None:
-        return [well("archive-drill", "The archive was not restored for a trial yet; `iv3 archive drill` does it now.")]
+        return [
+            passed("archive-drill", "The archive was not restored for a trial yet; `iv3 archive drill` does it now.")
+        ]
     on = datetime.fromtimestamp(last.at_ms / 1000, UTC).date().isoformat()
     if not last.ok:
         return [
@@ -132,7 +134,7 @@ def _drill(settings: Settings, data: Path) -> list[Finding]:
             )
         ]
     return [
-        well(
+        passed(
             "archive-drill",
             f"On {on} the archive was restored, and each of {last.records:,} records was as the log has it.",
         )

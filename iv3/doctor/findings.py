@@ -17,7 +17,7 @@ class Finding:
     serious: bool = True
 
 
-def well(name: str, message: str) -> Finding:
+def passed(name: str, message: str) -> Finding:
     """It is as it should be."""
     return Finding(name, True, message, serious=False)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import apsw
 
-from iv3.doctor.findings import Finding, well
+from iv3.doctor.findings import Finding, passed
 from schemas.settings import Settings
 from streams.errors import Misconfigured
 from streams.storage.files import RESERVE_BYTES, free_bytes, refuse_remote
@@ -33,7 +33,7 @@ def _config_mode(path: Path) -> Finding | None:
             f"{path} holds passwords and others can read it: chmod 600 {path}.",
             serious=False,
         )
-    return well("config-readable", f"{path} is readable by its owner only.")
+    return passed("config-readable", f"{path} is readable by its owner only.")
 
 
 def _disk(data: Path) -> Finding:
@@ -45,7 +45,7 @@ def _disk(data: Path) -> Finding:
             False,
             f"{folder} has {free >> 20} MiB left; below {RESERVE_BYTES >> 20} MiB only readings and alarms are saved. Free some space.",
         )
-    return well("disk-full", f"{folder} has {free >> 30} GiB left.")
+    return passed("disk-full", f"{folder} has {free >> 30} GiB left.")
 
 
 def _file_system(data: Path) -> Finding:
@@ -53,7 +53,7 @@ def _file_system(data: Path) -> Finding:
         refuse_remote(data if data.exists() else Path.cwd())
     except Misconfigured as error:
         return Finding("remote-disk", False, str(error))
-    return well("remote-disk", "The data folder lies on a local disk.")
+    return passed("remote-disk", "The data folder lies on a local disk.")
 
 
 def _sqlite() -> Finding:
@@ -62,7 +62,7 @@ def _sqlite() -> Finding:
         return Finding(
             "sqlite-version", False, f"SQLite {version} can lose writes in WAL mode; install apsw 3.51.3 or newer."
         )
-    return well("sqlite-version", f"SQLite {version}.")
+    return passed("sqlite-version", f"SQLite {version}.")
 
 
 def _certificate(settings: Settings) -> list[Finding]:
@@ -79,7 +79,7 @@ def _certificate(settings: Settings) -> list[Finding]:
     if left_days < _SOON_DAYS:
         word = "expired" if left_days < 0 else f"expires in {left_days:.0f} days"
         return [Finding("certificate", False, f"The certificate {word}: renew it, or phones will refuse to connect.")]
-    return [well("certificate", f"The certificate holds for {left_days:.0f} days.")]
+    return [passed("certificate", f"The certificate holds for {left_days:.0f} days.")]
 
 
 async def port(settings: Settings, data: Path, config: Path) -> list[Finding]:
@@ -88,14 +88,14 @@ async def port(settings: Settings, data: Path, config: Path) -> list[Finding]:
     from iv3.assembly.listening import is_free
 
     if (data / "run.json").exists():
-        return [well("port-busy", "iv3 is running on this data folder.")]
+        return [passed("port-busy", "iv3 is running on this data folder.")]
     if settings.api.port and not is_free(settings.api.host, settings.api.port):
         return [
             Finding(
                 "port-busy", False, f"Port {settings.api.port} is used by another program. Set api.port, or --port."
             )
         ]
-    return [well("port-busy", f"Port {settings.api.port} is free.")]
+    return [passed("port-busy", f"Port {settings.api.port} is free.")]
 
 
 # -- ntfy ------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from iv3.assembly.log import kafka_link
-from iv3.doctor.findings import Finding, well
+from iv3.doctor.findings import Finding, passed
 from schemas.settings import Settings
 from streams.errors import LogUnavailable, Misconfigured
 
@@ -24,7 +24,7 @@ async def log(settings: Settings, data: Path, config: Path) -> list[Finding]:
     except Misconfigured as error:
         return [Finding("kafka-topics", False, str(error))]
     found = [
-        well(
+        passed(
             "kafka-unreachable", f"{settings.log} answers; {brokers} broker{'s are' if brokers != 1 else ' is'} alive."
         )
     ]
@@ -37,4 +37,4 @@ async def log(settings: Settings, data: Path, config: Path) -> list[Finding]:
             )
         )  # fmt: skip
     made = "are made at the first start" if missing else "keep everything for ever"
-    return [*found, well("kafka-topics", f"The topics {made}.")]
+    return [*found, passed("kafka-topics", f"The topics {made}.")]

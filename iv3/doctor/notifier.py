@@ -4,7 +4,7 @@ import math
 import re
 from pathlib import Path
 
-from iv3.doctor.findings import Finding, well
+from iv3.doctor.findings import Finding, passed
 from schemas.household import untold_in
 from schemas.settings import Settings
 from streams.adapters.notifiers.ntfy import Ntfy
@@ -54,7 +54,7 @@ async def ntfy(settings: Settings, data: Path, config: Path) -> list[Finding]:
                 serious=False,
             )
         )
-    return [*found, well("alarms-off", f"{settings.ntfy.server} accepts messages.")]
+    return [*found, passed("alarms-off", f"{settings.ntfy.server} accepts messages.")]
 
 
 def _bits(topic: str) -> float:

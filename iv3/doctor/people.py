@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from iv3.assembly.people import accounts_of, source_of, vault_of
-from iv3.assembly.plan import Plan
-from iv3.doctor.findings import Finding, well
+from iv3.assembly.plan import StartPlan
+from iv3.doctor.findings import Finding, passed
 from schemas.envelope import decode
 from schemas.facts import SourceStateChanged
 from schemas.household import household
@@ -42,7 +42,7 @@ def _profile(settings: Settings, person: WatchedSettings, whose: str) -> list[Fi
         said = f"{whose}{key} is not set: times are shown in UTC. Write it like Europe/Berlin.{more}"
         found.append(Finding("no-zone", False, said, serious=False))
     else:
-        found.append(well("no-zone", f"{whose}Times are shown in {person.zone}."))
+        found.append(passed("no-zone", f"{whose}Times are shown in {person.zone}."))
     nameless = [insulin.name for insulin in person.insulin if not insulin.period_type]
     if nameless:
         said = f"{whose}{', '.join(nameless)}: period_type is missing (short or long), so its doses count for nothing."
@@ -68,7 +68,7 @@ async def accounts(settings: Settings, data: Path, config: Path) -> list[Finding
         found += [Finding(f.name, f.ok, f"{whose}{f.message}", f.serious) for f in tried]
     if len(known) > _MOST_TRIED:
         found.append(
-            well(
+            passed(
                 "dexcom-more",
                 f"{len(known) - _MOST_TRIED} more accounts were not tried; their pages say how each one answers.",
             )
@@ -91,7 +91,7 @@ async def _account(settings: Settings, data: Path, person: str, dexcom: DexcomSe
         until = datetime.fromtimestamp(wait_ms / 1000, UTC).strftime("%H:%M UTC")
         said = f"Dexcom refused the last log-in; none is tried before {until}, so that the account is not locked. Check dexcom.password."
         return [Finding("dexcom-refused", False, said)]
-    source = source_of(Plan(data, settings, SystemClock(), "", 0, household(settings)[0].id), person, dexcom)
+    source = source_of(StartPlan(data, settings, SystemClock(), "", 0, household(settings)[0].id), person, dexcom)
     if source is None:
         return []
     try:
@@ -102,11 +102,11 @@ async def _account(settings: Settings, data: Path, person: str, dexcom: DexcomSe
         return [Finding("dexcom-unreachable", False, f"{error}")]
     finally:
         await source.close()
-    found = [well("dexcom-refused", "Dexcom accepts the log-in.")]
+    found = [passed("dexcom-refused", "Dexcom accepts the log-in.")]
     if fetched.readings:
         age_min = (time.time() * 1000 - fetched.readings[-1].time_ms) / 60_000
         said = f"{len(fetched.readings)} readings in 24 h, the newest {age_min:.0f} min old."
-        found.append(well("dexcom-empty", said))
+        found.append(passed("dexcom-empty", said))
     else:
         said = (
             "Dexcom answers, but has no readings: is sharing on, with at least one follower? Is this the account that "
@@ -123,7 +123,7 @@ def _clock(server_ms: int | None) -> list[Finding]:
     if abs(skew_s) > _SKEW_S:
         said = f"This machine's clock is {skew_s:+.0f} s off Dexcom's: switch time synchronisation on (timedatectl set-ntp true)."
         return [Finding("clock-wrong", False, said)]
-    return [well("clock-wrong", "This machine's clock is right.")]
+    return [passed("clock-wrong", "This machine's clock is right.")]
 
 
 def _no_login_before(data: Path, person: str) -> int | None:

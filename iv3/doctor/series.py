@@ -6,7 +6,7 @@ from pathlib import Path
 import apsw
 
 from iv3.assembly.series import influx_server
-from iv3.doctor.findings import Finding, well
+from iv3.doctor.findings import Finding, passed
 from schemas.settings import Settings
 from streams.adapters.series.influx.points import stamp_line
 from streams.adapters.series.influx.server import Bucket, InfluxServer
@@ -43,7 +43,7 @@ async def _look(settings: Settings, server: InfluxServer, data: Path) -> list[Fi
         return [
             Finding("influxdb-unreachable", False, f"What answers at influxdb.url ({server.url}) is no InfluxDB 2{f' but {version}' if version else ''}.")
         ]  # fmt: skip
-    found = [well("influxdb-unreachable", f"InfluxDB {version} answers at {server.url}.")]
+    found = [passed("influxdb-unreachable", f"InfluxDB {version} answers at {server.url}.")]
     if (int(number[1]), int(number[2])) < _OLDEST:
         found.append(
             Finding(
@@ -57,7 +57,7 @@ async def _look(settings: Settings, server: InfluxServer, data: Path) -> list[Fi
         await server.org_id()
     except SeriesUnavailable as error:
         return [*found, Finding("influxdb-token", False, str(error))]
-    found.append(well("influxdb-token", f"The token is known, and may see the organisation {server.org}."))
+    found.append(passed("influxdb-token", f"The token is known, and may see the organisation {server.org}."))
     log_id = _log_id(data)
     if not log_id:
         return found
@@ -76,7 +76,7 @@ async def _bucket(store: InfluxStore, server: InfluxServer) -> list[Finding]:
         return [Finding("influxdb-bucket", False, str(error))]
     bucket = Bucket(f"{store.database}_v{version.number}", version.mark)
     found = [
-        well(
+        passed(
             "influxdb-bucket",
             f"The bucket {bucket.name} is of this log and never forgets; InfluxQL finds it as {store.database}.",
         )
@@ -85,7 +85,7 @@ async def _bucket(store: InfluxStore, server: InfluxServer) -> list[Finding]:
         await server.write(bucket, [stamp_line(store.stamp)])  # what lies there already
     except SeriesUnavailable as error:
         return [*found, Finding("influxdb-rights", False, str(error))]
-    return [*found, well("influxdb-rights", "The token may write to it.")]
+    return [*found, passed("influxdb-rights", "The token may write to it.")]
 
 
 def _log_id(data: Path) -> str:

@@ -19,13 +19,13 @@ from schemas.envelope import NewerVersion
 from schemas.household import household
 from schemas.settings import Settings
 from streams.adapters.archives.folder import FolderArchive
-from streams.adapters.credentials import Kept
+from streams.adapters.credentials import Credentials
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.adapters.logs.sqlite.replacement import exchange, take_sign_down
+from streams.adapters.logs.sqlite.replacement import replace_log, take_sign_down
 from streams.adapters.series.influx.erasing import forget_logs, holding
 from streams.adapters.series.influx.store import InfluxStore
-from streams.copies.erase_archive import Finding, archive_anew, find, foreign, forget
-from streams.copies.erase_person import Erasing, Found, fill
+from streams.copies.erase_archive import ArchiveTraces, archive_anew, find, foreign, forget
+from streams.copies.erase_person import Erasing, LogTraces, fill
 from streams.errors import LogUnavailable, Misconfigured
 from streams.ports.archive import Archive
 from streams.ports.log import Log
@@ -51,7 +51,7 @@ Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 
 @dataclass
-class Note:
+class ErasureNote:
     """How far an erasure is. `copying`: the old log is in its place, and nothing counts yet. `remaking`: Kafka's topics are deleted and made
     anew, and the copy in the workshop is the log. `clearing`: the new log is in its place, and what is left of the old goes.
     """
@@ -72,7 +72,7 @@ class Note:
 class Done:
     """What a finished erasure did."""
 
-    note: Note
+    note: ErasureNote
     objects: int = 0  # of the archive
     objects_left: list[str] = field(default_factory=list)  # where the old logs lay, named by no manifest
     buckets: list[str] = field(default_factory=list)  # of InfluxDB, deleted
@@ -82,10 +82,10 @@ class Done:
     replayed: ReplayReport | None = None
 
 
-def read_note(data: Path) -> Note | None:
+def read_note(data: Path) -> ErasureNote | None:
     """The note of an erasure that was begun; None where there is none. Raises Misconfigured if it cannot be read."""
     try:
-        return Note(**json.loads((data / ERASING).read_text(encoding="utf-8")))
+        return ErasureNote(**json.loads((data / ERASING).read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
@@ -94,7 +94,7 @@ def read_note(data: Path) -> Note | None:
         ) from None
 
 
-def is_under_way(data: Path, note: Note) -> bool:
+def is_under_way(data: Path, note: ErasureNote) -> bool:
     """Whether the old log is not in its place any more, so that this erasure must be ended before another is begun."""
     return note.phase != "copying" or bool(note.new_log and _log_id(data / "log.db") == note.new_log)
 
@@ -124,7 +124,7 @@ class Erasure:
 
     # -- looking -----------------------------------------------------------------------------------
 
-    async def look(self, give_up: Collection[str] = ()) -> tuple[Found, Finding]:
+    async def look(self, give_up: Collection[str] = ()) -> tuple[LogTraces, ArchiveTraces]:
         """What there is of the person, in log and archive (`give_up`: see `find`). Changes nothing.
 
         Raises Misconfigured, LogUnavailable, ArchiveUnavailable, ArchiveDamaged.
@@ -137,7 +137,9 @@ class Erasure:
             await erasing.open()
             with self._bar("Looking") as progress:
                 found = await erasing.look(progress)
-            return found, await find(self.archive, log, self.person, give_up) if self.archive is not None else Finding()
+            return found, await find(
+                self.archive, log, self.person, give_up
+            ) if self.archive is not None else ArchiveTraces()
         finally:
             await log.close()
 
@@ -146,7 +148,7 @@ class Erasure:
 
     # -- erasing -----------------------------------------------------------------------------------
 
-    async def run(self, note: Note | None, now_ms: int, earlier: list[str]) -> Done:
+    async def run(self, note: ErasureNote | None, now_ms: int, earlier: list[str]) -> Done:
         """Begin, or go on from where an interrupted run was. Raises Misconfigured, and what log, archive and series raise."""
         vault_of(self.settings, self.data).read()  # what cannot be opened now cannot be cleared at the end
         await self._refuse_unreachable_series()
@@ -162,7 +164,7 @@ class Erasure:
             await self._remake(note)
         return await self._clear(note)
 
-    def _save(self, note: Note) -> None:
+    def _save(self, note: ErasureNote) -> None:
         write_durably(self.data / ERASING, json.dumps(asdict(note)).encode())
 
     async def _refuse_unreachable_series(self) -> None:
@@ -173,7 +175,7 @@ class Erasure:
         finally:
             await store.close()
 
-    async def _copy(self, before: Note | None, now_ms: int, earlier: list[str]) -> Note:
+    async def _copy(self, before: ErasureNote | None, now_ms: int, earlier: list[str]) -> ErasureNote:
         """The copy, compared and archived, in the place of the old log; on Kafka, in the workshop."""
         if not self._on_kafka:
             take_sign_down(self.data / "log.db")
@@ -187,7 +189,7 @@ class Erasure:
                 await self._refuse_members(source.log_id)
             target = SqliteLog(self._workshop / "log.db", demo=self.demo, partitions=source.partitions[JOURNAL])
             try:
-                note = Note(self.person, "copying", now_ms, source.log_id, target.log_id, earlier=earlier)
+                note = ErasureNote(self.person, "copying", now_ms, source.log_id, target.log_id, earlier=earlier)
                 self._save(note)
                 erasing = Erasing(source, self.person)
                 await erasing.open()
@@ -212,7 +214,7 @@ class Erasure:
                 return note
         finally:
             await source.close()
-        exchange(self.data / "log.db", self._workshop / "log.db", erasing.heads, ARCHIVED)
+        replace_log(self.data / "log.db", self._workshop / "log.db", erasing.heads, ARCHIVED)
         note.phase = "clearing"
         self._save(note)
         return note
@@ -237,7 +239,7 @@ class Erasure:
 
         await refuse_members(kafka_link(self.settings), log_id, self.settings.kafka.session_s)
 
-    async def _remake(self, note: Note) -> None:
+    async def _remake(self, note: ErasureNote) -> None:
         """Delete what is left of the old topics, make them anew, and fill them from the workshop, which stays until every record was compared."""
         from streams.adapters.logs.kafka.replacing import delete_topics
 
@@ -266,7 +268,7 @@ class Erasure:
             await log.close()
             await copied.close()
 
-    async def _refuse_grown(self, note: Note, copied: SqliteLog) -> None:
+    async def _refuse_grown(self, note: ErasureNote, copied: SqliteLog) -> None:
         """The last look before the old topics go: between a run that was killed and this one, workers elsewhere may have gone on writing to them."""
         log = (await open_log(self.settings, self.data, erasing=True)).log
         try:
@@ -283,7 +285,7 @@ class Erasure:
 
     # -- clearing ----------------------------------------------------------------------------------
 
-    async def _clear(self, note: Note) -> Done:
+    async def _clear(self, note: ErasureNote) -> Done:
         """Everything of the old log goes, but for the note, which is last. Every step may be done again."""
         done = Done(note)
         shutil.rmtree(self._workshop, ignore_errors=True)
@@ -305,7 +307,7 @@ class Erasure:
         sync_folder(self.data)
         return done
 
-    async def _clear_archive(self, log: Log, note: Note, archive: Archive, done: Done) -> None:
+    async def _clear_archive(self, log: Log, note: ErasureNote, archive: Archive, done: Done) -> None:
         with self._bar("Archiving, then comparing") as progress:
             await archive_anew(log, archive, progress, demo=self.demo, say=True)
         names = [note.old_log, *note.earlier]
@@ -320,7 +322,7 @@ class Erasure:
             shutil.rmtree(self.data / name, ignore_errors=True)
         _delete(self.data, _DERIVED)
 
-    async def _clear_series(self, log: Log, note: Note, done: Done) -> None:
+    async def _clear_series(self, log: Log, note: ErasureNote, done: Done) -> None:
         store = series_store(self.settings, self.data, log.log_id)
         try:
             if isinstance(store, InfluxStore):
@@ -346,7 +348,7 @@ def _delete(folder: Path, patterns: tuple[str, ...]) -> None:
 def forget_credentials(settings: Settings, data: Path, person: str) -> None:
     """The end of every erasure: account and phone in the vault, and the person's sessions at Dexcom. Doing it twice is harmless. Raises Misconfigured."""
     vault, people = vault_of(settings, data), household(settings)
-    account = accounts_of(settings, vault.read()).get(person, Kept()).dexcom
+    account = accounts_of(settings, vault.read()).get(person, Credentials()).dexcom
     if account.account:
         shutil.rmtree(data / "dexcom" / session_name(account), ignore_errors=True)
     if people[0].id == person:

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from processors.alerting.person_state import Watch
+from processors.alerting.person_state import PersonState
 from schemas.envelope import encode, make
 from schemas.facts import GlucoseRead
 from schemas.model import at_ms
@@ -93,12 +93,12 @@ class Folding(Role):
 
     def __init__(self, log: SqliteLog, clock: Clock, make_app: MakeApp) -> None:
         super().__init__(log, clock, make_app)
-        self._people: dict[str, Watch] = {}
+        self._people: dict[str, PersonState] = {}
 
     async def handle(self, record: Record) -> None:
         """Decode and fold."""
         event = self.event_of(record)
-        self._people.setdefault(event.subject, Watch(event.subject)).take(event, record.offset)
+        self._people.setdefault(event.subject, PersonState(event.subject)).take(event, record.offset)
 
 
 async def loops(folder: Path, events: int = 60_000) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from iv3.assembly.log import open_log
 from schemas.settings import Settings
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.errors import Misconfigured
-from streams.storage.sqlite import said_of
+from streams.storage.sqlite import explain_open_errors
 from streams.views.catalog import Catalog
 from streams.views.catalog_store import CatalogStore
 
@@ -29,7 +29,7 @@ def is_demo(data: Path) -> bool:
     if not path.exists():
         raise Misconfigured(f"There is no log in {data}. Name the data folder with --data (the demo's is ./data-demo).")
     try:
-        with said_of(path), apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE) as connection:
+        with explain_open_errors(path), apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE) as connection:
             return bool(connection.execute("SELECT v FROM meta WHERE k='demo'").fetchone()[0] == "1")
     except (apsw.NotADBError, apsw.CorruptError, apsw.SQLError, TypeError) as error:
         raise Misconfigured(f"{path} is no log of iv3: {error}.") from None

@@ -19,13 +19,13 @@ from iv3.output import fail
 from processors.archive.format import SegmentDamaged, head_key, read_head
 from schemas.settings import Settings
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.archive.drill import SCRATCH, Outcome, keep_outcome
+from streams.archive.drill import SCRATCH, DrillOutcome, keep_outcome
 from streams.archive.drill import drill as try_it
 from streams.archive.maintenance import host_ms
 from streams.archive.merge import MergeReport
 from streams.archive.merge import merge as merge_days
 from streams.archive.restore import restore as make_anew
-from streams.archive.retention import Earlier, Plan, plan, remove
+from streams.archive.retention import Earlier, RetentionPlan, plan, remove
 from streams.archive.verify import VerifyReport, read_back, the_log_id
 from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
@@ -180,7 +180,7 @@ def drill(data: Path, config: Path | None, named: str | None, scratch: Path | No
     if scratch is not None:
         scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    async def work(log: Log) -> Outcome:
+    async def work(log: Log) -> DrillOutcome:
         with bar("Restoring and comparing", quiet=as_json) as progress:
             return await try_it(log, archive, place, int(time.time() * 1000), progress)
 
@@ -221,7 +221,7 @@ def prune(data: Path, config: Path | None, options: PruneOptions, *, as_json: bo
         )
     in_use = with_log(data, _its_id, config) if settings.log != "sqlite" or (data / "log.db").exists() else None
 
-    async def work() -> tuple[Plan, int]:
+    async def work() -> tuple[RetentionPlan, int]:
         name = in_use or await the_log_id(archive, None)
         made = await plan(archive, name, keep_days, int(time.time() * 1000), options.lose)
         return made, 0 if options.dry_run else await remove(archive, made)

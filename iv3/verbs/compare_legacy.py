@@ -14,13 +14,13 @@ from iv3 import config as configuration
 from iv3.assembly.log import open_log
 from iv3.operations.legacy_settings import insulins_of, source_of
 from iv3.operations.opened import is_demo
-from processors.legacy.comparing import Difference, Known, Thing, differ
+from processors.legacy.comparing import Difference, KnownByIv3, LegacyRow, differ
 from processors.legacy.moving import Insulins
 from schemas.envelope import Garbage, decode
 from schemas.household import household
 from schemas.model import at_ms
 from schemas.settings import Settings
-from streams.adapters.legacy.api import SeedApi
+from streams.adapters.legacy.api import LegacyApi
 from streams.clock import SystemClock
 from streams.errors import Misconfigured
 from streams.ports.log import Record
@@ -55,7 +55,7 @@ def seed(options: CompareOptions, *, as_json: bool) -> None:
         raise Misconfigured("--user is missing: api.username of the old program's config.yaml.")
     if settings.log == "sqlite" and is_demo(options.data):
         raise Misconfigured(f"{options.data} is a demo's; there is nothing to compare. Name another with --data.")
-    api = SeedApi(options.url, user, _password(options, settings), options.cafile)
+    api = LegacyApi(options.url, user, _password(options, settings), options.cafile)
     end_s = SystemClock().now_ms() // 1000 - _SETTLED_S
     start_s = end_s - round(options.hours * 3600)
 
@@ -65,7 +65,7 @@ def seed(options: CompareOptions, *, as_json: bool) -> None:
         finally:
             await api.close()
         known = await _known(
-            settings, options.data, Known(household(settings)[0].id, source, start_s * 1000, end_s * 1000)
+            settings, options.data, KnownByIv3(household(settings)[0].id, source, start_s * 1000, end_s * 1000)
         )
         new = [known.readings(), known.doses(), known.carbs()]
         old[1], new[1] = _spelt(old[1], insulins), _spelt(new[1], insulins)
@@ -92,7 +92,7 @@ def _password(options: CompareOptions, settings: Settings) -> SecretStr:
     return SecretStr(typer.prompt("Password of the old program's API", hide_input=True))
 
 
-async def _known(settings: Settings, data: Path, known: Known) -> Known:
+async def _known(settings: Settings, data: Path, known: KnownByIv3) -> KnownByIv3:
     """Fold the journal as it is on disk, beside whatever runs on it."""
     log = (await open_log(settings, data)).log
 
@@ -109,11 +109,11 @@ async def _known(settings: Settings, data: Path, known: Known) -> Known:
     return known
 
 
-def _spelt(doses: list[Thing], insulins: Insulins) -> list[Thing]:
+def _spelt(doses: list[LegacyRow], insulins: Insulins) -> list[LegacyRow]:
     return [dose._replace(name=insulins.name(dose.name)) for dose in doses]
 
 
-def _words(kind: str, thing: Thing) -> str:
+def _words(kind: str, thing: LegacyRow) -> str:
     unit = {"readings": "mg/dL", "doses": "U", "carbs": "g"}[kind]
     return f"{_iso(thing.time_s)} {thing.amount:g} {unit} {thing.name}".rstrip()
 

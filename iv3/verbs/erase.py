@@ -23,8 +23,8 @@ from schemas.household import household
 from schemas.settings import Settings
 from streams.adapters.archives.s3.archive import S3Archive
 from streams.adapters.logs.sqlite.replacement import take_sign_down
-from streams.copies.erase_archive import Finding
-from streams.copies.erase_person import Found
+from streams.copies.erase_archive import ArchiveTraces
+from streams.copies.erase_person import LogTraces
 from streams.errors import Misconfigured
 from streams.ports.archive import Archive
 from streams.storage.files import FileLock
@@ -117,14 +117,14 @@ def _refuse_absent_archive(settings: Settings) -> None:
         )
 
 
-def _refuse_nobody(person: str, found: Found, finding: Finding) -> None:
+def _refuse_nobody(person: str, found: LogTraces, finding: ArchiveTraces) -> None:
     if not found.any and not finding.earlier and not finding.stays:
         raise Misconfigured(
             f"There is nothing of a person {person!r} in this log, nor in its archive. Is the id right?"
         )
 
 
-def _ask(options: EraseOptions, found: Found) -> None:
+def _ask(options: EraseOptions, found: LogTraces) -> None:
     """A question that names the person. Raises Misconfigured where nobody can be asked, or the answer is no."""
     if options.yes:
         return
@@ -208,7 +208,7 @@ def _say(said: dict[str, Any], words: str, *, as_json: bool) -> None:
     sys.stdout.write(json.dumps(said) + "\n" if as_json else words + "\n")
 
 
-def _would(person: str, found: Found, finding: Finding, remains: list[str]) -> dict[str, Any]:
+def _would(person: str, found: LogTraces, finding: ArchiveTraces, remains: list[str]) -> dict[str, Any]:
     return {
         "person": person, "dry_run": True,
         "records": {topic: {"all": number, "theirs": found.theirs[topic]} for topic, number in found.records.items()},
@@ -218,7 +218,7 @@ def _would(person: str, found: Found, finding: Finding, remains: list[str]) -> d
     }  # fmt: skip
 
 
-def _would_in_words(person: str, found: Found, finding: Finding, remains: list[str]) -> str:
+def _would_in_words(person: str, found: LogTraces, finding: ArchiveTraces, remains: list[str]) -> str:
     lines = [f"{person} would be erased{f' ({found.called})' if found.called else ''}. Nothing was changed."]
     lines += [f"  {topic}: {found.theirs[topic]:,} of {number:,} records" for topic, number in found.records.items()]
     lines.append(f"  archive: {finding.segments:,} segments would be written anew")

@@ -17,12 +17,12 @@ from iv3.operations.legacy_settings import insulins_of, source_of
 from iv3.operations.opened import is_demo
 from iv3.operations.progress import bar
 from iv3.output import fail
-from processors.legacy.moving import Insulins, MovingIn
+from processors.legacy.moving import Insulins, LegacyImport
 from schemas.household import household
 from schemas.model import at_ms
 from schemas.settings import Settings
-from streams.adapters.legacy.buckets import INSULIN, SeedBuckets
-from streams.adapters.legacy.moving import Move, MoveReport, as_json
+from streams.adapters.legacy.buckets import INSULIN, LegacyBuckets
+from streams.adapters.legacy.moving import LegacyMove, MoveReport, as_json
 from streams.adapters.series.influx.server import InfluxServer
 from streams.clock import SystemClock
 from streams.errors import Misconfigured
@@ -60,7 +60,7 @@ def seed_influx(options: ImportOptions, *, as_json_: bool) -> None:
             url=options.url or settings.influxdb.url, token=token, org=options.org or settings.influxdb.org
         )
         try:
-            return await _move(SeedBuckets(server), settings, insulins, source, options, quiet=as_json_)
+            return await _move(LegacyBuckets(server), settings, insulins, source, options, quiet=as_json_)
         finally:
             await server.close()
 
@@ -76,7 +76,7 @@ def seed_influx(options: ImportOptions, *, as_json_: bool) -> None:
 
 
 async def _move(
-    buckets: SeedBuckets, settings: Settings, insulins: Insulins, source: tuple[str, str], options: ImportOptions, *, quiet: bool
+    buckets: LegacyBuckets, settings: Settings, insulins: Insulins, source: tuple[str, str], options: ImportOptions, *, quiet: bool
 ) -> MoveReport:  # fmt: skip
     person, now_ms = household(settings)[0].id, SystemClock().now_ms()
     if not options.dry_run:
@@ -86,14 +86,14 @@ async def _move(
     log = (await open_log(settings, options.data)).log if there else None
     try:
         with bar("Looking" if options.dry_run else "Importing", quiet=quiet) as progress:
-            move = Move(buckets, log, person, MovingIn(person, source, insulins, now_ms), progress)
+            move = LegacyMove(buckets, log, person, LegacyImport(person, source, insulins, now_ms), progress)
             return await (move.look() if options.dry_run else move.make())
     finally:
         if log is not None:
             await log.close()
 
 
-async def _refuse_unknown(buckets: SeedBuckets, insulins: Insulins) -> None:
+async def _refuse_unknown(buckets: LegacyBuckets, insulins: Insulins) -> None:
     """Nothing is appended while a name is unknown: half a history would look like a whole one."""
     if not await buckets.exists(INSULIN):
         return

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from iv3 import config as configuration
 from iv3.assembly.people import accounts_of, phone_of, source_of, vault_of
-from iv3.assembly.plan import Plan
+from iv3.assembly.plan import StartPlan
 from iv3.assembly.starting import with_data_folder
 from iv3.operations.opened import is_demo, with_catalog, with_log
 from iv3.output import fail
@@ -27,7 +27,7 @@ from schemas.facts import PersonAdded, PersonSuspended, ProfileChanged
 from schemas.household import household, profile_of
 from schemas.model import Fact
 from schemas.settings import DexcomSettings, Settings, WatchedSettings
-from streams.adapters.credentials import Kept
+from streams.adapters.credentials import Credentials
 from streams.clock import SystemClock
 from streams.commands.people import coming_and_going
 from streams.errors import Misconfigured, SourceRefused, SourceUnreachable
@@ -66,11 +66,11 @@ def add(data: Path, config: Path | None, options: AddOptions, *, as_json: bool) 
     _refuse_configured(settings, options)
     vault = vault_of(settings, data)
     kept = vault.read()
-    before = kept.get(options.person, Kept())
+    before = kept.get(options.person, Credentials())
     _refuse_to_replace_a_phone(options, before)
     said = _watched(options)
     known = _known(data, config)
-    mine = Kept(
+    mine = Credentials(
         dexcom=said.dexcom if said.dexcom.account else before.dexcom, ntfy=said.ntfy if said.ntfy.topic else before.ntfy
     )
     accounts = accounts_of(settings, {**kept, options.person: mine})  # raises where somebody else has this account
@@ -87,7 +87,7 @@ def add(data: Path, config: Path | None, options: AddOptions, *, as_json: bool) 
     _tell_added(options, accounts[options.person], is_new=options.person not in known, as_json=as_json)
 
 
-def _facts(options: AddOptions, said: WatchedSettings, known: "Known | None") -> list[Fact]:
+def _facts(options: AddOptions, said: WatchedSettings, known: "KnownPerson | None") -> list[Fact]:
     """What is new of the person: that they are watched, and a profile, or what of it was given again."""
     facts: list[Fact] = []
     if known is None or not known.watched:
@@ -99,7 +99,7 @@ def _facts(options: AddOptions, said: WatchedSettings, known: "Known | None") ->
     return [*facts, known.profile.model_copy(update=changed)] if changed else facts
 
 
-def _refuse_to_replace_a_phone(options: AddOptions, before: Kept) -> None:
+def _refuse_to_replace_a_phone(options: AddOptions, before: Credentials) -> None:
     if before.ntfy.topic and (options.own_phone or options.topic_file is not None) and not options.replace_phone:
         raise Misconfigured(
             f"{options.person} has a phone already, which would hear nothing more. Say --replace-phone if that is meant; "
@@ -107,9 +107,9 @@ def _refuse_to_replace_a_phone(options: AddOptions, before: Kept) -> None:
         )
 
 
-def _refuse_unusable(settings: Settings, data: Path, person: str, mine: Kept) -> None:
+def _refuse_unusable(settings: Settings, data: Path, person: str, mine: Credentials) -> None:
     """Build what will be built of it, before anything is kept."""
-    plan = Plan(data, settings, SystemClock(), "", 0, household(settings)[0].id)
+    plan = StartPlan(data, settings, SystemClock(), "", 0, household(settings)[0].id)
     try:
         source_of(plan, person, mine.dexcom)
         phone_of(plan, mine.ntfy)
@@ -118,7 +118,7 @@ def _refuse_unusable(settings: Settings, data: Path, person: str, mine: Kept) ->
         raise Misconfigured(f"{said} Nothing was changed.") from None
 
 
-def _warn(options: AddOptions, known: "Mapping[str, Known]", config: Path | None) -> None:
+def _warn(options: AddOptions, known: "Mapping[str, KnownPerson]", config: Path | None) -> None:
     """What is no mistake, and may surprise."""
     name = options.name or options.person
     same = [
@@ -132,7 +132,7 @@ def _warn(options: AddOptions, known: "Mapping[str, Known]", config: Path | None
         sys.stderr.write("iv3: there is no config.yaml here, which `iv3 up` needs: `iv3 init` makes one.\n")
 
 
-def _tell_added(options: AddOptions, mine: Kept, *, is_new: bool, as_json: bool) -> None:
+def _tell_added(options: AddOptions, mine: Credentials, *, is_new: bool, as_json: bool) -> None:
     topic = mine.ntfy.topic if options.own_phone else None
     if as_json:
         sys.stdout.write(json.dumps({"person": options.person, "new": is_new, "topic": topic}) + "\n")
@@ -225,23 +225,23 @@ def _refuse_unknown(data: Path, config: Path | None, person: str) -> None:
         fail(f"iv3 knows no person {person}; `iv3 person list --data {data}` shows who there is.", 2)
 
 
-class Known(NamedTuple):
+class KnownPerson(NamedTuple):
     """Somebody in the log."""
 
     watched: bool
     profile: ProfileChanged | None
 
 
-def _known(data: Path, config: Path | None) -> Mapping[str, Known]:
+def _known(data: Path, config: Path | None) -> Mapping[str, KnownPerson]:
     """Everybody in the log."""
 
-    def ask(store: CatalogStore) -> dict[str, Known]:
-        found: dict[str, Known] = {}
+    def ask(store: CatalogStore) -> dict[str, KnownPerson]:
+        found: dict[str, KnownPerson] = {}
         for person, watched in store.people().items():
             said = store.newest(person, "profile")
             profile = said.data if said is not None and isinstance(said.data, ProfileChanged) else None
             if person != SYSTEM:
-                found[person] = Known(watched, profile)
+                found[person] = KnownPerson(watched, profile)
         return found
 
     if _settings(data, config).log == "sqlite" and not (data / "log.db").exists():
@@ -319,7 +319,7 @@ def _secret(path: Path, option: str) -> str:
 def _try(settings: Settings, data: Path, person: str, dexcom: DexcomSettings) -> None:
     """One log-in, with the client and the session file that the poller will use. Raises Misconfigured where Dexcom refuses it."""
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    source = source_of(Plan(data, settings, SystemClock(), "", 0, household(settings)[0].id), person, dexcom)
+    source = source_of(StartPlan(data, settings, SystemClock(), "", 0, household(settings)[0].id), person, dexcom)
 
     async def work() -> int:
         if source is None:

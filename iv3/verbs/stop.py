@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from iv3 import config as configuration
-from iv3.assembly.channels import ways_of
+from iv3.assembly.channels import channels_of
 from iv3.assembly.log import open_log
-from iv3.assembly.plan import Plan
+from iv3.assembly.plan import StartPlan
 from iv3.output import fail
 from schemas.household import household
 from schemas.settings import Settings
@@ -49,8 +49,8 @@ def _pause_s(text: str) -> float:
 
 
 async def _put_off(data: Path, settings: Settings, by_s: float) -> None:
-    plan = Plan(data, settings, SystemClock(), "", 0, household(settings)[0].id)
-    ways = ways_of(plan)
+    plan = StartPlan(data, settings, SystemClock(), "", 0, household(settings)[0].id)
+    ways = channels_of(plan)
     if ways.dead_man is None:
         sys.stdout.write(
             "There is no dead-man's switch to put off: no ntfy topic is set, ntfy.dead_man is false, or alarms are in shadow.\n"

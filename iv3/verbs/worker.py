@@ -6,7 +6,7 @@ from pathlib import Path
 
 from iv3.assembly.build import run
 from iv3.assembly.clock import simulated_clock
-from iv3.assembly.plan import ROLES, Plan
+from iv3.assembly.plan import ROLES, StartPlan
 from iv3.assembly.starting import StartOptions, announce, plan_of, quiet_libraries, settings_of, with_data_folder
 from iv3.assembly.worker import run as run_worker
 from streams.errors import Misconfigured
@@ -62,6 +62,6 @@ def api(data: Path, config: Path | None, host: str | None, port: int | None, clo
     asyncio.run(run(plan))
 
 
-def _plan(data: Path, config: Path | None, host: str | None, port: int | None) -> Plan:
+def _plan(data: Path, config: Path | None, host: str | None, port: int | None) -> StartPlan:
     options = StartOptions(config, host, port)
     return plan_of(options, data, settings_of(options))

@@ -1,13 +1,13 @@
 """Decide: what must be said because of one input. Pure: it changes nothing; `Episodes.evolve` follows when the decision was read back.
 
-A decision is one record with the place of its input. At or before the place up to which a person is decided it is always empty, so that a
+A decision is one record with the position of its input. At or before the position up to which a person is decided it is always empty, so that a
 redelivered journal, met by decisions that are already ahead of it, can never open an episode a second time.
 """
 
 from collections.abc import Mapping
 
-from processors.alerting.episodes import NOWHERE, Episode, Episodes
-from processors.alerting.person_state import Watch
+from processors.alerting.episodes import Episode, Episodes, is_repeat
+from processors.alerting.person_state import PersonState
 from processors.alerting.rules import (
     FRESH_MS,
     Condition,
@@ -20,7 +20,7 @@ from processors.alerting.rules import (
     stale_condition,
     system_condition,
 )
-from schemas.alerts import AlertEvent, AlertKind, AlertsDecided, Evidence, Place
+from schemas.alerts import AlertEvent, AlertKind, AlertsDecided, DecisionPosition, Evidence
 from schemas.identity import episode_id
 from schemas.model import at_ms, ms
 
@@ -52,58 +52,62 @@ _CLEAR_READINGS = 2
 _CLEAR_FRESH_MS = 10 * _MIN
 
 
-def decide(watch: Watch, episodes: Episodes, place: Place, now_ms: int, runtime: Runtime) -> AlertsDecided | None:
-    """What follows from the input at `place`, or None. `watch` has already taken the input in; `episodes` is as read back."""
-    if place <= episodes.through.get(watch.person, NOWHERE):
+def decide(
+    state: PersonState, episodes: Episodes, position: DecisionPosition, now_ms: int, runtime: Runtime
+) -> AlertsDecided | None:
+    """What follows from the input at `position`, or None. `state` has already taken the input in; `episodes` is as read back."""
+    if is_repeat(position, episodes.through.get(state.person)):
         return None
-    mine = episodes.of(watch.person)
-    if watch.suspended_ms:  # nobody is alarmed for them any more; what lies on a phone is taken off it
+    mine = episodes.of(state.person)
+    if state.suspended_ms:  # nobody is alarmed for them any more; what lies on a phone is taken off it
         events = [_event("expired", episode, None, now_ms, quiet=True) for episode in mine.values()]
-    elif place[2]:
-        events = _at_tick(watch, mine, episodes.closed, now_ms, runtime)
-    elif place[1]:
-        events = _at_forecast(watch, mine, episodes, now_ms)
+    elif position.tick_ms:
+        events = _at_tick(state, mine, episodes.closed, now_ms, runtime)
+    elif position.stage:
+        events = _at_forecast(state, mine, episodes, now_ms)
     else:
-        events = _answers(watch, mine, now_ms)
-        events += _closings(watch, mine, now_ms)
-        events += _openings([glucose_condition(watch, now_ms)], mine, episodes.closed, watch, now_ms)
-        events += _long_acting(watch, mine, episodes.closed, now_ms, opening=False)
-    return AlertsDecided(pos=place, events=tuple(events)) if events else None
+        events = _answers(state, mine, now_ms)
+        events += _closings(state, mine, now_ms)
+        events += _openings([glucose_condition(state, now_ms)], mine, episodes.closed, state, now_ms)
+        events += _long_acting(state, mine, episodes.closed, now_ms, opening=False)
+    return AlertsDecided(pos=position, events=tuple(events)) if events else None
 
 
-def _at_tick(watch: Watch, mine: dict[str, Episode], closed: Closed, now_ms: int, runtime: Runtime) -> list[AlertEvent]:
-    system = system_condition(watch, now_ms, runtime)
-    told = _system(watch, mine, closed, now_ms, system)
-    if runtime.behind or not heard_since_start(watch, runtime):
-        return told + _lows_again(watch, mine, now_ms)
+def _at_tick(
+    state: PersonState, mine: dict[str, Episode], closed: Closed, now_ms: int, runtime: Runtime
+) -> list[AlertEvent]:
+    system = system_condition(state, now_ms, runtime)
+    told = _system(state, mine, closed, now_ms, system)
+    if runtime.behind or not heard_since_start(state, runtime):
+        return told + _lows_again(state, mine, now_ms)
     events = told + _expiries(mine, now_ms)
-    stale = stale_condition(watch, now_ms, runtime, low_open="low" in mine or "urgent_low" in mine)
-    events += _openings([stale], mine, closed, watch, now_ms)
-    events += _long_acting(watch, mine, closed, now_ms, opening=True)
+    stale = stale_condition(state, now_ms, runtime, low_open="low" in mine or "urgent_low" in mine)
+    events += _openings([stale], mine, closed, state, now_ms)
+    events += _long_acting(state, mine, closed, now_ms, opening=True)
     left = {kind: episode for kind, episode in mine.items() if kind not in {event.kind for event in events}}
-    return events + _repeats(watch, left, now_ms, {"stale": stale, "system": system})
+    return events + _repeats(state, left, now_ms, {"stale": stale, "system": system})
 
 
-def _at_forecast(watch: Watch, mine: dict[str, Episode], episodes: Episodes, now_ms: int) -> list[AlertEvent]:
+def _at_forecast(state: PersonState, mine: dict[str, Episode], episodes: Episodes, now_ms: int) -> list[AlertEvent]:
     """Open a predicted low, or end one that is foreseen no longer; after its end it stays quiet for a while instead of flickering."""
-    condition = predicted_low_condition(watch, now_ms)
-    episode, newest = mine.get("predicted_low"), watch.line.newest
+    condition = predicted_low_condition(state, now_ms)
+    episode, newest = mine.get("predicted_low"), state.line.newest
     if episode is not None:
-        if condition is None and newest is not None and newest.glucose_mgdl >= watch.profile.limits.low_mgdl + 10:
-            return [_event("resolved", episode, None, now_ms, evidence=evidence_of(watch))]
+        if condition is None and newest is not None and newest.glucose_mgdl >= state.profile.limits.low_mgdl + 10:
+            return [_event("resolved", episode, None, now_ms, evidence=evidence_of(state))]
         return []
-    if now_ms - episodes.closed.get((watch.person, "predicted_low"), -PREDICTED_LOW_PAUSE_MS) < PREDICTED_LOW_PAUSE_MS:
+    if now_ms - episodes.closed.get((state.person, "predicted_low"), -PREDICTED_LOW_PAUSE_MS) < PREDICTED_LOW_PAUSE_MS:
         return []
-    return _openings([condition], mine, episodes.closed, watch, now_ms)
+    return _openings([condition], mine, episodes.closed, state, now_ms)
 
 
 def _system(
-    watch: Watch, mine: dict[str, Episode], closed: Closed, now_ms: int, condition: Condition | None
+    state: PersonState, mine: dict[str, Episode], closed: Closed, now_ms: int, condition: Condition | None
 ) -> list[AlertEvent]:
     """What of iv3 itself does not work is told at once, and again at once when more is added."""
     episode = mine.get("system")
     if episode is None:
-        return _openings([condition], mine, closed, watch, now_ms)
+        return _openings([condition], mine, closed, state, now_ms)
     if condition is None:
         return [_event("resolved", episode, None, now_ms)]
     known = episode.evidence.reason.split("; ")
@@ -132,18 +136,18 @@ def _event(
 
 
 def _openings(
-    conditions: list[Condition | None], mine: dict[str, Episode], closed: Closed, watch: Watch, now_ms: int
+    conditions: list[Condition | None], mine: dict[str, Episode], closed: Closed, state: PersonState, now_ms: int
 ) -> list[AlertEvent]:
     events: list[AlertEvent] = []
     for condition in conditions:
         if condition is None or condition.kind in mine or _covered(condition, mine):
             continue
-        if watch.snoozes.get(condition.kind, 0) > now_ms:
+        if state.snoozes.get(condition.kind, 0) > now_ms:
             continue
         # What opens again for the same cause is another episode: under the first one's name its rings would count as delivered.
-        again = closed.get((watch.person, condition.kind))
+        again = closed.get((state.person, condition.kind))
         name = episode_id(
-            watch.person, condition.kind, condition.cause if again is None else f"{condition.cause}/{again}"
+            state.person, condition.kind, condition.cause if again is None else f"{condition.cause}/{again}"
         )
         events += _taken_over(condition, mine, now_ms)
         events.append(_event("opened", None, condition, now_ms, episode=name, step=1))
@@ -169,9 +173,9 @@ def _taken_over(condition: Condition, mine: dict[str, Episode], now_ms: int) -> 
     ]
 
 
-def _closings(watch: Watch, mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
+def _closings(state: PersonState, mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
     """What a new reading ends. Missing data never ends a low: two readings of 80 or more do, the newest at most 10 min old."""
-    newest = watch.line.newest
+    newest = state.line.newest
     if newest is None:
         return []
     events = []
@@ -179,38 +183,38 @@ def _closings(watch: Watch, mine: dict[str, Episode], now_ms: int) -> list[Alert
     for kind, episode in mine.items():
         over = False
         if kind in LOWS:
-            over = watch.clear_run >= _CLEAR_READINGS and fresh_enough
+            over = state.clear_run >= _CLEAR_READINGS and fresh_enough
         elif kind == "high":
-            over = newest.glucose_mgdl < watch.profile.limits.high_alarm_mgdl - 10
+            over = newest.glucose_mgdl < state.profile.limits.high_alarm_mgdl - 10
         elif kind == "stale":
             lost = episode.evidence.reading_time
             over = now_ms - newest.time_ms <= FRESH_MS and (lost is None or newest.time_ms > ms(lost))
         if over:
-            events.append(_event("resolved", episode, None, now_ms, evidence=evidence_of(watch)))
+            events.append(_event("resolved", episode, None, now_ms, evidence=evidence_of(state)))
     return events
 
 
 def _long_acting(
-    watch: Watch, mine: dict[str, Episode], closed: Closed, now_ms: int, *, opening: bool
+    state: PersonState, mine: dict[str, Episode], closed: Closed, now_ms: int, *, opening: bool
 ) -> list[AlertEvent]:
-    condition = long_acting_condition(watch, now_ms)
+    condition = long_acting_condition(state, now_ms)
     episode = mine.get("no_long_acting")
     if episode is not None and condition is None:
-        doses, before = watch.doses("long"), episode.evidence.last_logged
+        doses, before = state.doses("long"), episode.evidence.last_logged
         if doses and (before is None or doses[-1][0] > ms(before)):
-            evidence = evidence_of(watch, insulin=doses[-1][2], last_logged=at_ms(doses[-1][0]))
+            evidence = evidence_of(state, insulin=doses[-1][2], last_logged=at_ms(doses[-1][0]))
             return [_event("resolved", episode, None, now_ms, evidence=evidence)]
         return [
             _event("resolved", episode, None, now_ms, quiet=True)
         ]  # the dose it counted from is gone, or the alarm was switched off
-    return _openings([condition], mine, closed, watch, now_ms) if opening else []
+    return _openings([condition], mine, closed, state, now_ms) if opening else []
 
 
-def _answers(watch: Watch, mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
+def _answers(state: PersonState, mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
     """Acknowledgements that were not yet taken note of."""
     events = []
     for episode in mine.values():
-        answer = watch.acknowledged.get(episode.id)
+        answer = state.acknowledged.get(episode.id)
         if answer is not None and episode.acknowledged_ms is None and answer[0] >= episode.rang_ms:
             events.append(_event("acknowledged", episode, None, now_ms, by=answer[1]))
     return events
@@ -224,54 +228,54 @@ def _expiries(mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
     return []
 
 
-def _lows_again(watch: Watch, mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
+def _lows_again(state: PersonState, mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
     """An unanswered low rings again also while nothing may be concluded from what is missing: a fresh reading says that it was one."""
-    newest = watch.line.newest
+    newest = state.line.newest
     if newest is None or now_ms - newest.time_ms > FRESH_MS:
         return []
-    return _repeats(watch, {kind: episode for kind, episode in mine.items() if kind in LOWS}, now_ms, {})
+    return _repeats(state, {kind: episode for kind, episode in mine.items() if kind in LOWS}, now_ms, {})
 
 
 def _repeats(
-    watch: Watch, mine: dict[str, Episode], now_ms: int, holds: dict[str, Condition | None]
+    state: PersonState, mine: dict[str, Episode], now_ms: int, holds: dict[str, Condition | None]
 ) -> list[AlertEvent]:
     """`holds` are the conditions of now that may have become worse, or another reason, since the episode rang."""
     events = []
     for kind, episode in mine.items():
         now = holds.get(kind)
         worse = now is not None and now.priority > episode.priority
-        if not worse and not _due_again(watch, episode, now_ms):
+        if not worse and not _due_again(state, episode, now_ms):
             continue
-        if watch.snoozes.get(kind, 0) > now_ms:
+        if state.snoozes.get(kind, 0) > now_ms:
             continue
         more = {
             "step": episode.step + 1,
             "priority": now.priority if now is not None and worse else min(5, episode.priority + (kind == "low")),
             "urgency": now.urgency if now is not None and worse else episode.urgency,
-            "evidence": now.evidence if now is not None else _evidence_now(watch, episode),
+            "evidence": now.evidence if now is not None else _evidence_now(state, episode),
             "by": episode.acknowledged_by if episode.acknowledged_ms is not None else "",
         }
         events.append(_event("escalated", episode, None, now_ms, **more))
     return events
 
 
-def _evidence_now(watch: Watch, episode: Episode) -> Evidence:
+def _evidence_now(state: PersonState, episode: Episode) -> Evidence:
     if episode.kind in ("no_long_acting", "stale", "system"):
         return episode.evidence
-    return evidence_of(watch, limit_mgdl=episode.evidence.limit_mgdl)
+    return evidence_of(state, limit_mgdl=episode.evidence.limit_mgdl)
 
 
-def _due_again(watch: Watch, episode: Episode, now_ms: int) -> bool:
+def _due_again(state: PersonState, episode: Episode, now_ms: int) -> bool:
     if episode.kind != "predicted_low" and max(episode.rang_ms, episode.acknowledged_ms or 0) > now_ms + _SET_BACK_MS:
         return True  # the clock was set back since: once more, rather than silence until it is that late again
-    treated = watch.acknowledged.get(episode.id, (0, "", False))[2]
+    treated = state.acknowledged.get(episode.id, (0, "", False))[2]
     again_ms = rings_again_ms(episode.kind, episode.step, episode.rang_ms, episode.acknowledged_ms, treated=treated)
     if again_ms is None or now_ms < again_ms:
         return False
     if episode.acknowledged_ms is not None:
-        return _still(watch, episode)
+        return _still(state, episode)
     # On the way to the all-clear it would say what is no longer so.
-    return not (episode.kind in LOWS and _rising_out(watch, now_ms))
+    return not (episode.kind in LOWS and _rising_out(state, now_ms))
 
 
 def rings_again_ms(
@@ -286,16 +290,16 @@ def rings_again_ms(
     return rang_ms + waits[min(step, len(waits)) - 1] * _MIN
 
 
-def _rising_out(watch: Watch, now_ms: int) -> bool:
+def _rising_out(state: PersonState, now_ms: int) -> bool:
     """Whether a fresh reading is in range again. Without fresh data nobody may hope so."""
-    newest = watch.line.newest
-    fresh_ms = max(_CLEAR_FRESH_MS, 1.5 * watch.line.cadence_s * 1000)
+    newest = state.line.newest
+    fresh_ms = max(_CLEAR_FRESH_MS, 1.5 * state.line.cadence_s * 1000)
     if newest is None or now_ms - newest.time_ms > fresh_ms:
         return False
-    return newest.glucose_mgdl >= watch.profile.limits.low_mgdl
+    return newest.glucose_mgdl >= state.profile.limits.low_mgdl
 
 
-def _still(watch: Watch, episode: Episode) -> bool:
+def _still(state: PersonState, episode: Episode) -> bool:
     """Whether what was acknowledged is still so. Without data it is; an urgent low is, as long as it is a low."""
-    newest = watch.line.newest
-    return newest is None or episode.kind not in LOWS or newest.glucose_mgdl < watch.profile.limits.low_mgdl
+    newest = state.line.newest
+    return newest is None or episode.kind not in LOWS or newest.glucose_mgdl < state.profile.limits.low_mgdl

@@ -1,11 +1,20 @@
 """Episodes: the fold of what was decided, read back from the log. The same code runs in the alerter, the notifier and the checks."""
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 
-from schemas.alerts import AlertEvent, AlertKind, AlertsDecided, Evidence, Place
+from schemas.alerts import AlertEvent, AlertKind, AlertsDecided, DecisionPosition, Evidence
+from schemas.envelope import Event
 from schemas.model import ms
 
-NOWHERE: Place = (-1, 0, 0)
+
+def is_repeat(position: DecisionPosition, through: DecisionPosition | None) -> bool:
+    """Whether a decision repeats one that counted: it lies at or before the position up to which the person is decided (None: nowhere yet).
+
+    A redelivered record leads to such a decision, and so does a worker that was stopped and woken: it can still write once what its successor
+    has decided. Every fold drops it.
+    """
+    return through is not None and position <= through
 
 
 @dataclass(slots=True)
@@ -30,18 +39,18 @@ class Episode:
 class Episodes:
     """Everybody's episodes of one partition.
 
-    `through` is the place of the input up to which a person is decided: what is at or before it decides nothing again, however often it
+    `through` is the position in the input up to which a person is decided: what is at or before it decides nothing again, however often it
     is redelivered. An episode that opens while one of its kind is open is a no-op, as a net.
     """
 
     open: dict[tuple[str, str], Episode] = field(default_factory=dict)
-    through: dict[str, Place] = field(default_factory=dict)
+    through: dict[str, DecisionPosition] = field(default_factory=dict)
     closed: dict[tuple[str, str], int] = field(default_factory=dict)
     no_ops: int = 0
 
     def evolve(self, person: str, decided: AlertsDecided) -> list[AlertEvent]:
         """Take a decision in; the events that took effect."""
-        if decided.pos <= self.through.get(person, NOWHERE):
+        if is_repeat(decided.pos, self.through.get(person)):
             self.no_ops += 1
             return []
         self.through[person] = decided.pos
@@ -76,3 +85,17 @@ class Episodes:
     def of(self, person: str) -> dict[str, Episode]:
         """A person's open episodes by kind."""
         return {kind: episode for (who, kind), episode in self.open.items() if who == person}
+
+
+Through = MutableMapping[str, DecisionPosition]  # per person: the position of the last decision that counted
+
+
+def admit_decision(event: Event, through: Through) -> bool:
+    """Whether an event counts, which anything but a repeated decision does. Keeps `through` up to date."""
+    data = event.data
+    if not isinstance(data, AlertsDecided):
+        return True
+    if is_repeat(data.pos, through.get(event.subject)):
+        return False
+    through[event.subject] = data.pos
+    return True

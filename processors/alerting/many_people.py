@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from processors.alerting.episodes import Episodes
-from processors.alerting.person_state import Watch
+from processors.alerting.person_state import PersonState
 
 LEAST_PEOPLE = 5  # fewer may fall silent together by chance: a family on one aeroplane
 _SHARE = 1 / 3
@@ -11,16 +11,16 @@ _AWAY_FOR_MS = 5 * 60_000  # a source that does not answer for a moment is no ne
 MANY_SILENT = "readings of many people have stopped coming at once, so the cause is likely one that they share"
 
 
-def counted(people: Iterable[Watch], episodes: Episodes, now_ms: int) -> tuple[int, int]:
+def counted(people: Iterable[PersonState], episodes: Episodes, now_ms: int) -> tuple[int, int]:
     """(people who are watched and ever had a reading, those of them whose readings have stopped coming)."""
     watched = silent = 0
-    for watch in people:
-        if watch.suspended_ms or watch.line.newest is None:
+    for state in people:
+        if state.suspended_ms or state.line.newest is None:
             continue
         watched += 1
-        source = watch.source
-        away = source is not None and source.state == "unreachable" and now_ms - watch.source_since_ms >= _AWAY_FOR_MS
-        silent += away or (watch.person, "stale") in episodes.open
+        source = state.source
+        away = source is not None and source.state == "unreachable" and now_ms - state.source_since_ms >= _AWAY_FOR_MS
+        silent += away or (state.person, "stale") in episodes.open
     return watched, silent
 
 

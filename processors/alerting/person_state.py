@@ -6,8 +6,8 @@ from typing import Any
 
 from processors.entries import EntryVersion, entry_id_of, evolve_entry, is_entry_event
 from processors.profiles import DEFAULT, action_of_dose
-from processors.readings import Line, Reading, reading_of
-from schemas.alerts import Place
+from processors.readings import CanonicalReadings, Reading, reading_of
+from schemas.alerts import DecisionPosition
 from schemas.envelope import Event, decode, encode, make
 from schemas.facts import (
     AlertAcknowledged,
@@ -31,12 +31,12 @@ _LONGEST_HIGH_GAP_MS = 30 * 60_000  # glucose can fall below any limit and come 
 
 
 @dataclass
-class Watch:
+class PersonState:
     """State of one person. `offset` is the next journal offset to fold."""
 
     person: str
     offset: int = 0
-    line: Line = field(default_factory=Line)
+    line: CanonicalReadings = field(default_factory=CanonicalReadings)
     newest_offset: int = -1
     profile: ProfileChanged = DEFAULT
     profile_ms: int = 0  # when it was recorded
@@ -117,12 +117,12 @@ class Watch:
 
     @property
     def foreseen(self) -> int:
-        """1 once the forecast of the newest reading is known, else 0: the second part of a place."""
+        """1 once the forecast of the newest reading is known, else 0: the stage of a decision's position."""
         return int(self.forecast is not None and self.forecast.pos == self.newest_offset)
 
-    def tick_place(self, now_ms: int) -> Place:
-        """The place of a tick: behind everything of this person that was folded."""
-        return (self.offset - 1, self.foreseen, now_ms)
+    def tick_position(self, now_ms: int) -> DecisionPosition:
+        """The position of a tick: behind everything of this person that was folded."""
+        return DecisionPosition(self.offset - 1, self.foreseen, now_ms)
 
     # -- what rules ask ----------------------------------------------------------------------------
 
@@ -176,27 +176,27 @@ class Watch:
         })  # fmt: skip
 
     @classmethod
-    def load(cls, state: str, offset: int) -> "Watch":
+    def load(cls, state: str, offset: int) -> "PersonState":
         """The state a snapshot holds."""
         raw: dict[str, Any] = json.loads(state)
-        watch = cls(raw["person"], offset, Line.load(raw["line"]))
-        watch.newest_offset, watch.warm_up_until_ms = raw["newest_offset"], raw["warm_up_until_ms"]
-        watch.profile_ms = raw["profile_ms"]
-        watch.profile = ProfileChanged.model_validate_json(json.dumps(raw["profile"]))
+        loaded = cls(raw["person"], offset, CanonicalReadings.load(raw["line"]))
+        loaded.newest_offset, loaded.warm_up_until_ms = raw["newest_offset"], raw["warm_up_until_ms"]
+        loaded.profile_ms = raw["profile_ms"]
+        loaded.profile = ProfileChanged.model_validate_json(json.dumps(raw["profile"]))
         if raw["source"]:
-            watch.source = SourceStateChanged.model_validate_json(json.dumps(raw["source"]))
-        watch.source_recorded_ms, watch.source_since_ms = raw["source_times"]
+            loaded.source = SourceStateChanged.model_validate_json(json.dumps(raw["source"]))
+        loaded.source_recorded_ms, loaded.source_since_ms = raw["source_times"]
         for text in raw["entries"]:
             entry = evolve_entry(None, decode(text.encode()))
             if isinstance(entry, EntryVersion):
                 revision, deleted = raw["revisions"][entry.id]
-                watch.entries[entry.id] = entry._replace(revision=revision, deleted=deleted)
-        watch.snoozes = raw["snoozes"]
-        watch.acknowledged = {episode: (row[0], row[1], row[2]) for episode, row in raw["acknowledged"].items()}
-        watch.late_forecasts, watch.suspended_ms = raw["late_forecasts"], raw["suspended_ms"]
+                loaded.entries[entry.id] = entry._replace(revision=revision, deleted=deleted)
+        loaded.snoozes = raw["snoozes"]
+        loaded.acknowledged = {episode: (row[0], row[1], row[2]) for episode, row in raw["acknowledged"].items()}
+        loaded.late_forecasts, loaded.suspended_ms = raw["late_forecasts"], raw["suspended_ms"]
         if raw["forecast"]:
-            watch.forecast = ForecastMade.model_validate_json(json.dumps(raw["forecast"]))
-        return watch
+            loaded.forecast = ForecastMade.model_validate_json(json.dumps(raw["forecast"]))
+        return loaded
 
 
 def _as_event(entry: EntryVersion) -> Event:

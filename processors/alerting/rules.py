@@ -5,9 +5,9 @@ A condition says that an episode should be open; whether it opens, rings again o
 
 from dataclasses import dataclass
 
-from processors.alerting.person_state import Watch
+from processors.alerting.person_state import PersonState
 from processors.alerting.wording import clock_words
-from processors.physiology.carbs import carbs_left
+from processors.physiology.carbs import cob_fraction
 from processors.predictors.protocol import Prediction
 from processors.predictors.registry import LIVE, PREDICTORS
 from processors.readings import STALE_S, Reading
@@ -54,23 +54,23 @@ class Runtime:
     )
 
 
-def heard_since_start(watch: Watch, runtime: Runtime) -> bool:
+def heard_since_start(state: PersonState, runtime: Runtime) -> bool:
     """Whether the source has answered or failed once since the start, an uploader had its turn, or none of it can be waited for any longer.
 
     Before that nothing may be concluded from time alone: what is missing may be a moment away.
     """
     if not runtime.has_source:
         return runtime.up_ms >= UPLOADERS_TURN_MS
-    return watch.source_recorded_ms >= runtime.started_ms or runtime.up_ms >= FIRST_ANSWER_MS
+    return state.source_recorded_ms >= runtime.started_ms or runtime.up_ms >= FIRST_ANSWER_MS
 
 
-def evidence_of(watch: Watch, **more: object) -> Evidence:
+def evidence_of(state: PersonState, **more: object) -> Evidence:
     """What can be said of the newest reading."""
-    newest = watch.line.newest
-    person = {"name": watch.profile.name, "unit": watch.profile.unit, "zone": watch.profile.zone}
+    newest = state.line.newest
+    person = {"name": state.profile.name, "unit": state.profile.unit, "zone": state.profile.zone}
     if newest is None:
         return Evidence.model_validate(person | more)
-    before = watch.line.before(newest)
+    before = state.line.before(newest)
     near = before is not None and newest.time_ms - before.time_ms <= 11 * _MIN
     return Evidence.model_validate({
         "glucose_mgdl": newest.glucose_mgdl,
@@ -82,51 +82,51 @@ def evidence_of(watch: Watch, **more: object) -> Evidence:
     })  # fmt: skip
 
 
-def glucose_condition(watch: Watch, now_ms: int) -> Condition | None:
+def glucose_condition(state: PersonState, now_ms: int) -> Condition | None:
     """Urgent low, low or persistent high, from the newest reading. LOW (39) is an urgent low, HIGH (401) a high."""
-    newest = watch.line.newest
+    newest = state.line.newest
     if newest is None or now_ms - newest.time_ms > FRESH_MS:
         return None
-    limits = watch.profile.limits
+    limits = state.profile.limits
     if newest.glucose_mgdl <= limits.urgent_low_mgdl:
-        return _glucose(watch, newest, "urgent_low", 5, limits.urgent_low_mgdl)
+        return _glucose(state, newest, "urgent_low", 5, limits.urgent_low_mgdl)
     if newest.glucose_mgdl < limits.low_mgdl:
-        return _glucose(watch, newest, "low", 4, limits.low_mgdl)
-    if _persistently_high(watch, newest):
-        return _glucose(watch, newest, "high", 3, limits.high_alarm_mgdl)
+        return _glucose(state, newest, "low", 4, limits.low_mgdl)
+    if _persistently_high(state, newest):
+        return _glucose(state, newest, "high", 3, limits.high_alarm_mgdl)
     return None
 
 
-def _glucose(watch: Watch, newest: Reading, kind: AlertKind, priority: int, limit_mgdl: float) -> Condition:
-    return Condition(kind, newest.id, priority, URGENCY[kind], evidence_of(watch, limit_mgdl=limit_mgdl))
+def _glucose(state: PersonState, newest: Reading, kind: AlertKind, priority: int, limit_mgdl: float) -> Condition:
+    return Condition(kind, newest.id, priority, URGENCY[kind], evidence_of(state, limit_mgdl=limit_mgdl))
 
 
-def _persistently_high(watch: Watch, newest: Reading) -> bool:
+def _persistently_high(state: PersonState, newest: Reading) -> bool:
     """Above the limit for an hour; after carbs with a bolus it waits 2.5 h, unless it is very high."""
-    if watch.high_since_ms is None or newest.time_ms - watch.high_since_ms < HIGH_FOR_MS:
+    if state.high_since_ms is None or newest.time_ms - state.high_since_ms < HIGH_FOR_MS:
         return False
     if newest.glucose_mgdl >= VERY_HIGH_BREAKS_GRACE_MGDL:
         return True
-    rapid = [time for time, _, _ in watch.doses("rapid")]
-    for time, _ in watch.meals():
+    rapid = [time for time, _, _ in state.doses("rapid")]
+    for time, _ in state.meals():
         if 0 <= newest.time_ms - time <= MEAL_GRACE_MS and any(abs(time - dose) <= BOLUS_NEAR_MS for dose in rapid):
             return False
     return True
 
 
-def predicted_low_condition(watch: Watch, now_ms: int) -> Condition | None:
+def predicted_low_condition(state: PersonState, now_ms: int) -> Condition | None:
     """The live predictor's own rule. The forecast must rest on the newest reading, at most 1.5 cadences old."""
-    newest, forecast = watch.line.newest, watch.forecast
+    newest, forecast = state.line.newest, state.forecast
     if newest is None or forecast is None or forecast.based_on != newest.id:
         return None
-    if now_ms - newest.time_ms > 1.5 * watch.line.cadence_s * 1000:
+    if now_ms - newest.time_ms > 1.5 * state.line.cadence_s * 1000:
         return None
-    limits = watch.profile.limits
+    limits = state.profile.limits
     if newest.glucose_mgdl < limits.low_mgdl or not _calls(newest, forecast, limits.predicted_low_mgdl):
         return None
-    if _treated_already(watch, newest, forecast):
+    if _treated_already(state, newest, forecast):
         return None
-    evidence = evidence_of(watch, chance=forecast.p_low, limit_mgdl=limits.low_mgdl)
+    evidence = evidence_of(state, chance=forecast.p_low, limit_mgdl=limits.low_mgdl)
     return Condition("predicted_low", newest.id, 4, URGENCY["predicted_low"], evidence)
 
 
@@ -135,55 +135,57 @@ def _calls(newest: Reading, forecast: ForecastMade, limit_mgdl: float) -> bool:
     return make().alert_low(newest, Prediction(forecast.mean_mgdl), limit_mgdl)
 
 
-def _treated_already(watch: Watch, newest: Reading, forecast: ForecastMade) -> bool:
+def _treated_already(state: PersonState, newest: Reading, forecast: ForecastMade) -> bool:
     """Carbs on the way, with no rapid dose near them, hold a predicted low back; never when it is likelier than not."""
     if forecast.p_low > 0.5:
         return False
-    rapid = [time for time, _, _ in watch.doses("rapid")]
-    for time, _ in watch.meals():
-        recent = 0 <= newest.time_ms - time <= CARBS_HELP_MS and carbs_left((newest.time_ms - time) / _MIN, "fast") > 0
+    rapid = [time for time, _, _ in state.doses("rapid")]
+    for time, _ in state.meals():
+        recent = (
+            0 <= newest.time_ms - time <= CARBS_HELP_MS and cob_fraction((newest.time_ms - time) / _MIN, "fast") > 0
+        )
         if recent and not any(abs(time - dose) <= BOLUS_NEAR_MS for dose in rapid):
             return True
     return False
 
 
-def stale_condition(watch: Watch, now_ms: int, runtime: Runtime, *, low_open: bool) -> Condition | None:
+def stale_condition(state: PersonState, now_ms: int, runtime: Runtime, *, low_open: bool) -> Condition | None:
     """No reading for too long, and why.
 
     Lost while low (last below 80, a chance of a low of a quarter, or a low that is open): at 2 cadences and a minute, ringing through.
     Otherwise at the larger of 15 min and 3 cadences, ringing through at twice that.
     """
-    if not heard_since_start(watch, runtime):
+    if not heard_since_start(state, runtime):
         return None
-    newest = watch.line.newest
-    since = newest.time_ms if newest is not None else watch.source_since_ms
-    if not since or now_ms < watch.warm_up_until_ms:
+    newest = state.line.newest
+    since = newest.time_ms if newest is not None else state.source_since_ms
+    if not since or now_ms < state.warm_up_until_ms:
         return None
-    age_s = (now_ms - max(since, watch.warm_up_until_ms)) / 1000
-    cadence = watch.line.cadence_s
-    reason = stale_reason(watch)
+    age_s = (now_ms - max(since, state.warm_up_until_ms)) / 1000
+    cadence = state.line.cadence_s
+    reason = stale_reason(state)
     cause = newest.id if newest is not None else f"no reading since {since}"
-    chance = watch.forecast.p_low if watch.forecast and newest and watch.forecast.based_on == newest.id else 0.0
+    chance = state.forecast.p_low if state.forecast and newest and state.forecast.based_on == newest.id else 0.0
     was_low = newest is not None and (newest.glucose_mgdl < 80 or chance >= 0.25)
     if (was_low or low_open) and age_s > 2 * cadence + 60:
-        evidence = evidence_of(watch, reason=reason)
+        evidence = evidence_of(state, reason=reason)
         return Condition("stale", cause, 5, STALE_AFTER_LOW_URGENCY, evidence)
     warn_s = max(STALE_S, 3 * cadence)
     if age_s <= warn_s:
         return None
     priority = 5 if age_s > 2 * warn_s else 4
-    return Condition("stale", cause, priority, URGENCY["stale"], evidence_of(watch, reason=reason))
+    return Condition("stale", cause, priority, URGENCY["stale"], evidence_of(state, reason=reason))
 
 
-def stale_reason(watch: Watch) -> str:
+def stale_reason(state: PersonState) -> str:
     """Why there is nothing, as far as iv3 knows."""
-    source = watch.source
-    newest = watch.line.newest
+    source = state.source
+    newest = state.line.newest
     if source is None:
         if newest is None:
             return "nothing was ever uploaded"
         name = newest.source.removeprefix("upload/")
-        return f"no upload from {name} since {clock_words(at_ms(newest.time_ms), watch.profile.zone)}"
+        return f"no upload from {name} since {clock_words(at_ms(newest.time_ms), state.profile.zone)}"
     said = f": {source.reason}" if source.reason else ""
     match source.state:
         case "refused":
@@ -195,25 +197,25 @@ def stale_reason(watch: Watch) -> str:
     return text if len(text) <= _REASON_MOST else f"{text[: _REASON_MOST - 1]}…"
 
 
-def long_acting_condition(watch: Watch, now_ms: int) -> Condition | None:
+def long_acting_condition(state: PersonState, now_ms: int) -> Condition | None:
     """No long-acting dose logged for longer than the profile allows. Without any on record there is nothing to go by."""
-    hours = watch.profile.no_long_acting_h
-    doses = watch.doses("long")
+    hours = state.profile.no_long_acting_h
+    doses = state.doses("long")
     if not hours or not doses:
         return None
     time, _, insulin = doses[-1]
     if now_ms - time <= hours * 3_600_000:
         return None
-    evidence = evidence_of(watch, insulin=insulin, last_logged=at_ms(time))
+    evidence = evidence_of(state, insulin=insulin, last_logged=at_ms(time))
     return Condition("no_long_acting", f"{insulin}/{time}", 3, URGENCY["no_long_acting"], evidence)
 
 
-def troubles_met(watch: Watch, runtime: Runtime) -> list[str]:
+def troubles_met(state: PersonState, runtime: Runtime) -> list[str]:
     """What of iv3 itself, or of this machine, shows in the data of one person; worded the same for as long as it lasts."""
     troubles = []
-    if runtime.up_ms >= SETTLED_MS and watch.late_forecasts >= LATE_FORECASTS and not watch.foreseen:
+    if runtime.up_ms >= SETTLED_MS and state.late_forecasts >= LATE_FORECASTS and not state.foreseen:
         troubles.append("forecasts are late, so a low may not be foreseen")
-    skew_s = watch.source.clock_skew_s if watch.source is not None else None
+    skew_s = state.source.clock_skew_s if state.source is not None else None
     if skew_s is not None:
         troubles.append(
             f"this machine's clock is {_length(abs(skew_s))} {'fast' if skew_s > 0 else 'slow'}; Dexcom's is used instead"
@@ -221,12 +223,12 @@ def troubles_met(watch: Watch, runtime: Runtime) -> list[str]:
     return troubles
 
 
-def system_condition(watch: Watch, now_ms: int, runtime: Runtime) -> Condition | None:
+def system_condition(state: PersonState, now_ms: int, runtime: Runtime) -> Condition | None:
     """Something of iv3 itself does not work as it should; the sentences say what."""
-    troubles = [] if runtime.house_told else [*runtime.troubles, *troubles_met(watch, runtime)]
+    troubles = [] if runtime.house_told else [*runtime.troubles, *troubles_met(state, runtime)]
     if not troubles:
         return None
-    evidence = evidence_of(watch, reason="; ".join(troubles)[:300])
+    evidence = evidence_of(state, reason="; ".join(troubles)[:300])
     return Condition("system", f"{troubles[0]}/{now_ms}", 4, URGENCY["system"], evidence)
 
 

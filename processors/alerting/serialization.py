@@ -9,10 +9,10 @@ import pydantic_core
 
 from processors.alerting.episodes import Episode, Episodes
 from processors.alerting.outbox import Due, Outbox, Step
-from schemas.alerts import AlertEvent, Evidence
-from schemas.model import Said
+from schemas.alerts import AlertEvent, DecisionPosition, Evidence
+from schemas.model import Value
 
-_S = TypeVar("_S", bound=Said)
+_S = TypeVar("_S", bound=Value)
 VERSION = "3"  # of the text, and of what the folds make of an alert: another one folds everything anew
 
 
@@ -90,7 +90,7 @@ def _episodes_of(raw: dict[str, Any]) -> Episodes:
     opened = [Episode(**{**fields, "evidence": _said(Evidence, fields["evidence"])}) for fields in raw["open"]]
     return Episodes(
         {(episode.person, episode.kind): episode for episode in opened},
-        {person: (offset, kind, moment) for person, (offset, kind, moment) in raw["through"].items()},
+        {person: DecisionPosition(*position) for person, position in raw["through"].items()},
         {(person, kind): at_ms for person, kind, at_ms in raw["closed"]},
         raw["no_ops"],
     )

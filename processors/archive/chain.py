@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from processors.archive import format as segments
 from processors.archive.format import Head, Manifest, SegmentDamaged
+from schemas.model import Partition
 
-Place = tuple[str, int]  # (topic, partition)
 _NAME = re.compile(r"(\d{20})(\.day(?:-[0-9a-f]{12})?)?(\.jsonl\.zst|\.manifest\.json)")
 
 
-class Named(NamedTuple):
+class ObjectName(NamedTuple):
     """What the key of an object says of it."""
 
     key: str
@@ -26,7 +26,7 @@ class Named(NamedTuple):
     is_manifest: bool
 
 
-def named(key: str) -> Named | None:
+def object_name(key: str) -> ObjectName | None:
     """The key taken apart; None where it is not one of a partition's."""
     found = _NAME.fullmatch(key.rpartition("/")[2])
     if found is None:
@@ -34,13 +34,13 @@ def named(key: str) -> Named | None:
     first, day, kind = found.groups()
     is_manifest = kind == segments.MANIFEST
     if day is None:
-        return Named(key, int(first), False, is_manifest)
+        return ObjectName(key, int(first), False, is_manifest)
     if is_manifest == (day == ".day"):  # a day's segment carries a digest in its name, its manifest none
-        return Named(key, int(first), True, is_manifest)
+        return ObjectName(key, int(first), True, is_manifest)
     return None
 
 
-def place_of(key: str) -> Place | None:
+def partition_of_key(key: str) -> Partition | None:
     """Where in a log an object lies; None where it is not in a partition's folder."""
     parts = key.split("/")
     if len(parts) != 5 or not parts[3].isdecimal():
@@ -61,7 +61,7 @@ class Link(NamedTuple):
 class Chain:
     """What a partition holds."""
 
-    place: Place
+    place: Partition
     links: list[Link] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)  # replaced by a day's segment
     undescribed: list[str] = field(default_factory=list)  # its writer was stopped; harmless
@@ -84,12 +84,12 @@ class Chain:
 
 def manifests_wanted(keys: Iterable[str]) -> list[str]:
     """Which manifests must be read to know the chain."""
-    found = [named(key) for key in keys]
+    found = [object_name(key) for key in keys]
     return [name.key for name in found if name is not None and name.is_manifest]
 
 
 def chain(
-    log_id: str, place: Place, keys: Iterable[str], described: Mapping[str, bytes], since: tuple[int, str] = (0, "")
+    log_id: str, place: Partition, keys: Iterable[str], described: Mapping[str, bytes], since: tuple[int, str] = (0, "")
 ) -> Chain:
     """Put the objects of a partition in order; `described` holds the manifests. Everything that is not as it should be becomes a problem.
 
@@ -97,7 +97,7 @@ def chain(
     """
     found = Chain(place, following=since[0], end=since[1])
     keys = list(keys)
-    names = [name for name in map(named, keys) if name is not None]
+    names = [name for name in map(object_name, keys) if name is not None]
     known: set[str] = set()
     for name in sorted((n for n in names if n.is_manifest), key=lambda n: (n.first, not n.is_day)):
         if not name.is_day and name.first < _days_end(found):
@@ -121,7 +121,7 @@ def _days_end(found: Chain) -> int:
     return next((link.manifest.last + 1 for link in reversed(found.links) if link.manifest.ends), 0)
 
 
-def _read(found: Chain, log_id: str, name: Named, described: Mapping[str, bytes]) -> Manifest | None:
+def _read(found: Chain, log_id: str, name: ObjectName, described: Mapping[str, bytes]) -> Manifest | None:
     try:
         manifest = segments.read_manifest(described[name.key])
     except SegmentDamaged as error:
@@ -136,7 +136,7 @@ def _read(found: Chain, log_id: str, name: Named, described: Mapping[str, bytes]
     return manifest
 
 
-def _add(found: Chain, manifest: Manifest, name: Named, data: bytes) -> str:
+def _add(found: Chain, manifest: Manifest, name: ObjectName, data: bytes) -> str:
     """Put it at the end of the chain; the key of its segment."""
     segment = segments.described_by(manifest)[1]
     if manifest.first > found.following:
@@ -153,7 +153,7 @@ def _add(found: Chain, manifest: Manifest, name: Named, data: bytes) -> str:
 
 def _sort_out(found: Chain, key: str) -> None:
     """An object that no manifest of the chain names."""
-    name = named(key)
+    name = object_name(key)
     link = _around(found, name.first) if name is not None else None
     if link is not None and link.manifest.ends:
         found.leftovers.append(key)
@@ -169,7 +169,7 @@ def _around(found: Chain, offset: int) -> Link | None:
     return found.links[at] if at >= 0 and offset <= found.links[at].manifest.last else None
 
 
-def _was_begun(found: Chain, name: Named) -> bool:
+def _was_begun(found: Chain, name: ObjectName) -> bool:
     """Whether a writer, or a merger, was stopped before it could describe this segment."""
     if not name.is_day:
         return name.first == found.following
@@ -177,7 +177,7 @@ def _was_begun(found: Chain, name: Named) -> bool:
     return link is not None and link.manifest.first == name.first
 
 
-def check_head(chains: Mapping[Place, Chain], head: Head) -> list[str]:
+def check_head(chains: Mapping[Partition, Chain], head: Head) -> list[str]:
     """What is wrong at the ends of the partitions, as the head knows them."""
     said = [
         chains.get(place, Chain(place)).check_head(following, end) for place, (following, end) in head.heads.items()

@@ -27,7 +27,7 @@ _PROFILE, _ADDED = b'"type":"iv3.profile.', b'"type":"iv3.person-added.'
 _NAMING = ("person", "people", "subject")  # fields of a fact that name whom it is about
 
 
-class Whose(Enum):
+class Ownership(Enum):
     """What a record has to do with a person."""
 
     NOBODYS = "nothing"
@@ -79,25 +79,25 @@ class Traces:
             self.tokens[str(data.get("token_id"))] = str(data.get("name"))
             self._actors += (b'"actor":' + pydantic_core.to_json(data.get("name")),)
 
-    def whose(self, key: bytes | None, value: bytes | None) -> Whose:
+    def whose(self, key: bytes | None, value: bytes | None) -> Ownership:
         """Whose the record is. A dead letter also counts by the record it speaks of, which is looked up elsewhere."""
         if key == self._key:
-            return Whose.THEIRS
+            return Ownership.THEIRS
         if value is None:
-            return Whose.NOBODYS
+            return Ownership.NOBODYS
         if self.tokens and _REVOKED in value and _parsed(value).get("data", {}).get("token_id") in self.tokens:
-            return Whose.THEIRS
+            return Ownership.THEIRS
         if self._quoted not in value:
-            return Whose.MENTIONS if any(actor in value for actor in self._actors) else Whose.NOBODYS
+            return Ownership.MENTIONS if any(actor in value for actor in self._actors) else Ownership.NOBODYS
         event = _parsed(value)
         if not event or event.get("subject") == self.person:
-            return Whose.THEIRS
+            return Ownership.THEIRS
         if _LETTER in value and self._in_words(event):
-            return Whose.THEIRS
+            return Ownership.THEIRS
         if event.get("subject") == SYSTEM:
             found = _holds if _DOCUMENT in value else _names
-            return Whose.THEIRS if found(event.get("data"), self.person) else Whose.NOBODYS
-        return Whose.MENTIONS
+            return Ownership.THEIRS if found(event.get("data"), self.person) else Ownership.NOBODYS
+        return Ownership.MENTIONS
 
     def name_in(self, value: bytes | None) -> str:
         """What one of their records says that they are called; empty where it says nothing of it."""

@@ -20,7 +20,7 @@ PartitionOf = Callable[[bytes, int], int]  # (key, how many partitions)
 _SYSTEM = SYSTEM.encode()
 
 
-class UnknownPlace(ValueError):
+class UnknownPosition(ValueError):
     """A record names a place that the log does not have, so it cannot be said where that lies now."""
 
 
@@ -56,7 +56,7 @@ class Split:
         -1 is before the first, as it was. Raises UnknownPlace.
         """
         if offset >= self._head:
-            raise UnknownPlace(f"names journal offset {offset}, and the journal ends at {self._head}")
+            raise UnknownPosition(f"names journal offset {offset}, and the journal ends at {self._head}")
         return bisect_right(self._dealt[self.home(key, None)], offset) - 1
 
 

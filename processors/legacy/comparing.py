@@ -10,7 +10,7 @@ from schemas.envelope import Event
 from schemas.facts import CarbsEaten, GlucoseRead, InsulinTaken
 
 
-class Thing(NamedTuple):
+class LegacyRow(NamedTuple):
     """A reading, a dose or a meal, as far as both programs know it: a whole second, an amount, and of a dose its insulin."""
 
     time_s: int
@@ -23,11 +23,11 @@ class Difference:
     """How one kind of thing differs; what is in only one of the two is in the order of time."""
 
     both: int
-    only_old: tuple[Thing, ...]
-    only_iv3: tuple[Thing, ...]
+    only_old: tuple[LegacyRow, ...]
+    only_iv3: tuple[LegacyRow, ...]
 
 
-def differ(old: Iterable[Thing], new: Iterable[Thing]) -> Difference:
+def differ(old: Iterable[LegacyRow], new: Iterable[LegacyRow]) -> Difference:
     """Compare two lists, in whatever order."""
     first, second = Counter(old), Counter(new)
     return Difference(
@@ -37,7 +37,7 @@ def differ(old: Iterable[Thing], new: Iterable[Thing]) -> Difference:
     )
 
 
-class Known:
+class KnownByIv3:
     """A fold of the journal: one person's readings of one source, doses and carbs of [from_ms, to_ms), as they are now."""
 
     def __init__(self, person: str, source: str, from_ms: int, to_ms: int) -> None:
@@ -57,22 +57,22 @@ class Known:
             if isinstance(after, EntryVersion):
                 self._entries[after.id] = after
 
-    def readings(self) -> list[Thing]:
+    def readings(self) -> list[LegacyRow]:
         """The readings."""
-        return [Thing(second, value) for second, value in self._readings.items()]
+        return [LegacyRow(second, value) for second, value in self._readings.items()]
 
-    def doses(self) -> list[Thing]:
+    def doses(self) -> list[LegacyRow]:
         """The doses that are not deleted."""
         return [
-            Thing(entry.time_ms // 1000, entry.data.units, entry.data.insulin)
+            LegacyRow(entry.time_ms // 1000, entry.data.units, entry.data.insulin)
             for entry in self._there()
             if isinstance(entry.data, InsulinTaken)
         ]
 
-    def carbs(self) -> list[Thing]:
+    def carbs(self) -> list[LegacyRow]:
         """The meals that are not deleted."""
         return [
-            Thing(entry.time_ms // 1000, entry.data.grams)
+            LegacyRow(entry.time_ms // 1000, entry.data.grams)
             for entry in self._there()
             if isinstance(entry.data, CarbsEaten)
         ]

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from processors.profiles import action_of, proper_name
 from schemas.envelope import Event, make
 from schemas.facts import CarbsEaten, GlucoseRead, Insulin, InsulinTaken, Trend
-from schemas.identity import reading_id, seed_entry_id
+from schemas.identity import legacy_entry_id, reading_id
 from schemas.model import Fact, at_ms
 
 _TRENDS = frozenset(get_args(Trend))
@@ -61,7 +61,7 @@ class Insulins:
         return InsulinTaken(units=units, insulin=name, action=action) if action is not None else None
 
 
-class MovingIn:
+class LegacyImport:
     """Makes events of rows, which must come in the order of time, one kind after the other."""
 
     def __init__(self, person: str, source: tuple[str, str], insulins: Insulins, now_ms: int) -> None:
@@ -127,7 +127,7 @@ class MovingIn:
         ordinal = self._equal[kind, value, name]
         self._equal[kind, value, name] += 1
         return self._event(
-            fact, seed_entry_id(self._person, kind, second, value, name, ordinal), "seed-import", time_ms
+            fact, legacy_entry_id(self._person, kind, second, value, name, ordinal), "seed-import", time_ms
         )
 
     def _event(self, fact: Fact, name: str, source: str, time_ms: int) -> Event:

@@ -17,7 +17,7 @@ class Meal(NamedTuple):
     speed: str
 
 
-def carbs_left(minutes: float, speed: str) -> float:
+def cob_fraction(minutes: float, speed: str) -> float:
     """The fraction of carbs still to be absorbed after `minutes`: nothing for 15 min, then evenly."""
     whole = ABSORPTION_MIN.get(speed, ABSORPTION_MIN["medium"])
     return min(1.0, max(0.0, 1 - (minutes - CARBS_DELAY_MIN) / (whole - CARBS_DELAY_MIN)))
@@ -26,7 +26,7 @@ def carbs_left(minutes: float, speed: str) -> float:
 def cob_grams(meals: Iterable[Meal], now_ms: int) -> float:
     """Carbohydrates on board, grams."""
     return sum(
-        meal.grams * carbs_left((now_ms - meal.time_ms) / 60_000, meal.speed)
+        meal.grams * cob_fraction((now_ms - meal.time_ms) / 60_000, meal.speed)
         for meal in meals
         if meal.time_ms <= now_ms
     )

@@ -18,7 +18,7 @@ class Dose(NamedTuple):
     insulin: str
 
 
-def insulin_left(minutes: float, duration_min: float, peak_min: float) -> float:
+def iob_fraction(minutes: float, duration_min: float, peak_min: float) -> float:
     """The fraction of a rapid dose still to act after `minutes`: the exponential model of the Loop project (peak and duration).
 
     With tau = p(1 - p/d)/(1 - 2p/d), a = 2 tau/d and S = 1/(1 - a + (1 + a)e^(-d/tau)):
@@ -52,5 +52,5 @@ def iob_units(doses: Iterable[Dose], insulins: Iterable[Insulin], now_ms: int) -
         duration, peak = (curve.duration_min, curve.peak_min) if curve else (DEFAULT_DURATION_MIN, DEFAULT_PEAK_MIN)
         if not 0 < peak < duration / 2:  # outside this the model is not defined
             peak = min(DEFAULT_PEAK_MIN, duration / 4)
-        total += dose.units * insulin_left(minutes, duration, peak)
+        total += dose.units * iob_fraction(minutes, duration, peak)
     return total

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from processors.predictors.protocol import Marks, Prediction, Predictor
 from processors.predictors.registry import LIVE, PREDICTORS
-from processors.readings import Line, Reading, reading_of
+from processors.readings import CanonicalReadings, Reading, reading_of
 from schemas.envelope import Event
 from schemas.facts import ProfileChanged
 from schemas.forecasts import ForecastMade, ForecastWithheld
@@ -25,11 +25,11 @@ def _predictors() -> dict[str, Predictor]:
 
 
 @dataclass
-class Outlook:
+class ForecastState:
     """What is known of one person, and how far the journal has been folded (`offset` is the next one)."""
 
     offset: int = 0
-    line: Line = field(default_factory=Line)
+    line: CanonicalReadings = field(default_factory=CanonicalReadings)
     predictors: dict[str, Predictor] = field(default_factory=_predictors)
     marks: Marks = field(default_factory=Marks)
     marks_ms: int = 0  # when the profile they come from was recorded
@@ -70,10 +70,10 @@ class Outlook:
         })  # fmt: skip
 
     @classmethod
-    def load(cls, state: str, offset: int) -> "Outlook":
+    def load(cls, state: str, offset: int) -> "ForecastState":
         """The state a snapshot holds."""
         raw = json.loads(state)
-        outlook = cls(offset, Line.load(raw["line"]), marks=Marks(*raw["marks"]), marks_ms=raw["marks_ms"])
+        outlook = cls(offset, CanonicalReadings.load(raw["line"]), marks=Marks(*raw["marks"]), marks_ms=raw["marks_ms"])
         for name, numbers in raw["predictors"].items():
             outlook.predictors[name].load(numbers)
         return outlook

@@ -41,7 +41,7 @@ _LOCKED_OUT = "SSO_AuthenticateMaxAttemptsExceeded"
 VerdictKind = Literal["ok", "session_gone", "rejected", "locked_out", "misconfigured", "throttled", "outage"]
 
 
-class Reading(NamedTuple):
+class ShareReading(NamedTuple):
     """One reading: epoch milliseconds of its WT, mg/dL (39 is LOW, 401 HIGH), and the trend if it is a known one."""
 
     time_ms: int
@@ -56,7 +56,7 @@ class Parsed(NamedTuple):
     what was left out.
     """
 
-    readings: tuple[Reading, ...]
+    readings: tuple[ShareReading, ...]
     sensor_codes: tuple[tuple[int, int], ...]
     rejected: tuple[str, ...]
 
@@ -107,7 +107,7 @@ def parse_readings(body: bytes) -> Parsed:
     content = _json(body)
     if not isinstance(content, list):
         raise ValueError("the body is no JSON array of readings")  # noqa: TRY004 - what is wrong is the text, not the argument's type
-    readings: dict[int, Reading] = {}
+    readings: dict[int, ShareReading] = {}
     codes: dict[int, tuple[int, int]] = {}
     rejected: list[str] = []
     for number, item in enumerate(content, 1):
@@ -172,7 +172,7 @@ _SETTINGS: Final[dict[str | None, str]] = {
 }
 
 
-def _parse_item(item: object) -> Reading | str:
+def _parse_item(item: object) -> ShareReading | str:
     """A reading (codes 1 to 38 included), or why the item is none."""
     if not isinstance(item, dict):
         return "is no object"
@@ -184,7 +184,7 @@ def _parse_item(item: object) -> Reading | str:
         return f"Value {_short(value)} is no number"
     if not (_LOWEST_MGDL <= value <= _HIGHEST_MGDL or (1 <= value < _LOWEST_MGDL and value == int(value))):
         return f"Value {_short(value)} is neither glucose (39 to 600 mg/dL) nor a sensor code (1 to 38)"
-    return Reading(time_ms, float(value), _trend(item.get("Trend")))
+    return ShareReading(time_ms, float(value), _trend(item.get("Trend")))
 
 
 def _time_ms(text: object) -> int | None:

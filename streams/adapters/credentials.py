@@ -24,7 +24,7 @@ _LOCK_S = 10.0
 _MOST_BYTES = 64 << 20
 
 
-class Kept(Setting):
+class Credentials(Setting):
     """What is kept of one person."""
 
     dexcom: DexcomSettings = DexcomSettings()
@@ -39,7 +39,7 @@ class Stamp(NamedTuple):
     size: int
 
 
-class Vault:
+class CredentialsFile:
     """One encrypted file. Every method reads or replaces it whole."""
 
     def __init__(self, path: Path, key_path: Path, key: SecretStr | None = None) -> None:
@@ -60,7 +60,7 @@ class Vault:
             raise Misconfigured(f"{self.path} cannot be looked at: {error.strerror}.") from None
         return Stamp(found.st_mtime_ns, found.st_ino, found.st_size)
 
-    def read(self) -> dict[str, Kept]:
+    def read(self) -> dict[str, Credentials]:
         """What is kept, by person; nothing where there is no file. Raises Misconfigured where it cannot be read with this key."""
         try:
             if self.path.stat().st_size > _MOST_BYTES:
@@ -74,7 +74,7 @@ class Vault:
 
         try:
             said = json.loads(self._cipher(make=False).decrypt(sealed))
-            return {person: Kept.model_validate(kept) for person, kept in said.items()}
+            return {person: Credentials.model_validate(kept) for person, kept in said.items()}
         except InvalidToken:
             raise Misconfigured(
                 f"{self.path} cannot be opened with this key, or is damaged. Set credentials.key (or {self._key_path}) to the key it was "
@@ -83,7 +83,7 @@ class Vault:
         except (ValueError, AttributeError, ValidationError):
             raise Misconfigured(f"{self.path} was written by another version of iv3; upgrade this one.") from None
 
-    def put(self, person: str, kept: Kept) -> None:
+    def put(self, person: str, kept: Credentials) -> None:
         """Keep this of a person, in place of what was kept. Durable when it returns. Raises Misconfigured."""
         self._change(lambda known: {**known, person: kept})
 
@@ -94,7 +94,7 @@ class Vault:
         self._change(lambda known: {who: kept for who, kept in known.items() if who != person})
         return True
 
-    def _change(self, change: Callable[[dict[str, Kept]], Mapping[str, Kept]]) -> None:
+    def _change(self, change: Callable[[dict[str, Credentials]], Mapping[str, Credentials]]) -> None:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = FileLock(self.path.with_name(self.path.name + ".lock"))
@@ -135,7 +135,7 @@ class Vault:
             raise Misconfigured(f"{self._key_path} cannot be read: {error.strerror}.") from None
 
 
-def _plain(kept: Kept) -> dict[str, Any]:
+def _plain(kept: Credentials) -> dict[str, Any]:
     """As it is encrypted: secrets in clear, what was left out left out."""
     dexcom, ntfy = kept.dexcom, kept.ntfy
     said: dict[str, Any] = {}

@@ -38,7 +38,7 @@ class Reply(NamedTuple):
         return retry_after_s(self.headers.get("Retry-After"), self.server_time_ms)
 
 
-class Exchange:
+class HttpClient:
     """Asks one server. Opens its connections with the first request, closes them with `close`."""
 
     def __init__(self, whom: str, *, timeout_s: float = TIMEOUT_S, tls: ssl.SSLContext | None = None) -> None:

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.archive.inventory import Progress, look
+from streams.archive.inventory import Progress, take_inventory
 from streams.archive.restore import restore
-from streams.errors import ArchiveDamaged, Refused, Transient
+from streams.errors import ArchiveDamaged, LogRefused, Transient
 from streams.ports.archive import Archive
 from streams.ports.log import Log, Record
 from streams.storage.files import RESERVE_BYTES, FileLock, free_bytes, write_durably
@@ -26,7 +26,7 @@ _AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DrillOutcome:
     """What the last drill found. `problem` is empty where every record came back as the log has it."""
 
     at_ms: int
@@ -42,15 +42,15 @@ class Outcome:
         return not self.problem
 
 
-def read_outcome(data: Path) -> Outcome | None:
+def read_outcome(data: Path) -> DrillOutcome | None:
     """The outcome that was kept; None where there is none that can be read."""
     try:
-        return Outcome(**json.loads((data / _OUTCOME).read_text(encoding="utf-8")))
+        return DrillOutcome(**json.loads((data / _OUTCOME).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def keep_outcome(data: Path, outcome: Outcome) -> None:
+def keep_outcome(data: Path, outcome: DrillOutcome) -> None:
     """Keep it for the page and for the next start."""
     write_durably(data / _OUTCOME, json.dumps(asdict(outcome)).encode())
 
@@ -67,7 +67,9 @@ def _lock(scratch: Path) -> FileLock:
     return FileLock(scratch.with_name(f"{scratch.name}.lock"))
 
 
-async def drill(log: Log, archive: Archive, scratch: Path, now_ms: int, progress: Progress | None = None) -> Outcome:
+async def drill(
+    log: Log, archive: Archive, scratch: Path, now_ms: int, progress: Progress | None = None
+) -> DrillOutcome:
     """Restore, compare, take away. Raises ArchiveUnavailable, which is no outcome: it is tried again; so does another drill at work."""
     lock = _lock(scratch)
     if not lock.try_acquire():
@@ -79,14 +81,14 @@ async def drill(log: Log, archive: Archive, scratch: Path, now_ms: int, progress
         lock.release()
 
 
-async def _drill(log: Log, archive: Archive, scratch: Path, now_ms: int, progress: Progress | None) -> Outcome:
+async def _drill(log: Log, archive: Archive, scratch: Path, now_ms: int, progress: Progress | None) -> DrillOutcome:
     began = time.monotonic()
     await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
     heads = {place: head for place, head in dict(log.heads).items() if place[0] in ARCHIVED and head}
     try:
         lacking = await _room(archive, log.log_id, scratch)
         if lacking:
-            return Outcome(now_ms, lacking)
+            return DrillOutcome(now_ms, lacking)
         report = await restore(archive, scratch, progress, log.log_id)
         restored = SqliteLog(scratch / "log.db", demo=report.demo)
         try:
@@ -94,14 +96,14 @@ async def _drill(log: Log, archive: Archive, scratch: Path, now_ms: int, progres
         finally:
             await restored.close()
         took = round(time.monotonic() - began, 1)
-        return Outcome(now_ms, problem, report.records, report.segments, took, missing)
-    except (ArchiveDamaged, Refused) as error:
-        return Outcome(now_ms, f"{error}", seconds=round(time.monotonic() - began, 1))
+        return DrillOutcome(now_ms, problem, report.records, report.segments, took, missing)
+    except (ArchiveDamaged, LogRefused) as error:
+        return DrillOutcome(now_ms, f"{error}", seconds=round(time.monotonic() - began, 1))
 
 
 async def _room(archive: Archive, log_id: str, scratch: Path) -> str:
     """A sentence if the disk has no room for a second log."""
-    survey = await look(archive, log_id)
+    survey = await take_inventory(archive, log_id)
     needed = _GROWS * sum(link.manifest.size for link in survey.links)
     free = free_bytes(scratch.parent) - RESERVE_BYTES
     if needed <= free:

@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, field
 
 from processors.archive import format as segments
-from processors.archive.chain import Chain, Link, Place, chain, check_head, manifests_wanted, place_of
+from processors.archive.chain import Chain, Link, chain, check_head, manifests_wanted, partition_of_key
 from processors.archive.format import Head, SegmentDamaged
+from schemas.model import Partition
 from streams.ports.archive import Archive
 
 AHEAD = 8  # objects asked for at once: the way to a bucket is long, and a day's segment is small
@@ -17,12 +18,12 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass
-class Survey:
+class Inventory:
     """What the archive of one log holds. `problems` names what is not as it should be, as far as manifests can say."""
 
     log_id: str
     head: Head | None = None
-    chains: dict[Place, Chain] = field(default_factory=dict)
+    chains: dict[Partition, Chain] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
 
@@ -47,7 +48,7 @@ def removal_key(log_id: str) -> str:
     return segments.folder_of(log_id) + segments.REMOVAL
 
 
-async def ahead(archive: Archive, keys: Iterable[str]) -> AsyncGenerator[tuple[str, bytes | None], None]:
+async def prefetch(archive: Archive, keys: Iterable[str]) -> AsyncGenerator[tuple[str, bytes | None], None]:
     """Each key and its object, in order; a few are asked for before their turn. Raises ArchiveUnavailable."""
     waiting: deque[tuple[str, asyncio.Task[bytes | None]]] = deque()
     following = iter(keys)
@@ -70,11 +71,11 @@ async def ahead(archive: Archive, keys: Iterable[str]) -> AsyncGenerator[tuple[s
         await asyncio.gather(*(answer for _, answer in waiting), return_exceptions=True)
 
 
-async def look(archive: Archive, log_id: str, progress: Progress | None = None) -> Survey:
+async def take_inventory(archive: Archive, log_id: str, progress: Progress | None = None) -> Inventory:
     """List everything and read every manifest. Safe beside writers and mergers at work. Raises ArchiveUnavailable."""
-    survey = Survey(log_id)
+    survey = Inventory(log_id)
     for _ in range(_LOOKS):
-        survey = Survey(log_id)
+        survey = Inventory(log_id)
         head = await archive.get(
             segments.head_key(log_id)
         )  # before the list: what comes after may be newer, never older
@@ -91,10 +92,10 @@ async def _manifests(
     archive: Archive, keys: Iterable[str], progress: Progress | None
 ) -> tuple[dict[str, bytes], set[str]]:
     """(manifests, what was listed and is not there any more)."""
-    wanted = manifests_wanted(key for key in keys if place_of(key) is not None)
+    wanted = manifests_wanted(key for key in keys if partition_of_key(key) is not None)
     described: dict[str, bytes] = {}
     vanished = set()
-    async for key, data in ahead(archive, wanted):
+    async for key, data in prefetch(archive, wanted):
         if data is None:
             vanished.add(key)
         else:
@@ -104,10 +105,10 @@ async def _manifests(
     return described, vanished
 
 
-def _put_in_order(survey: Survey, described: dict[str, bytes], present: set[str]) -> None:
-    by_place: dict[Place, list[str]] = {}
+def _put_in_order(survey: Inventory, described: dict[str, bytes], present: set[str]) -> None:
+    by_place: dict[Partition, list[str]] = {}
     for key in sorted(present):
-        place = place_of(key)
+        place = partition_of_key(key)
         if place is not None:
             by_place.setdefault(place, []).append(key)
         elif key not in (segments.head_key(survey.log_id), removal_key(survey.log_id)):
@@ -118,7 +119,7 @@ def _put_in_order(survey: Survey, described: dict[str, bytes], present: set[str]
         survey.problems += found.problems
 
 
-def _take_head(survey: Survey, data: bytes | None) -> None:
+def _take_head(survey: Inventory, data: bytes | None) -> None:
     name = segments.head_key(survey.log_id)
     if data is None:
         survey.problems.append(f"{name} is missing")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from processors.archive.compaction import DAY_MS, delay_ms
-from streams.archive.drill import SCRATCH, Outcome, clear, drill, keep_outcome, read_outcome
+from streams.archive.drill import SCRATCH, DrillOutcome, clear, drill, keep_outcome, read_outcome
 from streams.archive.merge import merge
 from streams.archive.retention import plan, remove
 from streams.errors import ArchiveDamaged
@@ -27,14 +27,14 @@ def host_ms() -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class MaintenancePolicy:
     """`drill_days` 0: no drills. `keep_days` None: earlier logs stay for ever."""
 
     drill_days: int = 7
     keep_days: int | None = None
 
 
-class Upkeep:
+class Maintenance:
     """Does what is due, one thing after the other. `stamp_ms` is the clock of the log's own stamps, which says when a day is over."""
 
     def __init__(
@@ -43,7 +43,7 @@ class Upkeep:
         archive: Archive,
         clock: Clock,
         data: Path,
-        policy: Policy,
+        policy: MaintenancePolicy,
         stamp_ms: Callable[[], int] = host_ms,
     ) -> None:
         self._log, self._archive, self._clock, self._data, self._policy = log, archive, clock, data, policy
@@ -100,7 +100,7 @@ class Upkeep:
 
     def trouble(self) -> str:
         """What the page must say of it, or an empty string."""
-        last: Outcome | None = self.last_drill
+        last: DrillOutcome | None = self.last_drill
         if last is not None and not last.ok:
             return f"The last drill could not restore it: {last.problem}"
         return self.merge_problem

@@ -10,10 +10,11 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from processors.archive import format as segments
-from processors.archive.chain import Chain, Link, Named, Place, chain, named, place_of
+from processors.archive.chain import Chain, Link, ObjectName, chain, object_name, partition_of_key
 from processors.archive.compaction import delay_ms, groups
 from processors.archive.format import ArchivedRecord, Manifest, SegmentDamaged
-from streams.archive.inventory import AHEAD, Progress, ahead
+from schemas.model import Partition
+from streams.archive.inventory import AHEAD, Progress, prefetch
 from streams.errors import ArchiveChanged, ArchiveDamaged
 from streams.ports.archive import Archive
 
@@ -34,9 +35,9 @@ class MergeReport:
 async def merge(archive: Archive, log_id: str, now_ms: int, progress: Progress | None = None) -> MergeReport:
     """Merge every day of a log that is over at `now_ms` (by the clock that stamps records). Raises ArchiveUnavailable."""
     report = MergeReport(log_id)
-    by_place: dict[Place, list[Named]] = {}
+    by_place: dict[Partition, list[ObjectName]] = {}
     for key in await archive.list(segments.folder_of(log_id)):
-        place, name = place_of(key), named(key)
+        place, name = partition_of_key(key), object_name(key)
         if place is not None and name is not None:
             by_place.setdefault(place, []).append(name)
     for number, (place, names) in enumerate(sorted(by_place.items())):
@@ -54,12 +55,18 @@ async def merge(archive: Archive, log_id: str, now_ms: int, progress: Progress |
     return report
 
 
-async def _is_merged_meanwhile(archive: Archive, log_id: str, place: Place, listed: list[Named]) -> bool:
+async def _is_merged_meanwhile(archive: Archive, log_id: str, place: Partition, listed: list[ObjectName]) -> bool:
     """Whether a day has come since the partition was listed: then what is missing was merged into it and deleted by somebody else."""
     known = {name.key for name in listed}
     for key in await archive.list(segments.folder_of(log_id)):
-        name = named(key)
-        if key not in known and place_of(key) == place and name is not None and name.is_day and name.is_manifest:
+        name = object_name(key)
+        if (
+            key not in known
+            and partition_of_key(key) == place
+            and name is not None
+            and name.is_day
+            and name.is_manifest
+        ):
             return True
     return False
 
@@ -67,7 +74,9 @@ async def _is_merged_meanwhile(archive: Archive, log_id: str, place: Place, list
 class _Partition:
     """One partition of the archive, as it was listed."""
 
-    def __init__(self, archive: Archive, log_id: str, place: Place, names: list[Named], report: MergeReport) -> None:
+    def __init__(
+        self, archive: Archive, log_id: str, place: Partition, names: list[ObjectName], report: MergeReport
+    ) -> None:
         self._archive, self._log_id, self._place, self._report = archive, log_id, place, report
         self._days = {name.first: name.key for name in names if name.is_day and name.is_manifest}
         self._days_segments = [name for name in names if name.is_day and not name.is_manifest]
@@ -86,7 +95,7 @@ class _Partition:
 
     async def _chain(self, keys: Sequence[str], since: tuple[int, str]) -> Chain:
         described = {}
-        async for key, data in ahead(self._archive, [key for key in keys if key.endswith(segments.MANIFEST)]):
+        async for key, data in prefetch(self._archive, [key for key in keys if key.endswith(segments.MANIFEST)]):
             if data is None:
                 raise ArchiveChanged(f"{key} was merged while it was looked at")
             described[key] = data
@@ -122,7 +131,7 @@ class _Partition:
         """The records of these segments, each checked against its manifest."""
         records: list[ArchivedRecord] = []
         by_key = {link.segment: link for link in run}
-        async for key, packed in ahead(self._archive, by_key):
+        async for key, packed in prefetch(self._archive, by_key):
             if packed is None:
                 raise ArchiveDamaged(f"{key} is missing")
             try:
@@ -143,7 +152,7 @@ class _Partition:
 
     # -- what an earlier merge could not finish ----------------------------------------------------
 
-    async def _delete_leftovers(self, small: Sequence[Named], end: int) -> None:
+    async def _delete_leftovers(self, small: Sequence[ObjectName], end: int) -> None:
         """Small objects inside a merged day, and days' segments that lost to another. A day is read back before anything of it goes."""
         firsts = sorted(self._days)
         gone, far = [], {first async for first in self._reaching_beyond(small, end)}
@@ -157,10 +166,10 @@ class _Partition:
                 gone.append(name.key)
         await self._delete(gone)
 
-    async def _reaching_beyond(self, small: Sequence[Named], end: int) -> AsyncGenerator[int, None]:
+    async def _reaching_beyond(self, small: Sequence[ObjectName], end: int) -> AsyncGenerator[int, None]:
         """Where segments begin that hold more than the days: one who slept for long put them. They wait until the days have it all."""
         wanted = {name.key: name.first for name in small if name.is_manifest}
-        async for key, data in ahead(self._archive, wanted):
+        async for key, data in prefetch(self._archive, wanted):
             try:
                 if data is not None and segments.read_manifest(data).last >= end:
                     yield wanted[key]

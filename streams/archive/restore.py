@@ -8,7 +8,7 @@ from pathlib import Path
 
 from processors.archive.format import ArchivedRecord
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.archive.inventory import Progress, look
+from streams.archive.inventory import Progress, take_inventory
 from streams.archive.verify import read_back, the_log_id
 from streams.errors import ArchiveChanged, ArchiveDamaged, Misconfigured
 from streams.ports.archive import Archive
@@ -56,7 +56,7 @@ async def _restore_once(
     archive: Archive, name: str, target: Path, progress: Progress | None, checked: Progress | None
 ) -> RestoreReport:
     workshop = _cleared(target)
-    survey = await look(archive, name, checked)
+    survey = await take_inventory(archive, name, checked)
     _refuse(survey.problems)
     demo = survey.head is not None and survey.head.demo
     split = survey.head.partitions if survey.head is not None else PARTITIONS

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from processors.archive import format as segments
-from processors.archive.chain import Chain, Place
+from processors.archive.chain import Chain
 from processors.archive.format import ArchivedRecord, SegmentDamaged
-from streams.archive.inventory import Survey, ahead, look, removal_key
+from schemas.model import Partition
+from streams.archive.inventory import Inventory, prefetch, removal_key, take_inventory
 from streams.archive.verify import log_ids, written_ms
 from streams.errors import ArchiveDamaged
 from streams.ports.archive import Archive
@@ -49,7 +50,7 @@ class Earlier:
 
 
 @dataclass
-class Plan:
+class RetentionPlan:
     """What would be removed, and what not and why."""
 
     in_use: str
@@ -61,19 +62,21 @@ class Plan:
         return [log for log in self.earlier if not log.kept_because]
 
 
-async def plan(archive: Archive, in_use: str, keep_days: int, now_ms: int, give_up: Collection[str] = ()) -> Plan:
+async def plan(
+    archive: Archive, in_use: str, keep_days: int, now_ms: int, give_up: Collection[str] = ()
+) -> RetentionPlan:
     """Look at every log but the one in use. `give_up` names those that may go although records of theirs are nowhere else.
 
     Raises ArchiveUnavailable; ArchiveDamaged if the log in use is not whole in the archive: then everything else may be needed.
     """
-    newest = await look(archive, in_use)
+    newest = await take_inventory(archive, in_use)
     if newest.problems:
         raise ArchiveDamaged(f"nothing is removed: the log in use is not whole in the archive: {newest.problems[0]}")
-    made = Plan(in_use)
+    made = RetentionPlan(in_use)
     names = {key.split("/")[1] for key in await archive.list(f"{segments.ROOT}/") if key.count("/") >= 2}
     going = names - set(await log_ids(archive))
     for name in sorted(names - {in_use}):
-        survey = await look(archive, name)
+        survey = await take_inventory(archive, name)
         earlier = described(survey, await written_ms(archive, name))
         made.earlier.append(earlier)
         if name in going:
@@ -89,7 +92,7 @@ async def plan(archive: Archive, in_use: str, keep_days: int, now_ms: int, give_
     return made
 
 
-def _too_young(survey: Survey, earlier: Earlier, newest: Survey, keep_days: int, now_ms: int) -> str:
+def _too_young(survey: Inventory, earlier: Earlier, newest: Inventory, keep_days: int, now_ms: int) -> str:
     if survey.head is None:
         return "it has no head: somebody may be writing it for the first time"
     if newest.head is None or earlier.written_ms >= newest.head.written_ms:
@@ -98,7 +101,7 @@ def _too_young(survey: Survey, earlier: Earlier, newest: Survey, keep_days: int,
     return f"it was written {max(0, age_days)} days ago, and is kept for {keep_days}" if age_days < keep_days else ""
 
 
-def described(survey: Survey, written: int) -> Earlier:
+def described(survey: Inventory, written: int) -> Earlier:
     """A log as its manifests describe it."""
     keys = [key for link in survey.links for key in (link.segment, link.name)] + survey.leftovers
     if survey.head is not None:
@@ -113,7 +116,7 @@ def described(survey: Survey, written: int) -> Earlier:
 # -- what would be lost ----------------------------------------------------------------------------
 
 
-async def _lost(archive: Archive, earlier: Survey, newest: Survey) -> list[str]:
+async def _lost(archive: Archive, earlier: Inventory, newest: Inventory) -> list[str]:
     """In sentences, what the earlier log has and the newest has not. A restore keeps every record in its place, so most are met there."""
     said = [f"it is damaged: {problem}" for problem in earlier.problems[:3]]
     left: Counter[Unplaced] = Counter()
@@ -129,7 +132,7 @@ async def _lost(archive: Archive, earlier: Survey, newest: Survey) -> list[str]:
     return said + lost_in_words(left)
 
 
-async def _not_in_place(archive: Archive, place: Place, chain: Chain, newest: Chain) -> list[Unplaced]:
+async def _not_in_place(archive: Archive, place: Partition, chain: Chain, newest: Chain) -> list[Unplaced]:
     """The records that the newest does not have at the same offset."""
     others = records_of(archive, newest)
     try:
@@ -145,7 +148,7 @@ async def _not_in_place(archive: Archive, place: Place, chain: Chain, newest: Ch
 async def records_of(archive: Archive, chain: Chain) -> AsyncGenerator[ArchivedRecord, None]:
     """Every record of a partition, in order, each segment checked. Raises ArchiveDamaged, ArchiveUnavailable."""
     by_key = {link.segment: link for link in chain.links}
-    async for key, packed in ahead(archive, by_key):
+    async for key, packed in prefetch(archive, by_key):
         try:
             records = await asyncio.to_thread(segments.check, by_key[key].manifest, packed or b"")
         except SegmentDamaged as error:
@@ -178,7 +181,7 @@ def _day(stamp_ms: int) -> str:
 # -- removing --------------------------------------------------------------------------------------
 
 
-async def remove(archive: Archive, made: Plan) -> int:
+async def remove(archive: Archive, made: RetentionPlan) -> int:
     """Remove what the plan names, key by key; how many objects. Stopped anywhere, the next removal finishes it. Raises ArchiveUnavailable."""
     count = 0
     for earlier in made.removable:

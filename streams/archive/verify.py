@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from processors.archive import format as segments
 from processors.archive.chain import Link
 from processors.archive.format import ArchivedRecord, SegmentDamaged
-from streams.archive.inventory import Progress, Survey, ahead, look
+from streams.archive.inventory import Inventory, Progress, prefetch, take_inventory
 from streams.errors import ArchiveChanged, ArchiveDamaged
 from streams.ports.archive import Archive
 
@@ -64,7 +64,7 @@ async def read_back(
     log_id: str,
     progress: Progress | None = None,
     take: Take | None = None,
-    survey: Survey | None = None,
+    survey: Inventory | None = None,
 ) -> VerifyReport:
     """Read every object of a log and check it; `take` gets the records of each good segment, in order.
 
@@ -72,19 +72,19 @@ async def read_back(
     """
     for _ in range(LOOKS - 1):
         try:
-            return await _read_once(archive, survey or await look(archive, log_id), progress, take)
+            return await _read_once(archive, survey or await take_inventory(archive, log_id), progress, take)
         except ArchiveChanged:
             if take is not None or survey is not None:
                 raise
-    return await _read_once(archive, survey or await look(archive, log_id), progress, take)
+    return await _read_once(archive, survey or await take_inventory(archive, log_id), progress, take)
 
 
-async def _read_once(archive: Archive, survey: Survey, progress: Progress | None, take: Take | None) -> VerifyReport:
+async def _read_once(archive: Archive, survey: Inventory, progress: Progress | None, take: Take | None) -> VerifyReport:
     report = VerifyReport(survey.log_id, problems=list(survey.problems), leftovers=len(survey.leftovers))
     if survey.head is not None:
         report.demo, report.written_ms = survey.head.demo, survey.head.written_ms
     total, links, listed = survey.records, survey.links, set(survey.keys)
-    reading = ahead(archive, [link.segment for link in links])
+    reading = prefetch(archive, [link.segment for link in links])
     try:
         for link in links:
             key, packed = await anext(reading)

@@ -5,15 +5,16 @@ import logging
 from dataclasses import dataclass
 
 from processors.archive import format as segments
-from processors.archive.chain import Named, Place, named, place_of
+from processors.archive.chain import ObjectName, object_name, partition_of_key
 from processors.archive.format import ArchivedRecord, Manifest, SegmentDamaged
+from schemas.model import Partition
 from streams.archive.inventory import Progress
 from streams.archive.verify import LOOKS
 from streams.clock import running_s
 from streams.errors import ArchiveChanged, ArchiveDamaged
 from streams.ports.archive import Archive
 from streams.ports.clock import Clock
-from streams.ports.log import Log, Partition, Record
+from streams.ports.log import Log, Record
 from streams.topics import ARCHIVED, JOURNAL
 
 logger = logging.getLogger("iv3.backup")
@@ -47,7 +48,7 @@ class ArchiveWriter:
             for place, (day, small) in (await _last_manifests(self._archive, self._log.log_id)).items()
         }
 
-    async def _end_of(self, day: Named | None, small: Named | None) -> _End:
+    async def _end_of(self, day: ObjectName | None, small: ObjectName | None) -> _End:
         """Where a partition ends. A small segment that begins inside a day does not count, however far it reaches."""
         end = _End()
         for name in (day, small):
@@ -164,11 +165,13 @@ class ArchiveWriter:
         return kept, raw, packed
 
 
-async def _last_manifests(archive: Archive, log_id: str) -> dict[Place, tuple[Named | None, Named | None]]:
+async def _last_manifests(
+    archive: Archive, log_id: str
+) -> dict[Partition, tuple[ObjectName | None, ObjectName | None]]:
     """For each partition the manifest of its last day, and the last one of a small segment."""
-    last: dict[Place, tuple[Named | None, Named | None]] = {}
+    last: dict[Partition, tuple[ObjectName | None, ObjectName | None]] = {}
     for key in await archive.list(segments.folder_of(log_id)):
-        place, name = place_of(key), named(key)
+        place, name = partition_of_key(key), object_name(key)
         if place is not None and name is not None and name.is_manifest:
             day, small = last.get(place, (None, None))
             last[place] = (name, small) if name.is_day else (day, name)  # the list is sorted, so the last one stays

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from processors.archive.format import ArchivedRecord
+from schemas.model import Partition
 from streams.copies.repartition import Batch, Repartition
 from streams.copies.whole_partition import records_of
 from streams.errors import CopyFailed, Misconfigured
-from streams.ports.log import Log, Partition, Record
+from streams.ports.log import Log, Record
 from streams.runtime.heartbeats import carry_switch
 from streams.topics import ARCHIVED, JOURNAL
 

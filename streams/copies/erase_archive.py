@@ -10,11 +10,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from processors.archive import format as segments
-from processors.archive.chain import Place
 from processors.archive.format import ArchivedRecord, SegmentDamaged
-from processors.copies.erasing import Traces, Whose, is_placeholder
-from streams.archive.inventory import Progress, Survey, look, removal_key
-from streams.archive.retention import Plan, Unplaced, anywhere, described, lost_in_words, records_of, remove
+from processors.copies.erasing import Ownership, Traces, is_placeholder
+from schemas.model import Partition
+from streams.archive.inventory import Inventory, Progress, removal_key, take_inventory
+from streams.archive.retention import RetentionPlan, Unplaced, anywhere, described, lost_in_words, records_of, remove
 from streams.archive.verify import read_back
 from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
@@ -26,7 +26,7 @@ from streams.topics import ARCHIVED, JOURNAL
 
 
 @dataclass
-class Finding:
+class ArchiveTraces:
     """What the archive has of a person. `stays` says of each log that cannot go why, in a sentence; then nothing may be begun."""
 
     segments: int = 0  # of the log in use
@@ -34,19 +34,19 @@ class Finding:
     stays: list[str] = field(default_factory=list)
 
 
-async def find(archive: Archive, log: Log, person: str, give_up: Collection[str] = ()) -> Finding:
+async def find(archive: Archive, log: Log, person: str, give_up: Collection[str] = ()) -> ArchiveTraces:
     """Look through the archive. `give_up` names earlier logs that may go whatever is lost with them.
 
     Raises ArchiveUnavailable; ArchiveDamaged where it has more than the log.
     """
-    survey = await look(archive, log.log_id)
+    survey = await take_inventory(archive, log.log_id)
     for place, chain in survey.chains.items():
         if chain.following > dict(log.heads).get(place, 0):
             raise ArchiveDamaged(
                 f"the archive has records of {place[0]}/{place[1]} that the log has not: something was lost there. Nothing was changed; "
                 "iv3 restore comes first."
             )
-    found = Finding(len(survey.links))
+    found = ArchiveTraces(len(survey.links))
     names = {key.split("/")[1] for key in await archive.list(f"{segments.ROOT}/") if key.count("/") >= 2}
     for name in sorted(names - {log.log_id}):
         try:
@@ -67,14 +67,14 @@ async def find(archive: Archive, log: Log, person: str, give_up: Collection[str]
 
 async def _look_through(archive: Archive, name: str, log: Log, person: str) -> tuple[int, list[str]]:
     """(records of theirs, in sentences what else would be lost with this log)."""
-    survey = await look(archive, name)
+    survey = await take_inventory(archive, name)
     traces, theirs = Traces(person), 0
     left: Counter[Unplaced] = Counter()
     for place, chain in sorted(survey.chains.items(), key=lambda item: (item[0][0] != JOURNAL, item[0])):
         at, known = 0, list[ArchivedRecord]()
         async for record in records_of(archive, chain):
             traces.note_token(record.value)
-            if traces.whose(record.key, record.value) is Whose.THEIRS:
+            if traces.whose(record.key, record.value) is Ownership.THEIRS:
                 theirs += 1
                 continue
             if is_placeholder(record.value):
@@ -90,7 +90,7 @@ async def _look_through(archive: Archive, name: str, log: Log, person: str) -> t
     return theirs, lost_in_words(left)
 
 
-async def _read(log: Log, place: Place, start: int) -> list[ArchivedRecord]:
+async def _read(log: Log, place: Partition, start: int) -> list[ArchivedRecord]:
     if place[0] not in log.partitions or place[1] >= log.partitions[place[0]]:
         return []
     if start >= dict(log.heads).get(place, 0):
@@ -123,7 +123,7 @@ async def archive_anew(log: Log, archive: Archive, progress: Progress | None = N
     """
     heads = {place: head for place, head in (await log.latest(ARCHIVED)).items() if head}
     await ArchiveWriter(log, archive, SystemClock(), demo=demo).catch_up(progress, say=say)
-    counts: Counter[Place] = Counter()
+    counts: Counter[Partition] = Counter()
 
     async def compare(topic: str, partition: int, records: list[ArchivedRecord]) -> None:
         first = records[0].offset
@@ -143,7 +143,7 @@ async def forget(archive: Archive, names: Collection[str], in_use: str) -> int:
     """Remove logs from the archive; how many objects. Stopped anywhere, the same call finishes it. Raises ArchiveUnavailable."""
     earlier = []
     for name in names:
-        survey = await look(archive, name)
+        survey = await take_inventory(archive, name)
         if not survey.keys:
             continue
         log = described(survey, 0)
@@ -151,7 +151,7 @@ async def forget(archive: Archive, names: Collection[str], in_use: str) -> int:
         log.keys += [key for key in (removal_key(name),) if key in survey.keys]
         log.foreign = len(set(survey.keys) - set(log.keys))
         earlier.append(log)
-    return await remove(archive, Plan(in_use, earlier))
+    return await remove(archive, RetentionPlan(in_use, earlier))
 
 
 async def foreign(archive: Archive, names: Collection[str]) -> list[str]:
@@ -159,7 +159,7 @@ async def foreign(archive: Archive, names: Collection[str]) -> list[str]:
     return [key for name in names for key in await archive.list(segments.folder_of(name))]
 
 
-async def _without_manifest(archive: Archive, survey: Survey) -> list[str]:
+async def _without_manifest(archive: Archive, survey: Inventory) -> list[str]:
     """Segments whose writer was stopped before it described them: ours if they can be read as ours."""
     return [key for chain in survey.chains.values() for key in chain.undescribed if await _is_segment(archive, key)]
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from processors.archive.format import ArchivedRecord
-from processors.copies.erasing import Traces, Whose, is_placeholder, letter_of, placeholder
+from processors.copies.erasing import Ownership, Traces, is_placeholder, letter_of, placeholder
 from schemas.envelope import SYSTEM
+from schemas.model import Partition
 from streams.copies.whole_partition import records_of
 from streams.errors import CopyFailed
-from streams.ports.log import Log, Partition, Record
+from streams.ports.log import Log, Record
 from streams.topics import ARCHIVED, DEAD_LETTERS, JOURNAL, partition_of
 
 BATCH = 1_000
@@ -20,7 +21,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass
-class Found:
+class LogTraces:
     """What a log has of a person."""
 
     records: dict[str, int] = field(default_factory=dict)  # topic -> all of it
@@ -48,20 +49,20 @@ class Erasing:
         place = (JOURNAL, partition_of(SYSTEM, self.log.partitions[JOURNAL]))
         await self.log.fold(*place, 0, self.heads.get(place, 0), lambda record: self.traces.note_token(record.value))
 
-    async def whose(self, record: Record) -> Whose:
+    async def whose(self, record: Record) -> Ownership:
         """Whose a record is; a dead letter is whose the record is that it speaks of."""
         found = self.traces.whose(record.key, record.value)
-        if found is Whose.THEIRS or record.topic != DEAD_LETTERS:
+        if found is Ownership.THEIRS or record.topic != DEAD_LETTERS:
             return found
         place = letter_of(record.value)
         if place is None or place[0] not in self.log.partitions or place[1] >= self.log.partitions[place[0]]:
             return found
         spoken_of = await self.log.read(place[0], place[1], place[2], place[2] + 1, 1)
-        if spoken_of and self.traces.whose(spoken_of[0].key, spoken_of[0].value) is Whose.THEIRS:
-            return Whose.THEIRS
+        if spoken_of and self.traces.whose(spoken_of[0].key, spoken_of[0].value) is Ownership.THEIRS:
+            return Ownership.THEIRS
         return found
 
-    async def look(self, progress: Progress | None = None) -> Found:
+    async def look(self, progress: Progress | None = None) -> LogTraces:
         """Count what there is. Raises LogUnavailable."""
         found = self._nothing_yet()
         done, total = 0, sum(self.heads.values())
@@ -74,7 +75,7 @@ class Erasing:
                     progress(done, total)
         return found
 
-    async def write(self, target: Log, name: str, erased_ms: int, progress: Progress | None = None) -> Found:
+    async def write(self, target: Log, name: str, erased_ms: int, progress: Progress | None = None) -> LogTraces:
         """Write the copy into an empty log, then read every record back and compare. `name` is what placeholders' ids are made of.
 
         Raises CopyFailed, and as the logs do.
@@ -107,17 +108,17 @@ class Erasing:
         now = {place: head for place, head in (await self.log.latest(ARCHIVED)).items() if head}
         return now != self.heads
 
-    def _nothing_yet(self) -> Found:
+    def _nothing_yet(self) -> LogTraces:
         records = {topic: sum(head for place, head in self.heads.items() if place[0] == topic) for topic in ARCHIVED}
-        return Found(records, tokens=dict(self.traces.tokens))
+        return LogTraces(records, tokens=dict(self.traces.tokens))
 
-    def _count(self, found: Found, record: Record, whose: Whose) -> None:
-        found.theirs[record.topic] += whose is Whose.THEIRS
-        found.mentions += whose is Whose.MENTIONS
-        found.called = (self.traces.name_in(record.value) if whose is Whose.THEIRS else "") or found.called
+    def _count(self, found: LogTraces, record: Record, whose: Ownership) -> None:
+        found.theirs[record.topic] += whose is Ownership.THEIRS
+        found.mentions += whose is Ownership.MENTIONS
+        found.called = (self.traces.name_in(record.value) if whose is Ownership.THEIRS else "") or found.called
 
-    def _kept(self, record: Record, whose: Whose, name: str, erased_ms: int) -> ArchivedRecord:
-        if whose is not Whose.THEIRS:
+    def _kept(self, record: Record, whose: Ownership, name: str, erased_ms: int) -> ArchivedRecord:
+        if whose is not Ownership.THEIRS:
             return ArchivedRecord(record.offset, record.timestamp_ms, record.key, record.value, record.headers)
         value = placeholder(name, record.topic, record.partition, record.offset, erased_ms)
         return ArchivedRecord(record.offset, erased_ms, SYSTEM.encode(), value)

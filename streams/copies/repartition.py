@@ -9,12 +9,13 @@ from collections.abc import AsyncGenerator, Mapping
 
 from processors.archive.format import ArchivedRecord
 from processors.copies.erasing import letter_of
-from processors.copies.repartition import Split, UnknownPlace, is_of_a_partition, moved_letter, moved_record
+from processors.copies.repartition import Split, UnknownPosition, is_of_a_partition, moved_letter, moved_record
 from schemas.envelope import Event, Garbage, NewerVersion, decode
 from schemas.identity import derived_id
+from schemas.model import Partition
 from streams.copies.whole_partition import records_of
 from streams.errors import CopyFailed, Misconfigured
-from streams.ports.log import Log, Partition, Position, Record
+from streams.ports.log import Log, Position, Record
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
 
 Batch = tuple[Partition, list[ArchivedRecord]]
@@ -82,7 +83,7 @@ class Repartition:
         if event is not None and value is not None:
             try:
                 value = moved_record(value, event, key, split)
-            except UnknownPlace as error:
+            except UnknownPosition as error:
                 raise CopyFailed(
                     f"{record.topic}/{record.partition}/{record.offset} {error}; it can be copied only as it is, with {self._old} partitions."
                 ) from error

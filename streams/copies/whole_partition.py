@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncGenerator, Mapping
 
+from schemas.model import Partition
 from streams.errors import CopyFailed
-from streams.ports.log import Log, Partition, Record
+from streams.ports.log import Log, Record
 
 _AT_ONCE = 1_000  # records
 

@@ -21,7 +21,7 @@ from streams.errors import NotifierRefused, NotifierUnreachable, Transient
 from streams.ports.clock import Clock
 from streams.ports.log import Log
 from streams.ports.notifier import Message, Scheduler
-from streams.runtime.heartbeats import Pulse
+from streams.runtime.heartbeats import Heartbeats
 from streams.topics import HEARTBEATS, partition_of
 
 logger = logging.getLogger("iv3.deadman")
@@ -83,7 +83,7 @@ class DeadMan:
 
     async def watch(self, trouble: Callable[[], str]) -> None:
         """Put the switch off for as long as all is well. `trouble` says in words what is not, or nothing."""
-        pulse = Pulse(self._log)
+        pulse = Heartbeats(self._log)
         due_ms = 0
         while True:
             why = await self._why_not(pulse, trouble)
@@ -102,7 +102,7 @@ class DeadMan:
                 await self._ping(why or self.state.off)
             await asyncio.sleep(max(_SHORTEST_LOOK_S, _LOOK_S / self._clock.speed))
 
-    async def _why_not(self, pulse: Pulse, trouble: Callable[[], str]) -> str:
+    async def _why_not(self, pulse: Heartbeats, trouble: Callable[[], str]) -> str:
         try:
             await pulse.look()
         except Transient as error:
@@ -184,8 +184,8 @@ class DeadMan:
     async def _last_fires_ms(self) -> int:
         return (await self._looked()).fires_ms
 
-    async def _looked(self) -> Pulse:
-        pulse = Pulse(self._log)
+    async def _looked(self) -> Heartbeats:
+        pulse = Heartbeats(self._log)
         await pulse.look()
         return pulse
 

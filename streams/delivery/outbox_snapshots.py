@@ -22,7 +22,7 @@ _DAYS = 2  # of counted messages; only today's are asked for
 _FOLD = "notifier-alerts"
 
 
-class _Known:
+class LogOutbox:
     """The fold of one partition. A state is good for the same phones of the house only."""
 
     def __init__(self, house: tuple[str, ...]) -> None:
@@ -58,13 +58,13 @@ class _Known:
         return True
 
 
-class Remembered:
+class OutboxSnapshots:
     """The folds of the partitions that the notifier holds, and their snapshots."""
 
     def __init__(self, log: Log, clock: Clock, house: tuple[str, ...]) -> None:
         self._snapshots = PartitionSnapshots(log, clock, _FOLD, VERSION)
         self._house = house
-        self._known: dict[int, _Known] = {}
+        self._known: dict[int, LogOutbox] = {}
 
     def forget(self) -> None:
         """Before a fold: nothing is known."""
@@ -72,7 +72,7 @@ class Remembered:
 
     async def recall(self, partition: int) -> tuple[Outbox, int]:
         """An outbox of the caller's own, as the newest snapshot has it, and the offset from which the alerts are to be folded into it."""
-        known = self._known[partition] = _Known(self._house)
+        known = self._known[partition] = LogOutbox(self._house)
         offset, text = await self._snapshots.load(partition)
         if not offset or not known.load(text, offset):
             return Outbox(self._house), 0

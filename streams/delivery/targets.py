@@ -38,7 +38,7 @@ class TargetState:
         self.accepted_ms = now_ms
 
 
-async def surely(write: Callable[[], Awaitable[object]]) -> None:
+async def append_with_retry(write: Callable[[], Awaitable[object]]) -> None:
     """Write until the log takes it; what the notifier has to say is worth waiting for."""
     delay = FIRST_RETRY_S
     while True:

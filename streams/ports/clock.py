@@ -15,7 +15,7 @@ class Clock(Protocol):
         """Epoch milliseconds, UTC."""
         ...
 
-    def heard(self, true_ms: int) -> float | None:
+    def correct_from(self, true_ms: int) -> float | None:
         """A source that is trusted says what time it is. Where the host's clock is more than a minute off, the source's counts from now on,
         and the answer is how many seconds the host's is ahead; otherwise None.
         """

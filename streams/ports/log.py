@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from processors.archive.format import ArchivedRecord
 from schemas.envelope import Event, encode
+from schemas.model import Partition
 
 
 class Position(NamedTuple):
@@ -25,9 +26,6 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
-
-
-Partition = tuple[str, int]  # (topic, partition)
 
 
 class Log(Protocol):

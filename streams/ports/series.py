@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from processors.entries import EntryVersion
 from processors.projection import Change
 from processors.readings import Reading
-from streams.ports.log import Partition
+from schemas.model import Partition
 
 
 class ForecastRow(NamedTuple):

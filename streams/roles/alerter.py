@@ -11,23 +11,23 @@ from typing import ClassVar
 
 from processors.alerting import serialization as remembering
 from processors.alerting.decide import decide
-from processors.alerting.episodes import NOWHERE, Episodes
+from processors.alerting.episodes import Episodes
 from processors.alerting.many_people import counted, shared_troubles
-from processors.alerting.person_state import VERSION, Watch
+from processors.alerting.person_state import VERSION, PersonState
 from processors.alerting.rules import Runtime, troubles_met
 from processors.alerting.serialization import dump_episodes, load_episodes
-from schemas.alerts import AlertsDecided, Place
+from schemas.alerts import AlertsDecided, DecisionPosition
 from schemas.bookkeeping import PartitionEvaluated, RecordErased
 from schemas.envelope import SYSTEM, Event, decode, encode, make
 from schemas.forecasts import ForecastMade
 from schemas.identity import decision_id, derived_id, digest
-from schemas.model import at_ms
-from streams.errors import NotOurs, Transient
+from schemas.model import Partition, at_ms
+from streams.errors import PartitionLost, Transient
 from streams.ports.clock import Clock
-from streams.ports.log import Log, Partition, Record, append_events
+from streams.ports.log import Log, Record, append_events
 from streams.roster import Roster
-from streams.runtime.assignment import Tenure
-from streams.runtime.heartbeats import COMPLAINT_LASTS_MS, Pulse
+from streams.runtime.assignment import Assignment
+from streams.runtime.heartbeats import COMPLAINT_LASTS_MS, Heartbeats
 from streams.runtime.role import MakeApp, Role
 from streams.runtime.snapshots import PartitionSnapshots, Snapshots
 from streams.topics import ALERTS, FORECASTS, HEARTBEATS, JOURNAL, partition_of
@@ -68,7 +68,7 @@ class Alerter(Role):
         self._up_ms = 0
         self._snapshots = Snapshots(self.log, clock, self.name, VERSION)
         self._decided = PartitionSnapshots(self.log, clock, f"{self.name}-alerts", remembering.VERSION)
-        self.people: dict[str, Watch] = {}
+        self.people: dict[str, PersonState] = {}
         self.episodes: dict[int, Episodes] = {}
         self._alerts_at: dict[int, int] = {}
         self._locks: dict[int, asyncio.Lock] = {}
@@ -79,7 +79,7 @@ class Alerter(Role):
         self.evaluated_ms = 0
         self._behind_since: float | None = None
         self._heartbeat_ms = 0
-        self._pulse = Pulse(self.log)
+        self._pulse = Heartbeats(self.log)
         self.late = False  # readings have waited for two minutes to be evaluated
         self.met: list[
             str
@@ -100,8 +100,8 @@ class Alerter(Role):
             await self._follow(partition)
             floor, states = await self._snapshots.load(partition)
             for person, (state, at) in states.items():
-                self.people[person], self._where[person] = Watch.load(state, at), partition
-            await self.silently(topic, partition, min(floor, offset), offset, self._quietly)
+                self.people[person], self._where[person] = PersonState.load(state, at), partition
+            await self.fold_log(topic, partition, min(floor, offset), offset, self._quietly)
             await self._recall_forecasts(partition, committed.get((FORECASTS, partition), 0))
         return {}
 
@@ -110,20 +110,20 @@ class Alerter(Role):
 
         def step(record: Record) -> None:
             forecast = self.event_of(record)
-            watch, data = self.people.get(forecast.subject), forecast.data
-            if watch is not None and isinstance(data, ForecastMade) and data.pos == watch.newest_offset:
-                watch.foresee(data)
+            state, data = self.people.get(forecast.subject), forecast.data
+            if state is not None and isinstance(data, ForecastMade) and data.pos == state.newest_offset:
+                state.foresee(data)
 
-        await self.silently(FORECASTS, partition, max(0, to - _LOOK_BACK), to, step)
+        await self.fold_log(FORECASTS, partition, max(0, to - _LOOK_BACK), to, step)
 
     def _quietly(self, record: Record) -> None:
         event = self.event_of(record)
         if isinstance(event.data, RecordErased):
             self._pass_over(event, record)
             return
-        watch = self._watch(event.subject, record.partition)
-        if record.offset >= watch.offset:
-            watch.take(event, record.offset)
+        state = self._state_of(event.subject, record.partition)
+        if record.offset >= state.offset:
+            state.take(event, record.offset)
             self._snapshots.touched(record.partition, event.subject)
 
     def _pass_over(self, event: Event, record: Record) -> None:
@@ -131,14 +131,14 @@ class Alerter(Role):
         they must not stand further back than before; in any other its place is not one of the house's.
         """
         if record.topic == JOURNAL and record.partition == partition_of(SYSTEM, self.log.partitions[JOURNAL]):
-            house = self._watch(SYSTEM, record.partition)
+            house = self._state_of(SYSTEM, record.partition)
             if record.offset >= house.offset:
                 house.take(event, record.offset)
                 self._snapshots.touched(record.partition, SYSTEM)
 
-    def _watch(self, person: str, partition: int) -> Watch:
+    def _state_of(self, person: str, partition: int) -> PersonState:
         self._where[person] = partition
-        return self.people.setdefault(person, Watch(person))
+        return self.people.setdefault(person, PersonState(person))
 
     async def _follow(self, partition: int) -> None:
         """Evolve from what is in the log, and from nothing else."""
@@ -149,7 +149,7 @@ class Alerter(Role):
             if isinstance(event.data, AlertsDecided):
                 self.episodes[partition].evolve(event.subject, event.data)
 
-        self._alerts_at[partition] = await self.silently(ALERTS, partition, self._alerts_at[partition], None, step)
+        self._alerts_at[partition] = await self.fold_log(ALERTS, partition, self._alerts_at[partition], None, step)
 
     async def handle_batch(self, records: Sequence[Record]) -> None:
         """Take each in and decide, in order; the alerts of a partition are followed once for all that is there, or a backlog would be worked off at the
@@ -172,33 +172,33 @@ class Alerter(Role):
                 if record.topic == JOURNAL and not isinstance(event.data, RecordErased):
                     await self._snapshots.changed(partition, event.subject, self.people, record.offset + 1)
 
-    def _still(self, tenure: Tenure | None) -> None:
+    def _still(self, tenure: Assignment | None) -> None:
         """What began in one tenure must not go on in the next, whose fold is not to have it. Raises NotOurs."""
         if tenure is None or self.tenure is not tenure:
-            raise NotOurs("the partitions moved while this was in hand")
+            raise PartitionLost("the partitions moved while this was in hand")
 
     async def _take(self, record: Record, event: Event) -> None:
         """Take the record in, then decide. The partition's alerts were followed under its lock."""
         if isinstance(event.data, RecordErased):
             self._pass_over(event, record)
             return
-        watch = self._watch(event.subject, record.partition)
+        state = self._state_of(event.subject, record.partition)
         self._in_hand.add(event.subject)  # until it is decided; a tick must not go past it
         if record.topic == JOURNAL:
-            if record.offset >= watch.offset:
-                watch.take(event, record.offset)
-            await self._decide(watch, record.partition, (record.offset, 0, 0))
-        elif isinstance(event.data, ForecastMade) and self._foresee(watch, record, event.data):
-            await self._decide(watch, record.partition, (event.data.pos, 1, 0))
+            if record.offset >= state.offset:
+                state.take(event, record.offset)
+            await self._decide(state, record.partition, DecisionPosition(record.offset, 0, 0))
+        elif isinstance(event.data, ForecastMade) and self._foresee(state, record, event.data):
+            await self._decide(state, record.partition, DecisionPosition(event.data.pos, 1, 0))
         self._in_hand.discard(event.subject)
 
-    def _foresee(self, watch: Watch, record: Record, forecast: ForecastMade) -> bool:
+    def _foresee(self, state: PersonState, record: Record, forecast: ForecastMade) -> bool:
         """Whether the forecast counts. One that comes again after an outage was overtaken by what came with it: it is not late for that."""
         again = record.offset < self._forecasts_at.get(record.partition, 0)
         self._forecasts_at[record.partition] = max(record.offset + 1, self._forecasts_at.get(record.partition, 0))
-        if again and forecast.pos != watch.newest_offset:
+        if again and forecast.pos != state.newest_offset:
             return False
-        counts = watch.foresee(forecast)
+        counts = state.foresee(forecast)
         self.skipped_forecasts += not counts
         return counts
 
@@ -207,21 +207,24 @@ class Alerter(Role):
         await super().give_up(record, reason)
         self._in_hand.discard((record.key or b"").decode("utf-8", "replace"))
 
-    async def _decide(self, watch: Watch, partition: int, place: Place, troubles: Sequence[str] | None = ()) -> None:
+    async def _decide(
+        self, state: PersonState, partition: int, position: DecisionPosition, troubles: Sequence[str] | None = ()
+    ) -> None:
         """Under the partition's lock, after the alerts were read to their head under it. `troubles` None: the house is told of them."""
         now_ms = self.clock.now_ms()
-        through = self.episodes[partition].through.get(watch.person, NOWHERE)
-        if place[2] and place[0] == through[0] and place <= through:
-            place = (*through[:2], through[2] + 1)  # the clock was set back; a tick is a later one all the same
-        has_source = watch.source is not None or self._roster.source(watch.person) is not None
+        through = self.episodes[partition].through.get(state.person)
+        if through is not None and position.tick_ms and position.offset == through.offset and position <= through:
+            # The clock was set back; a tick is a later one all the same.
+            position = through._replace(tick_ms=through.tick_ms + 1)
+        has_source = state.source is not None or self._roster.source(state.person) is not None
         runtime = self._runtime(has_source=has_source, troubles=troubles)
-        decided = decide(watch, self.episodes[partition], place, now_ms, runtime)
+        decided = decide(state, self.episodes[partition], position, now_ms, runtime)
         if decided is None:
             return
         body = decided.model_dump_json()
         event = make(
-            decided, id=decision_id(watch.person, place[0], place[1], digest(body.encode())), source=f"iv3/{self.name}",
-            subject=watch.person, time=at_ms(now_ms), recordedtime=at_ms(now_ms),
+            decided, id=decision_id(state.person, position.offset, position.stage, digest(body.encode())), source=f"iv3/{self.name}",
+            subject=state.person, time=at_ms(now_ms), recordedtime=at_ms(now_ms),
         )  # fmt: skip
         tenure = self.tenure
         await append_events(self.log, ALERTS, [event])
@@ -262,7 +265,7 @@ class Alerter(Role):
             self._behind_since, self.late = None, False
         await self._pulse.look()
         lasts_ms = max(COMPLAINT_LASTS_MS, _COMPLAINT_LASTS_S * 1000 * self.clock.speed)
-        said = [*[LATE] * self.late, *self._troubles(), *self._pulse.complaints(moment, lasts_ms)]
+        said = [*[LATE] * self.late, *self._troubles(), *self._pulse.self_reports(moment, lasts_ms)]
         troubles = list(dict.fromkeys(said))
         each = self._told_of_each()
         self.met = [] if each else list(self._shown_in_data())
@@ -286,9 +289,9 @@ class Alerter(Role):
         runtime = self._runtime()
         return {
             said: None
-            for watch in self.people.values()
-            if not watch.suspended_ms
-            for said in troubles_met(watch, runtime)
+            for state in self.people.values()
+            if not state.suspended_ms
+            for said in troubles_met(state, runtime)
         }
 
     def _by_partition(self) -> dict[int, list[str]]:
@@ -307,8 +310,8 @@ class Alerter(Role):
             for number, person in enumerate(people):
                 if person in self._in_hand:
                     continue  # what waits for the log is decided first
-                watch = self.people[person]
-                await self._decide(watch, partition, watch.tick_place(moment), troubles)
+                state = self.people[person]
+                await self._decide(state, partition, state.tick_position(moment), troubles)
                 if number % _AT_A_STRETCH == 0:
                     await asyncio.sleep(0)  # thousands of people must not hold up whoever asks for a page
 
@@ -324,11 +327,11 @@ class Alerter(Role):
         partition = partition_of(SYSTEM, self.log.partitions[ALERTS])
         if partition not in self._locks:
             return
-        watch = self._watch(SYSTEM, partition)
+        state = self._state_of(SYSTEM, partition)
         async with self._locks[partition]:
             everything = (*troubles, *shared_troubles(*self._pulse.counted()))
             await self._follow(partition)
-            await self._decide(watch, partition, watch.tick_place(moment), everything)
+            await self._decide(state, partition, state.tick_position(moment), everything)
 
     async def _heartbeat(self, moment: int) -> None:
         if moment - self._heartbeat_ms < max(_HEARTBEAT_MS, _SHORTEST_BEAT_S * 1000 * self.clock.speed):

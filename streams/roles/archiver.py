@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from typing import ClassVar
 
-from streams.archive.maintenance import Upkeep
+from streams.archive.maintenance import Maintenance
 from streams.archive.writer import ArchiveWriter
 from streams.errors import ArchiveDamaged, ArchiveUnavailable, Transient
 from streams.ports.archive import Archive
@@ -44,7 +44,7 @@ class Archiver(Role):
         *,
         demo: bool = False,
         flush_s: float = FLUSH_S,
-        upkeep: Upkeep | None = None,
+        upkeep: Maintenance | None = None,
     ) -> None:
         super().__init__(log, clock, make_app)
         self._writer = ArchiveWriter(log, archive, clock, demo=demo)

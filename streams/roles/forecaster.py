@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from processors.copies.erasing import is_placeholder
-from processors.predictors.forecasting import VERSION, Outlook, Said
+from processors.predictors.forecasting import VERSION, ForecastState, Said
 from schemas.envelope import Event, make
 from schemas.forecasts import ForecastMade, ForecastWithheld
 from schemas.identity import forecast_id
+from schemas.model import Partition
 from streams.ports.clock import Clock
-from streams.ports.log import Log, Partition, Record, append_events
+from streams.ports.log import Log, Record, append_events
 from streams.runtime.role import MakeApp, Role
 from streams.runtime.snapshots import Snapshots
 from streams.topics import FORECASTS, JOURNAL
@@ -28,7 +29,7 @@ class Forecaster(Role):
     def __init__(self, log: Log, clock: Clock, make_app: MakeApp) -> None:
         super().__init__(log, clock, make_app)
         self._snapshots = Snapshots(self.log, clock, self.name, VERSION)
-        self.people: dict[str, Outlook] = {}
+        self.people: dict[str, ForecastState] = {}
         self._emitted: dict[int, int] = {}
         self._said: dict[tuple[int, int], Said] = {}  # (partition, offset) -> what is folded but not yet acknowledged
 
@@ -39,8 +40,8 @@ class Forecaster(Role):
             self._emitted[partition] = await self._spoken(partition)
             floor, states = await self._snapshots.load(partition)
             for person, (state, at) in states.items():
-                self.people[person] = Outlook.load(state, at)
-            await self.silently(topic, partition, min(floor, offset), offset, self._quietly)
+                self.people[person] = ForecastState.load(state, at)
+            await self.fold_log(topic, partition, min(floor, offset), offset, self._quietly)
         return {}
 
     async def _spoken(self, partition: int) -> int:
@@ -60,20 +61,20 @@ class Forecaster(Role):
         # The newest may have been of somebody who was erased since: then what the others were told lies further back.
         while end > 0 and found < _LOOK_BACK:
             start = max(0, end - look_back)
-            await self.silently(FORECASTS, partition, start, end, step)
+            await self.fold_log(FORECASTS, partition, start, end, step)
             end, look_back = start, look_back * 2
         return spoken
 
     def _quietly(self, record: Record) -> None:
         event = self.event_of(record)
-        outlook = self.people.setdefault(event.subject, Outlook())
+        outlook = self.people.setdefault(event.subject, ForecastState())
         if record.offset >= outlook.offset:
             outlook.take(event, record.offset)
             self._snapshots.touched(record.partition, event.subject)
 
     def _take(self, event: Event, record: Record) -> Said | None:
         """Fold once, however often the record comes: until it is acknowledged, what was said is remembered."""
-        outlook = self.people.setdefault(event.subject, Outlook())
+        outlook = self.people.setdefault(event.subject, ForecastState())
         at = (record.partition, record.offset)
         if record.offset >= outlook.offset:
             said = outlook.take(event, record.offset)

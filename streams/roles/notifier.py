@@ -16,16 +16,16 @@ from schemas.alerts import Delivered, DeliveryAttempted, Undeliverable
 from schemas.bookkeeping import PartitionDelivered
 from schemas.envelope import SYSTEM, encode, make
 from schemas.identity import derived_id
-from schemas.model import Fact, at_ms, ms
-from streams.delivery.channels import Ways
+from schemas.model import Fact, Partition, at_ms, ms
+from streams.delivery.channels import Channels
 from streams.delivery.dead_man import DeadMan
 from streams.delivery.fallback import Fallback
 from streams.delivery.messages import message_of
-from streams.delivery.outbox_snapshots import Remembered
-from streams.delivery.targets import TargetState, add_target, remove_target, surely, tell_of
+from streams.delivery.outbox_snapshots import OutboxSnapshots
+from streams.delivery.targets import TargetState, add_target, append_with_retry, remove_target, tell_of
 from streams.errors import NotifierRefused, NotifierUnreachable, StreamError, Transient
 from streams.ports.clock import Clock
-from streams.ports.log import Log, Partition, Record, append_events
+from streams.ports.log import Log, Record, append_events
 from streams.ports.notifier import Message, Notifier
 from streams.roster import Roster
 from streams.runtime.role import MakeApp, Role
@@ -55,7 +55,7 @@ class AlarmNotifier(Role):
         log: Log,
         clock: Clock,
         make_app: MakeApp,
-        ways: Ways,
+        ways: Channels,
         *,
         label: str = "",
         click: str | None = None,
@@ -76,7 +76,7 @@ class AlarmNotifier(Role):
         self.roster = roster or Roster(house=ways.targets)
         # What a person's own phone does not take goes to the first of the house's.
         self.operator = Fallback(clock, ways.targets[0]) if ways.targets else None
-        self._remembered = Remembered(self.log, clock, self.roster.house)
+        self._remembered = OutboxSnapshots(self.log, clock, self.roster.house)
         self._targets = self.roster.notifiers()
         self._leaving: set[str] = set()
         self._mine: frozenset[str] = frozenset()  # of those, who is told of anybody in these partitions
@@ -98,7 +98,7 @@ class AlarmNotifier(Role):
         self._remembered.forget()
         for topic, partition in committed:
             self.outboxes[partition], offset = await self._remembered.recall(partition)
-            start[topic, partition] = await self.silently(topic, partition, offset, None, self._fold_one)
+            start[topic, partition] = await self.fold_log(topic, partition, offset, None, self._fold_one)
         return start
 
     def _fold_one(self, record: Record) -> None:
@@ -182,14 +182,14 @@ class AlarmNotifier(Role):
         for partition, outbox in self.outboxes.items():
             if self._shadow:
                 for name in sorted(outbox.armed):
-                    await surely(partial(remove_target, self.log, self.clock, name, partition))
+                    await append_with_retry(partial(remove_target, self.log, self.clock, name, partition))
             for name in self.roster.house:
                 if name not in outbox.armed:
-                    await surely(partial(add_target, self.log, self.clock, name, partition))
+                    await append_with_retry(partial(add_target, self.log, self.clock, name, partition))
             for person in sorted({*outbox.told, *self.roster.with_phones(partition, partitions)}):
                 own = self.roster.own(person)
                 if outbox.told.get(person, ()) != own:
-                    await surely(partial(tell_of, self.log, self.clock, person, own))
+                    await append_with_retry(partial(tell_of, self.log, self.clock, person, own))
 
     async def _schedule(self, name: str, target: Notifier) -> None:
         state = self.states[name]
@@ -370,7 +370,7 @@ class AlarmNotifier(Role):
             data, id=derived_id(kind, *step, 0 if kind == "Delivered" else now_ms), source=f"iv3/{self.name}",
             subject=due.person, time=at_ms(now_ms), recordedtime=at_ms(now_ms),
         )  # fmt: skip
-        await surely(lambda: append_events(self.log, ALERTS, [event]))
+        await append_with_retry(lambda: append_events(self.log, ALERTS, [event]))
 
     def message(self, step: Step, due: Due) -> Message:
         """The message as it reads now."""

@@ -14,10 +14,10 @@ from processors.sources.account import Account, Ledger, is_news
 from schemas.envelope import Event, encode, make
 from schemas.facts import GlucoseRead, SourceState, SourceStateChanged
 from schemas.identity import derived_id, reading_id
-from schemas.model import at_ms
+from schemas.model import Partition, at_ms
 from streams.errors import SourceRefused, SourceUnreachable, Transient
 from streams.ports.clock import Clock
-from streams.ports.log import Log, Partition, Record
+from streams.ports.log import Log, Record
 from streams.ports.source import Fetched, GlucoseSource
 from streams.roster import Roster
 from streams.runtime.role import MakeApp, Role
@@ -58,7 +58,7 @@ class Poller(Role):
         for topic, partition in committed:
             floor, states = await self._snapshots.load(partition)
             self.people |= {person: Ledger.load(state, at) for person, (state, at) in states.items()}
-            start[topic, partition] = await self.silently(topic, partition, floor, None, self._remember)
+            start[topic, partition] = await self.fold_log(topic, partition, floor, None, self._remember)
         self._mine = frozenset(partition for _, partition in committed)
         return start
 
@@ -158,7 +158,7 @@ class Poller(Role):
                 await self._say(account, source, "unreachable", str(error), account.login)
             return error.retry_after_s or 0.0
         if fetched.server_time_ms is not None:
-            account.skew_s = self.clock.heard(fetched.server_time_ms)
+            account.skew_s = self.clock.correct_from(fetched.server_time_ms)
         fresh = await self._append(account, source, fetched)
         account.misses = 0 if fresh else account.misses + 1
         state, reason = self._judge(account, fetched)

@@ -5,15 +5,16 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from processors.projection import counts
-from schemas.alerts import Place
+from processors.alerting.episodes import admit_decision
+from schemas.alerts import DecisionPosition
+from schemas.model import Partition
 from streams.ports.clock import Clock
-from streams.ports.log import Log, Partition, Record
+from streams.ports.log import Log, Record
 from streams.ports.series import Series
 from streams.runtime.role import MakeApp, Role
 from streams.topics import ALERTS, FORECASTS, JOURNAL
 from streams.views.rows import apply_records
-from streams.views.serving_series import SwappableSeries
+from streams.views.serving_series import ServingSeries
 
 logger = logging.getLogger("iv3.projector")
 
@@ -31,22 +32,22 @@ class Projector(Role):
     def __init__(self, log: Log, clock: Clock, make_app: MakeApp, series: Series) -> None:
         super().__init__(log, clock, make_app)
         self._series = self._sink = series
-        self._through: dict[str, Place] = {}
+        self._through: dict[str, DecisionPosition] = {}
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Nothing to learn: the Series knows where it is. Raises SeriesUnavailable while it cannot be asked."""
         # One adapter for each tenure: what is in hand when a replay swaps the Series belongs to the old one, at the old one's position.
-        self._sink = self._series.adapter if isinstance(self._series, SwappableSeries) else self._series
+        self._sink = self._series.adapter if isinstance(self._series, ServingSeries) else self._series
         position = await self._sink.position()
         start = {partition: position.get(partition, 0) for partition in committed}
         self._through = {}
         for (topic, number), offset in start.items():
             if topic == ALERTS:
-                await self.silently(topic, number, max(0, offset - _LOOK_BACK), offset, self._recall)
+                await self.fold_log(topic, number, max(0, offset - _LOOK_BACK), offset, self._recall)
         return start
 
     def _recall(self, record: Record) -> None:
-        counts(self.event_of(record), self._through)
+        admit_decision(self.event_of(record), self._through)
 
     def is_behind(self) -> bool:
         """Whether the Series could not be written for an hour."""

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from processors.archive.format import ArchivedRecord
-from streams.errors import NotOurs
-from streams.ports.log import Log, Partition, Position, Record
+from schemas.model import Partition
+from streams.errors import PartitionLost
+from streams.ports.log import Log, Position, Record
 from streams.topics import DEAD_LETTERS, partition_of
 
 
-class Tenure:
+class Assignment:
     """`lease` says whether the group can still not have given the partitions to somebody else."""
 
     def __init__(self, partitions: Iterable[Partition], lease: Callable[[], bool]) -> None:
@@ -46,15 +47,17 @@ class Tenure:
     def check(self, partition: int) -> None:
         """Raise NotOurs unless the partition is surely this member's."""
         if self.over or partition not in self._numbers:
-            raise NotOurs(f"partition {partition} is another worker's now")
+            raise PartitionLost(f"partition {partition} is another worker's now")
         if not self._lease():
-            raise NotOurs(f"the group has not answered for so long that partition {partition} may be another worker's")
+            raise PartitionLost(
+                f"the group has not answered for so long that partition {partition} may be another worker's"
+            )
 
 
-class TenuredLog:
+class AssignedLog:
     """A role's view of the log: reads pass, appends only while the role holds the partition. Dead letters always may: their ids are derived."""
 
-    def __init__(self, log: Log, tenure: Callable[[], Tenure | None]) -> None:
+    def __init__(self, log: Log, tenure: Callable[[], Assignment | None]) -> None:
         self._log, self._tenure = log, tenure
         self._writing: set[asyncio.Future[list[Position]]] = set()
 
@@ -88,7 +91,7 @@ class TenuredLog:
         if topic != DEAD_LETTERS:
             tenure = self._tenure()
             if tenure is None:
-                raise NotOurs("no partitions are assigned to this role now")
+                raise PartitionLost("no partitions are assigned to this role now")
             tenure.check(partition_of(key, self._log.partitions[topic]) if partition is None else partition)
         writing = asyncio.ensure_future(self._log.append(topic, key, values, partition=partition))
         self._writing.add(writing)
@@ -108,7 +111,7 @@ class TenuredLog:
 
     async def append_as_was(self, topic: str, partition: int, records: Sequence[ArchivedRecord]) -> None:
         """Refused: no role restores."""
-        raise NotOurs(f"{topic}/{partition}: a role does not restore {len(records)} records")
+        raise PartitionLost(f"{topic}/{partition}: a role does not restore {len(records)} records")
 
     async def read(
         self, topic: str, partition: int, start: int, to: int | None = None, limit: int = 1000

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from schemas.envelope import Garbage, NewerVersion
+from schemas.model import Partition
 from streams.errors import Permanent, Transient
-from streams.ports.log import Partition, Position, Record
-from streams.runtime.assignment import Tenure
+from streams.ports.log import Position, Record
+from streams.runtime.assignment import Assignment
 
 logger = logging.getLogger("iv3.consume")
 
@@ -58,14 +59,14 @@ class Consumer(Protocol):
     name: ClassVar[str]
     batch: ClassVar[int]
     progress: Progress
-    tenure: Tenure | None
+    tenure: Assignment | None
     skip: set[Position]
     stops: dict[Position, int]
     holes: dict[tuple[Partition, int], int]
     failed: "asyncio.Future[BaseException]"
     idle: asyncio.Event
 
-    async def in_office(self) -> Tenure:
+    async def wait_for_assignment(self) -> Assignment:
         """Wait while partitions move; the tenure that holds now."""
         ...
 
@@ -110,7 +111,7 @@ async def consume(role: Consumer, stream: Any) -> None:  # noqa: ANN401 - Faust'
                 batch.append(await events.__anext__())
         except StopAsyncIteration:
             return
-        tenure = await role.in_office()
+        tenure = await role.wait_for_assignment()
         due = _in_sequence(role, batch)
         if not due:
             continue
@@ -151,7 +152,7 @@ def _in_sequence(role: Consumer, batch: Sequence[Any]) -> list[tuple[Any, Record
     return due
 
 
-async def _handle(role: Consumer, records: Sequence[Record], tenure: Tenure) -> int:
+async def _handle(role: Consumer, records: Sequence[Record], tenure: Assignment) -> int:
     """How many of the records, from the first on, were handled before the tenure ended."""
     if len(records) > 1 and await _together(role, records, tenure):
         return len(records)
@@ -171,7 +172,7 @@ def _alone(role: Consumer) -> Handle:
     return alone
 
 
-async def _together(role: Consumer, records: Sequence[Record], tenure: Tenure) -> bool:
+async def _together(role: Consumer, records: Sequence[Record], tenure: Assignment) -> bool:
     """Whether the whole batch was handled at once. If not, each record is tried alone, so that only the guilty one pays.
 
     An outage is nobody's guilt: the batch is tried again as it is, for as long as the tenure lasts.
@@ -192,7 +193,7 @@ async def _together(role: Consumer, records: Sequence[Record], tenure: Tenure) -
     return False
 
 
-async def _wait(role: Consumer, error: Transient, delay: float, at: Position, tenure: Tenure) -> float:
+async def _wait(role: Consumer, error: Transient, delay: float, at: Position, tenure: Assignment) -> float:
     """Wait before the next try, as long as is asked for; return how long to wait the next time."""
     role.progress.fails(str(error), asyncio.get_running_loop().time())
     logger.warning("%s waits at %s: %s", role.name, at, error)
@@ -200,7 +201,7 @@ async def _wait(role: Consumer, error: Transient, delay: float, at: Position, te
     return min(delay * 2, LONGEST_DELAY_S)
 
 
-async def attempt(role: Consumer, record: Record, handle: Handle, tenure: Tenure) -> bool:
+async def attempt(role: Consumer, record: Record, handle: Handle, tenure: Assignment) -> bool:
     """Handle one record by the three answers. True: it may be acknowledged. False: the tenure ended before that."""
     at = Position(record.topic, record.partition, record.offset)
     if at in role.skip:

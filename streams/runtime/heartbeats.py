@@ -19,7 +19,7 @@ COMPLAINT_LASTS_MS = 180_000  # said every minute while it is so; a process that
 _HOUSE_LOOK_BACK = 5_000  # a day and a half of them: among these is when the dead-man's switch was put off last
 
 
-class Pulse:
+class Heartbeats:
     """Reads the heartbeats; asks nobody and writes nothing."""
 
     def __init__(self, log: Log) -> None:
@@ -77,7 +77,7 @@ class Pulse:
         """Why something that is due cannot be sent, or an empty string."""
         return next((trouble for _, trouble in self._delivered.values() if trouble), "")
 
-    def complaints(self, now_ms: int, lasts_ms: float = COMPLAINT_LASTS_MS) -> list[str]:
+    def self_reports(self, now_ms: int, lasts_ms: float = COMPLAINT_LASTS_MS) -> list[str]:
         """What does not work in any process, each sentence once."""
         said = [said for at_ms, said in self._complaints.values() if now_ms - at_ms <= lasts_ms]
         return list(dict.fromkeys(sentence for sentences in said for sentence in sentences))
@@ -95,7 +95,7 @@ class Pulse:
 
 async def carry_switch(source: Log, target: Log) -> None:
     """Let a copy of a log know under which ids the switch of the first was put off, so that whoever runs on the copy takes that back."""
-    pulse = Pulse(source)
+    pulse = Heartbeats(source)
     await pulse.look()
     if pulse.switches:
         there = partition_of(SYSTEM, target.partitions[HEARTBEATS])

@@ -22,7 +22,7 @@ EXIT_LOOP, EXIT_ROLE, EXIT_SERVICE = 73, 74, 72
 Service = Callable[[asyncio.Event], Awaitable[None]]
 
 
-class House:
+class Process:
     """Runs until SIGTERM, SIGINT or `stop`."""
 
     def __init__(self, roles: Sequence[Role], services: Sequence[Service]) -> None:
@@ -52,14 +52,14 @@ class House:
         try:
             done, _ = await asyncio.wait([*services, *roles], return_when=asyncio.FIRST_COMPLETED)
             if not self.stopping.is_set():
-                self._mourn(done)
+                self._exit_or_raise(done)
             await asyncio.gather(*roles, *services)
         finally:
             self._over.set()
             beating.cancel()
 
     @staticmethod
-    def _mourn(done: "set[asyncio.Task[None]]") -> None:
+    def _exit_or_raise(done: "set[asyncio.Task[None]]") -> None:
         """A part is gone. What only the configuration can mend is raised; for anything else the process ends and is started again."""
         for task in done:
             error = task.exception()

@@ -19,10 +19,11 @@ from faust.types import TP
 from schemas.bookkeeping import RecordDeadLettered
 from schemas.envelope import Event, Garbage, NewerVersion, decode, make
 from schemas.identity import derived_id
+from schemas.model import Partition
 from streams.errors import Misconfigured, Permanent, Transient
 from streams.ports.clock import Clock
-from streams.ports.log import Log, Partition, Position, Record, append_events
-from streams.runtime.assignment import Tenure, TenuredLog
+from streams.ports.log import Log, Position, Record, append_events
+from streams.runtime.assignment import AssignedLog, Assignment
 from streams.runtime.consume import FIRST_DELAY_S, LONGEST_DELAY_S, Progress, consume, give_up_for_sure
 from streams.runtime.dead_letters import given_up
 from streams.topics import DEAD_LETTERS
@@ -48,8 +49,8 @@ class Role:
     batch: ClassVar[int] = 0  # 0: one by one; otherwise the most records handled at once
 
     def __init__(self, log: Log, clock: Clock, make_app: MakeApp) -> None:
-        self.tenure: Tenure | None = None
-        self.log = TenuredLog(log, lambda: self.tenure)
+        self.tenure: Assignment | None = None
+        self.log = AssignedLog(log, lambda: self.tenure)
         self.clock = clock
         self._make_app = make_app
         self.progress = Progress()
@@ -98,7 +99,7 @@ class Role:
             raise Permanent(f"the record's key {record.key!r} is not its subject {event.subject!r}")
         return event
 
-    async def silently(
+    async def fold_log(
         self, topic: str, partition: int, start: int, to: int | None, step: Callable[[Record], object]
     ) -> int:
         """Fold [start, to) without Faust, leaving out what this role gave up.
@@ -228,7 +229,7 @@ class Role:
         self.progress.paused = ""
         self.progress.assignments += 1
         self.progress.moved_at = asyncio.get_running_loop().time()
-        self.tenure = Tenure(start, app.lease_holds)
+        self.tenure = Assignment(start, app.lease_holds)
         self._working = asyncio.ensure_future(self.work())
         self._working.add_done_callback(self._work_ended)
         self.state = "running"
@@ -243,7 +244,7 @@ class Role:
         self.skip = await given_up(self.log, self.name)
         return {**committed, **await self.fold(committed)}
 
-    async def in_office(self) -> Tenure:
+    async def wait_for_assignment(self) -> Assignment:
         """Wait while partitions move; the tenure that holds now."""
         while self.tenure is None:
             await self._ready.wait()

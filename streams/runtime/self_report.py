@@ -22,7 +22,7 @@ _SHORTEST_LOOK_S = 0.5  # real seconds, however fast the clock
 _MOST, _LONGEST = 20, 300
 
 
-class Complaints:
+class SelfReport:
     """Looks at the troubles of this process and writes them to the house's partition of the heartbeats: at once when they change, else every minute."""
 
     def __init__(self, log: Log, clock: Clock, process: str, troubles: Callable[[], Sequence[str]]) -> None:

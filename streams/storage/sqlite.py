@@ -10,7 +10,7 @@ from streams.errors import LogUnavailable, Misconfigured
 
 
 @contextmanager
-def said_of(path: Path) -> Iterator[None]:
+def explain_open_errors(path: Path) -> Iterator[None]:
     """Say in a sentence why a SQLite file cannot be opened. A damaged one keeps its own error: a file that is derived is then made anew.
 
     Raises LogUnavailable where it may pass (a full or failing disk), Misconfigured where it will not.

@@ -24,26 +24,26 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class ServingVersions:
     """Version numbers of the Series and the catalog."""
 
     series: int = 1
     catalog: int = 1
 
 
-def current(data: Path) -> Generation:
+def current(data: Path) -> ServingVersions:
     """What the pointer names; the first generation where there is none. Raises Misconfigured if it cannot be read."""
     path = data / POINTER
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-        return Generation(int(said["series"]), int(said["catalog"]))
+        return ServingVersions(int(said["series"]), int(said["catalog"]))
     except FileNotFoundError:
-        return Generation()
+        return ServingVersions()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Misconfigured(f"{path} cannot be read ({error}). Delete it and run `iv3 replay`.") from None
 
 
-def flip(data: Path, generation: Generation) -> None:
+def flip(data: Path, generation: ServingVersions) -> None:
     """Make `generation` the current one."""
     said = {"series": generation.series, "catalog": generation.catalog}
     write_durably(data / POINTER, json.dumps(said).encode())

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import apsw
 
-from processors.readings import Line, Reading, reading_of
+from processors.readings import CanonicalReadings, Reading, reading_of
 from schemas.envelope import Event, Garbage, NewerVersion, decode
+from schemas.model import Partition
 from streams.errors import LogUnavailable
-from streams.ports.log import Log, Partition, Record
+from streams.ports.log import Log, Record
 from streams.topics import ALERTS, JOURNAL
 from streams.views.catalog_store import CatalogStore
 
@@ -33,7 +34,7 @@ class Catalog:
         self._log = log
         self.store = CatalogStore(path, log.log_id)
         self._position: dict[Partition, int] = self.store.positions()
-        self._lines: dict[str, Line] = self.store.lines()
+        self._lines: dict[str, CanonicalReadings] = self.store.lines()
         self._grew = asyncio.Event()
         self._moved = asyncio.Event()
         self._listeners: list[Callable[[frozenset[tuple[str, str]]], None]] = []
@@ -174,6 +175,6 @@ class Catalog:
         reading = reading_of(event)
         if reading is None:
             return self.store.evolve(event, record.partition, record.offset)
-        if self._lines.setdefault(event.subject, Line()).admit(reading, event.recorded_ms):
+        if self._lines.setdefault(event.subject, CanonicalReadings()).admit(reading, event.recorded_ms):
             touched.add(event.subject)
         return "readings"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from processors.alerting.episodes import is_repeat
 from processors.entries import (
     TYPES,
     Conflict,
@@ -18,7 +19,7 @@ from processors.entries import (
     is_entry_event,
 )
 from processors.profiles import DEFAULT
-from processors.readings import Line
+from processors.readings import CanonicalReadings
 from schemas.alerts import AlertsDecided, Delivered, Undeliverable
 from schemas.envelope import Event, decode, encode
 from schemas.facts import (
@@ -32,8 +33,7 @@ from schemas.facts import (
     TokenIssued,
     TokenRevoked,
 )
-from schemas.model import ms
-from streams.ports.log import Partition
+from schemas.model import Partition, ms
 from streams.storage.sqlite import connect
 
 FORMAT = "3"
@@ -110,12 +110,12 @@ class CatalogStore:
         """Remember it."""
         self._db.execute("INSERT OR REPLACE INTO positions VALUES (?,?,?)", (topic, partition, head))
 
-    def lines(self) -> dict[str, Line]:
+    def lines(self) -> dict[str, CanonicalReadings]:
         """The last readings of each person."""
         rows = self._db.execute("SELECT person, readings FROM lines")
-        return {person: Line.load(json.loads(state)) for person, state in rows}
+        return {person: CanonicalReadings.load(json.loads(state)) for person, state in rows}
 
-    def save_line(self, person: str, line: Line) -> None:
+    def save_line(self, person: str, line: CanonicalReadings) -> None:
         """Remember them."""
         self._db.execute("INSERT OR REPLACE INTO lines VALUES (?,?)", (person, json.dumps(line.dump())))
 
@@ -230,7 +230,7 @@ class CatalogStore:
     def _is_repeat(self, event: Event, decided: AlertsDecided) -> bool:
         """Whether the person is decided up to this place already: a worker that did not know yet that it had been replaced wrote it."""
         known = self.newest(event.subject, "decided")
-        if known is not None and isinstance(known.data, AlertsDecided) and decided.pos <= known.data.pos:
+        if known is not None and isinstance(known.data, AlertsDecided) and is_repeat(decided.pos, known.data.pos):
             return True
         self._db.execute("INSERT OR REPLACE INTO newest VALUES (?,?,?)", (event.subject, "decided", encode(event)))
         return False

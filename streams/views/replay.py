@@ -11,16 +11,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from processors.alerting.episodes import NOWHERE
+from processors.alerting.episodes import admit_decision
 from processors.digest import KINDS
 from processors.entries import is_entry_event
-from schemas.alerts import AlertsDecided, Delivered, DeliveryAttempted, Place, Undeliverable
+from schemas.alerts import AlertsDecided, DecisionPosition, Delivered, DeliveryAttempted, Undeliverable
 from schemas.envelope import Event, Garbage, decode
 from schemas.facts import GlucoseRead
 from schemas.forecasts import ForecastMade
-from schemas.model import ms
+from schemas.model import Partition, ms
 from streams.errors import SeriesUnavailable, StreamError
-from streams.ports.log import Log, Partition, Position, Record
+from streams.ports.log import Log, Position, Record
 from streams.ports.series import RebuiltSeries, Series, SeriesStore, SeriesVersion
 from streams.roles.projector import Projector
 from streams.runtime.dead_letters import given_up
@@ -66,7 +66,7 @@ class _Expected:
     entries: set[str]
     forecasts: set[str]
     alerts: set[str]
-    through: dict[str, Place] = field(default_factory=dict)
+    through: dict[str, DecisionPosition] = field(default_factory=dict)
 
     def count(self, event: Event) -> None:
         """Take note of what an event must leave behind."""
@@ -78,10 +78,8 @@ class _Expected:
         elif is_entry_event(event) and not hasattr(data, "entry_id"):
             self.entries.add(event.id)
         elif isinstance(data, AlertsDecided):
-            if data.pos <= self.through.get(event.subject, NOWHERE):
-                return  # a repeat by a worker that did not know yet that it had been replaced
-            self.through[event.subject] = data.pos
-            self.alerts |= {f"{event.subject}/{ms(e.at)}/{e.episode}/{e.step}/{e.change}" for e in data.events}
+            if admit_decision(event, self.through):
+                self.alerts |= {f"{event.subject}/{ms(e.at)}/{e.episode}/{e.step}/{e.change}" for e in data.events}
         elif isinstance(data, DeliveryAttempted | Delivered | Undeliverable):
             self.alerts.add(
                 f"{event.subject}/{event.time_ms}/{data.episode}/{data.step}/{data.target}/{type(data).__name__}"
@@ -180,7 +178,7 @@ class _Building:
     catalog: Catalog
     given_up: AbstractSet[Position]  # what the projector gave up, and so leaves out here as well
     expected: _Expected = field(default_factory=lambda: _Expected(set(), set(), set(), set()))
-    through: dict[str, Place] = field(default_factory=dict)
+    through: dict[str, DecisionPosition] = field(default_factory=dict)
     done: int = 0
     left_out: int = 0
 

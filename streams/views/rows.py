@@ -2,10 +2,12 @@
 
 from collections.abc import MutableMapping, Sequence
 
+from processors.alerting.episodes import Through, admit_decision
 from processors.entries import EntryVersion, entry_id_of, is_entry_event
-from processors.projection import Change, Through, counts, project
+from processors.projection import Change, project
 from schemas.envelope import Event
-from streams.ports.log import Partition, Record
+from schemas.model import Partition
+from streams.ports.log import Record
 from streams.ports.series import Series
 
 
@@ -31,7 +33,7 @@ def rows_of(
     changes: list[Change] = []
     reached: dict[Partition, int] = {}
     for record, event in records:
-        if counts(event, through):
+        if admit_decision(event, through):
             changes += project(event, entries, record.value or b"")
         reached[record.topic, record.partition] = record.offset + 1
     return changes, reached

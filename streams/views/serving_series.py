@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from processors.entries import EntryVersion
 from processors.projection import Change
 from processors.readings import Reading
+from schemas.model import Partition
 from streams.errors import SeriesUnavailable
-from streams.ports.log import Partition
 from streams.ports.series import AlertRow, DigestRow, ForecastRow, Series
 
 GRACE_S = 5.0  # calls that began before the swap are over by then
 
 
-class SwappableSeries:
+class ServingSeries:
     """The `Series` port, handed through to the adapter of the moment. Until there is one, everything raises SeriesUnavailable."""
 
     def __init__(self, series: Series | None, why: str = "the series was not reached yet") -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from schemas.settings import Settings, seed_config
+from schemas.settings import Settings, legacy_config
 from tests.support.serving import Served, serving
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "seed_iv3_go.json"
@@ -39,7 +39,7 @@ async def given_the_seeds_readings(iv3: Served) -> None:
     assert status == 202
     await iv3.settled()
     seed = iv3.where.seed
-    object.__setattr__(seed, "config", seed_config(Settings.model_validate(CONFIG)))
+    object.__setattr__(seed, "config", legacy_config(Settings.model_validate(CONFIG)))
 
 
 # What ours answers where the golden answer shows a fault: (status, body or None for any problem document).

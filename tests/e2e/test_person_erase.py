@@ -18,7 +18,7 @@ from iv3.assembly.people import session_name
 from processors.copies.erasing import is_placeholder
 from schemas.settings import DexcomSettings
 from streams.adapters.archives.folder import FolderArchive
-from streams.adapters.credentials import Kept, Vault
+from streams.adapters.credentials import Credentials, CredentialsFile
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.series.sqlite.store import SqliteStore
 from streams.archive.restore import restore
@@ -37,8 +37,8 @@ Records = dict[tuple[str, int], list[Record]]
 HERS = DexcomSettings(account="wanda@example.org", password=SecretStr("a secret of hers"))
 
 
-def _vault(data: Path) -> Vault:
-    return Vault(data / "credentials.enc", data / "credentials.key")
+def _vault(data: Path) -> CredentialsFile:
+    return CredentialsFile(data / "credentials.enc", data / "credentials.key")
 
 
 async def _settle(data: Path, archive: Path) -> str:
@@ -84,7 +84,7 @@ def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     asyncio.run(make())
     for person, account in ((GONE, HERS), (STAYS, DexcomSettings(account="bruno@example.org"))):
-        _vault(data).put(person, Kept(dexcom=account))
+        _vault(data).put(person, Credentials(dexcom=account))
         session = data / "dexcom" / session_name(account) / "dexcom-session.json"
         session.parent.mkdir(parents=True)
         session.touch()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from processors.legacy.comparing import Thing, differ
+from processors.legacy.comparing import LegacyRow, differ
 from tests.servers.influx import Influx
 from tests.standins import seed
 from tests.standins.seed import SeedProgram
@@ -90,6 +90,6 @@ def test_it_says_why_it_cannot_compare(home: Path, influx: Influx, program: Seed
 
 
 def test_two_equal_doses_are_two() -> None:
-    one, two = Thing(5, 4.0, "Humalog"), Thing(6, 4.0, "Humalog")
+    one, two = LegacyRow(5, 4.0, "Humalog"), LegacyRow(6, 4.0, "Humalog")
     found = differ([one, one, two], [two, one])
     assert (found.both, found.only_old, found.only_iv3) == (2, (one,), ())

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import yaml
 
-from processors.legacy.moving import Insulins, LeftOut, MovingIn, Row, UnknownInsulin
+from processors.legacy.moving import Insulins, LeftOut, LegacyImport, Row, UnknownInsulin
 from processors.simulated_person import SimulatedEvent
 from schemas.alerts import AlertsDecided
 from schemas.envelope import Event, decode
 from schemas.facts import CarbsEaten, GlucoseRead, Insulin, InsulinTaken
-from schemas.identity import reading_id, seed_entry_id
-from streams.adapters.legacy.buckets import GLUCOSE, SeedBuckets
+from schemas.identity import legacy_entry_id, reading_id
+from streams.adapters.legacy.buckets import GLUCOSE, LegacyBuckets
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.series.influx.server import InfluxServer
 from streams.topics import ALERTS, JOURNAL, partition_of
@@ -144,7 +144,7 @@ async def test_pages_hold_every_point_once_wherever_they_are_cut(home: Path, inf
     seed.write(influx, "iv3_glucose", [seed.reading(NOON + n * 300, 100 + n) for n in range(23)])
     for rows in (2, 3, 7, 22, 23, 24):
         server = InfluxServer(url=influx.url, token=_secret(influx.token), org=influx.org)
-        pages = [page async for page in SeedBuckets(server, page_rows=rows).pages(GLUCOSE)]
+        pages = [page async for page in LegacyBuckets(server, page_rows=rows).pages(GLUCOSE)]
         await server.close()
         assert [row.value for page in pages for row in page] == [100 + n for n in range(23)]
         assert all(len(page) <= rows for page in pages)
@@ -159,8 +159,8 @@ def _secret(text: str) -> Any:
 INSULINS = Insulins([Insulin(name="Humalog", action="rapid", duration_min=240)], {"fast": "Humalog"})
 
 
-def moving(now_s: int = NOON + 10**6) -> MovingIn:
-    return MovingIn("me", ACCOUNT, INSULINS, now_s * 1000)
+def moving(now_s: int = NOON + 10**6) -> LegacyImport:
+    return LegacyImport("me", ACCOUNT, INSULINS, now_s * 1000)
 
 
 def test_imported_and_live_have_the_same_ids() -> None:
@@ -169,14 +169,14 @@ def test_imported_and_live_have_the_same_ids() -> None:
     assert (read.id, read.source) == (reading_id(*ACCOUNT, NOON * 1000 + 999, 112.0, "Flat"), "dexcom-share")
     mover = moving()
     ids = [mover.dose(Row(NOON * 10**9 + n, 4, name)) for n, name in enumerate(("Humalog", "humalog", "fast"))]
-    wanted = [seed_entry_id("me", "insulin", NOON, 4.0, "Humalog", n) for n in range(3)]
+    wanted = [legacy_entry_id("me", "insulin", NOON, 4.0, "Humalog", n) for n in range(3)]
     assert [e.id for e in ids if isinstance(e, Event)] == wanted
     other = mover.dose(Row((NOON + 1) * 10**9, 4, "Humalog"))
     assert isinstance(other, Event)
-    assert other.id == seed_entry_id("me", "insulin", NOON + 1, 4.0, "Humalog", 0)
+    assert other.id == legacy_entry_id("me", "insulin", NOON + 1, 4.0, "Humalog", 0)
     meal = moving().meal(Row(NOON * 10**9, 30))
     assert isinstance(meal, Event)
-    assert (meal.id, meal.data) == (seed_entry_id("me", "carbs", NOON, 30.0, "", 0), CarbsEaten(grams=30))
+    assert (meal.id, meal.data) == (legacy_entry_id("me", "carbs", NOON, 30.0, "", 0), CarbsEaten(grams=30))
 
 
 def test_nothing_is_guessed() -> None:

@@ -151,12 +151,12 @@ def test_every_route_is_documented() -> None:
 def test_every_address_that_is_no_operation_is_documented_too() -> None:
     from aiohttp import web
 
-    from api.legacy import add_seed_routes
+    from api.legacy import add_legacy_routes
     from api.ops import add_ops_routes
     from api.pages import add_page_routes
 
     app = web.Application()
-    add_seed_routes(app)
+    add_legacy_routes(app)
     add_ops_routes(app)
     add_page_routes(app, {})
     texts = [(ROOT / "docs" / "reference" / name).read_text() for name in ("api.md", "seed-routes.md")]

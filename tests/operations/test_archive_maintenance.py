@@ -14,9 +14,9 @@ from processors.archive.format import ArchivedRecord
 from streams.adapters.archives.folder import FolderArchive
 from streams.adapters.archives.s3.archive import S3Archive
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.archive.drill import Outcome, drill, keep_outcome, read_outcome
+from streams.archive.drill import DrillOutcome, drill, keep_outcome, read_outcome
 from streams.archive.inventory import removal_key
-from streams.archive.maintenance import Policy, Upkeep
+from streams.archive.maintenance import Maintenance, MaintenancePolicy
 from streams.archive.merge import merge
 from streams.archive.restore import restore
 from streams.archive.retention import plan, remove
@@ -130,7 +130,7 @@ async def test_a_drill_comes_once_a_week_and_a_failed_one_after_a_day(
     await fill(log)
     await archived(log, archive)
     clock = SetClock(NOW)
-    upkeep = Upkeep(log, archive, clock, tmp_path, Policy(drill_days=7), stamp_ms=clock.now_ms)
+    upkeep = Maintenance(log, archive, clock, tmp_path, MaintenancePolicy(drill_days=7), stamp_ms=clock.now_ms)
     await upkeep.round()
     assert upkeep.last_drill is None, "not in the first hour"
     clock.advance(3_600)
@@ -141,7 +141,7 @@ async def test_a_drill_comes_once_a_week_and_a_failed_one_after_a_day(
     clock.advance(6 * 86_400)
     await upkeep.round()
     assert upkeep.last_drill.at_ms == first
-    assert not Upkeep(log, archive, clock, tmp_path, Policy()).is_drill_due(), "a new start knows of it"
+    assert not Maintenance(log, archive, clock, tmp_path, MaintenancePolicy()).is_drill_due(), "a new start knows of it"
     key = next(key for key in await archive.list("v1/") if key.endswith(".zst"))
     good = await archive.get(key)
     await archive.delete(key)
@@ -152,7 +152,7 @@ async def test_a_drill_comes_once_a_week_and_a_failed_one_after_a_day(
     clock.advance(86_400)
     await upkeep.round()
     assert upkeep.trouble() == ""
-    assert not Upkeep(log, archive, clock, tmp_path, Policy(drill_days=0)).is_drill_due()
+    assert not Maintenance(log, archive, clock, tmp_path, MaintenancePolicy(drill_days=0)).is_drill_due()
 
 
 async def test_the_archiver_merges_and_drills_beside_its_work(
@@ -161,7 +161,9 @@ async def test_the_archiver_merges_and_drills_beside_its_work(
     monkeypatch.setattr("streams.roles.archiver.UPKEEP_S", 0.05)
     clock = SetClock(NOW)
     later = [0]
-    upkeep = Upkeep(log, archive, clock, tmp_path, Policy(), stamp_ms=lambda: clock.now_ms() + 365 * DAY_MS + later[0])
+    upkeep = Maintenance(
+        log, archive, clock, tmp_path, MaintenancePolicy(), stamp_ms=lambda: clock.now_ms() + 365 * DAY_MS + later[0]
+    )
     role = Archiver(log, clock, app_maker(log), archive, flush_s=0.02, upkeep=upkeep)
     async with running(role):
         for _ in range(3):
@@ -181,7 +183,7 @@ async def test_a_mistake_in_the_upkeep_does_not_end_the_archiving(
     log: SqliteLog, archive: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streams.roles.archiver.UPKEEP_S", 0.02)
-    upkeep, calls = Upkeep(log, archive, SetClock(NOW), tmp_path, Policy()), []
+    upkeep, calls = Maintenance(log, archive, SetClock(NOW), tmp_path, MaintenancePolicy()), []
 
     async def wrong() -> None:
         calls.append(1)
@@ -198,8 +200,8 @@ async def test_a_mistake_in_the_upkeep_does_not_end_the_archiving(
 
 def test_what_was_kept_of_a_drill_is_read_again_or_not_at_all(tmp_path: Path) -> None:
     assert read_outcome(tmp_path) is None
-    keep_outcome(tmp_path, Outcome(NOW, "", 5))
-    assert read_outcome(tmp_path) == Outcome(NOW, "", 5)
+    keep_outcome(tmp_path, DrillOutcome(NOW, "", 5))
+    assert read_outcome(tmp_path) == DrillOutcome(NOW, "", 5)
     for spoiled in ("{", "[]", '{"at_ms": 1}', '{"at_ms": 1, "problem": "", "more": 2}'):
         (tmp_path / "drill.json").write_text(spoiled)
         assert read_outcome(tmp_path) is None
@@ -361,8 +363,8 @@ async def test_the_upkeep_forgets_only_after_a_drill_that_went_well(
     fresh = await succeeded(log, archive, tmp_path)
     clock = SetClock(NOW + 60 * DAY_MS)
     data = tmp_path / "new"
-    keeps = Upkeep(fresh, archive, clock, data, Policy(), stamp_ms=clock.now_ms)
-    forgets = Upkeep(fresh, archive, clock, data, Policy(keep_days=30), stamp_ms=clock.now_ms)
+    keeps = Maintenance(fresh, archive, clock, data, MaintenancePolicy(), stamp_ms=clock.now_ms)
+    forgets = Maintenance(fresh, archive, clock, data, MaintenancePolicy(keep_days=30), stamp_ms=clock.now_ms)
     clock.advance(3_600)
     await keeps.round()
     assert await archive.list(f"v1/{log.log_id}/"), "for ever, unless somebody says otherwise"

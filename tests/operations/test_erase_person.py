@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from processors.copies.erasing import Traces, Whose, is_placeholder, placeholder
+from processors.copies.erasing import Ownership, Traces, is_placeholder, placeholder
 from schemas.bookkeeping import RecordErased
 from schemas.envelope import SYSTEM, decode, encode
 from schemas.facts import NoteWritten, TokenIssued
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.adapters.logs.sqlite.replacement import exchange, take_sign_down
+from streams.adapters.logs.sqlite.replacement import replace_log, take_sign_down
 from streams.adapters.series.sqlite.series import SqliteSeries
 from streams.adapters.series.sqlite.store import SqliteStore
 from streams.clock import SetClock
 from streams.commands.tokens import issue
 from streams.copies.erase_person import Erasing, fill
-from streams.delivery.channels import Ways
+from streams.delivery.channels import Channels
 from streams.errors import CopyFailed, Misconfigured
 from streams.ports.log import append_events
 from streams.roles.alerter import Alerter
@@ -99,7 +99,7 @@ async def test_a_token_of_several_people_ends_with_one_of_them() -> None:
     traces = Traces(GONE)
     traces.note_token(both)
     assert traces.tokens == {event.data.token_id: "two"}
-    assert traces.whose(SYSTEM.encode(), both) is Whose.THEIRS
+    assert traces.whose(SYSTEM.encode(), both) is Ownership.THEIRS
 
 
 @pytest.mark.parametrize("person", ["owner", "two", "iv3/tokens", "command line", "token-issued"])
@@ -108,7 +108,7 @@ async def test_a_person_whose_id_is_a_word_of_ours_takes_no_token_of_others_alon
     traces = Traces(person)
     traces.note_token(encode(event))
     assert not traces.tokens
-    assert traces.whose(SYSTEM.encode(), encode(event)) is Whose.NOBODYS
+    assert traces.whose(SYSTEM.encode(), encode(event)) is Ownership.NOBODYS
 
 
 def _issued(role: Any, person: str | None = None) -> tuple[str, Any]:
@@ -128,7 +128,7 @@ async def test_every_role_folds_it_and_nobody_is_told_anything_twice(
     roles: list[Any] = [
         Forecaster(fresh, clock, apps),
         Alerter(fresh, clock, apps),
-        AlarmNotifier(fresh, clock, apps, Ways()),
+        AlarmNotifier(fresh, clock, apps, Channels()),
         Projector(fresh, clock, apps, series),
         Poller(fresh, clock, apps, Roster()),
     ]
@@ -261,15 +261,15 @@ async def test_files_are_exchanged_only_while_nobody_has_the_old_one_open(tmp_pa
     heads = {(JOURNAL, P): 1}
     await new.close()
     with pytest.raises(Misconfigured, match="Another process has"):
-        exchange(tmp_path / "log.db", tmp_path / "work" / "log.db", heads, ARCHIVED)
+        replace_log(tmp_path / "log.db", tmp_path / "work" / "log.db", heads, ARCHIVED)
     await append_events(old, JOURNAL, [said(NoteWritten(text="newer"), STAYS, 2)])
     await old.close()
     with pytest.raises(Misconfigured, match="wrote to the log meanwhile"):
-        exchange(tmp_path / "log.db", tmp_path / "work" / "log.db", heads, ARCHIVED)
+        replace_log(tmp_path / "log.db", tmp_path / "work" / "log.db", heads, ARCHIVED)
     again = SqliteLog(tmp_path / "log.db")
     assert again.heads[JOURNAL, P] == 2, "nothing was changed"
     await again.close()
-    exchange(tmp_path / "log.db", tmp_path / "work" / "log.db", {(JOURNAL, P): 2}, ARCHIVED)
+    replace_log(tmp_path / "log.db", tmp_path / "work" / "log.db", {(JOURNAL, P): 2}, ARCHIVED)
     exchanged = SqliteLog(tmp_path / "log.db")
     assert (exchanged.log_id, exchanged.heads[JOURNAL, P]) == (new.log_id, 0)
     await exchanged.close()

@@ -16,7 +16,7 @@ from processors.archive.compaction import DAY_MS, delay_ms
 from streams.adapters.archives.folder import FolderArchive
 from streams.adapters.archives.s3.archive import S3Archive
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.archive.inventory import look
+from streams.archive.inventory import take_inventory
 from streams.archive.merge import MergeReport, merge
 from streams.archive.restore import restore
 from streams.archive.verify import read_back
@@ -320,7 +320,7 @@ async def test_every_flipped_bit_of_a_manifest_or_the_head_is_seen(log: SqliteLo
         for _ in range(40):
             at, bit = rnd.randrange(len(good)), 1 << rnd.randrange(8)
             await archive.replace(key, good[:at] + bytes([good[at] ^ bit]) + good[at + 1 :])
-            assert (await look(archive, log.log_id)).problems or (await read_back(archive, log.log_id)).problems, good[
-                max(0, at - 20) : at + 20
-            ]
+            assert (await take_inventory(archive, log.log_id)).problems or (
+                await read_back(archive, log.log_id)
+            ).problems, good[max(0, at - 20) : at + 20]
         await archive.replace(key, good)

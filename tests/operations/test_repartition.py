@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from processors.alerting.outbox import Outbox
 from processors.archive.format import ArchivedRecord
-from processors.copies.repartition import Split, UnknownPlace
+from processors.copies.repartition import Split, UnknownPosition
 from schemas.alerts import AlertsDecided
 from schemas.bookkeeping import RecordDeadLettered
 from schemas.envelope import Event, decode, encode
@@ -29,7 +29,7 @@ from streams.adapters.series.sqlite.store import SqliteStore
 from streams.clock import SetClock
 from streams.copies.copy_log import copy
 from streams.copies.erase_person import Erasing
-from streams.delivery.channels import Ways
+from streams.delivery.channels import Channels
 from streams.delivery.targets import add_target, remove_target, tell_of
 from streams.errors import CopyFailed, Misconfigured
 from streams.ports.log import Log, Record
@@ -51,7 +51,7 @@ END = T0 + (READINGS - 1) * 5 * MIN + 20_000
 
 def roles_on(log: Log, phone: Phone, clock: SetClock) -> list[Any]:
     apps = app_maker(log)  # type: ignore[arg-type] # it is one of the two
-    ways = Ways(targets=(phone,))  # type: ignore[arg-type] # what a notifier asks of a phone here
+    ways = Channels(targets=(phone,))  # type: ignore[arg-type] # what a notifier asks of a phone here
     return [Forecaster(log, clock, apps), Alerter(log, clock, apps), AlarmNotifier(log, clock, apps, ways)]
 
 
@@ -411,5 +411,5 @@ def test_places_of_one_key_stay_in_their_order(records: list[bytes], old: int, t
         split = splits[partition_of(key, old)]
         assert [split.moved(offset, key) for offset, _ in rows] == [now for _, now in rows]
         assert split.moved(-1, key) == -1
-        with pytest.raises(UnknownPlace):
+        with pytest.raises(UnknownPosition):
             split.moved(counts[partition_of(key, old)], key)

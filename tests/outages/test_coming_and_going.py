@@ -20,7 +20,7 @@ from streams.adapters.notifiers.ntfy import Ntfy
 from streams.adapters.simulation.town import PASSWORD, ShareTown
 from streams.adapters.sources.dexcom import DexcomShare
 from streams.clock import ScaledClock, SetClock
-from streams.delivery.channels import Ways
+from streams.delivery.channels import Channels
 from streams.ports.log import append_events
 from streams.roles.alerter import Alerter
 from streams.roles.forecaster import Forecaster
@@ -262,7 +262,7 @@ class Phones:
         self.house = self.phone("iv3-house")
         self.roster = Roster({p: Watched(target=phone) for p, phone in self.own.items()}, [self.house])
         self.notifier = AlarmNotifier(
-            world.log, world.clock, app_maker(world.log), Ways([self.house]), roster=self.roster
+            world.log, world.clock, app_maker(world.log), Channels([self.house]), roster=self.roster
         )
 
     def phone(self, topic: str, token: str = TOKEN) -> Ntfy:

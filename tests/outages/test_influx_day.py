@@ -13,7 +13,7 @@ from schemas.identity import reading_id
 from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.clock import SetClock
-from streams.delivery.channels import Ways
+from streams.delivery.channels import Channels
 from streams.ports.log import append_events
 from streams.roles.alerter import Alerter
 from streams.roles.forecaster import Forecaster
@@ -47,7 +47,7 @@ class Day(World):
         self.token = ""
 
     def roles(self, make_app: Callable[[str], Any]) -> list[Role]:
-        ways = Ways(targets=(self.phone,))  # type: ignore[arg-type] # what a notifier asks of a phone here
+        ways = Channels(targets=(self.phone,))  # type: ignore[arg-type] # what a notifier asks of a phone here
         made = (Forecaster, Alerter)
         return [
             *(kind(self.log, self.clock, make_app) for kind in made),

@@ -35,7 +35,7 @@ from streams.runtime.role import Role
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL
 from streams.views.replay import replay
 from streams.views.rows import apply_records
-from streams.views.serving_series import SwappableSeries
+from streams.views.serving_series import ServingSeries
 from tests.servers.influx import Influx
 from tests.servers.proxy import FaultProxy
 from tests.support.running import app_maker, caught_up, until
@@ -58,7 +58,7 @@ class World:
         self.projector: Projector
         self.others: list[Role] = []
         self.store: InfluxStore
-        self.series: SwappableSeries
+        self.series: ServingSeries
 
     def roles(self, make_app: Callable[[str], Any]) -> list[Role]:
         """Those beside the projector."""
@@ -69,7 +69,7 @@ class World:
         """Roles and the follower of versions, as `iv3 up` runs them."""
         server = InfluxServer(url=url or self.influx.url, token=SecretStr(token or self.influx.token), org=self.influx.org, timeout_s=timeout_s)  # fmt: skip
         self.store = InfluxStore(server, "iv3", self.log.log_id, look_s=0.1)
-        self.series = SwappableSeries(None)
+        self.series = ServingSeries(None)
         make_app = app_maker(self.log)
         self.projector = Projector(self.log, self.clock, make_app, self.series)
         self.others = self.roles(make_app)

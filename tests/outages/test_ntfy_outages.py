@@ -25,8 +25,8 @@ from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.notifiers.ntfy import Ntfy
 from streams.clock import SetClock
-from streams.delivery.channels import Ways
-from streams.errors import Refused
+from streams.delivery.channels import Channels
+from streams.errors import LogRefused
 from streams.ports.log import append_events
 from streams.ports.notifier import Message
 from streams.roles.notifier import AlarmNotifier
@@ -66,7 +66,7 @@ class World:
             Ntfy(server=server.url, topic="iv3-phone", clock=self.clock, token=SecretStr(TOKEN), timeout_s=1.0)
             for server in (self.server, *more)
         ]
-        notifier = AlarmNotifier(self.log, self.clock, app_maker(self.log), Ways(targets))
+        notifier = AlarmNotifier(self.log, self.clock, app_maker(self.log), Channels(targets))
         try:
             async with running(notifier):
                 await until(lambda: all(set(notifier.roster.house) <= box.armed for box in notifier.outboxes.values()))
@@ -253,7 +253,7 @@ async def test_a_log_that_takes_nothing_for_a_while_costs_neither_the_message_no
         async def now_and_then(*given: Any, **named: Any) -> Any:
             if left[0]:
                 left[0] -= 1
-                raise Refused("the disk is busy")
+                raise LogRefused("the disk is busy")
             return await took(*given, **named)
 
         await world.decide(said("low", 2, "escalated"))

@@ -26,7 +26,7 @@ def test_a_clock_that_is_three_hours_fast_is_put_right_by_what_the_source_says()
     host = Host(3 * HOUR_S)
     clock = host.clock()
     assert clock.now_ms() == host.true_ms + 3 * HOUR_S * 1000
-    assert clock.heard(host.true_ms) == 3 * HOUR_S
+    assert clock.correct_from(host.true_ms) == 3 * HOUR_S
     host.ran_s += 250
     assert clock.now_ms() == host.true_ms
 
@@ -34,10 +34,10 @@ def test_a_clock_that_is_three_hours_fast_is_put_right_by_what_the_source_says()
 def test_setting_the_host_right_meanwhile_changes_nothing_and_is_noticed_at_the_next_answer() -> None:
     host = Host(-3 * HOUR_S)
     clock = host.clock()
-    assert clock.heard(host.true_ms) == -3 * HOUR_S
+    assert clock.correct_from(host.true_ms) == -3 * HOUR_S
     host.ran_s, host.ahead_s = 100, 0
     assert clock.now_ms() == host.true_ms
-    assert clock.heard(host.true_ms) is None
+    assert clock.correct_from(host.true_ms) is None
     host.ran_s += 50
     assert clock.now_ms() == host.true_ms
 
@@ -45,11 +45,11 @@ def test_setting_the_host_right_meanwhile_changes_nothing_and_is_noticed_at_the_
 def test_a_few_seconds_are_no_news() -> None:
     host = Host(59)
     clock = host.clock()
-    assert clock.heard(host.true_ms) is None
+    assert clock.correct_from(host.true_ms) is None
     assert clock.now_ms() == host.true_ms + 59_000
 
 
 def test_made_up_time_is_never_put_right() -> None:
     clock = ScaledClock(TRUE_S * 1000, 1.0)
-    assert clock.heard(TRUE_S * 1000 + 7_200_000) is not None
+    assert clock.correct_from(TRUE_S * 1000 + 7_200_000) is not None
     assert abs(clock.now_ms() - TRUE_S * 1000) < 5_000

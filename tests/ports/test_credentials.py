@@ -6,17 +6,17 @@ import pytest
 from pydantic import SecretStr
 
 from schemas.settings import DexcomSettings, OwnNtfySettings
-from streams.adapters.credentials import Kept, Vault
+from streams.adapters.credentials import Credentials, CredentialsFile
 from streams.errors import Misconfigured
 
-KEPT = Kept(
+KEPT = Credentials(
     dexcom=DexcomSettings(account="lena@example.org", password=SecretStr("a-password"), region="ous"),
     ntfy=OwnNtfySettings(topic="iv3-a-topic", token=SecretStr("tk_a-token")),
 )
 
 
-def vault(folder: Path, key: str | None = None) -> Vault:
-    return Vault(folder / "credentials.enc", folder / "credentials.key", SecretStr(key) if key else None)
+def vault(folder: Path, key: str | None = None) -> CredentialsFile:
+    return CredentialsFile(folder / "credentials.enc", folder / "credentials.key", SecretStr(key) if key else None)
 
 
 def test_what_is_put_comes_back_and_stands_nowhere_in_clear(tmp_path: Path) -> None:

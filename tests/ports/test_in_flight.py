@@ -8,7 +8,7 @@ import pytest
 from streams.adapters.logs.kafka.in_flight import Room
 from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
 from streams.adapters.logs.kafka.log import MOST_IN_FLIGHT, KafkaLog
-from streams.errors import Refused
+from streams.errors import LogRefused
 from streams.topics import JOURNAL
 
 
@@ -72,6 +72,6 @@ async def test_who_waited_for_room_while_the_log_was_closed_writes_nothing() -> 
     await asyncio.sleep(0)
     await log.close()
     log._room.leave()
-    with pytest.raises(Refused, match="the log is closed"):
+    with pytest.raises(LogRefused, match="the log is closed"):
         await append
     assert log._room.take(), "its place is free again"

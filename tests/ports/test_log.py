@@ -11,7 +11,7 @@ import pytest
 from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
 from streams.adapters.logs.kafka.log import KafkaLog
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.errors import DiskReserve, Misconfigured, Refused, Unknown
+from streams.errors import DiskReserve, LogOutcomeUnknown, LogRefused, Misconfigured
 from streams.ports.log import Position
 from streams.storage.files import RESERVE_BYTES
 from streams.topics import ALERTS, JOURNAL, PARTITIONS, SNAPSHOTS, murmur2, partition_of
@@ -140,11 +140,11 @@ async def test_a_writer_that_fails_in_a_way_nobody_foresaw_answers_everybody_and
         raise RuntimeError("never seen before")
 
     log._writer._nearly_full = fails
-    with pytest.raises(Unknown):
+    with pytest.raises(LogOutcomeUnknown):
         async with asyncio.timeout(5):
             await log.append(JOURNAL, "me", [b'{"type":"iv3.insulin.v1"}'])
     assert len(ended) == 1
-    with pytest.raises(Unknown):
+    with pytest.raises(LogOutcomeUnknown):
         await log.append(JOURNAL, "me", [b"later"])
     await log.close()
 
@@ -185,7 +185,7 @@ async def test_a_demo_log_is_no_persons_log_and_the_other_way_round(tmp_path: Pa
 async def test_after_close_nothing_is_taken(tmp_path: Path) -> None:
     log = SqliteLog(tmp_path / "log.db")
     await log.close()
-    with pytest.raises(Refused, match="closed"):
+    with pytest.raises(LogRefused, match="closed"):
         await log.append(JOURNAL, "me", [b"late"])
 
 

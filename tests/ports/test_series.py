@@ -32,12 +32,11 @@ from schemas.facts import (
 )
 from schemas.forecasts import STEPS, ForecastMade
 from schemas.identity import reading_id
-from schemas.model import at_ms
+from schemas.model import Partition, at_ms
 from streams.adapters.series.influx.server import InfluxServer
 from streams.adapters.series.influx.store import InfluxStore
 from streams.adapters.series.sqlite.store import SqliteStore
 from streams.errors import SeriesUnavailable
-from streams.ports.log import Partition
 from streams.ports.series import RebuiltSeries, Series, SeriesStore
 
 T0 = 1_795_500_000_000

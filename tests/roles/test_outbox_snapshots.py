@@ -20,8 +20,8 @@ from schemas.envelope import decode, encode, make
 from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.clock import SetClock
-from streams.delivery.channels import Ways
-from streams.delivery.outbox_snapshots import Remembered
+from streams.delivery.channels import Channels
+from streams.delivery.outbox_snapshots import OutboxSnapshots
 from streams.ports.notifier import Message
 from streams.roles.alerter import Alerter
 from streams.roles.notifier import AlarmNotifier
@@ -134,14 +134,14 @@ async def test_the_notifier_goes_on_from_a_snapshot_with_all_that_is_due(log: Sq
     await diary.add(diary.decided("c", "resolved", kind="stale", quiet=True))
     seen = Outbox(("phone",))
     await log.fold(ALERTS, P, 0, None, lambda record: seen.evolve(decode(record.value)))
-    remembered = Remembered(log, SetClock(T0), ("phone",))
+    remembered = OutboxSnapshots(log, SetClock(T0), ("phone",))
     await remembered.recall(P)
     await log.fold(ALERTS, P, 0, None, lambda record: remembered.take(record, decode(record.value)))
     await remembered.keep((P,))
 
     phone = Phone()
     phone.knows = {"a-1"}
-    again = AlarmNotifier(log, SetClock(T0), app_maker(log), Ways(targets=(phone,)))
+    again = AlarmNotifier(log, SetClock(T0), app_maker(log), Channels(targets=(phone,)))
     folded, fold = folding(again), again.fold
     at_first: list[str] = []
 
@@ -169,7 +169,7 @@ async def test_the_notifier_goes_on_from_a_snapshot_with_all_that_is_due(log: Sq
 async def test_after_a_long_fold_and_while_it_runs_the_notifier_writes_snapshots(log: SqliteLog, diary: Diary) -> None:
     for n in range(EVERY // 6 + 1):
         await diary.alarm(f"low-{n}")
-    role = AlarmNotifier(log, SetClock(T0), app_maker(log), Ways(targets=(Phone(),)))
+    role = AlarmNotifier(log, SetClock(T0), app_maker(log), Channels(targets=(Phone(),)))
     async with running(role):
         await until(lambda: log.heads.get((SNAPSHOTS, P), 0) == 1)
         for n in range(EVERY // 6 + 1):
@@ -187,7 +187,7 @@ async def test_messages_of_the_day_are_counted_across_a_snapshot(log: SqliteLog,
     for n in range(EVERY // 6 + 1):
         await diary.alarm(f"low-{n}")
     for _ in range(2):
-        role = AlarmNotifier(log, SetClock(T0), app_maker(log), Ways(targets=(Phone(),)))
+        role = AlarmNotifier(log, SetClock(T0), app_maker(log), Channels(targets=(Phone(),)))
         folded = folding(role)
         async with running(role):
             await until(lambda: log.heads.get((SNAPSHOTS, P), 0) == 1)
@@ -202,7 +202,7 @@ async def test_a_snapshot_of_another_log_or_version_or_of_other_phones_is_left_a
     for n in range(EVERY // 6 + 1):
         await diary.alarm(f"low-{n}")
     roster = Roster(house=(Phone(),))
-    first = AlarmNotifier(log, SetClock(T0), app_maker(log), Ways(), roster=roster)
+    first = AlarmNotifier(log, SetClock(T0), app_maker(log), Channels(), roster=roster)
     async with running(first):
         await until(lambda: log.heads.get((SNAPSHOTS, P), 0) == 1)
     (taken,) = await snapshots(log, "notifier-alerts")
@@ -214,7 +214,7 @@ async def test_a_snapshot_of_another_log_or_version_or_of_other_phones_is_left_a
         wrong = make(data, id="w", source="test", subject="w", time=at_ms(T0), recordedtime=at_ms(T0))
         await log.append(SNAPSHOTS, "notifier-alerts//partition", [encode(wrong)], partition=P)
         await log.compact(SNAPSHOTS)
-    again = AlarmNotifier(log, SetClock(T0), app_maker(log), Ways(), roster=roster)
+    again = AlarmNotifier(log, SetClock(T0), app_maker(log), Channels(), roster=roster)
     folded = folding(again)
     async with running(again):
         await caught_up([again])
@@ -227,13 +227,13 @@ async def test_somebody_whose_phone_is_gone_is_told_of_nothing_that_was_decided_
 ) -> None:
     """Whoever was told is a fact of the log, so that what a roster lacks at a start (a restored log has no accounts) pages nobody with the past."""
     own = Roster({"me": Watched(target=Phone("own"))}, house=(Phone(),))
-    async with running(first := AlarmNotifier(log, SetClock(T0), app_maker(log), Ways(), roster=own)):
+    async with running(first := AlarmNotifier(log, SetClock(T0), app_maker(log), Channels(), roster=own)):
         await until(lambda: first.outboxes[P].told == {"me": ("own",)})
     for n in range(EVERY // 6 + 1):
         await diary.alarm(f"low-{n}", target="own")
     for _ in range(2):
         async with running(
-            again := AlarmNotifier(log, SetClock(T0), app_maker(log), Ways(), roster=Roster(house=(Phone(),)))
+            again := AlarmNotifier(log, SetClock(T0), app_maker(log), Channels(), roster=Roster(house=(Phone(),)))
         ):
             await until(lambda: again.outboxes[P].told == {})
             assert not again.waiting()
@@ -249,14 +249,14 @@ async def test_the_alerter_goes_on_from_a_snapshot_of_its_own_decisions(log: Sql
         await first._tick()
         known = first.episodes[P]
     again, folded = Alerter(log, SetClock(T0), app_maker(log)), list[int]()
-    silently = again.silently
+    silently = again.fold_log
 
     async def noting(topic: str, partition: int, start: int, to: int | None, step: Any) -> int:
         if topic == ALERTS and partition == P:
             folded.append(start)
         return await silently(topic, partition, start, to, step)
 
-    again.silently = noting  # type: ignore[method-assign]
+    again.fold_log = noting  # type: ignore[method-assign]
     async with running(again):
         assert again.episodes[P] == known
         assert folded[0] > EVERY

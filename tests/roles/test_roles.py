@@ -11,25 +11,25 @@ from typing import Any, ClassVar
 
 import pytest
 
-from processors.alerting.person_state import Watch
+from processors.alerting.person_state import PersonState
 from processors.predictors.forecasting import VERSION
 from schemas.bookkeeping import SnapshotTaken
 from schemas.envelope import Event, decode, make
 from schemas.facts import GlucoseRead, SourceStateChanged
 from schemas.forecasts import ForecastMade
-from schemas.model import at_ms
+from schemas.model import Partition, at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.logs.sqlite.writer import Run
 from streams.clock import SetClock, SystemClock
 from streams.commands.tokens import issue
-from streams.delivery.channels import Ways
-from streams.ports.log import Partition, Record, append_events
+from streams.delivery.channels import Channels
+from streams.ports.log import Record, append_events
 from streams.roles.alerter import Alerter
 from streams.roles.forecaster import Forecaster
 from streams.roles.notifier import AlarmNotifier
-from streams.runtime.assignment import Tenure
+from streams.runtime.assignment import Assignment
 from streams.runtime.consume import Progress
-from streams.runtime.process import House
+from streams.runtime.process import Process
 from streams.runtime.role import Role
 from streams.runtime.snapshots import EVERY
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, HEARTBEATS, JOURNAL, SNAPSHOTS, partition_of
@@ -149,7 +149,7 @@ async def test_what_was_in_hand_when_the_partitions_moved_does_not_go_on_in_the_
         before = alerter.tenure
         assert before is not None
         before.end()
-        alerter.tenure, alerter.people = Tenure(before.partitions, lambda: True), {}
+        alerter.tenure, alerter.people = Assignment(before.partitions, lambda: True), {}
         begun = dict(alerter.progress.next_offset)
         answered.set()
         await until(alerter.idle.is_set)
@@ -159,7 +159,7 @@ async def test_what_was_in_hand_when_the_partitions_moved_does_not_go_on_in_the_
 
 
 def test_a_forecast_that_comes_again_after_an_outage_is_not_late_for_that(log: SqliteLog) -> None:
-    alerter, watch = Alerter(log, SetClock(T0), app_maker(log)), Watch("me", newest_offset=7)
+    alerter, watch = Alerter(log, SetClock(T0), app_maker(log)), PersonState("me", newest_offset=7)
     made = ForecastMade.model_construct(pos=5)
     came = Record(FORECASTS, P, 3, T0, b"me", b"")
     assert [alerter._foresee(watch, came, made) for _ in range(4)] == [False] * 4
@@ -296,7 +296,7 @@ async def test_garbage_among_the_alerts_silences_nobody(log: SqliteLog) -> None:
         await append_events(log, JOURNAL, [reading(1, 50)])
         await caught_up([alerter])
         assert alerter.progress.restarts == 0
-    again = AlarmNotifier(log, clock, app_maker(log), Ways())
+    again = AlarmNotifier(log, clock, app_maker(log), Channels())
     async with running(again):
         assert {episode.kind for box in again.outboxes.values() for episode in box.episodes.open.values()} == {
             "urgent_low"
@@ -504,7 +504,7 @@ class Still:
     ids=["lags and does nothing", "nothing to do", "waits for an upgrade", "folds", "retried lately"],
 )
 def test_a_role_is_stuck_that_lags_and_has_tried_nothing_for_two_minutes(role: Any, stuck: bool) -> None:
-    house = House([], [])
+    house = Process([], [])
     assert not house._is_stuck(role, 800.0)
     assert house._is_stuck(role, 1000.0) == stuck
 
@@ -517,7 +517,7 @@ def test_a_loop_that_hangs_ends_the_process(tmp_path: Path) -> None:
         async def hang(stopping):
             await asyncio.sleep(0.1)
             time.sleep(60)
-        asyncio.run(house.House([], [hang]).run())
+        asyncio.run(house.Process([], [hang]).run())
     """)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 73
@@ -530,7 +530,7 @@ def test_a_part_that_ends_by_itself_ends_the_process() -> None:
         from streams.runtime import process as house
         async def ends(stopping):
             await asyncio.sleep(0.1)
-        asyncio.run(house.House([], [ends]).run())
+        asyncio.run(house.Process([], [ends]).run())
     """)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 72

@@ -12,8 +12,8 @@ from streams.clock import SetClock
 from streams.ports.log import append_events
 from streams.roles.alerter import LATE, Alerter
 from streams.roster import Roster, Watched
-from streams.runtime.heartbeats import COMPLAINT_LASTS_MS, Pulse
-from streams.runtime.self_report import AGAIN_S, Complaints
+from streams.runtime.heartbeats import COMPLAINT_LASTS_MS, Heartbeats
+from streams.runtime.self_report import AGAIN_S, SelfReport
 from streams.topics import ALERTS, HEARTBEATS, JOURNAL
 from tests.roles.test_outbox_snapshots import Phone
 from tests.roles.test_roles import T0, everything, reading
@@ -102,7 +102,7 @@ async def test_alarms_that_run_late_for_many_are_told_once(log: SqliteLog, monke
 async def test_what_is_wrong_in_another_process_reaches_the_house(log: SqliteLog) -> None:
     behind = "the archive could not be brought up to date for an hour"
     clock, elsewhere = SetClock(T0), [behind]
-    archiver = Complaints(log, clock, "w2", lambda: elsewhere)
+    archiver = SelfReport(log, clock, "w2", lambda: elsewhere)
     alerter = Alerter(log, clock, app_maker(log))
     async with running(alerter):
         await peopled(log)
@@ -122,26 +122,26 @@ async def test_of_one_person_alone_another_process_tells_that_person(log: Sqlite
     async with running(alerter):
         await append_events(log, JOURNAL, [reading(0, 120)])
         await caught_up([alerter])
-        await Complaints(log, clock, "w2", lambda: [FULL]).look()
+        await SelfReport(log, clock, "w2", lambda: [FULL]).look()
         await alerter._tick()
         assert await told(log) == [("me", "opened", FULL)]
 
 
 async def test_a_complaint_is_said_again_every_minute_and_ends_with_its_process(log: SqliteLog) -> None:
-    clock, pulse, troubles = SetClock(T0), Pulse(log), [FULL, FULL, "x" * 400]
-    complaints = Complaints(log, clock, "w2", lambda: troubles)
+    clock, pulse, troubles = SetClock(T0), Heartbeats(log), [FULL, FULL, "x" * 400]
+    complaints = SelfReport(log, clock, "w2", lambda: troubles)
     for second in range(0, 181, 10):
         clock.set(T0 + second * 1000)
         await complaints.look()
     said = [r for n in range(12) for r in await everything(log, HEARTBEATS, n)]
     assert len(said) == 1 + 180 / AGAIN_S
     await pulse.look()
-    assert pulse.complaints(T0 + 180_000) == [FULL, "x" * 300]
-    assert pulse.complaints(T0 + 180_000 + COMPLAINT_LASTS_MS) == [FULL, "x" * 300]
-    assert pulse.complaints(T0 + 180_001 + COMPLAINT_LASTS_MS) == [], "whoever is gone complains no more"
+    assert pulse.self_reports(T0 + 180_000) == [FULL, "x" * 300]
+    assert pulse.self_reports(T0 + 180_000 + COMPLAINT_LASTS_MS) == [FULL, "x" * 300]
+    assert pulse.self_reports(T0 + 180_001 + COMPLAINT_LASTS_MS) == [], "whoever is gone complains no more"
     troubles.clear()
     await complaints.look()
     await complaints.look()
     await pulse.look()
-    assert pulse.complaints(T0 + 180_000) == []
+    assert pulse.self_reports(T0 + 180_000) == []
     assert len([r for n in range(12) for r in await everything(log, HEARTBEATS, n)]) == len(said) + 1

@@ -18,7 +18,7 @@ from schemas.model import Fact, at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.clock import SetClock
 from streams.commands.tokens import issue, revocation
-from streams.delivery.channels import Ways
+from streams.delivery.channels import Channels
 from streams.ports.log import Log, append_events
 from streams.roles.alerter import Alerter
 from streams.roles.forecaster import Forecaster
@@ -65,7 +65,7 @@ async def lived(log: SqliteLog, readings: int = 40, *, named_by_him: bool = True
     roles: list[Any] = [
         Forecaster(log, clock, app_maker(log)),
         Alerter(log, clock, app_maker(log)),
-        AlarmNotifier(log, clock, app_maker(log), Ways()),
+        AlarmNotifier(log, clock, app_maker(log), Channels()),
     ]
     async with running(*roles):
         for n in range(readings):

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from processors.alerting.outbox import Outbox
-from processors.predictors.forecasting import Outlook
+from processors.predictors.forecasting import ForecastState
 from schemas.envelope import Event
 from schemas.forecasts import ForecastMade, ForecastWithheld
 from streams.ports.log import Log
@@ -90,10 +90,10 @@ def forecasts_as_uninterrupted(events: dict[str, list[tuple[Any, Event]]]) -> tu
 
     Returns how many, and how many were repeats.
     """
-    people: dict[str, Outlook] = {}
+    people: dict[str, ForecastState] = {}
     expected = {}
     for record, event in events[JOURNAL]:
-        said = people.setdefault(event.subject, Outlook()).take(event, record.offset)
+        said = people.setdefault(event.subject, ForecastState()).take(event, record.offset)
         if said is not None:
             expected[event.id] = said
     got, spoken, repeats = [], dict[int, int](), 0

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from api.app import serve
-from api.request.context import Hearing, SeedSettings
+from api.request.context import ApiContext, LegacyRoutes
 from schemas.envelope import make
 from schemas.facts import Insulin, ProfileChanged, Role
 from schemas.model import at_ms
@@ -25,7 +25,7 @@ from streams.roles.forecaster import Forecaster
 from streams.roles.projector import Projector
 from streams.topics import JOURNAL
 from streams.views.catalog import Catalog
-from streams.views.serving_series import SwappableSeries
+from streams.views.serving_series import ServingSeries
 from tests.support.running import app_maker, caught_up
 
 NOW_MS = 1_795_500_000_000
@@ -42,7 +42,7 @@ class Served:
     url: str
     log: SqliteLog
     clock: SetClock
-    where: Hearing
+    where: ApiContext
     http: aiohttp.ClientSession
     roles: list[Any]
     store: SeriesStore
@@ -76,7 +76,7 @@ async def serving(folder: Path, store_of: Callable[[Path, str], SeriesStore] = S
     log = SqliteLog(folder / "log.db")
     clock = SetClock(NOW_MS)
     store = store_of(folder, log.log_id)
-    series = SwappableSeries(await store.open(await store.ready()))
+    series = ServingSeries(await store.open(await store.ready()))
     catalog = Catalog(log, folder / "catalog-1.db")
     make_app = app_maker(log)
     roles: list[Any] = [
@@ -89,8 +89,8 @@ async def serving(folder: Path, store_of: Callable[[Path, str], SeriesStore] = S
     await append_events(
         log, JOURNAL, [make(profile, id="profile", source="test", subject="me", time=now, recordedtime=now)]
     )
-    seed = SeedSettings("seed", hash_of("secret"), {"Iv3": {"Unit": "mmol/L"}}, 80, 180)
-    where = Hearing(log=log, series=series, catalog=catalog, clock=clock, person="me", seed=seed)
+    seed = LegacyRoutes("seed", hash_of("secret"), {"Iv3": {"Unit": "mmol/L"}}, 80, 180)
+    where = ApiContext(log=log, series=series, catalog=catalog, clock=clock, person="me", seed=seed)
     stopping = asyncio.Event()
     listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     tasks = [asyncio.ensure_future(role.supervise(stopping)) for role in roles]

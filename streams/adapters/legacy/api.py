@@ -11,15 +11,15 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from processors.legacy.comparing import Thing
-from streams.adapters.http_client import Exchange, NoAnswer
+from processors.legacy.comparing import LegacyRow
+from streams.adapters.http_client import HttpClient, NoAnswer
 from streams.errors import Misconfigured, SourceUnreachable
 
 _ANSWER_BYTES = 64 << 20  # a year of readings
 _ANSWER_S = 60.0  # it asks an InfluxDB that may be slow
 
 
-class SeedApi:
+class LegacyApi:
     """Asks with HTTP Basic."""
 
     def __init__(self, url: str, username: str, password: SecretStr, cafile: Path | None = None) -> None:
@@ -34,21 +34,21 @@ class SeedApi:
         self._url = url.rstrip("/")
         said = f"{username}:{password.get_secret_value()}".encode()
         self._headers = {"Authorization": f"Basic {base64.b64encode(said).decode()}"}
-        self._exchange = Exchange("The old program", timeout_s=_ANSWER_S, tls=_trusting(cafile) if cafile else None)
+        self._exchange = HttpClient("The old program", timeout_s=_ANSWER_S, tls=_trusting(cafile) if cafile else None)
 
     def __repr__(self) -> str:
         """Name the address and nothing else."""
         return f"SeedApi({self._url})"
 
-    async def readings(self, start_s: int, end_s: int) -> list[Thing]:
+    async def readings(self, start_s: int, end_s: int) -> list[LegacyRow]:
         """Readings of [start_s, end_s). Raises SourceUnreachable, Misconfigured."""
         return await self._things("glucose", start_s, end_s)
 
-    async def doses(self, start_s: int, end_s: int) -> list[Thing]:
+    async def doses(self, start_s: int, end_s: int) -> list[LegacyRow]:
         """Doses, with the insulin's name as the old program has it. Raises SourceUnreachable, Misconfigured."""
         return await self._things("insulin", start_s, end_s)
 
-    async def carbs(self, start_s: int, end_s: int) -> list[Thing]:
+    async def carbs(self, start_s: int, end_s: int) -> list[LegacyRow]:
         """Meals. Raises SourceUnreachable, Misconfigured."""
         return await self._things("carbs", start_s, end_s)
 
@@ -56,7 +56,7 @@ class SeedApi:
         """Let go of the connections."""
         await self._exchange.close()
 
-    async def _things(self, what: str, start_s: int, end_s: int) -> list[Thing]:
+    async def _things(self, what: str, start_s: int, end_s: int) -> list[LegacyRow]:
         try:
             reply = await self._exchange.ask(
                 "GET", f"{self._url}/{what}?start={start_s}&end={end_s}", headers=self._headers, limit=_ANSWER_BYTES
@@ -77,11 +77,11 @@ class SeedApi:
             ) from None
 
 
-def _thing(item: dict[str, Any]) -> Thing:
+def _thing(item: dict[str, Any]) -> LegacyRow:
     moment = datetime.fromisoformat(item["Time"])
     if moment.tzinfo is None:
         raise ValueError(item["Time"])
-    return Thing(int(moment.timestamp() // 1), float(item["Value"]), str(item.get("Type", "")))
+    return LegacyRow(int(moment.timestamp() // 1), float(item["Value"]), str(item.get("Type", "")))
 
 
 def _is_here(host: str) -> bool:

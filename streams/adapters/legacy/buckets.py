@@ -12,7 +12,7 @@ PAGE_ROWS = 20_000  # some 2 MB of an answer; two months of readings
 _ANSWER_S = 60.0  # a count over years on a small machine with a slow disk
 
 
-class SeedBucket(NamedTuple):
+class LegacyBucket(NamedTuple):
     """Where one kind of data lies, and which column goes with the value."""
 
     name: str
@@ -21,32 +21,32 @@ class SeedBucket(NamedTuple):
     text: str = ""
 
 
-GLUCOSE = SeedBucket("iv3_glucose", "glucose", "value", "trend")
-INSULIN = SeedBucket("iv3_insulin", "insulin", "value", "type")
-CARBS = SeedBucket("iv3_carb", "carb", "value")
-EVENTS = SeedBucket("iv3_events", "event", "event")
+GLUCOSE = LegacyBucket("iv3_glucose", "glucose", "value", "trend")
+INSULIN = LegacyBucket("iv3_insulin", "insulin", "value", "type")
+CARBS = LegacyBucket("iv3_carb", "carb", "value")
+EVENTS = LegacyBucket("iv3_events", "event", "event")
 
 
-class SeedBuckets:
+class LegacyBuckets:
     """Reads page by page, oldest first, and holds one page at a time."""
 
     def __init__(self, server: InfluxServer, *, page_rows: int = PAGE_ROWS) -> None:
         self._server, self._page_rows = server, page_rows
 
-    async def exists(self, bucket: SeedBucket) -> bool:
+    async def exists(self, bucket: LegacyBucket) -> bool:
         """Whether the token sees the bucket. Raises SeriesUnavailable."""
         org = await self._server.org_id()
         where = f"/api/v2/buckets?orgID={quote(org, safe='')}&name={quote(bucket.name, safe='')}"
         status, found = await self._server.administer("GET", where, missing_ok=True)
         return status != 404 and bool(found.get("buckets"))
 
-    async def count(self, bucket: SeedBucket) -> int:
+    async def count(self, bucket: LegacyBucket) -> int:
         """How many points. Raises SeriesUnavailable."""
         asked = f'SELECT count("{bucket.value}") FROM "{bucket.measurement}"'
         (series,) = await self._server.query(bucket.name, [asked], timeout_s=_ANSWER_S)
         return int(series[0]["values"][0][1]) if series else 0
 
-    async def pages(self, bucket: SeedBucket) -> AsyncIterator[list[Row]]:
+    async def pages(self, bucket: LegacyBucket) -> AsyncIterator[list[Row]]:
         """Every point in the order of time. Raises SeriesUnavailable."""
         columns = f'"{bucket.value}"' + (f', "{bucket.text}"' if bucket.text else "")
         asked = f'SELECT {columns} FROM "{bucket.measurement}"'

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import pydantic_core
 
-from processors.legacy.moving import LeftOut, MovingIn, Row, UnknownInsulin
+from processors.legacy.moving import LeftOut, LegacyImport, Row, UnknownInsulin
 from schemas.envelope import Event
 from schemas.facts import CarbsEaten, GlucoseRead, InsulinTaken
 from schemas.model import at_ms
-from streams.adapters.legacy.buckets import CARBS, EVENTS, GLUCOSE, INSULIN, SeedBucket, SeedBuckets
+from streams.adapters.legacy.buckets import CARBS, EVENTS, GLUCOSE, INSULIN, LegacyBucket, LegacyBuckets
 from streams.ports.log import Log, Record, append_events
 from streams.topics import JOURNAL, partition_of
 
@@ -24,7 +24,7 @@ _MOST_NAMED = 1_000  # of what was left out; the rest is counted
 _OURS = tuple(f'"type":"{fact.TYPE}"'.encode() for fact in (GlucoseRead, InsulinTaken, CarbsEaten))
 
 
-class Named(NamedTuple):
+class InsulinAsNamed(NamedTuple):
     """One row that was left out."""
 
     bucket: str
@@ -40,7 +40,7 @@ class MoveReport:
     missing: list[str] = field(default_factory=list)  # buckets that are not there
     months: dict[str, dict[str, Counter[str]]] = field(default_factory=dict)  # bucket -> month -> what -> rows
     unknown: Counter[str] = field(default_factory=Counter)  # insulin -> doses
-    left_out: list[Named] = field(default_factory=list)
+    left_out: list[InsulinAsNamed] = field(default_factory=list)
     told: int = 0  # what the older program told; kept there, for iv3 tells for itself
 
     def total(self, what: str) -> int:
@@ -48,14 +48,19 @@ class MoveReport:
         return sum(month[what] for months in self.months.values() for month in months.values())
 
 
-class Move:
+class LegacyMove:
     """One run. `log` None: there is no log yet, and a dry run needs none."""
 
     def __init__(
-        self, buckets: SeedBuckets, log: Log | None, person: str, moving: MovingIn, progress: Callable[[int, int], None]
+        self,
+        buckets: LegacyBuckets,
+        log: Log | None,
+        person: str,
+        moving: LegacyImport,
+        progress: Callable[[int, int], None],
     ) -> None:
         self._buckets, self._log, self._person, self._progress = buckets, log, person, progress
-        self._judges: tuple[tuple[SeedBucket, Judge], ...] = (
+        self._judges: tuple[tuple[LegacyBucket, Judge], ...] = (
             (GLUCOSE, moving.reading),
             (INSULIN, moving.dose),
             (CARBS, moving.meal),
@@ -107,7 +112,7 @@ class Move:
         partition = partition_of(self._person, self._log.partitions[JOURNAL])
         await self._log.fold(JOURNAL, partition, 0, None, note)
 
-    async def _new(self, bucket: SeedBucket, judge: Judge, report: MoveReport) -> AsyncIterator[Event]:
+    async def _new(self, bucket: LegacyBucket, judge: Judge, report: MoveReport) -> AsyncIterator[Event]:
         months = report.months.setdefault(bucket.name, {})
         async for rows in self._buckets.pages(bucket):
             for what, month, event in self._judged(bucket, judge, rows, report):
@@ -120,14 +125,14 @@ class Move:
             self._progress(self._done, max(self._done, self._total))
 
     def _judged(
-        self, bucket: SeedBucket, judge: Judge, rows: list[Row], report: MoveReport
+        self, bucket: LegacyBucket, judge: Judge, rows: list[Row], report: MoveReport
     ) -> Iterator[tuple[str, str, Event | None]]:
         for row in rows:
             month = f"{at_ms(row.time_ns // 1_000_000):%Y-%m}"
             found = judge(row)
             if isinstance(found, LeftOut):
                 if len(report.left_out) < _MOST_NAMED:
-                    report.left_out.append(Named(bucket.name, *found))
+                    report.left_out.append(InsulinAsNamed(bucket.name, *found))
                 yield "left out", month, None
             elif isinstance(found, UnknownInsulin):
                 report.unknown[found.name] += 1

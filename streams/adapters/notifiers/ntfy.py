@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from streams.adapters.http_client import TIMEOUT_S, Exchange, NoAnswer, Reply
+from streams.adapters.http_client import TIMEOUT_S, HttpClient, NoAnswer, Reply
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
 from streams.ports.clock import Clock
 from streams.ports.notifier import Message
@@ -59,7 +59,7 @@ class Ntfy:
         self._clock = clock
         self._headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token is not None else {}
         self._target = f"ntfy-{hashlib.sha256(f'{self._server}{topic}'.encode()).hexdigest()[:10]}"
-        self._exchange = Exchange(f"ntfy ({parts.hostname})", timeout_s=timeout_s)
+        self._exchange = HttpClient(f"ntfy ({parts.hostname})", timeout_s=timeout_s)
         self._echoes: bool | None = None  # whether the server knows sequence ids; None: it was not seen yet
 
     def __repr__(self) -> str:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from streams.adapters.http_client import TIMEOUT_S, Exchange, NoAnswer
+from streams.adapters.http_client import TIMEOUT_S, HttpClient, NoAnswer
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
 from streams.ports.notifier import Message
 
@@ -30,7 +30,7 @@ class Webhook:
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token.get_secret_value()}"
         self._name = f"webhook-{hashlib.sha256(url.get_secret_value().encode()).hexdigest()[:10]}"
-        self._exchange = Exchange(f"the webhook ({host})", timeout_s=timeout_s)
+        self._exchange = HttpClient(f"the webhook ({host})", timeout_s=timeout_s)
 
     def __repr__(self) -> str:
         return f"Webhook({self._name})"
@@ -86,7 +86,7 @@ class HealthCheck:
     def __init__(self, url: SecretStr, *, timeout_s: float = TIMEOUT_S) -> None:
         """Does no I/O. Raises Misconfigured."""
         self._url, host = url, _host_of(url, "healthcheck_url")
-        self._exchange = Exchange(f"the health check ({host})", timeout_s=timeout_s)
+        self._exchange = HttpClient(f"the health check ({host})", timeout_s=timeout_s)
         self.failing = ""
 
     async def ping(self, trouble: str) -> None:

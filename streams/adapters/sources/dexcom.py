@@ -26,7 +26,7 @@ from processors.sources.dexcom import (
     parse_readings,
     parse_uuid,
 )
-from streams.adapters.http_client import TIMEOUT_S, Exchange, NoAnswer, Reply
+from streams.adapters.http_client import TIMEOUT_S, HttpClient, NoAnswer, Reply
 from streams.adapters.sources.refusals import Refusals
 from streams.errors import Misconfigured, SourceRefused, SourceUnreachable
 from streams.ports.source import Fetched, SourceReading
@@ -80,7 +80,7 @@ class DexcomShare:
             )
         self._account = hashlib.sha256(f"{region}{username.lower()}".encode()).hexdigest()[:16]
         self._refusals = Refusals(session_file.with_name(_REFUSALS), self._account, password, now_ms)
-        self._exchange = Exchange("Dexcom Share", timeout_s=timeout_s)
+        self._exchange = HttpClient("Dexcom Share", timeout_s=timeout_s)
         self._one_at_a_time = asyncio.Lock()
         self._ids: _Ids | None = None  # None: the file was not read yet
         self._read_refused = False

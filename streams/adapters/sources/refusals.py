@@ -23,7 +23,7 @@ _COST = {"n": 2**14, "r": 8, "p": 1, "dklen": 32}  # 50 ms: paid once per try, a
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _Refusal:
     account: str
     refusals: int
     no_login_before_ms: int
@@ -54,7 +54,7 @@ class Refusals:
         told = self._hash(salt)
         before = kept.refusals if kept is not None and hmac.compare_digest(told, kept.refused) else 0
         policy = LoginPolicy(before).after_refusal(kind, self._now_ms())
-        said = _Kept(self._account, policy.refusals, policy.no_login_before_ms, salt, told)
+        said = _Refusal(self._account, policy.refusals, policy.no_login_before_ms, salt, told)
         with suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_durably(self._path, json.dumps(asdict(said)).encode())
@@ -64,9 +64,9 @@ class Refusals:
         with suppress(OSError):
             self._path.unlink()
 
-    def _load(self) -> _Kept | None:
+    def _load(self) -> _Refusal | None:
         try:
-            kept = _Kept(**json.loads(self._path.read_bytes()))
+            kept = _Refusal(**json.loads(self._path.read_bytes()))
             int(kept.refusals), int(kept.no_login_before_ms), bytes.fromhex(kept.salt), bytes.fromhex(kept.refused)
         except (OSError, ValueError, TypeError):
             return None

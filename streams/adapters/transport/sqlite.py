@@ -14,9 +14,10 @@ from faust.transport.consumer import ensure_TP
 from faust.transport.producer import Producer as FaustProducer
 from faust.types import TP, ConsumerMessage, RecordMetadata
 
+from schemas.model import Partition
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.transport.strict import StrictOffsets, flush_what_was_put
-from streams.ports.log import Partition, Record
+from streams.ports.log import Record
 from streams.topics import partition_of
 
 STANDBY_LOOK_S = 0.25

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from processors.entries import Conflict, EntryVersion, evolve_entry
-from processors.physiology.carbs import Meal, carbs_left, cob_grams
-from processors.physiology.insulin import Dose, insulin_left, iob_units
+from processors.physiology.carbs import Meal, cob_fraction, cob_grams
+from processors.physiology.insulin import Dose, iob_fraction, iob_units
 from processors.predictors.ar2 import Ar2
 from processors.predictors.evaluation import answer
 from processors.predictors.registry import PREDICTORS
-from processors.readings import Line, Reading, canonical_readings, gaps
+from processors.readings import CanonicalReadings, Reading, canonical_readings, gaps
 from schemas.envelope import Event, make
 from schemas.facts import CarbsEaten, Entry, EntryCorrected, EntryDeleted, EntryRestored, Insulin, InsulinTaken
 from schemas.identity import entry_id, reading_id
@@ -120,7 +120,7 @@ def test_no_two_sources_are_ever_shown_within_the_window_and_none_is_invented(ro
 
 
 def test_the_line_takes_the_first_of_near_ones_and_learns_the_cadence() -> None:
-    line = Line()
+    line = CanonicalReadings()
     assert line.admit(reading(0))
     assert not line.admit(reading(0))
     assert not line.admit(reading(0.1, "upload/xDrip"))
@@ -131,7 +131,7 @@ def test_the_line_takes_the_first_of_near_ones_and_learns_the_cadence() -> None:
 
 
 def test_a_revised_value_takes_the_place_of_the_first() -> None:
-    line = Line()
+    line = CanonicalReadings()
     line.admit(reading(0, glucose=100))
     assert line.admit(reading(0, glucose=104))
     assert [r.glucose_mgdl for r in line.recent] == [104]
@@ -163,11 +163,11 @@ def test_insulin_on_board_is_the_published_curve() -> None:
         td = rnd.uniform(180, 480)
         tp = rnd.uniform(20, td / 2.2)
         t = rnd.uniform(0.01, td - 0.01)
-        assert insulin_left(t, td, tp) == pytest.approx(published(t, td, tp), abs=1e-6)
+        assert iob_fraction(t, td, tp) == pytest.approx(published(t, td, tp), abs=1e-6)
 
 
 def test_it_begins_whole_ends_at_nothing_and_never_grows() -> None:
-    values = [insulin_left(t, 300, 75) for t in range(301)]
+    values = [iob_fraction(t, 300, 75) for t in range(301)]
     assert values[0] == 1
     assert values[-1] == 0
     assert all(a >= b for a, b in pairwise(values))
@@ -180,8 +180,8 @@ def test_long_acting_and_the_future_count_for_nothing() -> None:
 
 
 def test_carbs_are_conserved_and_slow_ones_last_longer() -> None:
-    assert carbs_left(0, "fast") == carbs_left(15, "slow") == 1
-    assert carbs_left(120, "fast") == 0 < carbs_left(120, "slow")
+    assert cob_fraction(0, "fast") == cob_fraction(15, "slow") == 1
+    assert cob_fraction(120, "fast") == 0 < cob_fraction(120, "slow")
     assert cob_grams([Meal(T0, 40, "medium"), Meal(T0 + MIN, 99, "fast")], T0) == 40
 
 
@@ -262,7 +262,7 @@ def test_after_a_gap_there_is_nothing_honest_to_say() -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from([1, 4, 5, 5, 5, 6, 15, 40]), min_size=1, max_size=40))
 def test_the_cadence_is_the_median_of_the_last_steps_whatever_was_not_worked_out_again(steps: list[int]) -> None:
-    line, at = Line(), T0
+    line, at = CanonicalReadings(), T0
     for number, minutes in enumerate(steps):
         at += minutes * MIN
         line.admit(Reading(at, 100.0, None, "s", f"r{number}"), at)

@@ -118,7 +118,7 @@ _TRY = {
 }
 
 
-class Tamed(logging.Filter):
+class RateLimitedLog(logging.Filter):
     """aiokafka says the same about 50 times a second while a broker is away: each sentence passes once in ten seconds."""
 
     def __init__(self) -> None:
@@ -135,10 +135,10 @@ class Tamed(logging.Filter):
         return True
 
 
-_tamed = Tamed()
+_tamed = RateLimitedLog()
 
 
-def tame() -> None:
+def rate_limit_aiokafka_log() -> None:
     """Rate-limit what aiokafka logs, in every module that it logs from."""
     for name in ("aiokafka", "aiokafka.conn", "aiokafka.client", "aiokafka.cluster", "aiokafka.producer.sender", "aiokafka.consumer.fetcher",
                  "aiokafka.consumer.group_coordinator", "aiokafka.coordinator.consumer", "aiokafka.consumer.consumer"):  # fmt: skip

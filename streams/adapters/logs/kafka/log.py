@@ -19,12 +19,13 @@ from aiokafka.errors import (
 )
 
 from processors.archive.format import ArchivedRecord
+from schemas.model import Partition
 from streams.adapters.logs.kafka.in_flight import Pending, Room
-from streams.adapters.logs.kafka.link import REQUEST_TIMEOUT_S, KafkaLink, sentence, tame
+from streams.adapters.logs.kafka.link import REQUEST_TIMEOUT_S, KafkaLink, rate_limit_aiokafka_log, sentence
 from streams.adapters.logs.kafka.topics import Safety, ensure_topics
 from streams.adapters.logs.kafka.wire import LATEST, Wire
-from streams.errors import LogUnavailable, Misconfigured, Refused, Unknown
-from streams.ports.log import Partition, Position, Record
+from streams.errors import LogOutcomeUnknown, LogRefused, LogUnavailable, Misconfigured
+from streams.ports.log import Position, Record
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, PARTITIONS, TOPICS, partition_of
 
 logger = logging.getLogger("iv3.log")
@@ -42,7 +43,7 @@ _FOR_GOOD = (MessageSizeTooLargeError, TopicAuthorizationFailedError, InvalidTop
 
 
 @dataclass
-class Counters:
+class KafkaCounters:
     """What the log did, for /metrics."""
 
     appends: int = 0
@@ -63,7 +64,7 @@ class KafkaLog:
         self.partitions: dict[str, int] = {}
         self.heads: dict[Partition, int] = {}
         self.log_id = ""
-        self.counters = Counters()
+        self.counters = KafkaCounters()
         self._wire, self._tail = Wire(link, TOPICS), Wire(link, _WATCHED)
         self._producer: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
@@ -79,7 +80,7 @@ class KafkaLog:
 
     async def open(self) -> None:
         """Make or check the topics, connect, learn the heads. Raises Misconfigured, LogUnavailable."""
-        tame()
+        rate_limit_aiokafka_log()
         found = await ensure_topics(self.link, self._wanted, self._safety)
         self.partitions = dict.fromkeys(TOPICS, found)
         await self._wire.open()
@@ -120,10 +121,10 @@ class KafkaLog:
         if topic not in self.partitions:
             raise Misconfigured(f"topic {topic} does not exist; topics are made by the admin step")
         if self._closed:
-            raise Refused("the log is closed")
+            raise LogRefused("the log is closed")
         for value in values:
             if len(value) > MOST_VALUE_BYTES:
-                raise Refused(f"a record of {len(value):,} bytes is more than Kafka takes ({MOST_VALUE_BYTES:,})")
+                raise LogRefused(f"a record of {len(value):,} bytes is more than Kafka takes ({MOST_VALUE_BYTES:,})")
         place = (topic, partition_of(key, self.partitions[topic]) if partition is None else partition)
         joined = self._joined(place, values) if place in self._stuck else None
         if joined is not None:
@@ -132,7 +133,7 @@ class KafkaLog:
             await self._room.wait()
             if self._closed:
                 self._room.leave()
-                raise Refused("the log is closed")
+                raise LogRefused("the log is closed")
         try:
             pending = await self._handed_over(place, key.encode(), values)
             try:
@@ -173,9 +174,9 @@ class KafkaLog:
                 return await asyncio.shield(pending.sent)
         except TimeoutError:
             self.counters.unknown += 1
-            raise Unknown(self._silent()) from None
+            raise LogOutcomeUnknown(self._silent()) from None
         except KafkaError as error:
-            raise Unknown(sentence(self.link, error)) from error
+            raise LogOutcomeUnknown(sentence(self.link, error)) from error
 
     def _silent(self) -> str:
         return (
@@ -192,7 +193,7 @@ class KafkaLog:
             self._stuck.discard(place)
         elif asyncio.get_running_loop().time() - next(iter(waiting)).began > APPEND_DEADLINE_S:
             self.counters.refused += 1
-            raise Refused(f"Kafka at {','.join(self.link.brokers)} has been confirming nothing for a while")
+            raise LogRefused(f"Kafka at {','.join(self.link.brokers)} has been confirming nothing for a while")
         return None
 
     def _settled(
@@ -214,7 +215,9 @@ class KafkaLog:
             return
         judged = self._judged(producer, error, nothing_yet=False) if isinstance(error, KafkaError) else error
         if not pending.done():  # else nobody waits any more
-            pending.set_exception(judged if isinstance(judged, Exception) else Unknown("the producer was stopped"))
+            pending.set_exception(
+                judged if isinstance(judged, Exception) else LogOutcomeUnknown("the producer was stopped")
+            )
 
     async def _give_up_the_slow(self) -> None:
         """Tell whoever has waited for too long that it is not known. One look for all is cheaper than a timer for each."""
@@ -228,30 +231,32 @@ class KafkaLog:
                     if not pending.done():
                         self._doubt(place, pending)
                         self.counters.unknown += 1
-                        pending.set_exception(Unknown(self._silent()))
+                        pending.set_exception(LogOutcomeUnknown(self._silent()))
 
-    def _judged(self, producer: AIOKafkaProducer, error: KafkaError, *, nothing_yet: bool) -> Refused | Unknown:
+    def _judged(
+        self, producer: AIOKafkaProducer, error: KafkaError, *, nothing_yet: bool
+    ) -> LogRefused | LogOutcomeUnknown:
         said = sentence(self.link, error)
         if isinstance(error, _FOR_GOOD) or (nothing_yet and isinstance(error, KafkaTimeoutError)):
             self.counters.refused += 1
-            return Refused(said)
+            return LogRefused(said)
         if producer is self._producer:
             self._producer = None  # its sequence is broken, or may be: the next append begins with a fresh one
             self._stopping = asyncio.create_task(_stop(producer))
         self.counters.unknown += 1
-        return Unknown(said)
+        return LogOutcomeUnknown(said)
 
     async def _usable_producer(self) -> AIOKafkaProducer:
         async with self._renewing:
             if self._closed:
-                raise Refused("the log is closed")
+                raise LogRefused("the log is closed")
             if self._producer is None:
                 producer = AIOKafkaProducer(acks="all", enable_idempotence=True, linger_ms=0, **self.link.arguments())
                 try:
                     await asyncio.wait_for(producer.start(), REQUEST_TIMEOUT_S)
                 except (KafkaError, OSError, TimeoutError) as error:
                     await _stop(producer)
-                    raise Refused(sentence(self.link, error)) from error
+                    raise LogRefused(sentence(self.link, error)) from error
                 self._producer = producer
                 self.counters.producers += 1
             return self._producer
@@ -270,11 +275,11 @@ class KafkaLog:
                 for record, answer in zip(records[at : at + MOST_IN_FLIGHT], sent, strict=True):
                     landed = (await answer).offset
                     if landed != record.offset:
-                        raise Refused(
+                        raise LogRefused(
                             f"{topic}/{partition}: record {record.offset} landed at {landed}; somebody else writes to this log"
                         )
         except KafkaError as error:
-            raise Unknown(sentence(self.link, error)) from error
+            raise LogOutcomeUnknown(sentence(self.link, error)) from error
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -361,7 +366,7 @@ def _positions(place: Partition, found: Any) -> list[Position]:  # noqa: ANN401 
     topic, partition = place
     positions = [Position(topic, partition, one.offset) for one in (found if isinstance(found, list) else (found,))]
     if positions[-1].offset < 0:
-        raise Unknown("Kafka had it already and does not say where")
+        raise LogOutcomeUnknown("Kafka had it already and does not say where")
     return positions
 
 

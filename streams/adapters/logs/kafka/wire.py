@@ -30,9 +30,10 @@ from aiokafka.protocol.types import (
 )
 from aiokafka.record.memory_records import MemoryRecords
 
+from schemas.model import Partition
 from streams.adapters.logs.kafka.link import KafkaLink, sentence
 from streams.errors import LogUnavailable, Misconfigured
-from streams.ports.log import Partition, Record
+from streams.ports.log import Record
 
 _T = TypeVar("_T")
 LATEST, EARLIEST = -1, -2

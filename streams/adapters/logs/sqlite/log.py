@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from processors.archive.format import ArchivedRecord
+from schemas.model import Partition
 from streams.adapters.logs.sqlite.replacement import refuse_exchanging
 from streams.adapters.logs.sqlite.wakeups import Wakeups
-from streams.adapters.logs.sqlite.writer import Answer, Append, Commit, Counters, Row, Run, Writer
-from streams.errors import Misconfigured, Refused
-from streams.ports.log import Partition, Position, Record
+from streams.adapters.logs.sqlite.writer import Answer, Append, Commit, Row, Run, SqliteCounters, Writer
+from streams.errors import LogRefused, Misconfigured
+from streams.ports.log import Position, Record
 from streams.storage.files import RESERVE_BYTES, FileLock, free_bytes, refuse_remote
-from streams.storage.sqlite import connect, said_of
+from streams.storage.sqlite import connect, explain_open_errors
 from streams.topics import PARTITIONS, TOPICS, Topic, is_essential, partition_of
 
 FORMAT = "1"
@@ -77,7 +78,7 @@ class SqliteLog:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         refuse_remote(path.parent)
         refuse_exchanging(path)
-        with said_of(path):
+        with explain_open_errors(path):
             self._db = connect(path, vfs=vfs)
         try:
             refuse_exchanging(
@@ -86,7 +87,7 @@ class SqliteLog:
         except Misconfigured:
             self._db.close()
             raise
-        with said_of(path):
+        with explain_open_errors(path):
             self._prepare(topics, partitions, demo=demo)
         self.log_id: str = self._meta("log_id")
         self.demo = demo
@@ -222,7 +223,7 @@ class SqliteLog:
     def submit(self, operation: Append | Commit | Run) -> "asyncio.Future[Any]":
         """Hand an operation to the writer. Raises Refused after close, otherwise as `Writer.submit`."""
         if self._closed:
-            raise Refused("the log is closed")
+            raise LogRefused("the log is closed")
         return self._writer.submit(operation)
 
     async def append(
@@ -264,7 +265,7 @@ class SqliteLog:
         return self._space_low
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> SqliteCounters:
         """What the writer did so far."""
         return self._writer.counters
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import apsw
 
+from schemas.model import Partition
 from streams.errors import Misconfigured
-from streams.ports.log import Partition
 from streams.storage.files import sync_folder, write_durably
 
 _SIGN = ".exchanging"
@@ -28,7 +28,7 @@ def take_sign_down(path: Path) -> None:
         sync_folder(path.parent)
 
 
-def exchange(path: Path, fresh: Path, heads: Mapping[Partition, int], topics: Collection[str]) -> None:
+def replace_log(path: Path, fresh: Path, heads: Mapping[Partition, int], topics: Collection[str]) -> None:
     """Rename `fresh` to `path`, if these topics of the log there still end at `heads` and nobody has it open; it is gone then.
 
     Killed at any moment, it leaves the one or the other. Raises Misconfigured where it cannot be done; nothing was changed then.

@@ -13,8 +13,9 @@ from typing import Any
 
 import apsw
 
-from streams.errors import DiskReserve, Refused, StreamError, Unknown
-from streams.ports.log import Partition, Position
+from schemas.model import Partition
+from streams.errors import DiskReserve, LogOutcomeUnknown, LogRefused, StreamError
+from streams.ports.log import Position
 
 MOST_WAITING = 20_000  # operations; a queue longer than this means the disk stands still
 _MOST_PER_TRANSACTION = 5_000
@@ -53,7 +54,7 @@ Waiting = tuple[Operation, asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
 
 @dataclass
-class Counters:
+class SqliteCounters:
     """What the writer did so far, for /metrics."""
 
     transactions: int = 0
@@ -86,17 +87,17 @@ class Writer:
         self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._full_sync = True
         self.broken: BaseException | None = None
-        self.counters = Counters()
+        self.counters = SqliteCounters()
         self._thread = threading.Thread(target=self._work, name="log-writer", daemon=True)
         self._thread.start()
 
     def submit(self, operation: Operation) -> "asyncio.Future[Any]":
         """Put an operation in the queue; the future has its answer. Raises Unknown once the log is broken, Refused when it lags."""
         if self.broken is not None:
-            raise Unknown(f"the log stopped after an I/O error: {self.broken!r}")
+            raise LogOutcomeUnknown(f"the log stopped after an I/O error: {self.broken!r}")
         if self._queue.qsize() > MOST_WAITING:
             self.counters.refused += 1
-            raise Refused(f"{MOST_WAITING} writes are waiting for the disk")
+            raise LogRefused(f"{MOST_WAITING} writes are waiting for the disk")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._queue.put((operation, loop, future))
@@ -119,13 +120,13 @@ class Writer:
                 except Exception as error:  # noqa: BLE001 - a writer that dies unseen would leave everybody waiting for ever
                     self.broken = error
                     self._on_fatal(error)
-                    self._answer(waiting, Unknown(f"the log's writer failed: {error!r}"))
+                    self._answer(waiting, LogOutcomeUnknown(f"the log's writer failed: {error!r}"))
             if len(waiting) < len(batch):
                 return
 
     def _transact(self, batch: list[Waiting]) -> None:
         if self.broken is not None:
-            self._answer(batch, Unknown(f"the log stopped after an I/O error: {self.broken!r}"))
+            self._answer(batch, LogOutcomeUnknown(f"the log stopped after an I/O error: {self.broken!r}"))
             return
         if any(isinstance(op, Append) and not op.essential for op, _, _ in batch) and self._nearly_full():
             batch = self._turn_away(batch)
@@ -204,13 +205,13 @@ class Writer:
             doubt = True
         if doubt:
             self.broken = error
-            self._answer(batch, Unknown(f"the disk failed while writing: {error!r}"))
+            self._answer(batch, LogOutcomeUnknown(f"the disk failed while writing: {error!r}"))
             self._on_fatal(error)
             return
         self.counters.refused += len(batch)
         full = isinstance(error, apsw.FullError)
         why = "the disk is full: nothing was written. Free some space." if full else f"nothing was written: {error!r}"
-        self._answer(batch, DiskReserve(why) if full else Refused(why))
+        self._answer(batch, DiskReserve(why) if full else LogRefused(why))
 
     def _answer(
         self,

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from processors.digest import KINDS, alert_line, day_of, entry_line, fingerprint, forecast_line, reading_line
 from processors.entries import EntryVersion
 from processors.readings import Reading, canonical_readings
+from schemas.model import Partition
 from streams.adapters.series.canonical import canonical_range, first_rows
 from streams.adapters.series.influx.points import (
     ALERTS,
@@ -28,7 +29,6 @@ from streams.adapters.series.influx.points import (
 )
 from streams.adapters.series.influx.server import Bucket, InfluxServer
 from streams.errors import SeriesUnavailable
-from streams.ports.log import Partition
 from streams.ports.series import AlertRow, DigestRow, ForecastRow
 
 _T = TypeVar("_T")

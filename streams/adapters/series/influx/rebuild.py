@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from processors.entries import EntryVersion
 from processors.projection import Change
+from schemas.model import Partition
 from streams.adapters.series.influx.plan import Held, Plan, kind_of, person_of, plan, time_of
 from streams.adapters.series.influx.points import MIN_NS, Place, position_line
 from streams.adapters.series.influx.series import InfluxSeries
 from streams.adapters.series.influx.server import MOST_LINES, Bucket, InfluxServer
-from streams.ports.log import Partition
 
 _MOST_HELD = 300_000  # about 100 MB
 _IN_FLIGHT = 3

@@ -10,6 +10,7 @@ from typing import Any
 
 from processors.entries import EntryVersion
 from processors.projection import Change, PutEntry
+from schemas.model import Partition
 from streams.adapters.series.influx.plan import Held, Plan, Stretch, kind_of, plan, stretches
 from streams.adapters.series.influx.points import (
     ALERTS,
@@ -36,7 +37,6 @@ from streams.adapters.series.influx.points import (
 )
 from streams.adapters.series.influx.reads import InfluxReads, positions_of, rows_of
 from streams.adapters.series.influx.server import Bucket, InfluxServer
-from streams.ports.log import Partition
 
 _FEW = 8  # partitions: more are asked for all at once
 

@@ -14,7 +14,7 @@ import pydantic_core
 from pydantic import SecretStr
 
 from schemas.model import at_ms
-from streams.adapters.http_client import TIMEOUT_S, Exchange, NoAnswer, Reply
+from streams.adapters.http_client import TIMEOUT_S, HttpClient, NoAnswer, Reply
 from streams.errors import Misconfigured, Permanent, SeriesUnavailable
 
 MOST_LINES, MOST_BYTES = 5_000, 900_000  # of one write: what the server likes best, and less than proxies allow
@@ -44,7 +44,7 @@ class InfluxServer:
         self.name = f"InfluxDB ({parts.netloc})"
         # Packed answers cost the server more time than they save on any line that a database should be reached by.
         self._headers = {"Authorization": f"Token {token.get_secret_value()}", "Accept-Encoding": "identity"}
-        self._exchange = Exchange(self.name, timeout_s=timeout_s)
+        self._exchange = HttpClient(self.name, timeout_s=timeout_s)
         self._answer_s = min(timeout_s, _ANSWER_S)
         self._org_id = ""
 

@@ -15,9 +15,9 @@ from processors.digest import KINDS, alert_line, day_of, entry_line, fingerprint
 from processors.entries import EntryVersion, content_json, entry_of
 from processors.projection import Change, PutAlert, PutEntry, PutForecast, PutReading
 from processors.readings import Reading, canonical_readings
+from schemas.model import Partition
 from streams.adapters.series.canonical import MARGIN_MS, canonical_range
 from streams.errors import SeriesUnavailable
-from streams.ports.log import Partition
 from streams.ports.series import AlertRow, DigestRow, ForecastRow
 from streams.storage.sqlite import connect
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from processors.alerting.decide import decide
 from processors.alerting.episodes import Episodes
-from processors.alerting.person_state import Watch
+from processors.alerting.person_state import PersonState
 from processors.alerting.rules import Runtime
-from processors.predictors.forecasting import Outlook
-from schemas.alerts import AlertEvent, AlertsDecided
+from processors.predictors.forecasting import ForecastState
+from schemas.alerts import AlertEvent, AlertsDecided, DecisionPosition
 from schemas.envelope import Event, make
 from schemas.facts import (
     AlertAcknowledged,
@@ -42,8 +42,8 @@ INSULINS = (
 class Night:
     """Plays inputs through watch, decide and episodes as the alerter does; keeps the inputs for a redelivery."""
 
-    watch: Watch = field(default_factory=lambda: Watch("me"))
-    outlook: Outlook = field(default_factory=Outlook)
+    state: PersonState = field(default_factory=lambda: PersonState("me"))
+    outlook: ForecastState = field(default_factory=ForecastState)
     episodes: Episodes = field(default_factory=Episodes)
     started: int = T0 - MIN
     troubles: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class Night:
 
     def tick(self, minutes: float) -> None:
         self.now = max(self.now, T0 + int(minutes * MIN))
-        self._input(("tick", None, self.watch.newest_offset, self.now))
+        self._input(("tick", None, self.state.newest_offset, self.now))
 
     def ticks(self, start: float, end: float, step: float = 1 / 6) -> None:
         for n in range(int((end - start) / step) + 1):
@@ -80,13 +80,13 @@ class Night:
 
     def _input(self, given: Any) -> None:
         self.inputs.append(given)
-        self.said += apply(given, self.watch, self.episodes, self.runtime)
+        self.said += apply(given, self.state, self.episodes, self.runtime)
 
     @property
     def runtime(self) -> Runtime:
         return Runtime(self.started, self.now - self.started, troubles=self.troubles)
 
-    def heard(self) -> list[tuple[str, str, int]]:
+    def correct_from(self) -> list[tuple[str, str, int]]:
         return [(e.kind, e.change, e.step) for e in self.said]
 
     def rings(self, kind: str) -> list[float]:
@@ -98,19 +98,19 @@ class Night:
         ]
 
 
-def apply(given: Any, watch: Watch, episodes: Episodes, runtime: Runtime) -> list[AlertEvent]:
+def apply(given: Any, state: PersonState, episodes: Episodes, runtime: Runtime) -> list[AlertEvent]:
     kind, data, offset, now = given
     if kind == "fact":
-        if offset >= watch.offset:
-            watch.take(data, offset)
-        place = (offset, 0, 0)
+        if offset >= state.offset:
+            state.take(data, offset)
+        position = DecisionPosition(offset, 0, 0)
     elif kind == "forecast":
-        if not watch.foresee(data):
+        if not state.foresee(data):
             return []
-        place = (data.pos, 1, 0)
+        position = DecisionPosition(data.pos, 1, 0)
     else:
-        place = watch.tick_place(now)
-    decided = decide(watch, episodes, place, now, runtime)
+        position = state.tick_position(now)
+    decided = decide(state, episodes, position, now, runtime)
     return episodes.evolve("me", decided) if decided is not None else []
 
 
@@ -135,18 +135,18 @@ def test_nothing_is_opened_by_a_reading_older_than_a_quarter_of_an_hour() -> Non
     night.read(50, 0, late=15.1)
     assert night.said == []
     night.read(50, 16, late=14.9)
-    assert night.heard() == [("urgent_low", "opened", 1)]
+    assert night.correct_from() == [("urgent_low", "opened", 1)]
 
 
 def test_the_all_clear_needs_two_readings_of_80_the_newest_fresh() -> None:
     night = Night()
     for minutes, glucose in ((0, 65), (5, 82), (10, 79), (15, 80)):
         night.read(glucose, minutes)
-    assert night.heard() == [("low", "opened", 1)]
+    assert night.correct_from() == [("low", "opened", 1)]
     night.read(81, 20, late=11)
-    assert night.heard() == [("low", "opened", 1)]
+    assert night.correct_from() == [("low", "opened", 1)]
     night.read(90, 35)
-    assert night.heard()[-1] == ("low", "resolved", 1)
+    assert night.correct_from()[-1] == ("low", "resolved", 1)
 
 
 def test_missing_data_never_ends_a_low() -> None:
@@ -154,7 +154,7 @@ def test_missing_data_never_ends_a_low() -> None:
     a_source(night)
     night.read(65, 0)
     night.ticks(1, 240, 5)
-    assert ("low", "resolved", 1) not in night.heard()
+    assert ("low", "resolved", 1) not in night.correct_from()
     assert ("me", "low") in night.episodes.open
 
 
@@ -200,7 +200,7 @@ def test_an_answer_stops_it_and_a_low_that_stays_urgent_rings_after_half_an_hour
     night = Night()
     night.read(50, 0)
     night.fact(AlertAcknowledged(episode=night.said[0].episode), now=T0 + 2 * MIN)
-    assert night.heard()[-1] == ("urgent_low", "acknowledged", 1)
+    assert night.correct_from()[-1] == ("urgent_low", "acknowledged", 1)
     for minutes in range(5, 40, 5):
         night.read(50, minutes)
         night.ticks(minutes, minutes + 4.9)
@@ -224,11 +224,11 @@ def test_a_snooze_holds_for_its_kind_and_hides_no_other() -> None:
     night.read(65, 5)
     assert night.said == []
     night.read(50, 10)
-    assert night.heard() == [("urgent_low", "opened", 1)]
+    assert night.correct_from() == [("urgent_low", "opened", 1)]
     night.read(90, 15)
     night.read(90, 20)
     night.read(65, 31)
-    assert night.heard()[-1] == ("low", "opened", 1)
+    assert night.correct_from()[-1] == ("low", "opened", 1)
 
 
 # -- stale -----------------------------------------------------------------------------------------
@@ -275,7 +275,7 @@ def test_a_warming_up_sensor_is_not_stale() -> None:
     night.ticks(4, 47)
     assert night.said == []
     night.ticks(47, 50)
-    assert night.heard() == [("stale", "opened", 1)]
+    assert night.correct_from() == [("stale", "opened", 1)]
 
 
 def test_readings_that_are_back_end_it_and_other_news_does_not() -> None:
@@ -284,11 +284,11 @@ def test_readings_that_are_back_end_it_and_other_news_does_not() -> None:
     for n, glucose in enumerate((85, 82, 78)):
         night.read(glucose, 5 * n)
     night.ticks(10, 22)
-    assert night.heard()[-1][0] == "stale"
+    assert night.correct_from()[-1][0] == "stale"
     night.fact(CarbsEaten(grams=15), now=T0 + 22 * MIN)
-    assert night.heard()[-1] == ("stale", "opened", 1), "an entry is no reading"
+    assert night.correct_from()[-1] == ("stale", "opened", 1), "an entry is no reading"
     night.read(90, 23)
-    assert ("stale", "resolved", 1) in night.heard()
+    assert ("stale", "resolved", 1) in night.correct_from()
 
 
 # -- foreseen, high, long-acting -------------------------------------------------------------------
@@ -302,7 +302,7 @@ def falling(night: Night) -> None:
 def test_a_low_is_foreseen_once_and_does_not_flicker() -> None:
     night = Night()
     falling(night)
-    assert night.heard() == [("predicted_low", "opened", 1)]
+    assert night.correct_from() == [("predicted_low", "opened", 1)]
     night.read(78, 25)
     assert len(night.said) == 1
     night.read(68, 30)
@@ -317,7 +317,7 @@ def test_a_low_that_did_not_come_ends_and_stays_quiet_for_a_while() -> None:
     falling(night)
     for n, glucose in enumerate((86, 90)):
         night.read(glucose, 25 + 5 * n)
-    assert night.heard()[-1] == ("predicted_low", "resolved", 1)
+    assert night.correct_from()[-1] == ("predicted_low", "resolved", 1)
     opened = len(night.rings("predicted_low"))
     night.read(84, 35)
     night.read(73, 40)
@@ -335,7 +335,7 @@ def test_carbs_without_a_bolus_hold_a_foreseen_low_back_and_with_one_they_do_not
             night.fact(InsulinTaken(units=3, insulin="Humalog"), now=T0 + 17 * MIN)
         before = len(night.said)
         night.read(112, 20)
-        forecast = night.watch.forecast
+        forecast = night.state.forecast
         assert forecast is not None
         if before == 0 and forecast.p_low <= 0.5 and forecast.mean_mgdl[3] < 70:
             assert bool(night.said) == bolus
@@ -370,10 +370,10 @@ def test_no_long_acting_logged_is_told_hourly_until_one_is_logged_even_back_date
     night.ticks(0, 200, 1)
     assert night.rings("no_long_acting") == pytest.approx([61, 121, 181], abs=1.1)
     night.fact(InsulinTaken(units=18, insulin="Tresiba"), at=T0 - 60 * MIN, name="late")
-    assert night.heard()[-1][:2] == ("no_long_acting", "resolved")
+    assert night.correct_from()[-1][:2] == ("no_long_acting", "resolved")
     night.fact(EntryDeleted(entry_id="late", revision=2))
     night.tick(205)
-    assert night.heard()[-1][:2] == ("no_long_acting", "opened")
+    assert night.correct_from()[-1][:2] == ("no_long_acting", "opened")
 
 
 def test_a_long_acting_alarm_whose_dose_is_gone_ends_without_claiming_that_one_was_logged() -> None:
@@ -448,7 +448,7 @@ def test_while_readings_wait_to_be_evaluated_nothing_is_called_stale() -> None:
     a_source(night)
     night.read(120, 0)
     behind = Runtime(T0 - MIN, 60 * MIN, troubles=("alarms are running late",), behind=True)
-    said = decide(night.watch, night.episodes, night.watch.tick_place(T0 + 60 * MIN), T0 + 60 * MIN, behind)
+    said = decide(night.state, night.episodes, night.state.tick_position(T0 + 60 * MIN), T0 + 60 * MIN, behind)
     assert said is not None
     assert [event.kind for event in said.events] == ["system"]
 
@@ -480,11 +480,11 @@ def test_a_clock_that_dexcom_calls_wrong_is_told_once_and_ends_when_it_is_right(
     night.read(120, 0)
     night.fact(SourceStateChanged(state="ok", clock_skew_s=3 * 3600.0))
     night.ticks(0, 5)
-    assert night.heard() == [("system", "opened", 1)]
+    assert night.correct_from() == [("system", "opened", 1)]
     assert "this machine's clock is 3 h fast" in night.said[0].evidence.reason
     night.fact(SourceStateChanged(state="ok"), now=T0 + 6 * MIN)
     night.tick(6)
-    assert night.heard()[-1] == ("system", "resolved", 1)
+    assert night.correct_from()[-1] == ("system", "resolved", 1)
 
 
 def test_another_trouble_rings_at_once_and_the_same_one_ever_less_often() -> None:
@@ -500,7 +500,7 @@ def test_another_trouble_rings_at_once_and_the_same_one_ever_less_often() -> Non
     assert night.said[2].evidence.reason == "alarms are not getting out"
     night.troubles = ()
     night.tick(251)
-    assert night.heard()[-1] == ("system", "resolved", 3)
+    assert night.correct_from()[-1] == ("system", "resolved", 3)
 
 
 def test_forecasts_that_are_late_three_times_are_told_but_not_while_history_is_worked_off() -> None:
@@ -508,10 +508,10 @@ def test_forecasts_that_are_late_three_times_are_told_but_not_while_history_is_w
         night = Night(foresees=False, started=started)
         for n in range(6):
             night.read(120, 5 * n)
-        outlook = Outlook()
+        outlook = ForecastState()
         said = [outlook.take(event, offset) for _, event, offset, _ in list(night.inputs)]
         for forecast in [one for one in said if isinstance(one, ForecastMade)][:-1]:
-            assert not night.watch.foresee(forecast), "the next reading was quicker"
+            assert not night.state.foresee(forecast), "the next reading was quicker"
         night.tick(26)
         assert [e.kind for e in night.said] == told
 
@@ -524,9 +524,9 @@ def test_a_revised_reading_counts_once_towards_the_all_clear() -> None:
     night.read(65, 0)
     night.read(82, 5)
     night.fact(GlucoseRead(glucose_mgdl=84), T0 + 5 * MIN, "revised", now=T0 + 6 * MIN)
-    assert ("low", "resolved", 1) not in night.heard()
+    assert ("low", "resolved", 1) not in night.correct_from()
     night.read(90, 10)
-    assert night.heard()[-1] == ("low", "resolved", 1)
+    assert night.correct_from()[-1] == ("low", "resolved", 1)
 
 
 def test_a_value_that_was_revised_out_of_the_lows_no_longer_keeps_glucose_from_being_high_for_an_hour() -> None:
@@ -547,7 +547,7 @@ def test_a_reading_from_the_future_does_not_hide_a_low() -> None:
     night.read(120, 0)
     night.fact(GlucoseRead(glucose_mgdl=130), T0 + 600 * MIN, "ahead", now=T0 + MIN)
     night.read(60, 5)
-    assert night.heard()[-1] == ("low", "opened", 1)
+    assert night.correct_from()[-1] == ("low", "opened", 1)
 
 
 # -- redelivery ------------------------------------------------------------------------------------
@@ -598,12 +598,12 @@ def test_whatever_is_redelivered_decides_nothing_again(script: list[Any], crash:
     inputs = [i for i in whole.inputs if i[0] != "tick"]
     crashed = crash % (len(inputs) + 1)
     start = back % (crashed + 1)
-    watch = Watch("me")
+    state = PersonState("me")
     for kind, data, offset, _ in inputs[:start]:
         if kind == "fact":
-            watch.take(data, offset)
+            state.take(data, offset)
         else:
-            watch.foresee(data)
+            state.foresee(data)
     episodes = Episodes()
     for event in decisions(whole, inputs[crashed - 1][3] if crashed else T0 - 1):
         episodes.evolve("me", event)
@@ -611,7 +611,7 @@ def test_whatever_is_redelivered_decides_nothing_again(script: list[Any], crash:
     again = [
         said
         for given_ in inputs[start:crashed]
-        for said in apply((*given_[:3], whole.now + MIN), watch, episodes, whole.runtime)
+        for said in apply((*given_[:3], whole.now + MIN), state, episodes, whole.runtime)
     ]
     late = [given_ for given_ in inputs[start:crashed] if (given_[2], int(given_[0] == "forecast"), 0) > through]
     assert not again or late, "something at or before what was decided was decided again"
@@ -619,17 +619,23 @@ def test_whatever_is_redelivered_decides_nothing_again(script: list[Any], crash:
 
 def decisions(night: Night, until_ms: int) -> list[AlertsDecided]:
     """The records that were written up to a moment, by playing again."""
-    watch, episodes, found = Watch("me"), Episodes(), []
+    state, episodes, found = PersonState("me"), Episodes(), []
     for given_ in night.inputs:
         kind, data, offset, now = given_
         if now > until_ms:
             break
-        if kind == "fact" and offset >= watch.offset:
-            watch.take(data, offset)
-        if kind == "forecast" and not watch.foresee(data):
+        if kind == "fact" and offset >= state.offset:
+            state.take(data, offset)
+        if kind == "forecast" and not state.foresee(data):
             continue
-        place = (offset, 0, 0) if kind == "fact" else (data.pos, 1, 0) if kind == "forecast" else watch.tick_place(now)
-        decided = decide(watch, episodes, place, now, night.runtime)
+        position = (
+            DecisionPosition(offset, 0, 0)
+            if kind == "fact"
+            else DecisionPosition(data.pos, 1, 0)
+            if kind == "forecast"
+            else state.tick_position(now)
+        )
+        decided = decide(state, episodes, position, now, night.runtime)
         if decided is not None:
             episodes.evolve("me", decided)
             found.append(decided)
@@ -656,19 +662,19 @@ def test_there_are_never_two_open_episodes_of_a_kind_and_every_one_opened_first(
 @given(steps, st.integers(0, 1000))
 def test_a_snapshot_anywhere_changes_nothing(script: list[Any], cut: int) -> None:
     whole = play(script)
-    watch, episodes, said = Watch("me"), Episodes(), []
+    state, episodes, said = PersonState("me"), Episodes(), []
     at = cut % (len(whole.inputs) + 1)
     for n, given_ in enumerate(whole.inputs):
         if n == at:
-            watch = Watch.load(watch.dump(), watch.offset)
-        said += apply(given_, watch, episodes, whole.runtime)
+            state = PersonState.load(state.dump(), state.offset)
+        said += apply(given_, state, episodes, whole.runtime)
     assert said == whole.said
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(39, 401)), max_size=60), st.integers(0, 1000))
 def test_a_forecasters_snapshot_anywhere_changes_nothing(rows: list[Any], cut: int) -> None:
-    whole, halved, at = Outlook(), Outlook(), 0
+    whole, halved, at = ForecastState(), ForecastState(), 0
     for n, (minutes, glucose) in enumerate(rows):
         at += minutes
         event: Event = make(
@@ -680,5 +686,5 @@ def test_a_forecasters_snapshot_anywhere_changes_nothing(rows: list[Any], cut: i
             recordedtime=at_ms(T0),
         )
         if n == cut % (len(rows) + 1):
-            halved = Outlook.load(halved.dump(), halved.offset)
+            halved = ForecastState.load(halved.dump(), halved.offset)
         assert halved.take(event, n) == whole.take(event, n)

@@ -12,7 +12,7 @@ from processors.sources.dexcom import (
     BASE_URLS,
     ZERO_UUID,
     Parsed,
-    Reading,
+    ShareReading,
     judge,
     parse_readings,
     parse_uuid,
@@ -36,7 +36,7 @@ def error(code: str, message: str = "", sub_code: Any = "<OnlineException ErrorC
 
 
 def test_a_reading_is_its_wall_time_its_value_and_its_trend() -> None:
-    assert parsed(item()).readings == (Reading(T, 224.0, "Flat"),)
+    assert parsed(item()).readings == (ShareReading(T, 224.0, "Flat"),)
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,13 @@ def test_every_form_of_date_that_was_ever_sent_is_the_same_moment(wt: str) -> No
     ],
 )
 def test_a_trend_is_a_word_or_a_number_and_an_unknown_one_costs_no_reading(sent: Any, trend: str | None) -> None:
-    assert parsed(item(trend=sent)).readings == (Reading(T, 224.0, trend),)  # type: ignore[arg-type]
+    assert parsed(item(trend=sent)).readings == (ShareReading(T, 224.0, trend),)  # type: ignore[arg-type]
 
 
 def test_a_reading_without_a_trend_is_a_reading() -> None:
     without = item()
     del without["Trend"]
-    assert parsed(without).readings == (Reading(T, 224.0, None),)
+    assert parsed(without).readings == (ShareReading(T, 224.0, None),)
 
 
 def test_low_is_39_and_high_is_401() -> None:
@@ -131,9 +131,9 @@ def test_readings_come_out_oldest_first_however_they_were_sent() -> None:
 
 def test_two_readings_of_one_second_are_one() -> None:
     second = T // 1000 * 1000
-    assert parsed(item(second + 1, 100), item(second + 1, 101)).readings == (Reading(second + 1, 100.0, "Flat"),)
+    assert parsed(item(second + 1, 100), item(second + 1, 101)).readings == (ShareReading(second + 1, 100.0, "Flat"),)
     for items in ([item(second, 100), item(second + 999, 101)], [item(second + 999, 101), item(second, 100)]):
-        assert parsed(*items).readings == (Reading(second + 999, 101.0, "Flat"),)
+        assert parsed(*items).readings == (ShareReading(second + 999, 101.0, "Flat"),)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'"x"', b"null", b"<html>", b"[", b"\xff\xfe"])

@@ -58,7 +58,7 @@ async def _there_and_back(folder: Path, archive: Archive, what: str) -> list[Fig
     verified = time.perf_counter() - verifying
     assert report.problems == []
     began = time.perf_counter()
-    restored = await restore(archive, folder / "new")
+    restored = await restore(archive, SqliteLog, folder / "new")
     back = time.perf_counter() - began
     assert restored.records == report.records == sum(log.heads.values())
     await log.close()

@@ -5,7 +5,7 @@ configuration has only `people`, it is the first of those.
 """
 
 from schemas.facts import Insulin, Limits, ProfileChanged
-from schemas.settings import InsulinSettings, OwnNtfySettings, Settings, WatchedSettings
+from schemas.settings import DexcomSettings, InsulinSettings, OwnNtfySettings, Setting, Settings, WatchedSettings
 
 
 def household(settings: Settings) -> tuple[WatchedSettings, ...]:
@@ -72,3 +72,10 @@ def _insulin(insulin: InsulinSettings) -> Insulin:
         peak_min=insulin.peak,
         every_h=insulin.every_h if insulin.period_type == "long" else None,
     )
+
+
+class Credentials(Setting):
+    """What is kept of one person."""
+
+    dexcom: DexcomSettings = DexcomSettings()
+    ntfy: OwnNtfySettings = OwnNtfySettings()

@@ -1,100 +1,84 @@
-"""Wiring: settings in, a running house out. The only place that knows which adapter stands behind which port."""
+"""Building a process: settings in, roles, API and followers out, run until a signal."""
 
 import asyncio
 import logging
 import secrets
-import time
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from api.app import serve
 from api.request.context import ApiContext, LegacyRoutes
 from iv3.assembly.archive import archive_of
-from iv3.assembly.catalog import follow_catalog
-from iv3.assembly.channels import channels_of
+from iv3.assembly.catalog import ServedCatalog
+from iv3.assembly.channels import channels_of, phone_of
 from iv3.assembly.listening import tls_context
-from iv3.assembly.log import default_worker, kafka_link, open_log
-from iv3.assembly.people import People, phone_of, source_of, vault_of
-from iv3.assembly.plan import Running, StartPlan
+from iv3.assembly.log import LogPlace, default_worker, kafka_link
+from iv3.assembly.people import source_of, vault_of
+from iv3.assembly.plan import Ready, StartPlan
 from iv3.assembly.profiles import declare_profiles
-from iv3.assembly.roles import arm_first, roles_of, troubles_here
-from iv3.assembly.series import follow_series, series_store, serve_series
+from iv3.assembly.roles import add_roles, put_together
+from iv3.assembly.running import Running
+from iv3.assembly.series import follow_series, series_store
 from iv3.assembly.status import Status
 from schemas.household import household
 from schemas.settings import LEGACY_LOW_DEFAULT_MGDL, Settings, legacy_config
-from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.clock import SystemClock
 from streams.commands.tokens import hash_of
 from streams.errors import Misconfigured, Transient
+from streams.ports.log import Log
 from streams.roles.projector import Projector
 from streams.runtime.heartbeats import Heartbeats
 from streams.runtime.process import Process, Service
 from streams.runtime.self_report import SelfReport
-from streams.storage.versions import catalog_path, current, readable
-from streams.topics import HEARTBEATS, SNAPSHOTS
 from streams.views.catalog import Catalog
 
 logger = logging.getLogger("iv3.wiring")
 
-_MAINTENANCE_S, _MAINTENANCE_AGAIN_S = 3600.0, 60.0
+_TIDY_S, _TIDY_AGAIN_S = 3600.0, 60.0
 _SERIES_S = 5.0
 
 
 async def run(plan: StartPlan) -> None:
-    """Build everything, run until a signal, take it down in order."""
+    """Build everything, run until a signal, take it down in order. Raises Misconfigured, LogUnavailable."""
     async with AsyncExitStack() as stack:
-        opened = await open_log(plan.settings, plan.data, demo=plan.demo, worker=plan.worker)
-        log = opened.log
-        stack.push_async_callback(log.close)
-        served = await serve_series(plan.settings, plan.data, log.log_id)
-        stack.push_async_callback(served.close)
-        catalog_number = current(plan.data).catalog
-        catalog_file = catalog_path(plan.data, catalog_number)
-        catalog = readable(lambda: Catalog(log, catalog_file), catalog_file)
-        parts = Running(plan, opened, served, catalog, catalog_number)
-        ways = channels_of(plan)
-        people = People(plan, ways)
-        for close in (people.close, *ways.closers):
-            stack.push_async_callback(close)
-        source = people.roster.source(plan.person)
-        parts.source_account = source.account if source is not None else ""
-        if plan.before is not None:
-            await plan.before(parts)
-        await declare_profiles(plan, log, parts.catalog)
-        if "notifier" in plan.roles:
-            await arm_first(plan, log, people.roster)
-        parts.roles = roles_of(plan, opened, served.series, people, ways)
-        house = Process(parts.roles, [])
-        pulse = Heartbeats(log)
-        status = Status(log, parts.roles, parts.catalog, plan, pulse, people)
-        parts.hearing = _hearing(plan, parts, status, people)
+        running = await put_together(plan, stack, worker=plan.worker)
+        log, people = running.log, running.people
+        served = ServedCatalog(log, plan.data)
+        if plan.demo_plan is not None:
+            source = people.roster.source(plan.person)
+            await plan.demo_plan.before(log, source.account if source is not None else "")
+        await declare_profiles(plan, log, served.catalog)
+        await add_roles(running)
+        heartbeats = Heartbeats(log)
+        status = Status(running, served.catalog, heartbeats)
+        context = _context(running, served.catalog, status)
         name = f"{plan.worker or default_worker()}/up"
-        complaints = SelfReport(log, plan.clock, name, lambda: troubles_here(log, parts.roles, people))
-        house.add_services([*_services(plan, parts, status), pulse.follow, people.follow, complaints.follow])
-        await house.run()
+        report = SelfReport(log, plan.clock, name, running.troubles)
+        services = _services(running, served, context, status)
+        await Process(running.roles, [*services, heartbeats.follow, people.follow, report.follow]).run()
 
 
 def try_adapters(settings: Settings) -> None:
     """Build what the settings name, without any I/O. Raises Misconfigured for what no adapter can use."""
     tls_context(settings)
-    if settings.log != "sqlite":
+    if LogPlace(settings, Path()).on_kafka:
         kafka_link(settings)
-    plan = StartPlan(Path("data"), settings, SystemClock(), "", 0, household(settings)[0].id)
+    data, clock = Path("data"), SystemClock()
     for person in household(settings):
         try:
-            source_of(plan, person.id, person.dexcom)
-            phone_of(plan, person.ntfy)
+            source_of(settings, data, clock, person.id, person.dexcom)
+            phone_of(settings, person.ntfy, clock)
         except Misconfigured as error:
             raise Misconfigured(f"{person.id}: {error}" if settings.people else str(error)) from None
-    vault_of(settings, plan.data)
-    channels_of(plan)
+    vault_of(settings, data)
+    channels_of(settings, clock)
     archive_of(settings.archive, settings.s3)
-    series_store(settings, plan.data, "")
+    series_store(settings, data, "")
 
 
-def _hearing(plan: StartPlan, parts: Running, status: Status, people: People) -> ApiContext:
-    settings = plan.settings
-    api = settings.api
+def _context(running: Running, catalog: Catalog, status: Status) -> ApiContext:
+    plan, people = running.plan, running.people
+    settings, api = plan.settings, plan.settings.api
     seed = LegacyRoutes(
         username=api.username,
         password_sha256=hash_of(api.password.get_secret_value()),
@@ -103,9 +87,9 @@ def _hearing(plan: StartPlan, parts: Running, status: Status, people: People) ->
         high_mgdl=settings.iv3.high_threshold or 180,
     )
     return ApiContext(
-        log=parts.log,
-        series=parts.series,
-        catalog=parts.catalog,
+        log=running.log,
+        series=running.served.series,
+        catalog=catalog,
         clock=plan.clock,
         person=plan.person,
         demo=plan.demo,
@@ -121,10 +105,8 @@ def _hearing(plan: StartPlan, parts: Running, status: Status, people: People) ->
     )
 
 
-def _services(plan: StartPlan, parts: Running, status: Status) -> list[Service]:
-    where = parts.hearing
-    if where is None:
-        raise RuntimeError("the API is wired before its services")
+def _services(running: Running, kept: ServedCatalog, context: ApiContext, status: Status) -> list[Service]:
+    plan, catalog = running.plan, kept.catalog
     listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     tls = tls_context(plan.settings)
 
@@ -132,14 +114,14 @@ def _services(plan: StartPlan, parts: Running, status: Status) -> list[Service]:
 
     async def api(stopping: asyncio.Event) -> None:
         try:
-            await serve(where, listening, stopping, host=plan.host, port=plan.port, ssl_context=tls)
+            await serve(context, listening, stopping, host=plan.host, port=plan.port, ssl_context=tls)
         finally:
             served.set()
 
-    async def catalog(stopping: asyncio.Event) -> None:
+    async def follow_log(stopping: asyncio.Event) -> None:
         """Follow until the last request was answered, which waits for what it wrote."""
         del stopping
-        await parts.catalog.follow(served)
+        await catalog.follow(served)
 
     async def tell_when_ready(stopping: asyncio.Event) -> None:
         port = await listening
@@ -149,39 +131,37 @@ def _services(plan: StartPlan, parts: Running, status: Status) -> list[Service]:
         def there() -> bool:
             # A series that does not answer keeps nobody from being told where the page is.
             without = (Projector.name,) if loop.time() - began > _SERIES_S else ()
-            return status.readiness(without).ready and parts.catalog.ready
+            return status.readiness(without).ready and catalog.ready
 
         while not stopping.is_set() and not there():
             await asyncio.sleep(0.05)
-        plan.on_ready(parts, port)
+        plan.on_ready(plan, Ready(port, next(iter(context.login_codes), ""), context.secure))
         await stopping.wait()
 
+    beside = plan.demo_plan.services(running.log, catalog) if plan.demo_plan is not None else []
     return [
         api,
-        catalog,
+        follow_log,
         tell_when_ready,
-        *([_maintain(parts.log)] if isinstance(parts.log, SqliteLog) else []),
-        follow_series(parts.served, parts.roles),
-        follow_catalog(parts),
-        *(make_service(parts) for make_service in plan.services),
+        _tidy(running.log),
+        follow_series(running.served, running.roles),
+        kept.follow_pointer,
+        *beside,
     ]
 
 
-def _maintain(log: SqliteLog) -> Service:
+def _tidy(log: Log) -> Service:
     """Keep the topics that may forget small."""
 
-    async def maintain(stopping: asyncio.Event) -> None:
+    async def tidy(stopping: asyncio.Event) -> None:
         while not stopping.is_set():
-            pause_s = _MAINTENANCE_S
+            pause_s = _TIDY_S
             try:
-                await log.compact(SNAPSHOTS)
-                await log.expire(
-                    HEARTBEATS, int(time.time() * 1000) - 86_400_000
-                )  # the log's own stamps are the host's
+                await log.tidy()
             except Transient as error:
                 logger.warning("the log cannot be tidied now: %s", error)
-                pause_s = _MAINTENANCE_AGAIN_S
+                pause_s = _TIDY_AGAIN_S
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), pause_s)
 
-    return maintain
+    return tidy

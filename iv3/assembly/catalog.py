@@ -1,30 +1,30 @@
-"""Staying with the catalog that a replay made."""
+"""The catalog of a process: the one that the pointer names, and staying with it while replays make others."""
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from streams.runtime.process import Service
-from streams.storage.versions import catalog_path, current
-
-if TYPE_CHECKING:
-    from iv3.assembly.plan import Running
-
+from streams.ports.log import Log
+from streams.storage.versions import catalog_path, current, readable
+from streams.views.catalog import Catalog
 
 _POINTER_S = 0.5
 
 
-def follow_catalog(parts: "Running") -> Service:
-    """Go on with the catalog that a replay made, once the pointer names it."""
+class ServedCatalog:
+    """The catalog, whichever version of it serves."""
 
-    async def follow(stopping: asyncio.Event) -> None:
-        data = parts.plan.data
+    def __init__(self, log: Log, data: Path) -> None:
+        self._data, self._number = data, current(data).catalog
+        file = catalog_path(data, self._number)
+        self.catalog = readable(lambda: Catalog(log, file), file)
+
+    async def follow_pointer(self, stopping: asyncio.Event) -> None:
+        """Go on with the catalog that a replay made, once the pointer names it."""
         while not stopping.is_set():
-            named = current(data).catalog
-            if named != parts.catalog_number:
-                parts.catalog.reopen(catalog_path(data, named))
-                parts.catalog_number = named
+            named = current(self._data).catalog
+            if named != self._number:
+                self.catalog.reopen(catalog_path(self._data, named))
+                self._number = named
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), _POINTER_S)
-
-    return follow

@@ -1,52 +1,65 @@
-"""Who is told, and how: the ways out that the configuration names."""
+"""Who is told, and how: the channels that the configuration names. Nothing here does any I/O; everything raises Misconfigured."""
 
-from typing import TYPE_CHECKING
-
+from schemas.settings import OwnNtfySettings, Settings
 from streams.adapters.notifiers.ntfy import Ntfy
 from streams.adapters.notifiers.webhook import HealthCheck, Webhook
+from streams.clock import SystemClock
 from streams.delivery.channels import Channels
 from streams.errors import Misconfigured
-from streams.ports.notifier import Notifier
-
-if TYPE_CHECKING:
-    from iv3.assembly.plan import StartPlan
+from streams.ports.clock import Clock
+from streams.ports.notifier import Notifier, Scheduler
 
 
-def channels_of(plan: "StartPlan") -> Channels:
-    """Build them, without any I/O; none where alarms are in shadow: nothing is sent, armed or pinged. Raises Misconfigured."""
-    ways = _configured(plan)
-    return Channels(closers=ways.closers) if plan.settings.alerts == "shadow" else ways
+def channels_of(settings: Settings, clock: Clock, *, demo: bool = False) -> Channels:
+    """The house's channels; none where alarms are in shadow: nothing is sent, armed or pinged. A demo arms no dead-man's switch."""
+    channels = _configured(settings, clock, demo=demo)
+    return Channels(closers=channels.closers) if settings.alerts == "shadow" else channels
 
 
-def _configured(plan: "StartPlan") -> Channels:
-    settings = plan.settings
+def _configured(settings: Settings, clock: Clock, *, demo: bool) -> Channels:
     health = HealthCheck(settings.healthcheck_url) if settings.healthcheck_url is not None else None
-    first = (
-        Ntfy(server=settings.ntfy.server, topic=settings.topic, clock=plan.clock, token=settings.ntfy.token)
-        if settings.topic
-        else None
-    )
-    fallback = _fallback_of(plan)
+    first = house_phone(settings, clock) if settings.topic else None
+    fallback = _fallback_of(settings, clock)
     return Channels(
         targets=(first,) if first is not None else (),
         fallback=fallback,
-        dead_man=first if settings.ntfy.dead_man and not plan.demo else None,
+        dead_man=first if settings.ntfy.dead_man and not demo else None,
         ping=health.ping if health is not None else None,
-        closers=[way.close for way in (first, fallback, health) if way is not None],
+        closers=[channel.close for channel in (first, fallback, health) if channel is not None],
     )
 
 
-def _fallback_of(plan: "StartPlan") -> Notifier | None:
-    """The second way out, if one is configured. Raises Misconfigured."""
-    said = plan.settings.ntfy.fallback
+def house_phone(settings: Settings, clock: Clock) -> Scheduler:
+    """The phone that `ntfy.topic` names."""
+    return Ntfy(server=settings.ntfy.server, topic=settings.topic, clock=clock, token=settings.ntfy.token)
+
+
+def phone_of(settings: Settings, ntfy: OwnNtfySettings, clock: Clock) -> Notifier | None:
+    """A person's own phone; None where there is none, or in shadow."""
+    if not ntfy.topic or settings.alerts == "shadow":
+        return None
+    server = ntfy.server or settings.ntfy.server
+    # The house's token opens the house's server, and is shown to no other.
+    token = ntfy.token or (settings.ntfy.token if server == settings.ntfy.server else None)
+    return Ntfy(server=server, topic=ntfy.topic, clock=clock, token=token)
+
+
+def refuse_no_server(address: str) -> None:
+    """Raises Misconfigured where this cannot be the address of an ntfy server."""
+    Ntfy(server=address, topic="x", clock=SystemClock())
+
+
+def _fallback_of(settings: Settings, clock: Clock) -> Notifier | None:
+    """The second way out, if one is configured."""
+    said = settings.ntfy.fallback
     if len(said.ways) > 1:
         raise Misconfigured(f"ntfy.fallback has {' and '.join(said.ways)}: choose one of topic, webhook and smtp.")
     if said.topic:
-        if (said.server.rstrip("/"), said.topic) == (plan.settings.ntfy.server, plan.settings.topic):
+        if (said.server.rstrip("/"), said.topic) == (settings.ntfy.server, settings.topic):
             raise Misconfigured(
                 "ntfy.fallback is the same server and topic as ntfy: a second way out must be another one."
             )
-        return Ntfy(server=said.server, topic=said.topic, clock=plan.clock, token=said.token)
+        return Ntfy(server=said.server, topic=said.topic, clock=clock, token=said.token)
     if said.webhook is not None:
         return Webhook(said.webhook, said.webhook_token)
     if said.smtp.host:

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from schemas.household import household
+from iv3.assembly.channels import phone_of
+from iv3.assembly.plan import StartPlan
+from schemas.household import Credentials, household
 from schemas.settings import DexcomSettings, OwnNtfySettings, Settings
-from streams.adapters.credentials import Credentials, CredentialsFile, Stamp
-from streams.adapters.notifiers.ntfy import Ntfy
+from streams.adapters.credentials import CredentialsFile, Stamp
 from streams.adapters.sources.dexcom import DexcomShare
 from streams.clock import SharedClock
 from streams.delivery.channels import Channels
@@ -23,9 +23,6 @@ from streams.ports.clock import Clock
 from streams.ports.notifier import Notifier
 from streams.ports.source import GlucoseSource
 from streams.roster import Roster, Watched
-
-if TYPE_CHECKING:
-    from iv3.assembly.plan import StartPlan
 
 logger = logging.getLogger("iv3.people")
 
@@ -73,16 +70,16 @@ def accounts_of(settings: Settings, kept: Mapping[str, Credentials]) -> dict[str
 class People:
     """Keeps the roster. `follow` is a service; `close` ends every client that it made."""
 
-    def __init__(self, plan: "StartPlan", ways: Channels) -> None:
+    def __init__(self, plan: StartPlan, channels: Channels) -> None:
         """Reads the vault. Raises Misconfigured."""
-        self._plan, self._ways = plan, ways
+        self._plan = plan
         self._vault = None if plan.demo else vault_of(plan.settings, plan.data)
         self._made: dict[str, tuple[_Entry, Watched]] = {}
         self._stamp: Stamp | None = self._vault.stamp() if self._vault is not None else None
         self.trouble = ""
         self.troubles: dict[str, str] = {}  # person -> why what is kept of them cannot be used
         self._leaving: list[tuple[float, GlucoseSource | Notifier]] = []
-        self.roster = Roster(self._build(self._first_look()), ways.targets)
+        self.roster = Roster(self._build(self._first_look()), channels.targets)
 
     def _first_look(self) -> dict[str, Credentials]:
         """What the vault has. One that cannot be opened takes nobody else's alarms away: iv3 runs, and says so on every page and phone."""
@@ -149,8 +146,9 @@ class People:
         self.troubles.pop(person, None)
         source, target = None, None
         try:
-            source = source_of(self._plan, person, entry.dexcom)
-            target = phone_of(self._plan, entry.ntfy)
+            plan = self._plan
+            source = source_of(plan.settings, plan.data, plan.clock, person, entry.dexcom, url=self._url(person))
+            target = phone_of(plan.settings, entry.ntfy, plan.clock)
         except Misconfigured as error:
             self.troubles[person] = f"{error} Enter it again: `iv3 person add {person}`."
             logger.error("what is kept of %s cannot be used: %s", person, error)  # noqa: TRY400 - the sentence says it all
@@ -159,8 +157,11 @@ class People:
     def simulated(self, person: str) -> bool:
         """Whether this person's readings come from anywhere but Dexcom's own servers."""
         found = self._made.get(person)
-        url = self._plan.dexcom_url if person == self._plan.person else None
-        return bool(url or (found is not None and found[0].dexcom.account and found[0].dexcom.url))
+        return bool(self._url(person) or (found is not None and found[0].dexcom.account and found[0].dexcom.url))
+
+    def _url(self, person: str) -> str | None:
+        """Whose server stands in for Dexcom's, in a demo."""
+        return self._plan.dexcom_url if person == self._plan.person else None
 
     async def close(self) -> None:
         """Close every client."""
@@ -171,30 +172,25 @@ class People:
                     await adapter.close()
 
 
-def phone_of(plan: "StartPlan", ntfy: OwnNtfySettings) -> Ntfy | None:
-    """A person's own phone; None where there is none, or in shadow. Raises Misconfigured."""
-    if not ntfy.topic or plan.settings.alerts == "shadow":
-        return None
-    server = ntfy.server or plan.settings.ntfy.server
-    # The house's token opens the house's server, and is shown to no other.
-    token = ntfy.token or (plan.settings.ntfy.token if server == plan.settings.ntfy.server else None)
-    return Ntfy(server=server, topic=ntfy.topic, clock=plan.clock, token=token)
+def source_of(
+    settings: Settings, data: Path, clock: Clock, person: str, dexcom: DexcomSettings, *, url: str | None = None
+) -> GlucoseSource | None:
+    """Where one person's readings are asked for, None where there is no account; `url` stands in for the server's. Raises Misconfigured.
 
-
-def source_of(plan: "StartPlan", person: str, dexcom: DexcomSettings) -> DexcomShare | None:
-    """Where one person's readings are asked for. The first person's session lies where it always lay; each other's in a folder of its own."""
+    The first person's session lies where it always lay; each other's in a folder of its own.
+    """
     if not dexcom.account:
         return None
-    url = (plan.dexcom_url if person == plan.person else None) or dexcom.url
-    _refuse_simulated(plan.clock, person, url)
-    folder = plan.data if person == plan.person else plan.data / "dexcom" / session_name(dexcom)
+    address = url or dexcom.url
+    _refuse_simulated(clock, person, address)
+    folder = data if person == household(settings)[0].id else data / "dexcom" / session_name(dexcom)
     return DexcomShare(
         username=dexcom.account,
         password=dexcom.password,
         region=dexcom.region,
         session_file=folder / "dexcom-session.json",
-        base_url=url,
-        now_ms=plan.clock.now_ms,
+        base_url=address,
+        now_ms=clock.now_ms,
     )
 
 

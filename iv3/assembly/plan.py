@@ -1,32 +1,45 @@
 """What is to be run, and what was built for it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from api.request.context import ApiContext
-from iv3.assembly.log import OpenLog
-from iv3.assembly.series import ServedSeries
 from schemas.facts import ProfileChanged
 from schemas.settings import Settings
-from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.ports.clock import Clock
+from streams.ports.log import Log
 from streams.runtime.process import Service
-from streams.runtime.role import Role
 from streams.views.catalog import Catalog
-from streams.views.serving_series import ServingSeries
-
-if TYPE_CHECKING:
-    from streams.adapters.logs.kafka.log import KafkaLog
-
 
 ROLES = frozenset({"poller", "projector", "forecaster", "alerter", "notifier", "archiver"})
 
 
-@dataclass
+@dataclass(frozen=True)
+class Ready:
+    """A process that answers: where it listens, and what opens its page."""
+
+    port: int
+    login_code: str
+    tls: bool
+
+
+@dataclass(frozen=True)
+class DemoPlan:
+    """What a demo adds: whose life is lived, a server that stands in for Dexcom's, and what runs beside the roles.
+
+    `before` is awaited with the open log before anything runs, and is told the account of the person's source.
+    """
+
+    words: str  # a simulated person, a recorded one
+    dexcom_url: str
+    profile: ProfileChanged
+    before: Callable[[Log, str], Awaitable[None]]
+    services: Callable[[Log, Catalog], list[Service]]
+
+
+@dataclass(frozen=True)
 class StartPlan:
-    """What is to be run: where, with what, for whom."""
+    """What is to be run: where, with what, for whom. `worker` names this member of the groups, on Kafka."""
 
     data: Path
     settings: Settings
@@ -34,36 +47,17 @@ class StartPlan:
     host: str
     port: int
     person: str
-    demo: bool = False
-    demo_of: str = ""  # in words: a simulated person, a recorded one
-    dexcom_url: str | None = None
     roles: frozenset[str] = ROLES
-    worker: str | None = None  # the name of this member of the groups, on Kafka
-    services: list[Callable[["Running"], Service]] = field(default_factory=list)
-    before: Callable[["Running"], Any] | None = None  # awaited after the log is open, before anything runs
-    profile: ProfileChanged | None = None
-    on_ready: Callable[["Running", int], None] = lambda _parts, _port: None
-
-
-@dataclass
-class Running:
-    """What was built."""
-
-    plan: StartPlan
-    opened: OpenLog
-    served: ServedSeries
-    catalog: Catalog
-    catalog_number: int
-    roles: list[Role] = field(default_factory=list)
-    hearing: ApiContext | None = None
-    source_account: str = ""
+    worker: str | None = None
+    demo_plan: DemoPlan | None = None
+    on_ready: Callable[["StartPlan", Ready], None] = field(default=lambda _plan, _ready: None)
 
     @property
-    def log(self) -> "SqliteLog | KafkaLog":
-        """The open log."""
-        return self.opened.log
+    def demo(self) -> bool:
+        """Whether the person is made up."""
+        return self.demo_plan is not None
 
     @property
-    def series(self) -> ServingSeries:
-        """The Series, whichever version serves."""
-        return self.served.series
+    def dexcom_url(self) -> str | None:
+        """Whose server stands in for Dexcom's."""
+        return self.demo_plan.dexcom_url if self.demo_plan is not None else None

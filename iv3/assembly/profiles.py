@@ -36,7 +36,7 @@ async def _declare_profile(plan: StartPlan, log: Log, catalog: Catalog, person: 
     told = digest(json.dumps(stated, sort_keys=True).encode())[:16]
     if catalog.store.profile(person.id).config_digest == told:
         return
-    profile = plan.profile or profile_of(person, told)
+    profile = plan.demo_plan.profile if plan.demo_plan is not None else profile_of(person, told)
     profile = profile.model_copy(update={"config_digest": told, "name": profile.name or _name_among(settings, person)})
     now = at_ms(plan.clock.now_ms())
     events = [
@@ -50,9 +50,8 @@ async def _declare_profile(plan: StartPlan, log: Log, catalog: Catalog, person: 
     try:
         await append_events(log, JOURNAL, events)
     except Transient as error:
-        logger.warning(
-            "the profile of the configuration is not in the log yet: %s", error
-        )  # alarms with the old one are better than none
+        # Alarms with the old one are better than none.
+        logger.warning("the profile of the configuration is not in the log yet: %s", error)
 
 
 def _name_among(settings: Settings, person: WatchedSettings) -> str:

@@ -25,14 +25,10 @@ _FIRST_S = 3.0  # a start waits no longer for a server: alarms need none
 def series_store(settings: Settings, data: Path, log_id: str) -> SeriesStore:
     """The store that `series: sqlite | influxdb` names. No I/O. Raises Misconfigured."""
     if settings.series == "influxdb":
-        return InfluxStore(influx_server(settings), settings.influxdb.database, log_id)
+        said = settings.influxdb
+        server = InfluxServer(url=said.url, token=said.token, org=said.org)
+        return InfluxStore(server, said.database, log_id)
     return SqliteStore(data, log_id)
-
-
-def influx_server(settings: Settings) -> InfluxServer:
-    """The server that `influxdb` names. No I/O. Raises Misconfigured."""
-    said = settings.influxdb
-    return InfluxServer(url=said.url, token=said.token, org=said.org)
 
 
 @dataclass

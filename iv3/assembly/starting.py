@@ -16,7 +16,7 @@ from rich.console import Console
 from iv3 import config as configuration
 from iv3.assembly.build import try_adapters
 from iv3.assembly.listening import is_free, refuse_open_air, tls_context, with_found_certificate
-from iv3.assembly.plan import Running, StartPlan
+from iv3.assembly.plan import Ready, StartPlan
 from iv3.hostzone import host_zone
 from schemas.household import household, untold_in
 from schemas.settings import Settings
@@ -82,23 +82,22 @@ def plan_of(options: StartOptions, data: Path, settings: Settings) -> StartPlan:
     )
 
 
-def announce(parts: Running, port: int) -> None:
+def announce(plan: StartPlan, ready: Ready) -> None:
     """Write run.json and print where to look."""
-    plan, where = parts.plan, parts.hearing
-    scheme = "https" if where is not None and where.secure else "http"
     name = f"[{plan.host}]" if ":" in plan.host else plan.host
-    url = f"{scheme}://{name}:{port}"
+    url = f"{'https' if ready.tls else 'http'}://{name}:{ready.port}"
     said = {
         "url": url,
         "pid": os.getppid() if os.environ.get("IV3_CHILD") else os.getpid(),
         "started_at": int(time.time()),
     }
     write_durably(plan.data / "run.json", json.dumps(said).encode())
-    code = next(iter(where.login_codes), "") if where is not None else ""
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    first = f"iv3 demo is running ({plan.demo_of}; nothing leaves this machine)." if plan.demo else "iv3 is running."
-    console.print(first)
-    console.print(f"  Open  {url}/login?code={code}", markup=False)
+    made_up = plan.demo_plan
+    console.print(
+        f"iv3 demo is running ({made_up.words}; nothing leaves this machine)." if made_up else "iv3 is running."
+    )
+    console.print(f"  Open  {url}/login?code={ready.login_code}", markup=False)
     untold = untold_in(plan.settings)
     if untold and not plan.demo:
         whose = f" for {', '.join(untold[:5])}" if plan.settings.people else ""

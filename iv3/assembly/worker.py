@@ -8,17 +8,14 @@ from contextlib import AsyncExitStack
 
 from aiohttp import web
 
-from iv3.assembly.channels import channels_of
-from iv3.assembly.log import default_worker, open_log
-from iv3.assembly.people import People
+from iv3.assembly.log import default_worker
+from iv3.assembly.metrics import metrics_text
 from iv3.assembly.plan import StartPlan
-from iv3.assembly.roles import arm_first, roles_of, troubles_here
-from iv3.assembly.series import follow_series, serve_series
-from iv3.assembly.status import role_metrics
-from streams.adapters.logs.sqlite.log import SqliteLog
+from iv3.assembly.roles import add_roles, put_together
+from iv3.assembly.running import Running
+from iv3.assembly.series import follow_series
 from streams.errors import Misconfigured
 from streams.runtime.process import Process, Service
-from streams.runtime.role import Role
 from streams.runtime.self_report import SelfReport
 from streams.storage.files import FileLock, write_durably
 
@@ -31,42 +28,22 @@ async def run(plan: StartPlan) -> None:
         raise Misconfigured(f"A worker named {name} runs on {plan.data} already. Give this one another name: --name.")
     async with AsyncExitStack() as stack:
         stack.callback(lock.release)
-        opened = await open_log(plan.settings, plan.data, worker=name)
-        stack.push_async_callback(opened.log.close)
-        if isinstance(opened.log, SqliteLog):
-            raise Misconfigured(
-                "Workers share a log on Kafka; this configuration has log: sqlite, which `iv3 up` runs whole. Set log: kafka://HOST:9092."
-            )
-        served = await serve_series(plan.settings, plan.data, opened.log.log_id)
-        stack.push_async_callback(served.close)
-        ways = channels_of(plan)
-        people = People(plan, ways)
-        for close in (people.close, *ways.closers):
-            stack.push_async_callback(close)
-        if "notifier" in plan.roles:
-            await arm_first(plan, opened.log, people.roster)
-        roles = roles_of(plan, opened, served.series, people, ways)
-        missing = plan.roles - {role.name for role in roles}
-        for role_name in sorted(missing):
+        running = await put_together(plan, stack, worker=name)
+        await add_roles(running)
+        for role_name in sorted(plan.roles - {role.name for role in running.roles}):
             sys.stderr.write(
                 f"iv3: there is nothing to do for the {role_name}: its part of the configuration is empty.\n"
             )
-        if not roles:
+        if not running.roles:
             raise Misconfigured("This worker has nothing to do: name its --role, and configure what that needs.")
-        house = Process(
-            roles,
-            [
-                _page(plan, name, roles, opened.log.counters, people),
-                follow_series(served, roles),
-                people.follow,
-                SelfReport(opened.log, plan.clock, name, lambda: troubles_here(opened.log, roles, people)).follow,
-            ],
-        )
-        await house.run()
+        report = SelfReport(running.log, plan.clock, name, running.troubles)
+        beside = [_page(running, name), follow_series(running.served, running.roles), running.people.follow]
+        await Process(running.roles, [*beside, report.follow]).run()
 
 
-def _page(plan: StartPlan, name: str, roles: list[Role], counters: object, people: People) -> Service:
+def _page(running: Running, name: str) -> Service:
     """Liveness, readiness and metrics of this process; nothing about anybody."""
+    plan, roles, people = running.plan, running.roles, running.people
 
     async def healthz(request: web.Request) -> web.Response:
         del request
@@ -82,7 +59,7 @@ def _page(plan: StartPlan, name: str, roles: list[Role], counters: object, peopl
 
     async def metrics(request: web.Request) -> web.Response:
         del request
-        return web.Response(text=role_metrics(roles, counters), content_type="text/plain")
+        return web.Response(text=metrics_text(roles, running.log.counters), content_type="text/plain")
 
     async def serve(stopping: asyncio.Event) -> None:
         app = web.Application()

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from iv3.assembly.simulation import read_recorded, share_server
 from iv3.hostzone import host_zone
 from processors.profiles import action_of
 from processors.simulated_person import SimulatedEvent, simulate
@@ -18,8 +19,6 @@ from schemas.envelope import Event, encode, make
 from schemas.facts import CarbsEaten, GlucoseRead, Insulin, InsulinTaken, ProfileChanged
 from schemas.identity import derived_id, reading_id
 from schemas.model import at_ms
-from streams.adapters.simulation.recorded import read_recorded
-from streams.adapters.simulation.share_server import ShareServer
 from streams.clock import ScaledClock
 from streams.errors import Misconfigured, Transient
 from streams.ports.clock import Clock
@@ -46,7 +45,7 @@ class DemoPerson:
         self.clock = clock
         self.events = list(events)
         self.started_ms = started_ms
-        self.server = ShareServer(self.events, now_ms=clock.now_ms, username=USERNAME, password=PASSWORD)
+        self.server = share_server(self.events, now_ms=clock.now_ms, username=USERNAME, password=PASSWORD)
 
     @classmethod
     def simulated(cls, started_ms: int, now_ms: int, speed: float, lows_at_ms: Sequence[int]) -> "DemoPerson":

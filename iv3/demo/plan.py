@@ -9,14 +9,17 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from iv3.assembly.listening import any_free_port, free_port, is_loopback_url, refuse_open_air
-from iv3.assembly.plan import Running, StartPlan
+from iv3.assembly.log import LOG_FILE, open_log_file
+from iv3.assembly.plan import DemoPlan, StartPlan
 from iv3.demo.person import LOW_AFTER_MS, PASSWORD, PERSON, USERNAME, DemoPerson
 from schemas.envelope import decode
 from schemas.settings import DexcomSettings, NtfySettings, PersonSettings, Settings
-from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.errors import Misconfigured
+from streams.ports.log import Log
+from streams.runtime.process import Service
 from streams.storage.files import write_durably
 from streams.topics import JOURNAL, partition_of
+from streams.views.catalog import Catalog
 
 _PORT = 8080
 _LOW_OVER_MS = 2 * 3_600_000
@@ -56,38 +59,32 @@ def demo_plan(options: DemoOptions, data: Path) -> StartPlan:
         person=PersonSettings(id=PERSON, name="Demo"),
     )
     port = free_port(host, options.port if options.port is not None else _PORT)
-    plan = StartPlan(
-        data=data,
-        settings=settings,
-        clock=person.clock,
-        host=host,
-        port=port,
-        person=PERSON,
-        demo=True,
-        demo_of="a recorded person" if options.csv is not None else "a simulated person",
-        profile=person.profile(),
-    )
-
     share_port = any_free_port()
 
-    async def before(parts: Running) -> None:
+    async def before(log: Log, account: str) -> None:
         await person.server.start(port=share_port)
-        if not any(parts.log.heads[JOURNAL, p] for p in range(parts.log.partitions[JOURNAL])):
-            await person.put_history(parts.log, parts.source_account)
+        if not any(log.heads[JOURNAL, p] for p in range(log.partitions[JOURNAL])):
+            await person.put_history(log, account)
 
-    async def late_url(stopping: asyncio.Event) -> None:
+    async def close_server(stopping: asyncio.Event) -> None:
         try:
             await stopping.wait()
         finally:
             await person.server.stop()
 
-    plan.before = before
-    plan.services = [
-        lambda _: late_url,
-        lambda parts: lambda stopping: person.keep_diary(parts.log, parts.catalog, stopping),
-    ]
-    plan.dexcom_url = f"http://127.0.0.1:{share_port}/ShareWebServices/Services"
-    return plan
+    def services(log: Log, catalog: Catalog) -> list[Service]:
+        return [close_server, lambda stopping: person.keep_diary(log, catalog, stopping)]
+
+    made_up = DemoPlan(
+        words="a recorded person" if options.csv is not None else "a simulated person",
+        dexcom_url=f"http://127.0.0.1:{share_port}/ShareWebServices/Services",
+        profile=person.profile(),
+        before=before,
+        services=services,
+    )
+    return StartPlan(
+        data=data, settings=settings, clock=person.clock, host=host, port=port, person=PERSON, demo_plan=made_up
+    )
 
 
 def _demo_start(data: Path) -> tuple[int, int, list[int]]:
@@ -97,16 +94,21 @@ def _demo_start(data: Path) -> tuple[int, int, list[int]]:
     if not note.exists():
         return _noted(note, now_ms, now_ms, [])
     said = json.loads(note.read_text())
-    log = SqliteLog(data / "log.db", demo=True)
-    try:
-        partition = partition_of(PERSON)
-        head = log.heads[JOURNAL, partition]
-        last = [decode(r.value).time_ms for r in log.read_now(JOURNAL, partition, max(0, head - 50))]
-    finally:
-        log.close_now()
+    last = asyncio.run(_last_moments(data))
     return _noted(
         note, int(said["started_ms"]), max([now_ms, *(t + 1000 for t in last)]), list(said.get("lows_at_ms", []))
     )
+
+
+async def _last_moments(data: Path) -> list[int]:
+    """When the last facts of the demo's person happened."""
+    log = open_log_file(data / LOG_FILE, demo=True).log
+    try:
+        partition = partition_of(PERSON)
+        head = log.heads[JOURNAL, partition]
+        return [decode(record.value).time_ms for record in await log.read(JOURNAL, partition, max(0, head - 50))]
+    finally:
+        await log.close()
 
 
 def _noted(note: Path, started_ms: int, now_ms: int, lows_at_ms: list[int]) -> tuple[int, int, list[int]]:

@@ -10,11 +10,9 @@ from urllib.parse import urlsplit
 from iv3.assembly.archive import archive_of
 from iv3.doctor.findings import Finding, passed
 from schemas.settings import Settings
-from streams.adapters.archives.s3.archive import S3Archive
-from streams.adapters.archives.s3.exposure import examine
 from streams.archive.drill import read_outcome
 from streams.errors import ArchiveUnavailable
-from streams.ports.archive import Archive
+from streams.ports.archive import Archive, Exposure
 
 _PROBE = "probe/doctor"
 
@@ -27,8 +25,9 @@ async def archive(settings: Settings, data: Path, config: Path) -> list[Finding]
         return [_none(settings)]
     try:
         found = [await _usable(named)]
-        if isinstance(named, S3Archive):
-            found += _in_the_clear(settings) + await _bucket(named)
+        seen = await named.exposure()
+        if seen is not None:
+            found += _in_the_clear(settings) + _bucket(seen)
     except ArchiveUnavailable as error:
         return [Finding("archive-unreachable", False, f"The archive cannot be used: {error}.")]
     return [*found, *_drill(settings, data)]
@@ -56,8 +55,7 @@ async def _usable(named: Archive) -> Finding:
     return passed("archive-unreachable", f"{named!r} can be listed, read, written and deleted from.")
 
 
-async def _bucket(named: S3Archive) -> list[Finding]:
-    seen = await examine(named)
+def _bucket(seen: Exposure) -> list[Finding]:
     found = []
     if seen.open_to:
         found.append(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from iv3.assembly.log import LogPlace
 from iv3.doctor.findings import Finding
 from iv3.operations.erasure import is_under_way, read_note
 from schemas.settings import Settings
@@ -10,13 +11,17 @@ from streams.errors import Misconfigured
 
 async def erasing(settings: Settings, data: Path, config: Path) -> list[Finding]:
     """Says something only where there is something to say."""
-    del settings, config
+    del config
     try:
         note = read_note(data)
     except Misconfigured as error:
         return [Finding("erasure", False, str(error))]
     if note is None:
         return []
-    where = "what is left of them is still to be deleted" if is_under_way(data, note) else "nothing of them is gone yet"
+    where = (
+        "what is left of them is still to be deleted"
+        if is_under_way(LogPlace(settings, data), note)
+        else "nothing of them is gone yet"
+    )
     again = f"run it again, with iv3 stopped: iv3 person erase {note.person}"
     return [Finding("erasure", False, f"The erasure of {note.person} was interrupted; {where}. To end it, {again}")]

@@ -5,12 +5,12 @@ import stat
 import time
 from pathlib import Path
 
-import apsw
-
+from iv3.assembly.listening import is_free
 from iv3.doctor.findings import Finding, passed
 from schemas.settings import Settings
 from streams.errors import Misconfigured
 from streams.storage.files import RESERVE_BYTES, free_bytes, refuse_remote
+from streams.storage.sqlite import sqlite_version
 
 _DAY_S = 86_400
 _SOON_DAYS = 14
@@ -57,7 +57,7 @@ def _file_system(data: Path) -> Finding:
 
 
 def _sqlite() -> Finding:
-    version = apsw.sqlite_lib_version()
+    version = sqlite_version()
     if tuple(map(int, version.split("."))) < _FIXED_SQLITE:
         return Finding(
             "sqlite-version", False, f"SQLite {version} can lose writes in WAL mode; install apsw 3.51.3 or newer."
@@ -85,8 +85,6 @@ def _certificate(settings: Settings) -> list[Finding]:
 async def port(settings: Settings, data: Path, config: Path) -> list[Finding]:
     """Whether the API can listen."""
     del config
-    from iv3.assembly.listening import is_free
-
     if (data / "run.json").exists():
         return [passed("port-busy", "iv3 is running on this data folder.")]
     if settings.api.port and not is_free(settings.api.host, settings.api.port):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from iv3.assembly.log import kafka_link
+from iv3.assembly.log import LogPlace
 from iv3.doctor.findings import Finding, passed
 from schemas.settings import Settings
 from streams.errors import LogUnavailable, Misconfigured
@@ -10,15 +10,12 @@ from streams.errors import LogUnavailable, Misconfigured
 
 async def log(settings: Settings, data: Path, config: Path) -> list[Finding]:
     """The brokers of `log: kafka://`."""
-    del data, config
-    if settings.log == "sqlite":
+    del config
+    place = LogPlace(settings, data)
+    if not place.on_kafka:
         return []
-    from streams.adapters.logs.kafka.topics import Safety, look_at_topics
-
     try:
-        brokers, missing = await look_at_topics(
-            kafka_link(settings), Safety(settings.kafka.copies, settings.kafka.in_sync)
-        )
+        brokers, missing = await place.look_at_brokers()
     except LogUnavailable as error:
         return [Finding("kafka-unreachable", False, str(error))]
     except Misconfigured as error:

@@ -4,10 +4,10 @@ import math
 import re
 from pathlib import Path
 
+from iv3.assembly.channels import house_phone
 from iv3.doctor.findings import Finding, passed
 from schemas.household import untold_in
 from schemas.settings import Settings
-from streams.adapters.notifiers.ntfy import Ntfy
 from streams.clock import SystemClock
 from streams.errors import NotifierRefused, NotifierUnreachable
 
@@ -36,7 +36,7 @@ async def ntfy(settings: Settings, data: Path, config: Path) -> list[Finding]:
                 serious=False,
             )
         )
-    target = Ntfy(server=settings.ntfy.server, topic=topic, clock=SystemClock(), token=settings.ntfy.token)
+    target = house_phone(settings, SystemClock())
     try:
         knows = await target.probe()
     except NotifierRefused as error:

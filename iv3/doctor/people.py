@@ -4,17 +4,17 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from iv3.assembly.log import LogPlace
 from iv3.assembly.people import accounts_of, source_of, vault_of
-from iv3.assembly.plan import StartPlan
 from iv3.doctor.findings import Finding, passed
 from schemas.envelope import decode
 from schemas.facts import SourceStateChanged
 from schemas.household import household
 from schemas.model import ms
 from schemas.settings import DexcomSettings, Settings, WatchedSettings
-from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.clock import SystemClock
-from streams.errors import Misconfigured, SourceRefused, SourceUnreachable
+from streams.errors import Misconfigured, SourceRefused, SourceUnreachable, Transient
+from streams.ports.log import Record
 from streams.topics import JOURNAL, partition_of
 
 _LOOK_BACK = 5_000  # records; log-in states are written at every start and change
@@ -86,12 +86,12 @@ async def dexcom(settings: Settings, data: Path, config: Path) -> list[Finding]:
 
 
 async def _account(settings: Settings, data: Path, person: str, dexcom: DexcomSettings) -> list[Finding]:
-    wait_ms = _no_login_before(data, person)
+    wait_ms = await _no_login_before(settings, data, person)
     if wait_ms is not None and wait_ms > time.time() * 1000:
         until = datetime.fromtimestamp(wait_ms / 1000, UTC).strftime("%H:%M UTC")
         said = f"Dexcom refused the last log-in; none is tried before {until}, so that the account is not locked. Check dexcom.password."
         return [Finding("dexcom-refused", False, said)]
-    source = source_of(StartPlan(data, settings, SystemClock(), "", 0, household(settings)[0].id), person, dexcom)
+    source = source_of(settings, data, SystemClock(), person, dexcom)
     if source is None:
         return []
     try:
@@ -126,24 +126,28 @@ def _clock(server_ms: int | None) -> list[Finding]:
     return [passed("clock-wrong", "This machine's clock is right.")]
 
 
-def _no_login_before(data: Path, person: str) -> int | None:
-    """When the journal allows the next log-in."""
-    if not (data / "log.db").exists():
+async def _no_login_before(settings: Settings, data: Path, person: str) -> int | None:
+    """When the journal allows the next log-in, wherever the journal lies; None where it says nothing, or cannot be read now."""
+    place = LogPlace(settings, data)
+    if not place.exists():
         return None
     try:
-        log = SqliteLog(data / "log.db")
-    except Misconfigured:
+        log = (await place.open()).log
+    except (Misconfigured, Transient):
         return None
     try:
         partition = partition_of(person, log.partitions[JOURNAL])
         head = log.heads[JOURNAL, partition]
-        allowed = None
-        for record in log.read_now(JOURNAL, partition, max(0, head - _LOOK_BACK), None, _LOOK_BACK):
+        allowed: list[int | None] = [None]
+
+        def step(record: Record) -> None:
             if record.key != person.encode() or b'"type":"iv3.source-state.' not in (record.value or b""):
-                continue
+                return
             state = decode(record.value).data
             if isinstance(state, SourceStateChanged):
-                allowed = ms(state.no_login_before) if state.no_login_before else None
-        return allowed
+                allowed[0] = ms(state.no_login_before) if state.no_login_before else None
+
+        await log.fold(JOURNAL, partition, max(0, head - _LOOK_BACK), head, step)
+        return allowed[0]
     finally:
-        log.close_now()
+        await log.close()

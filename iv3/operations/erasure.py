@@ -10,20 +10,13 @@ from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from iv3.assembly.log import ERASING, kafka_link, open_log
+from iv3.assembly.log import ERASING, LOG_FILE, LogPlace, new_log_file
 from iv3.assembly.people import accounts_of, session_name, vault_of
 from iv3.assembly.series import series_store
 from schemas.envelope import NewerVersion
-from schemas.household import household
+from schemas.household import Credentials, household
 from schemas.settings import Settings
-from streams.adapters.archives.folder import FolderArchive
-from streams.adapters.credentials import Credentials
-from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.adapters.logs.sqlite.replacement import replace_log, take_sign_down
-from streams.adapters.series.influx.erasing import forget_logs, holding
-from streams.adapters.series.influx.store import InfluxStore
 from streams.copies.erase_archive import ArchiveTraces, archive_anew, find, foreign, forget
 from streams.copies.erase_person import Erasing, LogTraces, fill
 from streams.errors import LogUnavailable, Misconfigured
@@ -34,9 +27,6 @@ from streams.storage.files import RESERVE_BYTES, free_bytes, sync_folder, write_
 from streams.storage.versions import POINTER
 from streams.topics import ARCHIVED, JOURNAL
 from streams.views.replay import ReplayReport, replay
-
-if TYPE_CHECKING:
-    from streams.adapters.logs.kafka.log import KafkaLog
 
 WORKSHOP = ".erasing"
 _DERIVED = ("series-*.db*", "catalog-*.db*", POINTER)
@@ -94,22 +84,9 @@ def read_note(data: Path) -> ErasureNote | None:
         ) from None
 
 
-def is_under_way(data: Path, note: ErasureNote) -> bool:
+def is_under_way(place: LogPlace, note: ErasureNote) -> bool:
     """Whether the old log is not in its place any more, so that this erasure must be ended before another is begun."""
-    return note.phase != "copying" or bool(note.new_log and _log_id(data / "log.db") == note.new_log)
-
-
-def _log_id(path: Path) -> str:
-    """The id of a SQLite log, whether or not it is being exchanged; empty where there is none."""
-    import apsw
-
-    if not path.exists():
-        return ""
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-    try:
-        return str(connection.execute("SELECT v FROM meta WHERE k='log_id'").fetchone()[0])
-    finally:
-        connection.close()
+    return note.phase != "copying" or bool(note.new_log and place.file_id() == note.new_log)
 
 
 class Erasure:
@@ -120,7 +97,7 @@ class Erasure:
     ) -> None:
         self.data, self.settings, self.archive, self.person, self.demo = data, settings, archive, person, demo
         self._bar, self._workshop = bar, data / WORKSHOP
-        self._on_kafka = settings.log != "sqlite"
+        self.place = LogPlace(settings, data)
 
     # -- looking -----------------------------------------------------------------------------------
 
@@ -129,7 +106,7 @@ class Erasure:
 
         Raises Misconfigured, LogUnavailable, ArchiveUnavailable, ArchiveDamaged.
         """
-        if self._on_kafka and JOURNAL not in await self._topics():
+        if not await self.place.has_topics():
             raise Misconfigured(f"There is no log of iv3 at {self.settings.log}.")
         log = await self._open()
         try:
@@ -143,8 +120,8 @@ class Erasure:
         finally:
             await log.close()
 
-    async def _open(self) -> "SqliteLog | KafkaLog":
-        return (await open_log(self.settings, self.data, demo=self.demo)).log
+    async def _open(self) -> Log:
+        return (await self.place.open(demo=self.demo)).log
 
     # -- erasing -----------------------------------------------------------------------------------
 
@@ -152,14 +129,14 @@ class Erasure:
         """Begin, or go on from where an interrupted run was. Raises Misconfigured, and what log, archive and series raise."""
         vault_of(self.settings, self.data).read()  # what cannot be opened now cannot be cleared at the end
         await self._refuse_unreachable_series()
-        if note is not None and is_under_way(self.data, note):
+        if note is not None and is_under_way(self.place, note):
             if note.phase == "copying":
                 note.phase = "clearing"  # it was stopped between the rename and the note of it
                 self._save(note)
         else:
             note = await self._copy(note, now_ms, earlier)
-        if not self._on_kafka:
-            take_sign_down(self.data / "log.db")
+        if not self.place.on_kafka:
+            self.place.take_sign_down()
         if note.phase == "remaking":
             await self._remake(note)
         return await self._clear(note)
@@ -170,24 +147,23 @@ class Erasure:
     async def _refuse_unreachable_series(self) -> None:
         store = series_store(self.settings, self.data, "")
         try:
-            if isinstance(store, InfluxStore):
-                await store.versions()
+            await store.check()
         finally:
             await store.close()
 
     async def _copy(self, before: ErasureNote | None, now_ms: int, earlier: list[str]) -> ErasureNote:
         """The copy, compared and archived, in the place of the old log; on Kafka, in the workshop."""
-        if not self._on_kafka:
-            take_sign_down(self.data / "log.db")
+        if not self.place.on_kafka:
+            self.place.take_sign_down()
             self._refuse_full_disk()
-        if before is not None and before.new_log and self.archive is not None and not self._on_kafka:
+        if before is not None and before.new_log and self.archive is not None and not self.place.on_kafka:
             await forget(self.archive, [before.new_log], before.old_log)  # of a try that came to nothing
         shutil.rmtree(self._workshop, ignore_errors=True)
         source = await self._open()
         try:
-            if self._on_kafka:
-                await self._refuse_members(source.log_id)
-            target = SqliteLog(self._workshop / "log.db", demo=self.demo, partitions=source.partitions[JOURNAL])
+            if self.place.on_kafka:
+                await self.place.refuse_members(source.log_id)
+            target = new_log_file(self._workshop / LOG_FILE, demo=self.demo, partitions=source.partitions[JOURNAL])
             try:
                 note = ErasureNote(self.person, "copying", now_ms, source.log_id, target.log_id, earlier=earlier)
                 self._save(note)
@@ -198,23 +174,23 @@ class Erasure:
                 await carry_switch(source, target)
                 note.theirs, note.mentions, note.tokens = dict(found.theirs), found.mentions, found.tokens
                 self._save(note)
-                if self.archive is not None and not self._on_kafka:
+                if self.archive is not None and not self.place.on_kafka:
                     with self._bar("Archiving, then comparing") as progress:
-                        await archive_anew(target, self.archive, progress, demo=self.demo, say=False)
+                        await archive_anew(target, self.archive, progress, say=False)
             finally:
                 await target.close()
             if await erasing.has_grown():
                 raise Misconfigured(
                     "Somebody wrote to the log meanwhile. Nothing was changed. Stop it, and run the same command again."
                 )
-            if self._on_kafka:
-                await self._refuse_members(source.log_id)
-                note.topics, note.phase = await self._topics(), "remaking"
+            if self.place.on_kafka:
+                await self.place.refuse_members(source.log_id)
+                note.topics, note.phase = await self.place.topic_ids(), "remaking"
                 self._save(note)
                 return note
         finally:
             await source.close()
-        replace_log(self.data / "log.db", self._workshop / "log.db", erasing.heads, ARCHIVED)
+        self.place.replace_by(self._workshop / LOG_FILE, erasing.heads)
         note.phase = "clearing"
         self._save(note)
         return note
@@ -229,33 +205,21 @@ class Erasure:
 
     # -- Kafka -------------------------------------------------------------------------------------
 
-    async def _topics(self) -> dict[str, str]:
-        from streams.adapters.logs.kafka.replacing import topic_ids
-
-        return await topic_ids(kafka_link(self.settings))
-
-    async def _refuse_members(self, log_id: str) -> None:
-        from streams.adapters.logs.kafka.replacing import refuse_members
-
-        await refuse_members(kafka_link(self.settings), log_id, self.settings.kafka.session_s)
-
     async def _remake(self, note: ErasureNote) -> None:
         """Delete what is left of the old topics, make them anew, and fill them from the workshop, which stays until every record was compared."""
-        from streams.adapters.logs.kafka.replacing import delete_topics
-
-        old = [name for name, there in (await self._topics()).items() if note.topics.get(name) == there]
-        copied = SqliteLog(self._workshop / "log.db")
+        old = [name for name, there in (await self.place.topic_ids()).items() if note.topics.get(name) == there]
+        copied = new_log_file(self._workshop / LOG_FILE)
         try:
             if set(old) == set(note.topics):
                 await self._refuse_grown(note, copied)
             if old:
-                await delete_topics(kafka_link(self.settings), old)
+                await self.place.delete_topics(old)
         except BaseException:
             await copied.close()
             raise
         kafka = self.settings.kafka.model_copy(update={"partitions": copied.partitions[JOURNAL]})
         settings = self.settings.model_copy(update={"kafka": kafka})
-        log = (await open_log(settings, self.data, erasing=True)).log
+        log = (await LogPlace(settings, self.data).open(erasing=True)).log
         try:
             if log.log_id == note.old_log:
                 raise LogUnavailable("Kafka still shows the old topics. Run the same command again.")
@@ -268,11 +232,11 @@ class Erasure:
             await log.close()
             await copied.close()
 
-    async def _refuse_grown(self, note: ErasureNote, copied: SqliteLog) -> None:
+    async def _refuse_grown(self, note: ErasureNote, copied: Log) -> None:
         """The last look before the old topics go: between a run that was killed and this one, workers elsewhere may have gone on writing to them."""
-        log = (await open_log(self.settings, self.data, erasing=True)).log
+        log = (await self.place.open(erasing=True)).log
         try:
-            await self._refuse_members(log.log_id)
+            await self.place.refuse_members(log.log_id)
             heads = await log.latest(ARCHIVED)
         finally:
             await log.close()
@@ -309,12 +273,11 @@ class Erasure:
 
     async def _clear_archive(self, log: Log, note: ErasureNote, archive: Archive, done: Done) -> None:
         with self._bar("Archiving, then comparing") as progress:
-            await archive_anew(log, archive, progress, demo=self.demo, say=True)
+            await archive_anew(log, archive, progress, say=True)
         names = [note.old_log, *note.earlier]
         done.objects = await forget(archive, names, log.log_id)
-        if isinstance(archive, FolderArchive):
-            for name in names:
-                await archive.sweep(f"v1/{name}")
+        for name in names:
+            await archive.sweep(f"v1/{name}")
         done.objects_left = await foreign(archive, names)
 
     def _clear_folder(self) -> None:
@@ -325,12 +288,10 @@ class Erasure:
     async def _clear_series(self, log: Log, note: ErasureNote, done: Done) -> None:
         store = series_store(self.settings, self.data, log.log_id)
         try:
-            if isinstance(store, InfluxStore):
-                done.buckets = await forget_logs(store, [note.old_log, *note.earlier])
+            done.buckets = await store.forget_logs([note.old_log, *note.earlier])
             with self._bar("Replaying the log") as progress:
                 done.replayed = await replay(log, self.data, store, progress)
-            if isinstance(store, InfluxStore):
-                done.buckets_left = await holding(store, self.person)
+            done.buckets_left = await store.holding(self.person)
         except NewerVersion as error:
             said = f"{self.person} is out of log and archive, but the charts cannot be made anew: {error}. Then run the same command again."
             raise Misconfigured(said) from error

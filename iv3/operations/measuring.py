@@ -2,20 +2,17 @@
 
 import asyncio
 import time
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from iv3.assembly.log import open_log_file
 from processors.alerting.person_state import PersonState
 from schemas.envelope import encode, make
 from schemas.facts import GlucoseRead
 from schemas.model import at_ms
-from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.adapters.transport.sqlite import Transport
 from streams.clock import SystemClock
 from streams.ports.clock import Clock
-from streams.ports.log import Record
-from streams.runtime.app import make_app
+from streams.ports.log import Log, Record
 from streams.runtime.role import MakeApp, Role
 from streams.storage.sqlite import connect
 from streams.topics import JOURNAL
@@ -43,7 +40,7 @@ def quantile(values: list[float], q: float) -> float:
 async def appends(folder: Path, one_by_one: int = 2_000, each: int = 200) -> Appends:
     """Append to a raw table with synchronous=FULL, then to a log, one at a time and all at once."""
     raw_s = _raw(folder / "raw.db", one_by_one)
-    log = SqliteLog(folder / "log.db")
+    log = open_log_file(folder / "log.db").log
     ours_s = []
     for _ in range(one_by_one):
         began = time.perf_counter()
@@ -91,7 +88,7 @@ class Folding(Role):
     name = "folding"
     topics = (JOURNAL,)
 
-    def __init__(self, log: SqliteLog, clock: Clock, make_app: MakeApp) -> None:
+    def __init__(self, log: Log, clock: Clock, make_app: MakeApp) -> None:
         super().__init__(log, clock, make_app)
         self._people: dict[str, PersonState] = {}
 
@@ -103,13 +100,14 @@ class Folding(Role):
 
 async def loops(folder: Path, events: int = 60_000) -> tuple[float, float]:
     """Events per second of CPU through the strict agent loop: a handler that does nothing, one that decodes and folds."""
-    log = SqliteLog(folder / "loop.db")
+    opened = open_log_file(folder / "loop.db")
+    log = opened.log
     for n in range(0, events // len(_PEOPLE), _BATCH):
         for person in _PEOPLE:
             await log.append(JOURNAL, person, [_reading(person, n + i) for i in range(_BATCH)])
     found = []
     for kind in (Idle, Folding):
-        role = kind(log, SystemClock(), lambda group: make_app(group, partial(Transport, log), data_folder=str(folder)))
+        role = kind(log, SystemClock(), opened.make_app)
         stopping = asyncio.Event()
         began = time.process_time()
         task = asyncio.ensure_future(role.supervise(stopping))

@@ -5,8 +5,8 @@ import time
 
 import typer
 
+from iv3.assembly.channels import house_phone
 from schemas.settings import Settings
-from streams.adapters.notifiers.ntfy import Ntfy
 from streams.clock import SystemClock
 from streams.errors import NotifierRefused, NotifierUnreachable
 from streams.ports.notifier import Message
@@ -15,7 +15,7 @@ from streams.ports.notifier import Message
 def until_it_rang(settings: Settings) -> bool:
     """An alarm that nobody acknowledges was not set up: it is sent until somebody says that it rang (True), or that it shall be later."""
     while typer.confirm("Send a test alarm now?", default=True):
-        _say(asyncio.run(_send(settings)))
+        _say(asyncio.run(send_trial_alarm(settings)))
         if typer.confirm("Did the phone ring?", default=None):
             typer.echo("  ok  Alarms reach the phone.")
             return True
@@ -28,10 +28,9 @@ def _say(trouble: str) -> None:
     typer.echo(f"  !!  {trouble}" if trouble else "  ok  The server accepted it.")
 
 
-async def _send(settings: Settings) -> str:
+async def send_trial_alarm(settings: Settings) -> str:
     """Why it was not accepted, or an empty string."""
-    token = settings.ntfy.token
-    target = Ntfy(server=settings.ntfy.server, topic=settings.topic, clock=SystemClock(), token=token)
+    target = house_phone(settings, SystemClock())
     name = settings.person.name
     message = Message(
         f"test-{int(time.time())}", f"{name}: test alarm" if name else "iv3: test alarm",

@@ -12,13 +12,12 @@ from pathlib import Path
 from api.request.values import iso
 from iv3 import config as configuration
 from iv3.assembly.archive import archive_of
-from iv3.assembly.log import open_log
+from iv3.assembly.log import LOG_FILE, LogPlace, new_log_file
 from iv3.operations.opened import with_log
 from iv3.operations.progress import bar
 from iv3.output import fail
 from processors.archive.format import SegmentDamaged, head_key, read_head
 from schemas.settings import Settings
-from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.archive.drill import SCRATCH, DrillOutcome, keep_outcome
 from streams.archive.drill import drill as try_it
 from streams.archive.maintenance import host_ms
@@ -56,7 +55,7 @@ def backup(data: Path, config: Path | None, to: str | None, *, as_json: bool) ->
     archive = _archive(configuration.load(config), to)
 
     async def work(log: Log) -> int:
-        writer = ArchiveWriter(log, archive, SystemClock(), demo=getattr(log, "demo", False))
+        writer = ArchiveWriter(log, archive, SystemClock())
         with bar("Archiving", quiet=as_json) as progress:
             return await writer.catch_up(progress)
 
@@ -100,10 +99,10 @@ def restore(data: Path, config: Path | None, named: str | None, *, as_json: bool
     archive = _archive(settings, named, must_exist=True)
 
     async def work() -> dict[str, object]:
-        if settings.log != "sqlite":
+        if LogPlace(settings, data).on_kafka:
             return await _restore_to_kafka(settings, archive, data, as_json=as_json)
         with bar("Restoring", quiet=as_json) as progress:
-            report = await make_anew(archive, data, progress)
+            report = await make_anew(archive, new_log_file, data, progress)
         return asdict(report)
 
     report = asyncio.run(work())
@@ -118,20 +117,19 @@ def restore(data: Path, config: Path | None, named: str | None, *, as_json: bool
 async def _restore_to_kafka(settings: Settings, archive: Archive, data: Path, *, as_json: bool) -> dict[str, object]:
     """Restore into a file first, which is whole or not there; then copy it, comparing, into topics that must be empty."""
     split = await _split_of(archive)
-    kafka = settings.kafka.model_copy(
-        update={"partitions": split}
-    )  # of topics that are to be made: the log comes back as it was
-    opened = await open_log(settings.model_copy(update={"kafka": kafka}), data)
+    # Of topics that are to be made: the log comes back as it was.
+    kafka = settings.kafka.model_copy(update={"partitions": split})
+    opened = await LogPlace(settings.model_copy(update={"kafka": kafka}), data).open()
     scratch = data / ".restoring-to-kafka"
     try:
         await refuse_used(opened.log)
         refuse_other_than_multiple(split, opened.log.partitions[JOURNAL])
         shutil.rmtree(scratch, ignore_errors=True)
         with bar("Restoring", quiet=as_json) as progress:
-            report = await make_anew(archive, scratch, progress)
+            report = await make_anew(archive, new_log_file, scratch, progress)
         if report.demo:
             raise Misconfigured("The archive is a demo's; a demo is never restored to Kafka.")
-        file = SqliteLog(scratch / "log.db")
+        file = new_log_file(scratch / LOG_FILE)
         try:
             with bar("Copying to Kafka", quiet=as_json) as progress:
                 copied = await copy_log(file, opened.log, progress)
@@ -182,7 +180,7 @@ def drill(data: Path, config: Path | None, named: str | None, scratch: Path | No
 
     async def work(log: Log) -> DrillOutcome:
         with bar("Restoring and comparing", quiet=as_json) as progress:
-            return await try_it(log, archive, place, int(time.time() * 1000), progress)
+            return await try_it(log, archive, new_log_file, place, int(time.time() * 1000), progress)
 
     outcome = with_log(data, work, config)
     keep_outcome(data, outcome)
@@ -219,7 +217,7 @@ def prune(data: Path, config: Path | None, options: PruneOptions, *, as_json: bo
         raise Misconfigured(
             "Everything in the archive is kept for ever: archive_keep_days is not set. Try another answer with --keep-days N --dry-run."
         )
-    in_use = with_log(data, _its_id, config) if settings.log != "sqlite" or (data / "log.db").exists() else None
+    in_use = with_log(data, _its_id, config) if LogPlace(settings, data).exists() else None
 
     async def work() -> tuple[RetentionPlan, int]:
         name = in_use or await the_log_id(archive, None)

@@ -11,16 +11,15 @@ import typer
 from pydantic import SecretStr
 
 from iv3 import config as configuration
-from iv3.assembly.log import open_log
+from iv3.assembly.legacy import legacy_api
+from iv3.assembly.log import LogPlace
 from iv3.operations.legacy_settings import insulins_of, source_of
-from iv3.operations.opened import is_demo
 from processors.legacy.comparing import Difference, KnownByIv3, LegacyRow, differ
 from processors.legacy.moving import Insulins
 from schemas.envelope import Garbage, decode
 from schemas.household import household
 from schemas.model import at_ms
 from schemas.settings import Settings
-from streams.adapters.legacy.api import LegacyApi
 from streams.clock import SystemClock
 from streams.errors import Misconfigured
 from streams.ports.log import Record
@@ -53,9 +52,9 @@ def seed(options: CompareOptions, *, as_json: bool) -> None:
     user = options.user or settings.api.username
     if not user:
         raise Misconfigured("--user is missing: api.username of the old program's config.yaml.")
-    if settings.log == "sqlite" and is_demo(options.data):
+    if LogPlace(settings, options.data).is_demo():
         raise Misconfigured(f"{options.data} is a demo's; there is nothing to compare. Name another with --data.")
-    api = LegacyApi(options.url, user, _password(options, settings), options.cafile)
+    api = legacy_api(options.url, user, _password(options, settings), options.cafile)
     end_s = SystemClock().now_ms() // 1000 - _SETTLED_S
     start_s = end_s - round(options.hours * 3600)
 
@@ -94,7 +93,7 @@ def _password(options: CompareOptions, settings: Settings) -> SecretStr:
 
 async def _known(settings: Settings, data: Path, known: KnownByIv3) -> KnownByIv3:
     """Fold the journal as it is on disk, beside whatever runs on it."""
-    log = (await open_log(settings, data)).log
+    log = (await LogPlace(settings, data).open()).log
 
     def step(record: Record) -> None:
         try:

@@ -10,11 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from iv3 import config as configuration
-from iv3.assembly.log import kafka_link, open_log
-from iv3.operations.opened import is_demo
+from iv3.assembly.log import LOG_FILE, LogPlace, new_log_file
 from iv3.operations.progress import bar
 from schemas.settings import Settings
-from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.copies.copy_log import CopyReport
 from streams.copies.copy_log import copy as copy_log
 from streams.copies.repartition import refuse_other_than_multiple
@@ -41,10 +39,7 @@ def copy(data: Path, config: Path | None, source: str, target: str, partitions: 
 
     async def work() -> CopyReport:
         async with _opened(ends[0], data) as one:
-            if ends[0].log != "sqlite":
-                from streams.adapters.logs.kafka.replacing import refuse_members
-
-                await refuse_members(kafka_link(ends[0]), one.log_id, ends[0].kafka.session_s)
+            await LogPlace(ends[0], data).refuse_members(one.log_id)
             split = one.partitions[JOURNAL]
             wanted = partitions or (split if ends[1].log == "sqlite" else ends[1].kafka.partitions)
             refuse_other_than_multiple(split, wanted)  # before topics are made for it
@@ -90,9 +85,10 @@ def _refuse_otherwise(target: Log, partitions: int | None) -> None:
 
 @asynccontextmanager
 async def _opened(settings: Settings, data: Path) -> AsyncIterator[Log]:
-    if settings.log == "sqlite" and is_demo(data):
+    place = LogPlace(settings, data)
+    if place.is_demo():
         raise Misconfigured(f"{data} is a demo's; a demo is never copied.")
-    log = SqliteLog(data / "log.db") if settings.log == "sqlite" else (await open_log(settings, data)).log
+    log = (await place.open()).log
     try:
         yield log
     finally:
@@ -109,15 +105,15 @@ async def _made(settings: Settings, data: Path, partitions: int) -> AsyncIterato
 @asynccontextmanager
 async def _new_file(data: Path, partitions: int) -> AsyncIterator[Log]:
     """A log that takes its place only when the block ends well: an interrupted copy is not there at all."""
-    if (data / "log.db").exists():
+    if (data / LOG_FILE).exists():
         raise Misconfigured(f"{data} has a log already. Copy into an empty folder: name it with --data.")
     workshop = data / _WORKSHOP
     shutil.rmtree(workshop, ignore_errors=True)
-    fresh = SqliteLog(workshop / "log.db", partitions=partitions)
+    fresh = new_log_file(workshop / LOG_FILE, partitions=partitions)
     try:
         yield fresh
     finally:
         await fresh.close()
-    (workshop / "log.db").replace(data / "log.db")
+    (workshop / LOG_FILE).replace(data / LOG_FILE)
     sync_folder(data)
     shutil.rmtree(workshop, ignore_errors=True)

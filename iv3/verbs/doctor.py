@@ -6,7 +6,6 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import apsw
 from rich.console import Console
 
 from iv3 import config as configuration
@@ -18,6 +17,7 @@ from schemas.household import household
 from schemas.settings import Settings, WatchedSettings
 from schemas.units import mmol
 from streams.errors import Misconfigured, StreamError
+from streams.storage.sqlite import SqliteError
 
 _MOST_SHOWN = 10
 _MANY_ALARMS_MGDL = 80
@@ -52,7 +52,8 @@ async def _all(data: Path, config: Path | None) -> list[Finding]:
             findings += await check(settings, data, config or Path("config.yaml"))
         except Misconfigured as error:
             findings.append(Finding("configuration", False, str(error)))
-        except (StreamError, OSError, apsw.Error) as error:  # what is wrong must not keep the doctor from looking on
+        except (StreamError, OSError, SqliteError) as error:
+            # What is wrong must not keep the doctor from looking on.
             findings.append(Finding(check.__name__, False, f"This could not be looked at: {error}"))
     return findings
 

@@ -15,14 +15,13 @@ import typer
 
 from iv3 import config as configuration
 from iv3.assembly.archive import archive_of
+from iv3.assembly.log import LogPlace
 from iv3.operations.erasure import Done, Erasure, is_under_way, read_note
-from iv3.operations.opened import is_demo, log_settings
+from iv3.operations.opened import log_settings
 from iv3.operations.progress import bar
 from schemas.envelope import SYSTEM
 from schemas.household import household
 from schemas.settings import Settings
-from streams.adapters.archives.s3.archive import S3Archive
-from streams.adapters.logs.sqlite.replacement import take_sign_down
 from streams.copies.erase_archive import ArchiveTraces
 from streams.copies.erase_person import LogTraces
 from streams.errors import Misconfigured
@@ -51,7 +50,7 @@ def erase(options: EraseOptions, *, as_json: bool) -> None:
         raise Misconfigured("Name the person by their id, as `person.id` in config.yaml or the log has it.")
     settings = log_settings(data, options.config)
     configuration.refuse_unusable(settings)
-    demo = is_demo(data) if settings.log == "sqlite" else False
+    demo = LogPlace(settings, data).is_demo()
     archive = archive_of(settings.archive, settings.s3)
     _refuse_absent_archive(settings)
     lock = FileLock(data / "up.lock")
@@ -60,9 +59,8 @@ def erase(options: EraseOptions, *, as_json: bool) -> None:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not lock.try_acquire():
             raise Misconfigured(f"iv3 runs on {data}; stop it first (iv3 stop --data {data}).")
-        take_sign_down(
-            data / "log.db"
-        )  # an exchange that was killed left it; nobody else exchanges while we hold the lock
+        # An exchange that was killed left it; nobody else exchanges while we hold the lock.
+        LogPlace(settings, data).take_sign_down()
 
     def shown(title: str) -> AbstractContextManager[Callable[[int, int], None]]:
         return bar(title, quiet=as_json)
@@ -76,7 +74,7 @@ def erase(options: EraseOptions, *, as_json: bool) -> None:
 
 def _erase(erasure: Erasure, options: EraseOptions, *, as_json: bool) -> None:
     began, note = time.monotonic(), read_note(options.data)
-    under_way = note is not None and is_under_way(options.data, note)
+    under_way = note is not None and is_under_way(erasure.place, note)
     if note is not None and under_way and note.person != options.person:
         raise Misconfigured(
             f"The erasure of {note.person} was interrupted and must be ended first: iv3 person erase {note.person}"
@@ -170,7 +168,7 @@ async def _remains(erasure: Erasure, mentions: int) -> list[str]:
         said.append("backups of InfluxDB")
     else:
         said.append("an InfluxDB, if one was used before `series: sqlite`: delete its buckets by hand")
-    if settings.log != "sqlite":
+    if erasure.place.on_kafka:
         said.append(
             "segments of deleted topics on the brokers' disks until file.delete.delay.ms is over (a minute, unless configured), longer on a broker that is down"
         )
@@ -181,14 +179,12 @@ async def _remains(erasure: Erasure, mentions: int) -> list[str]:
 
 
 async def _of_the_bucket(archive: Archive | None) -> list[str]:
-    if not isinstance(archive, S3Archive):
+    seen = await archive.exposure() if archive is not None else None
+    if seen is None:
         return []
-    from streams.adapters.archives.s3.exposure import examine
-
-    versioning = (await examine(archive)).versioning
-    if versioning:
+    if seen.versioning:
         return [f"earlier versions of objects in {archive!r}: the bucket keeps versions, so delete them there"]
-    if versioning is None:
+    if seen.versioning is None:
         return [f"{archive!r} does not say whether it keeps earlier versions of objects: look there"]
     return [f"versions in {archive!r} of a time when versioning was on: it is off now"]
 

@@ -11,19 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from iv3 import config as configuration
-from iv3.assembly.log import open_log
+from iv3.assembly.legacy import LegacyHistory, LegacyReport, legacy_history, report_json
+from iv3.assembly.log import LOG_FILE, LogPlace, is_demo
 from iv3.assembly.starting import with_data_folder
 from iv3.operations.legacy_settings import insulins_of, source_of
-from iv3.operations.opened import is_demo
 from iv3.operations.progress import bar
 from iv3.output import fail
 from processors.legacy.moving import Insulins, LegacyImport
 from schemas.household import household
 from schemas.model import at_ms
 from schemas.settings import Settings
-from streams.adapters.legacy.buckets import INSULIN, LegacyBuckets
-from streams.adapters.legacy.moving import LegacyMove, MoveReport, as_json
-from streams.adapters.series.influx.server import InfluxServer
 from streams.clock import SystemClock
 from streams.errors import Misconfigured
 
@@ -52,21 +49,16 @@ def seed_influx(options: ImportOptions, *, as_json_: bool) -> None:
         )
     insulins = insulins_of(settings, options.names)
     source = source_of(settings)
-    if (options.data / "log.db").exists() and is_demo(options.data):
+    if (options.data / LOG_FILE).exists() and is_demo(options.data):
         raise Misconfigured(f"{options.data} is a demo's; nothing real is imported into it. Name another with --data.")
 
-    async def work() -> MoveReport:
-        server = InfluxServer(
-            url=options.url or settings.influxdb.url, token=token, org=options.org or settings.influxdb.org
-        )
-        try:
-            return await _move(LegacyBuckets(server), settings, insulins, source, options, quiet=as_json_)
-        finally:
-            await server.close()
+    async def work() -> LegacyReport:
+        async with legacy_history(settings.influxdb, options.url, options.org) as history:
+            return await _move(history, settings, insulins, source, options, quiet=as_json_)
 
     report = asyncio.run(work())
     if as_json_:
-        sys.stdout.write(json.dumps(as_json(report)) + "\n")
+        sys.stdout.write(json.dumps(report_json(report)) + "\n")
     else:
         _print(report)
     if len(report.missing) == 3:
@@ -76,30 +68,32 @@ def seed_influx(options: ImportOptions, *, as_json_: bool) -> None:
 
 
 async def _move(
-    buckets: LegacyBuckets, settings: Settings, insulins: Insulins, source: tuple[str, str], options: ImportOptions, *, quiet: bool
-) -> MoveReport:  # fmt: skip
+    history: LegacyHistory,
+    settings: Settings,
+    insulins: Insulins,
+    source: tuple[str, str],
+    options: ImportOptions,
+    *,
+    quiet: bool,
+) -> LegacyReport:
     person, now_ms = household(settings)[0].id, SystemClock().now_ms()
     if not options.dry_run:
-        await _refuse_unknown(buckets, insulins)
+        await _refuse_unknown(history, insulins)
         with_data_folder(options.data)
-    there = settings.log != "sqlite" or (options.data / "log.db").exists() or not options.dry_run
-    log = (await open_log(settings, options.data)).log if there else None
+    place = LogPlace(settings, options.data)
+    log = (await place.open()).log if place.exists() or not options.dry_run else None
     try:
         with bar("Looking" if options.dry_run else "Importing", quiet=quiet) as progress:
-            move = LegacyMove(buckets, log, person, LegacyImport(person, source, insulins, now_ms), progress)
+            move = history.move(log, person, LegacyImport(person, source, insulins, now_ms), progress)
             return await (move.look() if options.dry_run else move.make())
     finally:
         if log is not None:
             await log.close()
 
 
-async def _refuse_unknown(buckets: LegacyBuckets, insulins: Insulins) -> None:
+async def _refuse_unknown(history: LegacyHistory, insulins: Insulins) -> None:
     """Nothing is appended while a name is unknown: half a history would look like a whole one."""
-    if not await buckets.exists(INSULIN):
-        return
-    unknown: set[str] = set()
-    async for rows in buckets.pages(INSULIN):
-        unknown |= {row.text for row in rows if row.text and row.text.strip() and insulins.dose(row.text, 1) is None}
+    unknown = {name for name in await history.insulin_names() if insulins.dose(name, 1) is None}
     if unknown:
         raise Misconfigured(f"Nothing was imported. {_sentence(sorted(unknown))}")
 
@@ -112,11 +106,11 @@ def _sentence(names: Sequence[str]) -> str:
     )
 
 
-def _unknown(report: MoveReport) -> str:
+def _unknown(report: LegacyReport) -> str:
     return _sentence(sorted(report.unknown))
 
 
-def _print(report: MoveReport) -> None:
+def _print(report: LegacyReport) -> None:
     table = Table("bucket", "month", "found", "new", "known", "left out", "unknown")
     for bucket, months in report.months.items():
         for month, of in sorted(months.items()):

@@ -15,14 +15,13 @@ import yaml
 from pydantic import ValidationError
 
 from iv3 import config as configuration
+from iv3.assembly.channels import refuse_no_server
 from iv3.assembly.people import accounts_of, vault_of
 from iv3.doctor.people import dexcom as try_dexcom
 from iv3.hostzone import host_zone
-from iv3.operations.trial_alarm import _send, until_it_rang
+from iv3.operations.trial_alarm import send_trial_alarm, until_it_rang
 from iv3.output import fail
 from schemas.settings import Settings
-from streams.adapters.notifiers.ntfy import Ntfy
-from streams.clock import SystemClock
 from streams.errors import Misconfigured
 
 _TOPIC_BYTES = 12  # 96 bits: nobody guesses it
@@ -166,7 +165,7 @@ def _region(said: str) -> str:
 
 def _address(said: str) -> str:
     try:
-        Ntfy(server=said, topic="x", clock=SystemClock())
+        refuse_no_server(said)
     except Misconfigured:
         raise ValueError("is no server; write it like https://ntfy.sh") from None
     return said
@@ -190,7 +189,7 @@ def test_alarm(config: Path | None, person: str | None = None, data: Path = Path
         raise Misconfigured(
             "ALARMS ARE OFF: neither ntfy.topic nor iv3.endpoint is set, so there is nowhere to send it."
         )
-    trouble = asyncio.run(_send(settings))
+    trouble = asyncio.run(send_trial_alarm(settings))
     if trouble:
         fail(trouble)
     sys.stdout.write(f"{settings.ntfy.server} accepted the test alarm. Did the phone ring?\n")

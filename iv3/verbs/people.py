@@ -16,18 +16,18 @@ from rich.console import Console
 from rich.table import Table
 
 from iv3 import config as configuration
-from iv3.assembly.people import accounts_of, phone_of, source_of, vault_of
-from iv3.assembly.plan import StartPlan
+from iv3.assembly.channels import phone_of
+from iv3.assembly.log import LOG_FILE, LogPlace, is_demo
+from iv3.assembly.people import accounts_of, source_of, vault_of
 from iv3.assembly.starting import with_data_folder
-from iv3.operations.opened import is_demo, with_catalog, with_log
+from iv3.operations.opened import with_catalog, with_log
 from iv3.output import fail
 from processors.sources.dexcom import Region
 from schemas.envelope import SYSTEM
 from schemas.facts import PersonAdded, PersonSuspended, ProfileChanged
-from schemas.household import household, profile_of
+from schemas.household import Credentials, household, profile_of
 from schemas.model import Fact
 from schemas.settings import DexcomSettings, Settings, WatchedSettings
-from streams.adapters.credentials import Credentials
 from streams.clock import SystemClock
 from streams.commands.people import coming_and_going
 from streams.errors import Misconfigured, SourceRefused, SourceUnreachable
@@ -109,10 +109,10 @@ def _refuse_to_replace_a_phone(options: AddOptions, before: Credentials) -> None
 
 def _refuse_unusable(settings: Settings, data: Path, person: str, mine: Credentials) -> None:
     """Build what will be built of it, before anything is kept."""
-    plan = StartPlan(data, settings, SystemClock(), "", 0, household(settings)[0].id)
+    clock = SystemClock()
     try:
-        source_of(plan, person, mine.dexcom)
-        phone_of(plan, mine.ntfy)
+        source_of(settings, data, clock, person, mine.dexcom)
+        phone_of(settings, mine.ntfy, clock)
     except Misconfigured as error:
         said = str(error).replace("ntfy.topic must", "The topic must").replace("dexcom.url must", "--dexcom-url must")
         raise Misconfigured(f"{said} Nothing was changed.") from None
@@ -195,7 +195,7 @@ def resume(data: Path, config: Path | None, person: str) -> None:
 
 
 def _settings(data: Path, config: Path | None) -> Settings:
-    if (data / "log.db").exists() and is_demo(data):
+    if (data / LOG_FILE).exists() and is_demo(data):
         raise Misconfigured(f"{data} is a demo's; its one person is made up, and nobody joins them.")
     settings = configuration.load(config)
     configuration.refuse_unusable(settings)
@@ -244,7 +244,7 @@ def _known(data: Path, config: Path | None) -> Mapping[str, KnownPerson]:
                 found[person] = KnownPerson(watched, profile)
         return found
 
-    if _settings(data, config).log == "sqlite" and not (data / "log.db").exists():
+    if not LogPlace(_settings(data, config), data).exists():
         return {}
     return with_catalog(data, ask, config)
 
@@ -319,7 +319,7 @@ def _secret(path: Path, option: str) -> str:
 def _try(settings: Settings, data: Path, person: str, dexcom: DexcomSettings) -> None:
     """One log-in, with the client and the session file that the poller will use. Raises Misconfigured where Dexcom refuses it."""
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    source = source_of(StartPlan(data, settings, SystemClock(), "", 0, household(settings)[0].id), person, dexcom)
+    source = source_of(settings, data, SystemClock(), person, dexcom)
 
     async def work() -> int:
         if source is None:

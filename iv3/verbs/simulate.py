@@ -11,9 +11,8 @@ from typing import Any, Protocol
 
 import yaml
 
+from iv3.assembly.simulation import FAULTS, TOWN_PASSWORD, parse_faults, share_town, town_accounts
 from iv3.demo.person import LOW_AFTER_MS, DemoPerson
-from streams.adapters.simulation.faults import FAULTS, parse_faults
-from streams.adapters.simulation.town import PASSWORD, ShareTown, account_names
 from streams.clock import ScaledClock
 from streams.errors import Misconfigured
 
@@ -72,22 +71,22 @@ async def _one(options: SimulateOptions) -> None:
 
 
 async def _town(options: SimulateOptions) -> None:
-    town = ShareTown(options.people, now_ms=ScaledClock(int(time.time() * 1000), options.speed).now_ms)
+    town = share_town(options.people, now_ms=ScaledClock(int(time.time() * 1000), options.speed).now_ms)
     try:
         url = await town.start(options.port)
     except OSError as error:
         raise Misconfigured(f"Port {options.port} cannot be used: {error.strerror}.") from None
     if options.write is not None:
         _write(options.write, {"people": people_of(options.people, url)})
-    said = f"A fake Dexcom Share server with {options.people} accounts, p0001 and so on, each with the password {PASSWORD}, at\n  {url}\n"
+    said = f"A fake Dexcom Share server with {options.people} accounts, p0001 and so on, each with the password {TOWN_PASSWORD}, at\n  {url}\n"
     await _until_stopped(town, said + (f"Written: {options.write}.\n" if options.write is not None else ""))
 
 
 def people_of(people: int, url: str) -> list[dict[str, Any]]:
     """The `people:` of a configuration that watches the town."""
     return [
-        {"id": name, "zone": "UTC", "dexcom": {"account": name, "password": PASSWORD, "url": url}}
-        for name in account_names(people)
+        {"id": name, "zone": "UTC", "dexcom": {"account": name, "password": TOWN_PASSWORD, "url": url}}
+        for name in town_accounts(people)
     ]
 
 

@@ -12,10 +12,8 @@ from pathlib import Path
 
 from iv3 import config as configuration
 from iv3.assembly.channels import channels_of
-from iv3.assembly.log import open_log
-from iv3.assembly.plan import StartPlan
+from iv3.assembly.log import LogPlace
 from iv3.output import fail
-from schemas.household import household
 from schemas.settings import Settings
 from streams.clock import SystemClock
 from streams.delivery.dead_man import DELAY_S, move
@@ -49,22 +47,21 @@ def _pause_s(text: str) -> float:
 
 
 async def _put_off(data: Path, settings: Settings, by_s: float) -> None:
-    plan = StartPlan(data, settings, SystemClock(), "", 0, household(settings)[0].id)
-    ways = channels_of(plan)
-    if ways.dead_man is None:
+    channels = channels_of(settings, SystemClock())
+    if channels.dead_man is None:
         sys.stdout.write(
             "There is no dead-man's switch to put off: no ntfy topic is set, ntfy.dead_man is false, or alarms are in shadow.\n"
         )
         return
-    opened = await open_log(settings, data, demo=False)
+    opened = await LogPlace(settings, data).open()
     try:
-        await move(opened.log.log_id, ways.dead_man, by_s)
+        await move(opened.log.log_id, channels.dead_man, by_s)
     except (NotifierRefused, NotifierUnreachable) as error:
         fail(
             f"The dead-man's switch could not be put off, so the phone will say within 40 min that iv3 is silent: {error}"
         )
     finally:
-        for close in ways.closers:
+        for close in channels.closers:
             await close()
         await opened.log.close()
     sys.stdout.write(f"If iv3 is not back by then, the phone is told in {round((by_s + DELAY_S) / 60)} min.\n")

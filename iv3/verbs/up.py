@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from iv3.assembly.build import run
@@ -71,13 +71,12 @@ def up(options: UpOptions) -> None:
         )
     plan = demo_plan(options.made_up, data) if settings is None else plan_of(options.start, data, settings)
     if options.clock is not None and settings is not None:
-        plan.clock = simulated_clock(options.clock, settings)
-    plan.on_ready = announce
+        plan = replace(plan, clock=simulated_clock(options.clock, settings))
     gc.freeze()  # what is loaded by now stays for months; the collector need not look through it again
     # A quarter of readings is 50,000 short-lived rows: looking through them costs more than making them.
     gc.set_threshold(20_000, 20, 20)
     try:
-        asyncio.run(run(plan))
+        asyncio.run(run(replace(plan, on_ready=announce)))
     finally:
         with suppress(FileNotFoundError):
             (data / "run.json").unlink()

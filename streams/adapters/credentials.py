@@ -15,20 +15,13 @@ from typing import Any, NamedTuple
 
 from pydantic import SecretStr, ValidationError
 
-from schemas.settings import DexcomSettings, OwnNtfySettings, Setting
+from schemas.household import Credentials
 from streams.errors import Misconfigured
 from streams.storage.files import FileLock, write_durably
 
 _LEAST_KEY = 32  # characters; fewer could be guessed by whoever has the file
 _LOCK_S = 10.0
 _MOST_BYTES = 64 << 20
-
-
-class Credentials(Setting):
-    """What is kept of one person."""
-
-    dexcom: DexcomSettings = DexcomSettings()
-    ntfy: OwnNtfySettings = OwnNtfySettings()
 
 
 class Stamp(NamedTuple):

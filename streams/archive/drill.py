@@ -10,12 +10,11 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.archive.inventory import Progress, take_inventory
 from streams.archive.restore import restore
 from streams.errors import ArchiveDamaged, LogRefused, Transient
 from streams.ports.archive import Archive
-from streams.ports.log import Log, Record
+from streams.ports.log import Log, NewLog, Record
 from streams.storage.files import RESERVE_BYTES, FileLock, free_bytes, write_durably
 from streams.topics import ARCHIVED
 
@@ -68,20 +67,22 @@ def _lock(scratch: Path) -> FileLock:
 
 
 async def drill(
-    log: Log, archive: Archive, scratch: Path, now_ms: int, progress: Progress | None = None
+    log: Log, archive: Archive, new_log: NewLog, scratch: Path, now_ms: int, progress: Progress | None = None
 ) -> DrillOutcome:
     """Restore, compare, take away. Raises ArchiveUnavailable, which is no outcome: it is tried again; so does another drill at work."""
     lock = _lock(scratch)
     if not lock.try_acquire():
         raise Transient(f"A drill is at work in {scratch} already; try again when it is done.")
     try:
-        return await _drill(log, archive, scratch, now_ms, progress)
+        return await _drill(log, archive, new_log, scratch, now_ms, progress)
     finally:
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         lock.release()
 
 
-async def _drill(log: Log, archive: Archive, scratch: Path, now_ms: int, progress: Progress | None) -> DrillOutcome:
+async def _drill(
+    log: Log, archive: Archive, new_log: NewLog, scratch: Path, now_ms: int, progress: Progress | None
+) -> DrillOutcome:
     began = time.monotonic()
     await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
     heads = {place: head for place, head in dict(log.heads).items() if place[0] in ARCHIVED and head}
@@ -89,8 +90,8 @@ async def _drill(log: Log, archive: Archive, scratch: Path, now_ms: int, progres
         lacking = await _room(archive, log.log_id, scratch)
         if lacking:
             return DrillOutcome(now_ms, lacking)
-        report = await restore(archive, scratch, progress, log.log_id)
-        restored = SqliteLog(scratch / "log.db", demo=report.demo)
+        report = await restore(archive, new_log, scratch, progress, log.log_id)
+        restored = new_log(scratch / "log.db", demo=report.demo)
         try:
             problem, missing = await _compare(log, restored, heads)
         finally:
@@ -114,7 +115,7 @@ async def _room(archive: Archive, log_id: str, scratch: Path) -> str:
     )
 
 
-async def _compare(log: Log, restored: SqliteLog, heads: dict[tuple[str, int], int]) -> tuple[str, int]:
+async def _compare(log: Log, restored: Log, heads: dict[tuple[str, int], int]) -> tuple[str, int]:
     """(the first difference in a sentence, how many records are not archived yet)."""
     missing = 0
     for (topic, partition), head in sorted(heads.items()):

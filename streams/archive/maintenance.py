@@ -13,7 +13,7 @@ from streams.archive.retention import plan, remove
 from streams.errors import ArchiveDamaged
 from streams.ports.archive import Archive
 from streams.ports.clock import Clock
-from streams.ports.log import Log
+from streams.ports.log import Log, NewLog
 
 logger = logging.getLogger("iv3.upkeep")
 
@@ -42,12 +42,13 @@ class Maintenance:
         log: Log,
         archive: Archive,
         clock: Clock,
+        new_log: NewLog,
         data: Path,
         policy: MaintenancePolicy,
         stamp_ms: Callable[[], int] = host_ms,
     ) -> None:
         self._log, self._archive, self._clock, self._data, self._policy = log, archive, clock, data, policy
-        self._stamp_ms = stamp_ms
+        self._stamp_ms, self._new_log = stamp_ms, new_log
         self._since_ms = clock.now_ms()
         self._merged_day = -1
         self.last_drill = read_outcome(data)
@@ -81,7 +82,7 @@ class Maintenance:
         self.merge_problem = problem
 
     async def _drill(self) -> None:
-        outcome = await drill(self._log, self._archive, self._data / SCRATCH, self._clock.now_ms())
+        outcome = await drill(self._log, self._archive, self._new_log, self._data / SCRATCH, self._clock.now_ms())
         self.last_drill = outcome
         keep_outcome(self._data, outcome)
         if not outcome.ok:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from processors.archive.format import ArchivedRecord
-from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.archive.inventory import Progress, take_inventory
 from streams.archive.verify import read_back, the_log_id
 from streams.errors import ArchiveChanged, ArchiveDamaged, Misconfigured
 from streams.ports.archive import Archive
+from streams.ports.log import NewLog
 from streams.storage.files import sync_folder, write_durably
 from streams.topics import PARTITIONS
 
@@ -32,6 +32,7 @@ class RestoreReport:
 
 async def restore(
     archive: Archive,
+    new_log: NewLog,
     target: Path,
     progress: Progress | None = None,
     log_id: str | None = None,
@@ -48,19 +49,19 @@ async def restore(
     name = await the_log_id(archive, log_id)
     for _ in range(_TRIES - 1):
         with suppress(ArchiveChanged):  # the archive merges a day just now
-            return await _restore_once(archive, name, target, progress, checked)
-    return await _restore_once(archive, name, target, progress, checked)
+            return await _restore_once(archive, name, new_log, target, progress, checked)
+    return await _restore_once(archive, name, new_log, target, progress, checked)
 
 
 async def _restore_once(
-    archive: Archive, name: str, target: Path, progress: Progress | None, checked: Progress | None
+    archive: Archive, name: str, new_log: NewLog, target: Path, progress: Progress | None, checked: Progress | None
 ) -> RestoreReport:
     workshop = _cleared(target)
     survey = await take_inventory(archive, name, checked)
     _refuse(survey.problems)
     demo = survey.head is not None and survey.head.demo
     split = survey.head.partitions if survey.head is not None else PARTITIONS
-    log = SqliteLog(workshop / "log.db", demo=demo, partitions=split)
+    log = new_log(workshop / "log.db", demo=demo, partitions=split)
     try:
 
         async def take(topic: str, partition: int, records: list[ArchivedRecord]) -> None:

@@ -34,8 +34,8 @@ class _End:
 class ArchiveWriter:
     """Brings the archive of a log up to date. Of two at work at once the first to put a segment wins, and the other goes on behind it."""
 
-    def __init__(self, log: Log, archive: Archive, clock: Clock, *, demo: bool = False) -> None:
-        self._log, self._archive, self._clock, self._demo = log, archive, clock, demo
+    def __init__(self, log: Log, archive: Archive, clock: Clock) -> None:
+        self._log, self._archive, self._clock = log, archive, clock
         self._ends: dict[Partition, _End] | None = None
         self._head: bytes | None = None  # as it was read or written last
         self._looked_s = 0.0  # when it was, by the running clock
@@ -129,7 +129,7 @@ class ArchiveWriter:
             logger.warning("the head of the archive %s; it is written anew", error)
         written = self._clock.now_ms()
         rows = [(*at, *end) for at, end in heads.items()]
-        said = segments.write_head(self._log.log_id, rows, demo=self._demo, written_ms=written, partitions=split)
+        said = segments.write_head(self._log.log_id, rows, demo=self._log.demo, written_ms=written, partitions=split)
         await self._archive.replace(segments.head_key(self._log.log_id), said)
         self._head = said
 

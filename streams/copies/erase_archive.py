@@ -116,13 +116,13 @@ async def _meet(log: Log, left: Counter[Unplaced]) -> None:
             at = records[-1].offset + 1
 
 
-async def archive_anew(log: Log, archive: Archive, progress: Progress | None = None, *, demo: bool, say: bool) -> None:
+async def archive_anew(log: Log, archive: Archive, progress: Progress | None = None, *, say: bool) -> None:
     """Archive a log, whole, then read every object back and hold every record against the log.
 
     Raises ArchiveUnavailable, ArchiveDamaged. Without `say` nobody takes it for the newest yet (see `ArchiveWriter.catch_up`).
     """
     heads = {place: head for place, head in (await log.latest(ARCHIVED)).items() if head}
-    await ArchiveWriter(log, archive, SystemClock(), demo=demo).catch_up(progress, say=say)
+    await ArchiveWriter(log, archive, SystemClock()).catch_up(progress, say=say)
     counts: Counter[Partition] = Counter()
 
     async def compare(topic: str, partition: int, records: list[ArchivedRecord]) -> None:

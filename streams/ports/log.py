@@ -1,6 +1,7 @@
 """The log port: partitioned topics, dense offsets, one order per key."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from processors.archive.format import ArchivedRecord
@@ -52,6 +53,16 @@ class Log(Protocol):
         """The next offset of every partition of these topics, asked of the log itself. Raises LogUnavailable."""
         ...
 
+    @property
+    def demo(self) -> bool:
+        """Whether the log is a demo's: its person is made up, and nothing of it may be taken for real."""
+        ...
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What the log did since it was opened, for metrics: name -> how often."""
+        ...
+
     def nearly_full(self) -> bool:
         """Whether only what alarms need is still taken, because the disk is nearly full."""
         ...
@@ -84,12 +95,24 @@ class Log(Protocol):
         """Append records as another log had them: their own timestamps, keys and headers. For restore and copy. Raises as `append`."""
         ...
 
+    async def tidy(self) -> None:
+        """Forget what the topics may forget, where the log does not do so by itself. Raises LogUnavailable, LogRefused."""
+        ...
+
     def subscribe(self, wake: Callable[[frozenset[str]], None]) -> Callable[[], None]:
         """Call `wake` in the running loop with the names of topics that grew; return what ends the subscription."""
         ...
 
     async def close(self) -> None:
         """Finish what was accepted, then let go of the files."""
+        ...
+
+
+class NewLog(Protocol):
+    """Makes, or opens, a log in a file: what a restore, a drill and a copy are handed."""
+
+    def __call__(self, path: Path, *, demo: bool = ..., partitions: int = ...) -> Log:
+        """The open log of this file. Raises Misconfigured where the file is a log of the other kind."""
         ...
 
 

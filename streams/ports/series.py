@@ -1,7 +1,8 @@
 """The series port: points over time, derived from the log and rebuilt from it at will."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
 
 from processors.entries import EntryVersion
 from processors.projection import Change
@@ -102,6 +103,19 @@ class SeriesVersion(NamedTuple):
     mark: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SeriesExamination:
+    """What a look at the server of a Series found. The steps are taken in the order reach, token, bucket, write; the first that fails is the last."""
+
+    address: str
+    version: str = ""  # of the server
+    organisation: str = ""
+    database: str = ""
+    bucket: str = ""  # that serves; empty where there is none yet
+    failed: Literal["", "reach", "token", "bucket", "write"] = ""
+    why: str = ""
+
+
 class SeriesStore(Protocol):
     """Versions of the Series of one log, side by side. One serves; a replay makes the next and lets that serve instead."""
 
@@ -128,6 +142,22 @@ class SeriesStore(Protocol):
 
     async def serve(self, version: SeriesVersion) -> None:
         """Let this version serve from now on: every reader has the one or the other. Raises SeriesUnavailable."""
+        ...
+
+    async def check(self) -> None:
+        """Whether it can be asked now. Raises SeriesUnavailable."""
+        ...
+
+    async def examine(self) -> SeriesExamination | None:
+        """Look at its server step by step, making and changing nothing; None where there is no server. Raises nothing of its own."""
+        ...
+
+    async def forget_logs(self, log_ids: Collection[str]) -> list[str]:
+        """Delete whatever was made from one of these logs; the names of what is gone. Raises SeriesUnavailable."""
+        ...
+
+    async def holding(self, person: str) -> list[str]:
+        """Names of what holds points of the person, whichever log it was made from. Raises SeriesUnavailable."""
         ...
 
     async def remove(self, version: SeriesVersion) -> None:

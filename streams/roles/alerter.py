@@ -6,6 +6,7 @@ Per partition, under one lock shared with the ticks: follow the alerts to the he
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
@@ -28,6 +29,7 @@ from streams.ports.log import Log, Record, append_events
 from streams.roster import Roster
 from streams.runtime.assignment import Assignment
 from streams.runtime.heartbeats import COMPLAINT_LASTS_MS, Heartbeats
+from streams.runtime.report import Metric, RoleReport
 from streams.runtime.role import MakeApp, Role
 from streams.runtime.snapshots import PartitionSnapshots, Snapshots
 from streams.topics import ALERTS, FORECASTS, HEARTBEATS, JOURNAL, partition_of
@@ -42,6 +44,7 @@ _HEARTBEAT_MS = 60_000
 _SHORTEST_BEAT_S = 1.0  # real seconds, however fast the clock
 _COMPLAINT_LASTS_S = 5.0  # real seconds, at least
 _AT_A_STRETCH = 50  # people
+_MOST_MET = 5
 _LOOK_BACK = 1_000  # forecasts; a person whose newest is further back has no fresh reading
 LATE = "alarms are running late: readings wait to be evaluated"
 
@@ -81,9 +84,8 @@ class Alerter(Role):
         self._heartbeat_ms = 0
         self._pulse = Heartbeats(self.log)
         self.late = False  # readings have waited for two minutes to be evaluated
-        self.met: list[
-            str
-        ] = []  # what of iv3 or of this machine shows in anybody's data, where it is not told about each of them
+        # What of iv3 or of this machine shows in anybody's data, where it is not told about each of them.
+        self.met: list[str] = []
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Fold the own alerts to the head, and the journal silently to the committed offset."""
@@ -235,6 +237,21 @@ class Alerter(Role):
     def _runtime(self, *, has_source: bool = True, troubles: Sequence[str] | None = ()) -> Runtime:
         behind, house_told = self._behind_since is not None, troubles is None
         return Runtime(self._started_ms, self._up_ms, has_source, tuple(troubles or ()), behind, house_told)
+
+    def report(self, person: str = "") -> RoleReport:
+        """See `Role.report`: through when alarms were decided, and what of iv3 shows in people's data."""
+        common = super().report(person)
+        metrics = (
+            Metric("iv3_alerter_ticks_total", self.ticks),
+            Metric("iv3_alerter_skipped_ticks_total", self.skipped_ticks),
+            Metric("iv3_alerter_skipped_forecasts_total", self.skipped_forecasts),
+        )
+        return replace(
+            common,
+            troubles=(*[LATE] * self.late, *self.met[:_MOST_MET], *common.troubles),
+            metrics=(*common.metrics, *metrics),
+            evaluated_ms=self.evaluated_ms,
+        )
 
     # -- ticks -------------------------------------------------------------------------------------
 

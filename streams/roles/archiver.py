@@ -7,14 +7,17 @@ writes: after any crash it goes on behind the last manifest, and the archive bei
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
+from processors.alerting.wording import age_words
 from streams.archive.maintenance import Maintenance
 from streams.archive.writer import ArchiveWriter
 from streams.errors import ArchiveDamaged, ArchiveUnavailable, Transient
 from streams.ports.archive import Archive
 from streams.ports.clock import Clock
 from streams.ports.log import Log, Record
+from streams.runtime.report import HealthLine, Metric, RoleReport
 from streams.runtime.role import MakeApp, Role
 from streams.topics import ARCHIVED, JOURNAL
 
@@ -42,12 +45,11 @@ class Archiver(Role):
         make_app: MakeApp,
         archive: Archive,
         *,
-        demo: bool = False,
         flush_s: float = FLUSH_S,
         upkeep: Maintenance | None = None,
     ) -> None:
         super().__init__(log, clock, make_app)
-        self._writer = ArchiveWriter(log, archive, clock, demo=demo)
+        self._writer = ArchiveWriter(log, archive, clock)
         self._flush_s = flush_s
         self._new = asyncio.Event()
         self._failing = ""
@@ -125,3 +127,42 @@ class Archiver(Role):
     def trouble(self) -> str:
         """Why the archive is not kept up, or an empty string."""
         return self._failing
+
+    def report(self, person: str = "") -> RoleReport:
+        """See `Role.report`: how far the archive is behind, and whether it could be restored."""
+        common, keeper = super().report(person), self.upkeep
+        troubles = []
+        if self.is_behind():
+            troubles.append("the archive could not be brought up to date for an hour")
+        if keeper is not None and keeper.trouble():
+            troubles.append("the archive must be looked at (iv3 archive drill says more)")
+        metrics = [
+            Metric("iv3_archive_waiting", self.waiting()),
+            Metric("iv3_archive_failing", int(bool(self._failing))),
+        ]
+        if keeper is not None and keeper.last_drill is not None:
+            metrics.append(Metric("iv3_archive_drill_ok", int(keeper.last_drill.ok)))
+        return replace(
+            common,
+            troubles=(*troubles, *common.troubles),
+            lines=(self._archive_line(), *self._drill_lines()),
+            metrics=(*common.metrics, *metrics),
+        )
+
+    def _archive_line(self) -> HealthLine:
+        if self._failing:
+            return HealthLine("Archive", False, "not kept up", self._failing)
+        last = age_words(self.clock.now_ms() - self.archived_ms) if self.archived_ms else "starting"
+        return HealthLine("Archive", True, f"brought up to date {last}", f"{self.waiting():,} events waiting")
+
+    def _drill_lines(self) -> tuple[HealthLine, ...]:
+        if self.upkeep is None:
+            return ()
+        last, trouble = self.upkeep.last_drill, self.upkeep.trouble()
+        when = f"tried {age_words(self.clock.now_ms() - last.at_ms)}" if last is not None else "not tried yet"
+        if trouble:
+            return (HealthLine("Restore", False, when, trouble),)
+        said = (
+            f"{last.records:,} records came back as they are" if last is not None else "iv3 archive drill tries it now"
+        )
+        return (HealthLine("Restore", True, when, said),)

@@ -8,10 +8,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from processors.alerting.outbox import ALL_CLEAR, Due, Outbox, Step
+from processors.alerting.wording import age_words
 from schemas.alerts import Delivered, DeliveryAttempted, Undeliverable
 from schemas.bookkeeping import PartitionDelivered
 from schemas.envelope import SYSTEM, encode, make
@@ -28,6 +30,7 @@ from streams.ports.clock import Clock
 from streams.ports.log import Log, Record, append_events
 from streams.ports.notifier import Message, Notifier
 from streams.roster import Roster
+from streams.runtime.report import DeadManReport, HealthLine, Metric, RoleReport
 from streams.runtime.role import MakeApp, Role
 from streams.topics import ALERTS, HEARTBEATS, partition_of
 
@@ -42,6 +45,7 @@ _ASK_BACK_S = 12 * 3600
 _LAST_SEND_S = 15.0  # a request takes at most 10, its note a moment more
 _BEAT_S, _SHORTEST_BEAT_S = 60.0, 0.5
 _DAY_MS = 86_400_000
+DAILY_BUDGET = 250  # messages of one address at the public ntfy.sh without a plan
 
 
 class AlarmNotifier(Role):
@@ -386,6 +390,41 @@ class AlarmNotifier(Role):
         own = [self._trouble_of(name) for name in self._mine if name not in self.roster.house]
         failing = [trouble for trouble in own if trouble]
         return house or (failing[0] if 2 * len(failing) > len(own) else "")
+
+    def report(self, person: str = "") -> RoleReport:
+        """See `Role.report`: whether a person's alarms get out, and how the dead-man's switch stands."""
+        common, trouble = super().report(person), self.trouble()
+        undelivered = (self.trouble(person) if person else "") or trouble
+        second, switch = self.fallback, self.dead_man
+        metrics = (
+            Metric("iv3_notifier_waiting", len(self.waiting())),
+            Metric("iv3_notifier_sent_today", sum(map(self.sent_today, self.states))),
+            Metric("iv3_notifier_fallback_sent_total", second.state.sent if second is not None else 0),
+            Metric("iv3_dead_man_fires_ms", switch.state.fires_ms if switch is not None else 0),
+        )
+        return replace(
+            common,
+            troubles=(*(["alarms are not getting out"] if trouble else []), *common.troubles),
+            lines=(self._line(person, undelivered),),
+            metrics=(*common.metrics, *metrics),
+            undelivered=undelivered,
+            dead_man=DeadManReport(switch.state.fires_ms, switch.state.off, switch.state.waits) if switch else None,
+        )
+
+    def _line(self, person: str, undelivered: str) -> HealthLine:
+        if self._shadow:
+            return HealthLine("Notifier", False, "in shadow", "decided, not sent", missing=True)
+        told = self.roster.targets_of(person)
+        if not told:
+            return HealthLine("Notifier", False, "not set up", "no phone can be told", missing=True)
+        if undelivered:
+            return HealthLine("Notifier", False, "not getting out", undelivered)
+        waiting = sum(step.target in told for step, _ in self.waiting())
+        today = sum(map(self.sent_today, told))
+        last = max((s.accepted_ms or 0 for name, s in self.states.items() if name in told), default=0)
+        accepted = f"accepted {age_words(self.clock.now_ms() - last)}" if last else "nothing sent yet"
+        said = f"{waiting} waiting, {today} messages today (ntfy.sh takes {DAILY_BUDGET})"
+        return HealthLine("Notifier", True, accepted, said)
 
     def _trouble_of(self, name: str) -> str:
         state = self.states.get(name)

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 from processors.sources import polling
 from processors.sources.account import Account, Ledger, is_news
@@ -20,6 +21,7 @@ from streams.ports.clock import Clock
 from streams.ports.log import Log, Record
 from streams.ports.source import Fetched, GlucoseSource
 from streams.roster import Roster
+from streams.runtime.report import Metric, RoleReport
 from streams.runtime.role import MakeApp, Role
 from streams.runtime.snapshots import Snapshots
 from streams.topics import JOURNAL, partition_of
@@ -85,6 +87,11 @@ class Poller(Role):
     def account(self, person: str, source: str) -> Account:
         """What is known of one person's source, by the source's name."""
         return self.people.setdefault(person, Ledger(person)).account(source)
+
+    def report(self, person: str = "") -> RoleReport:
+        """See `Role.report`: how many accounts are asked."""
+        common = super().report(person)
+        return replace(common, metrics=(*common.metrics, Metric("iv3_poller_accounts", len(self.watching))))
 
     async def work(self) -> None:
         """One loop per account, for as long as the roster names it and nobody suspended the person."""

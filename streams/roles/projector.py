@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from processors.alerting.episodes import admit_decision
@@ -11,14 +12,15 @@ from schemas.model import Partition
 from streams.ports.clock import Clock
 from streams.ports.log import Log, Record
 from streams.ports.series import Series
+from streams.runtime.report import HealthLine, RoleReport
 from streams.runtime.role import MakeApp, Role
 from streams.topics import ALERTS, FORECASTS, JOURNAL
 from streams.views.rows import apply_records
-from streams.views.serving_series import ServingSeries
 
 logger = logging.getLogger("iv3.projector")
 
 BEHIND_S = 3600.0  # a server's update or a restart is nothing to be told of
+_MUCH_LAG = 1_000  # events
 _LOOK_BACK = 1_000  # a zombie may have written out of order, but never by more than a batch
 
 
@@ -29,15 +31,17 @@ class Projector(Role):
     topics = (JOURNAL, FORECASTS, ALERTS)
     batch: ClassVar[int] = 500
 
-    def __init__(self, log: Log, clock: Clock, make_app: MakeApp, series: Series) -> None:
+    def __init__(self, log: Log, clock: Clock, make_app: MakeApp, current: Callable[[], Series]) -> None:
+        """`current` gives the Series that serves, asked at each assignment; it raises SeriesUnavailable while there is none."""
         super().__init__(log, clock, make_app)
-        self._series = self._sink = series
+        self._current = current
+        self._sink: Series
         self._through: dict[str, DecisionPosition] = {}
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Nothing to learn: the Series knows where it is. Raises SeriesUnavailable while it cannot be asked."""
         # One adapter for each tenure: what is in hand when a replay swaps the Series belongs to the old one, at the old one's position.
-        self._sink = self._series.adapter if isinstance(self._series, ServingSeries) else self._series
+        self._sink = self._current()
         position = await self._sink.position()
         start = {partition: position.get(partition, 0) for partition in committed}
         self._through = {}
@@ -53,6 +57,19 @@ class Projector(Role):
         """Whether the Series could not be written for an hour."""
         progress = self.progress
         return bool(progress.failing) and asyncio.get_running_loop().time() - progress.failing_since > BEHIND_S
+
+    def report(self, person: str = "") -> RoleReport:
+        """See `Role.report`: how far what charts are drawn from is behind."""
+        common, lag, failing = super().report(person), self.lag(), self.progress.failing
+        behind = ("what charts are drawn from could not be written for an hour",) if self.is_behind() else ()
+        value = f"{lag:,} events behind" if lag else "up to date"
+        line = HealthLine(
+            "Series",
+            lag < _MUCH_LAG and not failing,
+            f"cannot be written, {lag:,} events behind" if failing else value,
+            failing or "what charts are drawn from",
+        )
+        return replace(common, troubles=(*behind, *common.troubles), lines=(line,))
 
     async def handle_batch(self, records: Sequence[Record]) -> None:
         """Apply the rows of all records with their position, or nothing."""

@@ -80,9 +80,22 @@ class AssignedLog:
         """See `Log`."""
         return await self._log.latest(topics)
 
+    @property
+    def demo(self) -> bool:
+        """See `Log`."""
+        return self._log.demo
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """See `Log`."""
+        return self._log.counters
+
     def nearly_full(self) -> bool:
         """See `Log`."""
         return self._log.nearly_full()
+
+    async def tidy(self) -> None:
+        """Nothing: no role tidies the log."""
 
     async def append(
         self, topic: str, key: str, values: Sequence[bytes], *, partition: int | None = None

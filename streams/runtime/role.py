@@ -26,6 +26,7 @@ from streams.ports.log import Log, Position, Record, append_events
 from streams.runtime.assignment import AssignedLog, Assignment
 from streams.runtime.consume import FIRST_DELAY_S, LONGEST_DELAY_S, Progress, consume, give_up_for_sure
 from streams.runtime.dead_letters import given_up
+from streams.runtime.report import Metric, RoleReport
 from streams.topics import DEAD_LETTERS
 
 logger = logging.getLogger("iv3.role")
@@ -171,6 +172,29 @@ class Role:
     def lag(self) -> int:
         """Records of its partitions that this role has yet to handle."""
         return sum(max(0, self.log.heads.get(tp, 0) - at) for tp, at in dict(self.progress.next_offset).items())
+
+    def report(self, person: str = "") -> RoleReport:
+        """What this role says of itself now. `person` is whom a page is about; what is nobody's own says the same for each."""
+        del person
+        progress, label = self.progress, (("role", self.name),)
+        troubles = []
+        if progress.paused:
+            troubles.append(f"the {self.name} waits for an upgrade of iv3")
+        if progress.dead_letters:
+            troubles.append(f"the {self.name} met a record it cannot handle (iv3 dead-letters list)")
+        figures = {
+            "iv3_role_running": int(self.state == "running"),
+            "iv3_role_partitions": len(progress.next_offset),
+            "iv3_role_lag": self.lag(),
+            "iv3_role_handled_total": progress.handled,
+            "iv3_role_retries_total": progress.retries,
+            "iv3_role_restarts_total": progress.restarts,
+            "iv3_role_dead_letters_total": progress.dead_letters,
+            "iv3_role_assignments_total": progress.assignments,
+            "iv3_role_dropped_total": progress.dropped,
+            "iv3_role_late_hand_overs_total": self.late_hand_overs,
+        }
+        return RoleReport(tuple(troubles), metrics=tuple(Metric(n, v, label) for n, v in figures.items()))
 
     # -- one App -----------------------------------------------------------------------------------
 

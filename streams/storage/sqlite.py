@@ -8,6 +8,14 @@ import apsw
 
 from streams.errors import LogUnavailable, Misconfigured
 
+# What any call of a connection raises.
+SqliteError = apsw.Error
+
+
+def sqlite_version() -> str:
+    """The version of SQLite that comes with apsw."""
+    return str(apsw.sqlite_lib_version())
+
 
 @contextmanager
 def explain_open_errors(path: Path) -> Iterator[None]:

@@ -10,13 +10,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import apsw
-
 from processors.readings import CanonicalReadings, Reading, reading_of
 from schemas.envelope import Event, Garbage, NewerVersion, decode
 from schemas.model import Partition
 from streams.errors import LogUnavailable
 from streams.ports.log import Log, Record
+from streams.storage.sqlite import SqliteError
 from streams.topics import ALERTS, JOURNAL
 from streams.views.catalog_store import CatalogStore
 
@@ -116,11 +115,11 @@ class Catalog:
         """False where its file cannot be written (a full disk, most often): it says so once and tries again, for the log has everything."""
         try:
             await self.catch_up()
-        except apsw.Error as error:
+        except SqliteError as error:
             if not self.failing:
                 logger.error("the catalog cannot be kept up: %r", error)  # noqa: TRY400 - the sentence says it all
             self.failing = f"the catalog's file cannot be written: {error}"
-            with suppress(apsw.Error):
+            with suppress(SqliteError):
                 self._lines = self.store.lines()  # what was admitted meanwhile was rolled back
             return False
         self.failing = ""

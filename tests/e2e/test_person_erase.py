@@ -16,9 +16,10 @@ from pydantic import SecretStr
 
 from iv3.assembly.people import session_name
 from processors.copies.erasing import is_placeholder
+from schemas.household import Credentials
 from schemas.settings import DexcomSettings
 from streams.adapters.archives.folder import FolderArchive
-from streams.adapters.credentials import Credentials, CredentialsFile
+from streams.adapters.credentials import CredentialsFile
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.series.sqlite.store import SqliteStore
 from streams.archive.restore import restore
@@ -75,7 +76,7 @@ def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
         await lived(log, 24, named_by_him=False)
         await ArchiveWriter(log, FolderArchive(archive), SystemClock()).catch_up()
         await log.close()
-        await restore(FolderArchive(archive), data)
+        await restore(FolderArchive(archive), SqliteLog, data)
         restored = SqliteLog(data / "log.db")
         await late(restored, STAYS, 60)
         await late(restored, GONE, 60)
@@ -244,7 +245,7 @@ def test_an_earlier_log_that_has_something_of_others_alone_keeps_anything_from_b
 STEPS = {
     "while it copies": "import streams.copies.erase_person as m; m.Erasing._compare = die",
     "while it archives the copy": "import streams.archive.writer as m; one = m.ArchiveWriter._one; m.ArchiveWriter._one = nth(one, 3)",
-    "before the rename": "import iv3.operations.erasure as m; m.exchange = die",
+    "before the rename": "import iv3.assembly.log as m; m.replacement.replace_log = die",
     "with the sign up": "import streams.adapters.logs.sqlite.replacement as m; m._settle = nth(m._settle, 2)",
     "right after the rename": "import streams.adapters.logs.sqlite.replacement as m; m.sync_folder = die",
     "before the rename is noted": "import iv3.operations.erasure as m; m.Erasure._save = nth(m.Erasure._save, 3)",

@@ -153,7 +153,7 @@ STEPS = {
         "import streams.adapters.logs.kafka.replacing as m; real = m.delete_topics\n"
         "async def some(link, names):\n    await real(link, names[:3]); die()\nm.delete_topics = some"
     ),
-    "with all topics deleted": "import iv3.operations.erasure as m; real = m.open_log; m.open_log = nth(real, 4)",
+    "with all topics deleted": "import iv3.assembly.log as m; m.LogPlace.open = nth(m.LogPlace.open, 4)",
     "while they are filled": "import streams.copies.erase_person as m; m._same = die",
     "before that is noted": "import iv3.operations.erasure as m; m.Erasure._save = nth(m.Erasure._save, 4)",
     "while the new archive is written": "import streams.archive.writer as m; m.ArchiveWriter._one = nth(m.ArchiveWriter._one, 3)",

@@ -279,7 +279,7 @@ async def test_a_restored_log_is_the_same_byte_for_byte_under_another_id(
 ) -> None:
     await fill(log, 300)
     await ArchiveWriter(log, archive, SystemClock()).catch_up()
-    report = await restore(archive, tmp_path / "new")
+    report = await restore(archive, SqliteLog, tmp_path / "new")
     fresh = SqliteLog(tmp_path / "new" / "log.db")
     assert fresh.log_id == report.log_id != log.log_id
     assert await dump(fresh) == await dump(log)
@@ -292,9 +292,9 @@ async def test_a_restored_log_is_the_same_byte_for_byte_under_another_id(
 async def test_a_demos_archive_becomes_a_demos_log(tmp_path: Path, archive: Any) -> None:
     log = SqliteLog(tmp_path / "demo" / "log.db", demo=True)
     await fill(log, 5)
-    await ArchiveWriter(log, archive, SystemClock(), demo=True).catch_up()
+    await ArchiveWriter(log, archive, SystemClock()).catch_up()
     await log.close()
-    await restore(archive, tmp_path / "new")
+    await restore(archive, SqliteLog, tmp_path / "new")
     with pytest.raises(Misconfigured, match="demo"):
         SqliteLog(tmp_path / "new" / "log.db")
 
@@ -304,10 +304,10 @@ async def test_a_folder_with_a_log_and_a_damaged_archive_are_refused(
 ) -> None:
     key = (await archived(log, archive))[1]
     with pytest.raises(Misconfigured, match="has a log already"):
-        await restore(archive, tmp_path)
+        await restore(archive, SqliteLog, tmp_path)
     await archive.replace(key, _flip(await archive.get(key)))
     with pytest.raises(ArchiveDamaged, match=key):
-        await restore(archive, tmp_path / "new")
+        await restore(archive, SqliteLog, tmp_path / "new")
     assert not (tmp_path / "new" / "log.db").exists()
 
 
@@ -327,9 +327,10 @@ async def test_a_restore_that_is_killed_leaves_the_whole_log_or_none(tmp_path: P
     whole = sum(len(records) for records in (await dump(log)).values())
     rnd, target = random.Random(5), tmp_path / "new"
     code = (
-        "import asyncio, sys, pathlib\nfrom streams.adapters.archives.folder import FolderArchive\nfrom streams.archive.restore import restore\n"
+        "import asyncio, sys, pathlib\nfrom streams.adapters.archives.folder import FolderArchive\n"
+        "from streams.adapters.logs.sqlite.log import SqliteLog\nfrom streams.archive.restore import restore\n"
         "print('begun', flush=True)\n"
-        f"asyncio.run(restore(FolderArchive(pathlib.Path({str(tmp_path / 'archive')!r})), pathlib.Path({str(target)!r})))"
+        f"asyncio.run(restore(FolderArchive(pathlib.Path({str(tmp_path / 'archive')!r})), SqliteLog, pathlib.Path({str(target)!r})))"
     )
     killed = 0
     for _ in range(12):
@@ -348,7 +349,7 @@ async def test_a_restore_that_is_killed_leaves_the_whole_log_or_none(tmp_path: P
             shutil.rmtree(target)
     assert killed
     if not (target / "log.db").exists():
-        await restore(archive, target)
+        await restore(archive, SqliteLog, target)
     opened = SqliteLog(target / "log.db")
     assert await dump(opened) == await dump(log)
     await opened.close()
@@ -365,7 +366,7 @@ async def test_a_log_of_more_partitions_comes_back_as_it_was(tmp_path: Path, arc
     assert max(partition for (topic, partition), head in wide.heads.items() if topic == JOURNAL and head) >= PARTITIONS
     await ArchiveWriter(wide, archive, SystemClock()).catch_up()
     assert not (await read_back(archive, wide.log_id)).problems
-    await restore(archive, tmp_path / "new")
+    await restore(archive, SqliteLog, tmp_path / "new")
     back = SqliteLog(tmp_path / "new" / "log.db")
     assert back.partitions == wide.partitions
     for place, head in wide.heads.items():

@@ -57,7 +57,7 @@ async def test_a_drill_finds_every_record_and_leaves_nothing(log: SqliteLog, arc
     await merge(archive, log.log_id, NOW + 5 * DAY_MS)
     await log.append(JOURNAL, "p1", [b"younger than the archive"])
     before = set(tmp_path.iterdir())
-    outcome = await drill(log, archive, tmp_path / ".drill", NOW)
+    outcome = await drill(log, archive, SqliteLog, tmp_path / ".drill", NOW)
     assert (outcome.ok, outcome.records, outcome.not_archived) == (True, 60, 1)
     assert {path.name for path in set(tmp_path.iterdir()) - before} <= {".drill.lock"}
 
@@ -68,7 +68,7 @@ async def test_a_drill_names_what_the_archive_lost(log: SqliteLog, archive: Any,
     key = next(key for key in await archive.list("v1/") if key.endswith(".zst"))
     good = await archive.get(key)
     await archive.replace(key, good[:-3])
-    outcome = await drill(log, archive, tmp_path / ".drill", NOW)
+    outcome = await drill(log, archive, SqliteLog, tmp_path / ".drill", NOW)
     assert not outcome.ok
     assert key in outcome.problem
     assert not (tmp_path / ".drill").exists()
@@ -89,7 +89,7 @@ async def test_a_drill_compares_bytes_not_counts(log: SqliteLog, archive: Any, t
     await archived(other, archive)
     await other.close()
     assert (await read_back(archive, log.log_id)).problems == []
-    outcome = await drill(log, archive, tmp_path / ".drill", NOW)
+    outcome = await drill(log, archive, SqliteLog, tmp_path / ".drill", NOW)
     assert "differs from the log, from offset" in outcome.problem
 
 
@@ -99,7 +99,7 @@ async def test_a_drill_without_room_says_so(
     await fill(log)
     await archived(log, archive)
     monkeypatch.setattr("streams.archive.drill.free_bytes", lambda _: 1)
-    outcome = await drill(log, archive, tmp_path / ".drill", NOW)
+    outcome = await drill(log, archive, SqliteLog, tmp_path / ".drill", NOW)
     assert "no room" in outcome.problem
 
 
@@ -108,7 +108,7 @@ async def test_two_drills_do_not_meet(log: SqliteLog, archive: Any, tmp_path: Pa
     lock = FileLock(tmp_path / ".drill.lock")
     assert lock.try_acquire()
     with pytest.raises(Transient, match="at work"):
-        await drill(log, archive, tmp_path / ".drill", NOW)
+        await drill(log, archive, SqliteLog, tmp_path / ".drill", NOW)
     lock.release()
 
 
@@ -118,7 +118,7 @@ async def test_an_archive_that_is_away_is_no_outcome(log: SqliteLog, tmp_path: P
     await archived(log, archive)
     (tmp_path / "archive").rename(tmp_path / "away")
     with pytest.raises(ArchiveUnavailable):
-        await drill(log, archive, tmp_path / ".drill", NOW)
+        await drill(log, archive, SqliteLog, tmp_path / ".drill", NOW)
 
 
 # -- when it is due --------------------------------------------------------------------------------
@@ -130,7 +130,9 @@ async def test_a_drill_comes_once_a_week_and_a_failed_one_after_a_day(
     await fill(log)
     await archived(log, archive)
     clock = SetClock(NOW)
-    upkeep = Maintenance(log, archive, clock, tmp_path, MaintenancePolicy(drill_days=7), stamp_ms=clock.now_ms)
+    upkeep = Maintenance(
+        log, archive, clock, SqliteLog, tmp_path, MaintenancePolicy(drill_days=7), stamp_ms=clock.now_ms
+    )
     await upkeep.round()
     assert upkeep.last_drill is None, "not in the first hour"
     clock.advance(3_600)
@@ -141,7 +143,9 @@ async def test_a_drill_comes_once_a_week_and_a_failed_one_after_a_day(
     clock.advance(6 * 86_400)
     await upkeep.round()
     assert upkeep.last_drill.at_ms == first
-    assert not Maintenance(log, archive, clock, tmp_path, MaintenancePolicy()).is_drill_due(), "a new start knows of it"
+    assert not Maintenance(log, archive, clock, SqliteLog, tmp_path, MaintenancePolicy()).is_drill_due(), (
+        "a new start knows of it"
+    )
     key = next(key for key in await archive.list("v1/") if key.endswith(".zst"))
     good = await archive.get(key)
     await archive.delete(key)
@@ -152,7 +156,7 @@ async def test_a_drill_comes_once_a_week_and_a_failed_one_after_a_day(
     clock.advance(86_400)
     await upkeep.round()
     assert upkeep.trouble() == ""
-    assert not Maintenance(log, archive, clock, tmp_path, MaintenancePolicy(drill_days=0)).is_drill_due()
+    assert not Maintenance(log, archive, clock, SqliteLog, tmp_path, MaintenancePolicy(drill_days=0)).is_drill_due()
 
 
 async def test_the_archiver_merges_and_drills_beside_its_work(
@@ -162,7 +166,13 @@ async def test_the_archiver_merges_and_drills_beside_its_work(
     clock = SetClock(NOW)
     later = [0]
     upkeep = Maintenance(
-        log, archive, clock, tmp_path, MaintenancePolicy(), stamp_ms=lambda: clock.now_ms() + 365 * DAY_MS + later[0]
+        log,
+        archive,
+        clock,
+        SqliteLog,
+        tmp_path,
+        MaintenancePolicy(),
+        stamp_ms=lambda: clock.now_ms() + 365 * DAY_MS + later[0],
     )
     role = Archiver(log, clock, app_maker(log), archive, flush_s=0.02, upkeep=upkeep)
     async with running(role):
@@ -183,7 +193,7 @@ async def test_a_mistake_in_the_upkeep_does_not_end_the_archiving(
     log: SqliteLog, archive: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streams.roles.archiver.UPKEEP_S", 0.02)
-    upkeep, calls = Maintenance(log, archive, SetClock(NOW), tmp_path, MaintenancePolicy()), []
+    upkeep, calls = Maintenance(log, archive, SetClock(NOW), SqliteLog, tmp_path, MaintenancePolicy()), []
 
     async def wrong() -> None:
         calls.append(1)
@@ -214,7 +224,7 @@ async def succeeded(log: SqliteLog, archive: Any, tmp_path: Path, now_ms: int = 
     """The log was archived, restored elsewhere and lives on there; its archive is a log of its own."""
     await fill(log)
     await archived(log, archive, now_ms)
-    await restore(archive, tmp_path / "new")
+    await restore(archive, SqliteLog, tmp_path / "new")
     fresh = SqliteLog(tmp_path / "new" / "log.db")
     await fresh.append(JOURNAL, "p1", [b"and on it goes"])
     await archived(fresh, archive, now_ms + DAY_MS)
@@ -363,8 +373,10 @@ async def test_the_upkeep_forgets_only_after_a_drill_that_went_well(
     fresh = await succeeded(log, archive, tmp_path)
     clock = SetClock(NOW + 60 * DAY_MS)
     data = tmp_path / "new"
-    keeps = Maintenance(fresh, archive, clock, data, MaintenancePolicy(), stamp_ms=clock.now_ms)
-    forgets = Maintenance(fresh, archive, clock, data, MaintenancePolicy(keep_days=30), stamp_ms=clock.now_ms)
+    keeps = Maintenance(fresh, archive, clock, SqliteLog, data, MaintenancePolicy(), stamp_ms=clock.now_ms)
+    forgets = Maintenance(
+        fresh, archive, clock, SqliteLog, data, MaintenancePolicy(keep_days=30), stamp_ms=clock.now_ms
+    )
     clock.advance(3_600)
     await keeps.round()
     assert await archive.list(f"v1/{log.log_id}/"), "for ever, unless somebody says otherwise"

@@ -129,7 +129,7 @@ async def test_every_role_folds_it_and_nobody_is_told_anything_twice(
         Forecaster(fresh, clock, apps),
         Alerter(fresh, clock, apps),
         AlarmNotifier(fresh, clock, apps, Channels()),
-        Projector(fresh, clock, apps, series),
+        Projector(fresh, clock, apps, lambda: series),
         Poller(fresh, clock, apps, Roster()),
     ]
     async with running(*roles):

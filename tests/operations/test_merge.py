@@ -51,7 +51,7 @@ async def test_a_day_becomes_one_segment_and_nothing_else_changes(log: SqliteLog
     again = await merge(archive, log.log_id, NOW)
     assert (again.days, again.deleted) == (0, 0)
     assert await everything(archive, log) == after
-    await restore(archive, tmp_path / "new")
+    await restore(archive, SqliteLog, tmp_path / "new")
     fresh = SqliteLog(tmp_path / "new" / "log.db")
     assert await logged(fresh) == await logged(log)
     await fresh.close()
@@ -233,7 +233,7 @@ async def test_mergers_whose_clocks_disagree_make_one_archive(log: SqliteLog, ar
 async def test_an_archive_is_read_and_restored_while_it_is_merged(log: SqliteLog, archive: Any, tmp_path: Path) -> None:
     await lived(log, archive)
     merging = asyncio.ensure_future(merge(archive, log.log_id, NOW))
-    report, _ = await asyncio.gather(read_back(archive, log.log_id), restore(archive, tmp_path / "new"))
+    report, _ = await asyncio.gather(read_back(archive, log.log_id), restore(archive, SqliteLog, tmp_path / "new"))
     await merging
     assert report.problems == []
     fresh = SqliteLog(tmp_path / "new" / "log.db")
@@ -280,7 +280,7 @@ async def refused(archive: Any, log: SqliteLog, name: str, folder: Path) -> None
     report = await read_back(archive, log.log_id)
     assert any(name in problem for problem in report.problems), (name, report.problems)
     with pytest.raises(ArchiveDamaged, match="nothing was restored"):
-        await restore(archive, folder)
+        await restore(archive, SqliteLog, folder)
     assert not (folder / "log.db").exists()
 
 

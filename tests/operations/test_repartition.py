@@ -207,7 +207,7 @@ async def test_who_goes_on_with_it_says_nothing_twice_and_misses_nothing(
     before = {topic: len([r for r in await everything(new) if r.topic == topic]) for topic in (FORECASTS, ALERTS)}
     clock, phone = SetClock(END), Phone()
     series = SqliteSeries(tmp_path / "s.db", new.log_id)
-    roles = [*roles_on(new, phone, clock), Projector(new, clock, app_maker(new), series)]
+    roles = [*roles_on(new, phone, clock), Projector(new, clock, app_maker(new), lambda: series)]
     async with running(*roles):
         await caught_up(roles)
         after = {topic: len([r for r in await everything(new) if r.topic == topic]) for topic in before}

@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from iv3.assembly.status import troubles
+from iv3.assembly.running import troubles
 from schemas.envelope import Event, make
 from schemas.facts import GlucoseRead
 from schemas.model import at_ms
-from streams.adapters.archives.s3.archive import Patience, S3Archive
+from streams.adapters.archives.s3.archive import S3Archive
+from streams.adapters.archives.s3.client import Patience
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.series.sqlite.series import SqliteSeries
 from streams.archive.merge import merge
@@ -64,7 +65,7 @@ class World:
         self.series = SqliteSeries(folder / "series.db", log.log_id)
         self.archiver = Archiver(log, self.clock, app, archive, flush_s=0.02)
         self.alerter = Alerter(log, self.clock, app)
-        self.projector = Projector(log, self.clock, app, self.series)
+        self.projector = Projector(log, self.clock, app, lambda: self.series)
 
     @property
     def others(self) -> list[Role]:
@@ -132,7 +133,7 @@ async def test_a_bucket_that_is_away_for_three_days_costs_nothing_but_the_wait(
         assert not troubles(log, [world.archiver])
     assert (await read_back(archive, log.log_id)).problems == []
     assert await records_of(archive, log) == {at: held for at, held in (await logged(log)).items() if at[0] in ARCHIVED}
-    await restore(archive, tmp_path / "new")
+    await restore(archive, SqliteLog, tmp_path / "new")
 
 
 @pytest.mark.parametrize("fault", [Fault(busy=True), Fault(delay_s=0.4, bytes_per_s=3_000), Fault(silent=True)])
@@ -255,7 +256,7 @@ async def test_damage_on_the_servers_disk_is_named_and_nothing_is_restored(
         hole = f"records {int(pair[-20:])} to"
         assert any(pair in problem or hole in problem for problem in report.problems), report
         with pytest.raises(ArchiveDamaged, match="nothing was restored"):
-            await restore(archive, tmp_path / "new")
+            await restore(archive, SqliteLog, tmp_path / "new")
         assert not (tmp_path / "new" / "log.db").exists()
         victim.write_bytes(before[0])
         other.write_bytes(before[1])
@@ -323,7 +324,7 @@ async def test_an_archiver_that_is_killed_leaves_an_archive_that_goes_on(s3: Buc
     log = SqliteLog(path)
     await ArchiveWriter(log, archive, SystemClock()).catch_up()
     assert await records_of(archive, log) == await logged(log)
-    await restore(archive, tmp_path / "new")
+    await restore(archive, SqliteLog, tmp_path / "new")
     fresh = SqliteLog(tmp_path / "new" / "log.db")
     assert await logged(fresh) == await logged(log)
     await fresh.close()
@@ -366,7 +367,7 @@ async def test_a_restore_that_is_killed_leaves_the_whole_log_or_none(
             shutil.rmtree(target)
     assert killed
     if not (target / "log.db").exists():
-        await restore(archive, target)
+        await restore(archive, SqliteLog, target)
     fresh = SqliteLog(target / "log.db")
     assert await logged(fresh) == want
     await fresh.close()
@@ -384,7 +385,7 @@ async def test_a_restore_whose_way_is_cut_again_and_again_is_whole_or_refused(
         proxy.fault = Fault(cut_answers=rnd.choice((0, 1, 3)), delay_s=0.001)
         target = tmp_path / f"new-{n}"
         try:
-            await restore(archive, target)
+            await restore(archive, SqliteLog, target)
         except ArchiveUnavailable:
             refused += 1
             assert not (target / "log.db").exists()

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from schemas.household import Credentials
 from schemas.settings import DexcomSettings, OwnNtfySettings
-from streams.adapters.credentials import Credentials, CredentialsFile
+from streams.adapters.credentials import CredentialsFile
 from streams.errors import Misconfigured
 
 KEPT = Credentials(

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from schemas.settings import S3Settings
 from streams.adapters.archives.s3.answers import sentence
-from streams.adapters.archives.s3.archive import Patience, S3Archive
-from streams.adapters.archives.s3.exposure import examine
+from streams.adapters.archives.s3.archive import S3Archive
+from streams.adapters.archives.s3.client import Patience
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.archive.verify import read_back
 from streams.archive.writer import ArchiveWriter
@@ -365,7 +365,7 @@ def policy(bucket: str, *actions: str) -> str:
 
 
 async def test_a_private_bucket_is_known_as_one(s3: Bucket) -> None:
-    seen = await examine(S3Archive(s3.settings()))
+    seen = await S3Archive(s3.settings()).exposure()
     assert (seen.conditional, seen.versioning, seen.open_to) == (True, False, ())
 
 
@@ -374,7 +374,7 @@ async def test_a_private_bucket_is_known_as_one(s3: Bucket) -> None:
 )
 async def test_a_bucket_that_strangers_can_look_into_is_told(s3: Bucket, actions: tuple[str, ...], word: str) -> None:
     s3.server.client().put_bucket_policy(Bucket=s3.name, Policy=policy(s3.name, *actions))
-    seen = await examine(S3Archive(s3.settings()))
+    seen = await S3Archive(s3.settings()).exposure()
     assert any(word in said for said in seen.open_to), seen.open_to
     assert "its policy makes it public" in seen.open_to
 
@@ -382,7 +382,7 @@ async def test_a_bucket_that_strangers_can_look_into_is_told(s3: Bucket, actions
 async def test_versioning_is_told_and_a_versioned_bucket_works(s3: Bucket) -> None:
     s3.server.client().put_bucket_versioning(Bucket=s3.name, VersioningConfiguration={"Status": "Enabled"})
     archive = S3Archive(s3.settings())
-    assert (await examine(archive)).versioning is True
+    assert (await archive.exposure()).versioning is True
     assert await archive.put_if_absent("v1/a", b"1")
     await archive.delete("v1/a")
     assert await archive.list("v1/") == []

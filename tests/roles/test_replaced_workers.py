@@ -35,7 +35,7 @@ async def test_leaves_no_row_in_the_series_nor_in_the_catalog_nor_in_a_replay(lo
     for number, (pos, at) in enumerate([(7, T0), (7, T0 + 400), (8, T0 + 900), (7, T0 + 1_000)]):
         await append_events(log, ALERTS, [decided(number, pos, at)])
         projector = Projector(
-            log, SetClock(T0), app_maker(log), series
+            log, SetClock(T0), app_maker(log), lambda: series
         )  # a new one each time: it must find out what counted
         async with running(projector):
             await caught_up([projector])

@@ -41,7 +41,7 @@ async def main() -> None:
     elif sys.argv[1] == "merge":
         await merge(bucket, said["log_id"], said["now_ms"])
     else:
-        await restore(bucket, Path(said["target"]))
+        await restore(bucket, SqliteLog, Path(said["target"]))
     print("done", flush=True)
 
 

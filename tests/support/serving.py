@@ -80,7 +80,7 @@ async def serving(folder: Path, store_of: Callable[[Path, str], SeriesStore] = S
     catalog = Catalog(log, folder / "catalog-1.db")
     make_app = app_maker(log)
     roles: list[Any] = [
-        Projector(log, clock, make_app, series),
+        Projector(log, clock, make_app, lambda: series.adapter),
         Forecaster(log, clock, make_app),
         Alerter(log, clock, make_app),
     ]

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from streams.adapters.archives.keys import checked
 from streams.errors import ArchiveUnavailable
+from streams.ports.archive import Exposure
 from streams.storage.files import sync_folder, write_durably
 
 _T = TypeVar("_T")
@@ -106,8 +107,12 @@ class FolderArchive:
         path = self._path(key)
         await self._do(lambda: path.unlink(missing_ok=True))
 
+    async def exposure(self) -> Exposure | None:
+        """See `Archive`: who may read a folder, its modes say."""
+        return None
+
     async def sweep(self, prefix: str) -> None:
-        """Remove what crashes left half-written under a prefix that nobody writes to any more, and folders that are empty."""
+        """See `Archive`. Folders that are empty go too."""
         root = self._path(prefix.rstrip("/"))
 
         def sweep() -> None:

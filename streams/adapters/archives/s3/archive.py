@@ -1,25 +1,21 @@
 """The archive in a bucket: the same objects as in a folder, on any server that speaks S3."""
 
 import hashlib
-import ipaddress
-import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import TypeVar
 
 from schemas.settings import S3Settings
 from streams.adapters.archives.keys import checked
 from streams.adapters.archives.s3.answers import code_of, sentence, status_of
 from streams.adapters.archives.s3.calls import Calls
+from streams.adapters.archives.s3.client import AT_ONCE, PROBE, Client, Patience, make_client
+from streams.adapters.archives.s3.exposure import open_to, versioning_of
 from streams.errors import ArchiveUnavailable
+from streams.ports.archive import Exposure
 
 _T = TypeVar("_T")
-Client = Any  # boto3 makes its classes at run time
-AT_ONCE = 8  # calls to the bucket: enough to hide the way to it, few enough for any server
-PROBE = "probe/condition"  # beside `v1/`, in nobody's way; it stays there
 MOST_BYTES = 512 * 1024 * 1024  # what is larger is none of our objects, and would not fit into memory
 _DIGEST = "iv3-sha256"
 _CONFLICT_PAUSES_S = (0.05, 0.2, 0.8)  # Amazon answers 409 while another conditional put of the key is under way
@@ -31,23 +27,13 @@ _NOT_KNOWN = {
 }  # how servers that know no condition answer one
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a call may take: a silent server costs attempts x read_s, and nothing takes longer than whole_s."""
-
-    connect_s: float = 5.0
-    read_s: float = 15.0
-    attempts: int = 3
-    whole_s: float = 60.0
-
-
 class S3Archive:
     """The `Archive` port on a bucket. Every call raises ArchiveUnavailable in one sentence that says which setting, what was answered and
     what to try; ValueError for a key that is none. No secret is in any of them.
     """
 
-    def __init__(self, s3: S3Settings, patience: Patience = Patience()) -> None:
-        self.settings, self._patience = s3, patience
+    def __init__(self, s3: S3Settings, patience: Patience | None = None) -> None:
+        self.settings, self._patience = s3, patience or Patience()
         self.prefix = f"{s3.prefix.strip('/')}/" if s3.prefix.strip("/") else ""
         self._calls = Calls(AT_ONCE, "s3")
         self._made = threading.Lock()
@@ -93,6 +79,17 @@ class S3Archive:
         """See `Archive`."""
         name = self._name(key)
         await self.call("delete an object", lambda client: self._delete(client, name))
+
+    async def sweep(self, prefix: str) -> None:
+        """See `Archive`: a server shows no object before it is whole."""
+
+    async def exposure(self) -> Exposure | None:
+        """See `Archive`. Asks with the key and without."""
+        conditional = await self.is_conditional()  # its probe is what a stranger then tries to read
+        bucket, probe = self.settings.bucket, self.prefix + PROBE
+        versioning = await self.call("say whether it keeps versions", lambda client: versioning_of(client, bucket))
+        found = await self.call("say who may look in", lambda client: open_to(client, self.settings, probe))
+        return Exposure(conditional, versioning, tuple(found))
 
     # -- beside the port ---------------------------------------------------------------------------
 
@@ -209,42 +206,3 @@ class S3Archive:
             return data
         finally:
             body.close()
-
-
-def make_client(s3: S3Settings, patience: Patience, *, anonymous: bool = False) -> Client:
-    """A client that knows nothing but our settings: no profile, no endpoint and no retries from this machine's files for other programs."""
-    import boto3
-    import botocore.session
-    from botocore import UNSIGNED
-    from botocore.config import Config
-
-    # (name in a configuration file, variable of the environment, default, conversion), as botocore has them.
-    own = {"profile": (None, None, None, None), "config_file": (None, None, os.devnull, None),
-           "credentials_file": (None, None, os.devnull, None)}  # fmt: skip
-    session = boto3.session.Session(botocore_session=botocore.session.Session(session_vars=own))
-    config = Config(
-        signature_version=UNSIGNED if anonymous else "s3v4",
-        connect_timeout=patience.connect_s,
-        read_timeout=patience.read_s,
-        retries={"mode": "standard", "total_max_attempts": patience.attempts},
-        max_pool_connections=AT_ONCE,
-        # The newer default adds checksums that many servers other than Amazon's refuse. The body's SHA-256 is signed instead.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        ignore_configured_endpoint_urls=True,
-        s3={"addressing_style": "path" if _by_path(s3) else "virtual", "payload_signing_enabled": True},
-    )
-    return session.client(
-        "s3", endpoint_url=s3.endpoint or None, aws_access_key_id=s3.key, aws_secret_access_key=s3.secret.get_secret_value(),
-        region_name=s3.region, config=config,
-    )  # fmt: skip
-
-
-def _by_path(s3: S3Settings) -> bool:
-    """Whether the bucket is named behind the host. In front of an address, or of a name without a point, it leads nowhere."""
-    host = urlsplit(s3.endpoint).hostname or ""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return s3.path_style or (bool(host) and "." not in host)
-    return True

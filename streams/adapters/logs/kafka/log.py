@@ -5,7 +5,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -64,7 +64,7 @@ class KafkaLog:
         self.partitions: dict[str, int] = {}
         self.heads: dict[Partition, int] = {}
         self.log_id = ""
-        self.counters = KafkaCounters()
+        self._counted = KafkaCounters()
         self._wire, self._tail = Wire(link, TOPICS), Wire(link, _WATCHED)
         self._producer: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
@@ -104,6 +104,14 @@ class KafkaLog:
                 )  # what a dead broker does not take by then was never acknowledged
         await self._wire.close()
         await self._tail.close()
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """See `Log.counters`."""
+        return asdict(self._counted)
+
+    async def tidy(self) -> None:
+        """See `Log.tidy`: the brokers do it, by the topics' own settings."""
 
     def nearly_full(self) -> bool:
         """See `Log.nearly_full`: the brokers' disks are watched where they are."""
@@ -173,7 +181,7 @@ class KafkaLog:
             async with asyncio.timeout(APPEND_DEADLINE_S):
                 return await asyncio.shield(pending.sent)
         except TimeoutError:
-            self.counters.unknown += 1
+            self._counted.unknown += 1
             raise LogOutcomeUnknown(self._silent()) from None
         except KafkaError as error:
             raise LogOutcomeUnknown(sentence(self.link, error)) from error
@@ -192,7 +200,7 @@ class KafkaLog:
         if not any(pending.doubtful for pending in waiting):
             self._stuck.discard(place)
         elif asyncio.get_running_loop().time() - next(iter(waiting)).began > APPEND_DEADLINE_S:
-            self.counters.refused += 1
+            self._counted.refused += 1
             raise LogRefused(f"Kafka at {','.join(self.link.brokers)} has been confirming nothing for a while")
         return None
 
@@ -203,8 +211,8 @@ class KafkaLog:
         error = done.exception() if not done.cancelled() else asyncio.CancelledError()
         if error is None:
             found = done.result()
-            self.counters.appends += 1
-            self.counters.records += len(pending.values)
+            self._counted.appends += 1
+            self._counted.records += len(pending.values)
             last = found[-1] if isinstance(found, list) else found
             if last.offset >= self.heads.get(place, 0):
                 self.heads[place] = last.offset + 1
@@ -230,7 +238,7 @@ class KafkaLog:
                         break
                     if not pending.done():
                         self._doubt(place, pending)
-                        self.counters.unknown += 1
+                        self._counted.unknown += 1
                         pending.set_exception(LogOutcomeUnknown(self._silent()))
 
     def _judged(
@@ -238,12 +246,12 @@ class KafkaLog:
     ) -> LogRefused | LogOutcomeUnknown:
         said = sentence(self.link, error)
         if isinstance(error, _FOR_GOOD) or (nothing_yet and isinstance(error, KafkaTimeoutError)):
-            self.counters.refused += 1
+            self._counted.refused += 1
             return LogRefused(said)
         if producer is self._producer:
             self._producer = None  # its sequence is broken, or may be: the next append begins with a fresh one
             self._stopping = asyncio.create_task(_stop(producer))
-        self.counters.unknown += 1
+        self._counted.unknown += 1
         return LogOutcomeUnknown(said)
 
     async def _usable_producer(self) -> AIOKafkaProducer:
@@ -258,7 +266,7 @@ class KafkaLog:
                     await _stop(producer)
                     raise LogRefused(sentence(self.link, error)) from error
                 self._producer = producer
-                self.counters.producers += 1
+                self._counted.producers += 1
             return self._producer
 
     async def append_as_was(self, topic: str, partition: int, records: Sequence[ArchivedRecord]) -> None:

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from processors.archive.format import ArchivedRecord
 from schemas.model import Partition
 from streams.adapters.logs.sqlite.replacement import refuse_exchanging
 from streams.adapters.logs.sqlite.wakeups import Wakeups
-from streams.adapters.logs.sqlite.writer import Answer, Append, Commit, Row, Run, SqliteCounters, Writer
+from streams.adapters.logs.sqlite.writer import Answer, Append, Commit, Row, Run, Writer
 from streams.errors import LogRefused, Misconfigured
 from streams.ports.log import Position, Record
 from streams.storage.files import RESERVE_BYTES, FileLock, free_bytes, refuse_remote
@@ -237,6 +238,17 @@ class SqliteLog:
         """Remember what `group` has handled."""
         await self.submit(Commit(group, offsets))
 
+    async def tidy(self) -> None:
+        """See `Log.tidy`: the newest snapshot of each key stays, and a day of heartbeats."""
+        for topic in TOPICS.values():
+            if topic.name not in self._ids:
+                continue
+            if topic.compacted:
+                await self.compact(topic.name)
+            elif topic.retention_s:
+                # The log's own stamps are the host's.
+                await self.expire(topic.name, time.time_ns() // 1_000_000 - topic.retention_s * 1000)
+
     async def compact(self, topic: str) -> None:
         """Keep the newest record of each key. The last record of a partition always stays, so offsets stay known."""
         number = self._ids[topic]
@@ -265,9 +277,9 @@ class SqliteLog:
         return self._space_low
 
     @property
-    def counters(self) -> SqliteCounters:
+    def counters(self) -> dict[str, int]:
         """What the writer did so far."""
-        return self._writer.counters
+        return asdict(self._writer.counters)
 
     def group_lock(self, group: str) -> FileLock:
         """The membership of `group`: one process at a time holds it, the kernel frees it when that process dies."""

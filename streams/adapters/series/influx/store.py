@@ -7,8 +7,9 @@ Every bucket carries the id of the log it was made from. One of another log is n
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from streams.adapters.series.influx.points import LEDGER_END_NS, LEDGER_NS, STAMP, stamp_line
@@ -17,7 +18,7 @@ from streams.adapters.series.influx.rebuild import InfluxRebuild
 from streams.adapters.series.influx.series import InfluxSeries
 from streams.adapters.series.influx.server import Bucket, InfluxServer
 from streams.errors import SeriesUnavailable
-from streams.ports.series import SeriesVersion
+from streams.ports.series import SeriesExamination, SeriesVersion
 
 logger = logging.getLogger("iv3.influx")
 
@@ -116,6 +117,50 @@ class InfluxStore:
         bucket = Bucket(self._name(version.number), version.mark)
         if await self._is_ours(bucket):
             await self._delete(bucket)
+
+    async def check(self) -> None:
+        """See `SeriesStore.check`."""
+        await self.versions()
+
+    async def examine(self) -> SeriesExamination:
+        """See `SeriesStore.examine`. The write is of a point that lies there already."""
+        seen = SeriesExamination(self.server.url, organisation=self.server.org, database=self.database)
+        step: Literal["reach", "token", "bucket", "write"] = "reach"
+        try:
+            seen = replace(seen, version=await self.server.health())
+            step = "token"
+            await self.server.org_id()
+            step = "bucket"
+            if await self.mapped() is None:
+                return seen
+            version = await self.serving()
+            seen, step = replace(seen, bucket=self._name(version.number)), "write"
+            await self.server.write(Bucket(seen.bucket, version.mark), [stamp_line(self.stamp)])
+        except SeriesUnavailable as error:
+            return replace(seen, failed=step, why=str(error))
+        return seen
+
+    async def forget_logs(self, log_ids: Collection[str]) -> list[str]:
+        """See `SeriesStore.forget_logs`. What was made from the new log never held the person."""
+        stamps = {f"{FORMAT}/{log_id}" for log_id in log_ids}
+        gone = []
+        for _, said in sorted((await self.versions()).items()):
+            bucket = Bucket(said["name"], said["id"])
+            if await self.stamp_of(bucket) in stamps:
+                await self._delete(bucket)
+                gone.append(bucket.name)
+        return gone
+
+    async def holding(self, person: str) -> list[str]:
+        """See `SeriesStore.holding`."""
+        found = []
+        for _, said in sorted((await self.versions()).items()):
+            (tags,) = await self.server.query(
+                said["name"], ['SHOW TAG VALUES WITH KEY = "person" WHERE "person" = $person'], {"person": person}
+            )
+            if any(row.get("value") == person for row in rows_of(tags)):
+                found.append(said["name"])
+        return found
 
     async def close(self) -> None:
         """See `SeriesStore.close`."""

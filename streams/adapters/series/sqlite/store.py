@@ -1,10 +1,11 @@
 """Versions of the Series as SQLite files in the data folder; `streams/storage/versions.py` says which one serves."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 from streams.adapters.series.sqlite.series import SqliteSeries
-from streams.ports.series import SeriesVersion
+from streams.ports.series import SeriesExamination, SeriesVersion
 from streams.storage.versions import current, flip, readable, remove_series, series_path
 
 
@@ -39,6 +40,23 @@ class SqliteStore:
     async def serve(self, version: SeriesVersion) -> None:
         """See `SeriesStore.serve`."""
         flip(self._data, replace(current(self._data), series=version.number))
+
+    async def check(self) -> None:
+        """See `SeriesStore.check`: a file on this machine."""
+
+    async def examine(self) -> SeriesExamination | None:
+        """See `SeriesStore.examine`: there is no server."""
+        return None
+
+    async def forget_logs(self, log_ids: Collection[str]) -> list[str]:
+        """See `SeriesStore.forget_logs`: a version of another log is no version of this one, and an erasure deletes the files."""
+        del log_ids
+        return []
+
+    async def holding(self, person: str) -> list[str]:
+        """See `SeriesStore.holding`: nothing is kept beside the version that serves."""
+        del person
+        return []
 
     async def remove(self, version: SeriesVersion) -> None:
         """See `SeriesStore.remove`. Whoever has the file open keeps it until it is closed."""

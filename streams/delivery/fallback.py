@@ -5,7 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from processors.alerting.outbox import Due, Outbox, Step
+from processors.alerting.outbox import Due, Step
+from streams.delivery.sending import Sending
 from streams.errors import NotifierRefused, NotifierUnreachable
 from streams.ports.clock import Clock
 from streams.ports.notifier import Message, Notifier
@@ -26,11 +27,10 @@ class FallbackState:
     failing: str = ""
 
 
-Overdue = Callable[[], Iterable[tuple[Outbox, Step, Due]]]
+Overdue = Callable[[], Iterable[tuple[Sending, Step, Due]]]
 Compose = Callable[[Step, Due], Message]
-Note = Callable[
-    [Due, Step, bool], Awaitable[None]
-]  # (due, step, delivered): False before the attempt, True after the answer
+# (due, step, delivered): False before the attempt, True after the answer.
+Note = Callable[[Due, Step, bool], Awaitable[None]]
 
 
 class Fallback:
@@ -44,37 +44,34 @@ class Fallback:
     async def watch(self, overdue: Overdue, compose: Compose, note: Note) -> None:
         """Look every few seconds of the clock for what is overdue, and send it here."""
         while True:
-            for outbox, step, due in list(overdue()):
+            for sending, step, due in list(overdue()):
                 mine = step._replace(target=self.target.target)
-                if (
-                    step not in outbox.due
-                    or mine in outbox.done
-                    or self._clock.now_ms() < self._not_before.get(mine, 0)
-                ):
+                if not sending.is_due(step) or sending.is_done(mine):
                     continue  # the first way opened meanwhile, or this one has had it
+                if self._clock.now_ms() < self._not_before.get(mine, 0):
+                    continue
                 self._not_before[mine] = self._clock.now_ms() + round(_AGAIN_S * 1000)
-                await self._one(outbox, mine, due, compose(step, due), note)
+                await self._one(sending, mine, due, compose(step, due), note)
             self._not_before = {step: at for step, at in self._not_before.items() if at > self._clock.now_ms()}
             await asyncio.sleep(max(_SHORTEST_LOOK_S, _LOOK_S / self._clock.speed))
 
-    async def _one(self, outbox: Outbox, step: Step, due: Due, message: Message, note: Note) -> None:
+    async def _one(self, sending: Sending, step: Step, due: Due, message: Message, note: Note) -> None:
         try:
             # Whoever was killed between the message and the note of it must not ring again.
-            if not (step in outbox.attempted and await self.target.was_sent(step.sequence_id, within_s=_ASK_BACK_S)):
+            if not (sending.is_in_doubt(step) and await self.target.was_sent(step.sequence_id, within_s=_ASK_BACK_S)):
                 await note(due, step, False)
-                outbox.attempted.add(step)
+                sending.attempted(step)
                 await self.target.send(message)
         except (NotifierUnreachable, NotifierRefused) as error:
             if not self.state.failing:
                 logger.error("the second way out fails too: %s", error)  # noqa: TRY400 - the sentence says it all
             self.state.failing = str(error)
-            if isinstance(
-                error, NotifierRefused
-            ):  # 30 wrong tries lock this address out at ntfy, for every phone there
+            if isinstance(error, NotifierRefused):
+                # 30 wrong tries lock this address out at ntfy, for every phone there.
                 self._not_before[step] = self._clock.now_ms() + round(_REFUSED_AGAIN_S * 1000)
             return
         self.state.failing = ""
         self.state.sent += 1
         await note(due, step, True)
-        outbox.delivered(step)
+        sending.delivered(step)
         self._not_before.pop(step, None)

@@ -1,7 +1,6 @@
-"""What the alerts of each partition have led to, as the log alone says it, so that whoever takes the partition over need not read all of them.
+"""The outboxes of the partitions that a notifier holds, as the log says them, with snapshots: whoever takes a partition over need not read all of it.
 
-The notifier's own outboxes run ahead of the log: they believe an attempt, a delivery or a cleared message a moment before it is read back, or without
-its ever being written. What is remembered here never does, so that nothing that is due can be lost by a snapshot.
+What is being sent runs ahead of the log and lies beside (`Sending`), so that nothing that is due can be lost by a snapshot.
 """
 
 from collections import Counter
@@ -9,7 +8,7 @@ from collections.abc import Iterable
 
 import pydantic_core
 
-from processors.alerting.outbox import Outbox
+from processors.alerting.outbox import Outbox, Step
 from processors.alerting.serialization import VERSION, dump_outbox, load_outbox
 from schemas.alerts import DeliveryAttempted
 from schemas.envelope import Event
@@ -30,15 +29,15 @@ class LogOutbox:
         self.offset = 0
         self.attempts: Counter[tuple[str, int]] = Counter()
 
-    def take(self, event: Event, offset: int) -> None:
-        """Fold an event in."""
+    def take(self, event: Event, offset: int) -> list[Step]:
+        """Fold an event in; the steps that became due by it."""
         if isinstance(event.data, DeliveryAttempted):
             day = event.time_ms // _DAY_MS
             self.attempts[event.data.target, day] += 1
             for old in [key for key in self.attempts if key[1] <= day - _DAYS]:
                 del self.attempts[old]
-        self.outbox.evolve(event)
         self.offset = offset + 1
+        return self.outbox.evolve(event)
 
     def dump(self) -> str:
         """The state as text."""
@@ -47,15 +46,15 @@ class LogOutbox:
             {"house": self.outbox.house, "attempts": counted, "outbox": dump_outbox(self.outbox)}
         ).decode()
 
-    def load(self, text: str, offset: int) -> bool:
-        """Take over the state that `dump` gave; False, and nothing taken, where the house has other phones now."""
+    def restore(self, text: str, offset: int) -> tuple[Outbox, int]:
+        """Take over the state that `dump` gave, and go on from `offset`; from nothing, where the house has other phones now."""
         raw = pydantic_core.from_json(text)
         if tuple(raw["house"]) != self.outbox.house:
-            return False
+            return self.outbox, 0
         self.outbox = load_outbox(raw["outbox"], self.outbox.house)
         self.attempts = Counter({(target, day): count for target, day, count in raw["attempts"]})
         self.offset = offset
-        return True
+        return self.outbox, offset
 
 
 class OutboxSnapshots:
@@ -71,17 +70,15 @@ class OutboxSnapshots:
         self._known = {}
 
     async def recall(self, partition: int) -> tuple[Outbox, int]:
-        """An outbox of the caller's own, as the newest snapshot has it, and the offset from which the alerts are to be folded into it."""
+        """The outbox as the newest snapshot has it, and the offset from which the alerts are to be folded into it by `take`."""
         known = self._known[partition] = LogOutbox(self._house)
         offset, text = await self._snapshots.load(partition)
-        if not offset or not known.load(text, offset):
-            return Outbox(self._house), 0
-        return load_outbox(dump_outbox(known.outbox), self._house), offset
+        return known.restore(text, offset) if offset else (known.outbox, 0)
 
-    def take(self, record: Record, event: Event) -> None:
-        """Fold an event in, as it was read from the log."""
-        self._known[record.partition].take(event, record.offset)
+    def take(self, record: Record, event: Event) -> list[Step]:
+        """Fold an event in, as it was read from the log; the steps that became due by it."""
         self._snapshots.folded(record.partition)
+        return self._known[record.partition].take(event, record.offset)
 
     async def keep(self, partitions: Iterable[int]) -> None:
         """Write a snapshot of each of these partitions in which enough has happened."""

@@ -1,20 +1,18 @@
 """The notifier: nobody is told twice, nobody is forgotten, and no target holds up another.
 
-Handling a record is only folding. One scheduler per target sends, urgent first: `DeliveryAttempted` is durable before each send, the outcome after it;
-an attempt without an outcome is asked about at the server before it is sent again.
+Handling a record is only folding; the roster is reconciled with what the log says of who is told. One sender a target (`delivery.scheduler`) sends what
+is due, urgent first.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
-from processors.alerting.outbox import ALL_CLEAR, Due, Outbox, Step
+from processors.alerting.outbox import Due, Outbox, Step
 from processors.alerting.wording import age_words
-from schemas.alerts import Delivered, DeliveryAttempted, Undeliverable
+from schemas.alerts import Delivered, DeliveryAttempted
 from schemas.bookkeeping import PartitionDelivered
 from schemas.envelope import SYSTEM, encode, make
 from schemas.identity import derived_id
@@ -24,11 +22,13 @@ from streams.delivery.dead_man import DeadMan
 from streams.delivery.fallback import Fallback
 from streams.delivery.messages import message_of
 from streams.delivery.outbox_snapshots import OutboxSnapshots
+from streams.delivery.scheduler import URGENT_PRIORITY, TargetSender, names_of
+from streams.delivery.sending import Sending
 from streams.delivery.targets import TargetState, add_target, append_with_retry, remove_target, tell_of
-from streams.errors import NotifierRefused, NotifierUnreachable, StreamError, Transient
+from streams.errors import Transient
 from streams.ports.clock import Clock
 from streams.ports.log import Log, Record, append_events
-from streams.ports.notifier import Message, Notifier
+from streams.ports.notifier import Message
 from streams.roster import Roster
 from streams.runtime.report import DeadManReport, HealthLine, Metric, RoleReport
 from streams.runtime.role import MakeApp, Role
@@ -36,12 +36,7 @@ from streams.topics import ALERTS, HEARTBEATS, partition_of
 
 logger = logging.getLogger("iv3.notifier")
 
-FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 30.0
-LONGEST_PAUSE_S, LONGEST_URGENT_PAUSE_S = 900.0, 60.0
-REFUSED_RETRY_S = 300.0  # 30 wrong tries lock a token out at ntfy; one in five minutes never does
 LOUD_AFTER_S = 120.0  # an urgent message that is due for longer is trouble that must be seen
-_URGENT_PRIORITY = 4
-_ASK_BACK_S = 12 * 3600
 _LAST_SEND_S = 15.0  # a request takes at most 10, its note a moment more
 _BEAT_S, _SHORTEST_BEAT_S = 60.0, 0.5
 _DAY_MS = 86_400_000
@@ -80,59 +75,61 @@ class AlarmNotifier(Role):
         self.roster = roster or Roster(house=ways.targets)
         # What a person's own phone does not take goes to the first of the house's.
         self.operator = Fallback(clock, ways.targets[0]) if ways.targets else None
-        self._remembered = OutboxSnapshots(self.log, clock, self.roster.house)
+        self._snapshots = OutboxSnapshots(self.log, clock, self.roster.house)
         self._targets = self.roster.notifiers()
-        self._leaving: set[str] = set()
         self._mine: frozenset[str] = frozenset()  # of those, who is told of anybody in these partitions
         self._label, self._click, self._shadow = label, click, shadow
-        self.outboxes: dict[int, Outbox] = {}
+        self.sendings: dict[int, Sending] = {}  # by partition
         self.states = {name: TargetState() for name in self._targets}
-        self._wake: dict[str, asyncio.Event] = {}
+        self._senders: dict[str, TargetSender] = {}
 
     # -- folding -----------------------------------------------------------------------------------
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Fold the alerts to the head, from the last snapshot on; a target that is new is told of nothing that was decided before."""
         self._targets = self.roster.notifiers()
-        self._wake = {name: asyncio.Event() for name in self._targets}
-        self.outboxes = {}
-        for name in self._targets:
-            self.states.setdefault(name, TargetState())
+        self.sendings.clear()
         start: dict[Partition, int] = {}
-        self._remembered.forget()
+        self._snapshots.forget()
         for topic, partition in committed:
-            self.outboxes[partition], offset = await self._remembered.recall(partition)
+            outbox, offset = await self._snapshots.recall(partition)
+            self.sendings[partition] = Sending(outbox)
             start[topic, partition] = await self.fold_log(topic, partition, offset, None, self._fold_one)
         return start
 
     def _fold_one(self, record: Record) -> None:
-        outbox = self.outboxes[record.partition]
-        event = self.event_of(record)
-        self._remembered.take(record, event)
-        due = outbox.evolve(event)
-        for target in {step.target for step in due} | {target for _, target in outbox.to_clear}:
-            if target in self._wake:
-                self._wake[target].set()
+        sending = self.sendings[record.partition]
+        due = self._snapshots.take(record, self.event_of(record))
+        sending.caught_up()
+        for target in {step.target for step in due} | {target for _, target in sending.to_clear()}:
+            if target in self._senders:
+                self._senders[target].wake()
 
     async def handle(self, record: Record) -> None:
-        """Fold it in; the scheduler does the rest."""
+        """Fold it in; the senders do the rest."""
         self._fold_one(record)
-        await self._remembered.keep((record.partition,))
+        await self._snapshots.keep((record.partition,))
+
+    @property
+    def outboxes(self) -> dict[int, Outbox]:
+        """The outbox of each partition, as the log says it."""
+        return {partition: sending.outbox for partition, sending in self.sendings.items()}
 
     def waiting(self) -> list[tuple[Step, Due]]:
         """Every message that is due."""
-        return [item for outbox in self.outboxes.values() for item in outbox.due.items()]
+        return [item for sending in self.sendings.values() for item in sending.due().items()]
 
     # -- sending -----------------------------------------------------------------------------------
 
     async def work(self) -> None:
-        """One scheduler per target, also for those that the roster gains while this runs."""
+        """One sender a target, also for those that the roster gains while this runs."""
         changed = asyncio.Event()
         end = self.roster.subscribe(changed.set)
-        tasks: dict[str, tuple[Notifier, asyncio.Task[None]]] = {}
+        tasks: dict[str, asyncio.Task[None]] = {}
+        self._senders.clear()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._remembered.keep(tuple(self.outboxes)))
+                group.create_task(self._snapshots.keep(tuple(self.sendings)))
                 await self._arm()
                 self._reconcile(group, tasks)
                 group.create_task(self._beat())
@@ -142,7 +139,7 @@ class AlarmNotifier(Role):
                 ):
                     if way is not None:
                         group.create_task(way.watch(overdue, self.message, self._note_fallback))
-                if self.dead_man is not None and partition_of(SYSTEM, self.log.partitions[ALERTS]) in self.outboxes:
+                if self.dead_man is not None and partition_of(SYSTEM, self.log.partitions[ALERTS]) in self.sendings:
                     group.create_task(self.dead_man.watch(self.trouble))
                 while True:
                     await changed.wait()
@@ -153,30 +150,29 @@ class AlarmNotifier(Role):
         finally:
             end()
 
-    async def _let_finish(self, tasks: dict[str, tuple[Notifier, asyncio.Task[None]]]) -> None:
+    async def _let_finish(self, tasks: dict[str, asyncio.Task[None]]) -> None:
         """Whoever leaves ends what is being sent, so that what arrived is noted before it is handed on to another phone."""
         names = self.roster.notifiers()
-        leaving = {name: task for name, (target, task) in tasks.items() if names.get(name) is not target}
-        self._leaving |= leaving.keys()
-        for name, task in leaving.items():
-            self._wake[name].set()
+        for name in [name for name, sender in self._senders.items() if names.get(name) is not sender.target]:
+            self._senders.pop(name).leave()
+            task = tasks.pop(name)
             await asyncio.wait([task], timeout=_LAST_SEND_S)
             task.cancel()
-            del tasks[name]
-        self._leaving -= leaving.keys()
 
-    def _reconcile(self, group: asyncio.TaskGroup, tasks: dict[str, tuple[Notifier, asyncio.Task[None]]]) -> None:
-        """A scheduler for each target of these partitions, and for no other."""
+    def _reconcile(self, group: asyncio.TaskGroup, tasks: dict[str, asyncio.Task[None]]) -> None:
+        """A sender for each target of these partitions, and for no other."""
         partitions = self.log.partitions[ALERTS]
-        mine = frozenset[str]().union(*(self.roster.targets_in(partition, partitions) for partition in self.outboxes))
+        mine = frozenset[str]().union(*(self.roster.targets_in(partition, partitions) for partition in self.sendings))
         self._targets, self._mine = self.roster.notifiers(), mine
         wanted = {name: target for name, target in self._targets.items() if name in mine}
         for name in [name for name in tasks if name not in wanted]:
-            tasks.pop(name)[1].cancel()
-        for name in [name for name in wanted if name not in tasks]:
-            self.states.setdefault(name, TargetState())
-            self._wake.setdefault(name, asyncio.Event())
-            tasks[name] = (wanted[name], group.create_task(self._schedule(name, wanted[name])))
+            del self._senders[name]
+            tasks.pop(name).cancel()
+        for name, target in wanted.items():
+            if name not in tasks:
+                state = self.states.setdefault(name, TargetState())
+                sender = TargetSender(target, self.sendings, self.clock, self.message, self._write, state)
+                self._senders[name], tasks[name] = sender, group.create_task(sender.run())
 
     async def _arm(self) -> None:
         """Write down, once and in every partition, from where on the house's phones are told, and who has phones of their own. It counts once it is
@@ -195,137 +191,28 @@ class AlarmNotifier(Role):
                 if outbox.told.get(person, ()) != own:
                     await append_with_retry(partial(tell_of, self.log, self.clock, person, own))
 
-    async def _schedule(self, name: str, target: Notifier) -> None:
-        state = self.states[name]
-        delay = FIRST_RETRY_S
-        while name not in self._leaving:
-            self._wake[name].clear()  # before looking: what comes from here on sets it again
-            todo = [(step, due) for step, due in self.waiting() if step.target == name]
-            if not todo:
-                await self._clear_ended(name, target)
-                await self._wake[name].wait()
-                continue
-            step, due = min(todo, key=lambda item: item[1].order)
-            try:
-                await self._deliver(target, step, due)
-            except NotifierUnreachable as error:
-                self._note_failure(state, str(error))
-                state.asked_until_ms = self.clock.now_ms() + round((error.retry_after_s or 0) * self.clock.speed * 1000)
-                self._in_doubt(step)
-                await self._pause(name, min(error.retry_after_s or delay, self._patience(name)), due.order)
-                delay = min(delay * 2, LONGEST_RETRY_S)
-            except NotifierRefused as error:
-                await self._refused(state, step, due, error)
-                if not error.final:
-                    await self._pause(name, REFUSED_RETRY_S / max(1.0, self.clock.speed), None)
-            else:
-                state.accepted(self.clock.now_ms())
-                delay = FIRST_RETRY_S
-                await self._tidy(target, step)
-
-    def _patience(self, name: str) -> float:
-        """The longest pause, however long the server asks to be left alone: an urgent message is tried every minute."""
-        urgent = any(due.event.priority >= _URGENT_PRIORITY for step, due in self.waiting() if step.target == name)
-        return LONGEST_URGENT_PAUSE_S if urgent else LONGEST_PAUSE_S
-
-    async def _pause(self, name: str, seconds: float, unless_before: tuple[int, int] | None) -> None:
-        """Wait; a message that goes before the one that failed ends the wait."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):  # `wait_for` may swallow the cancellation of a stop
-                while True:
-                    self._wake[name].clear()
-                    first = min((due.order for step, due in self.waiting() if step.target == name), default=None)
-                    sooner = unless_before is not None and first is not None and first < unless_before
-                    if sooner or name in self._leaving:
-                        return
-                    await self._wake[name].wait()
-
-    def _note_failure(self, state: TargetState, why: str) -> None:
-        if not state.failing:
-            state.failing_since_ms = self.clock.now_ms()
-            logger.warning("a message cannot be sent yet: %s", why)
-        state.failing = why
-
-    def _in_doubt(self, step: Step) -> None:
-        """The server may have taken it all the same: ask before it is sent again."""
-        for outbox in self.outboxes.values():
-            if step in outbox.due:
-                outbox.attempted.add(step)
-
-    async def _deliver(self, target: Notifier, step: Step, due: Due) -> None:
-        outbox = next(box for box in self.outboxes.values() if step in box.due)
-        if step in outbox.attempted and await target.was_sent(step.sequence_id, within_s=_ASK_BACK_S):
-            await self._write(due, Delivered(**_names(step)), step)
-        else:
-            await self._write(due, DeliveryAttempted(**_names(step)), step)
-            outbox.attempted.add(step)
-            await target.send(self.message(step, due))
-            await self._write(due, Delivered(**_names(step)), step)
-        outbox.delivered(step)  # the read-back will say the same a moment later
-
-    async def _refused(self, state: TargetState, step: Step, due: Due, error: NotifierRefused) -> None:
-        """Say loudly, once a message, that it did not go out. One that only waits for the account to be put right stays due."""
-        outbox = next((box for box in self.outboxes.values() if step in box.due), None)
-        if outbox is None:
-            return  # something newer took its place meanwhile
-        if step not in outbox.refused:
-            logger.error("an alarm could not be delivered: %s", error)
-            refusal = Undeliverable(**_names(step), reason=str(error)[:300], final=error.final)
-            await self._write(due, refusal, step)
-        outbox.refuse(step, final=error.final)
-        self._note_failure(state, str(error))
-        if not error.final:
-            state.refused = str(error)
-
-    async def _tidy(self, target: Notifier, step: Step) -> None:
-        """Clear the predecessor only once its successor was accepted."""
-        for outbox in self.outboxes.values():
-            shown = outbox.shown.get((step.episode, step.target), set())
-            for old in sorted(shown - {step.step}):
-                try:
-                    await target.clear(Step(step.episode, old, step.target).sequence_id)
-                except StreamError as error:
-                    logger.info("an old notification stays on the phone: %s", error)
-                shown.discard(old)
-            if step.step == ALL_CLEAR:
-                outbox.shown.pop((step.episode, step.target), None)
-
-    async def _clear_ended(self, name: str, target: Notifier) -> None:
-        """Take off the phone what ended without a word. What ended longer ago than the server remembers is let be."""
-        for outbox in self.outboxes.values():
-            for episode, of in [key for key in outbox.to_clear if key[1] == name]:
-                ended_ms = outbox.to_clear.pop((episode, of), 0)
-                shown = outbox.shown.pop((episode, of), set())
-                if self.clock.now_ms() - ended_ms > _ASK_BACK_S * 1000:
-                    continue
-                for step in sorted(shown):
-                    try:
-                        await target.clear(Step(episode, step, of).sequence_id)
-                    except StreamError as error:
-                        logger.info("an old notification stays on the phone: %s", error)
-
     # -- when the first way out is shut ------------------------------------------------------------
 
-    def _overdue(self, *, own: bool) -> list[tuple[Outbox, Step, Due]]:
+    def _overdue(self, *, own: bool) -> list[tuple[Sending, Step, Due]]:
         """Urgent messages that will not get out the first way soon: refused, put off for long, or waiting for two minutes already.
 
         `own`: those to people's own phones; otherwise those to the house's.
         """
         now_ms, loud_ms = self.clock.now_ms(), LOUD_AFTER_S * 1000
         found = []
-        for outbox in self.outboxes.values():
-            for step, due in outbox.due.items():
+        for sending in self.sendings.values():
+            for step, due in sending.due().items():
                 state = self.states.get(step.target)
                 if (step.target not in self.roster.house) is not own:
                     continue
-                if state is None or due.closed or due.event.priority < _URGENT_PRIORITY:
+                if state is None or due.closed or due.event.priority < URGENT_PRIORITY:
                     continue
                 shut = state.refused or state.asked_until_ms - now_ms > loud_ms
                 if shut or (state.failing and now_ms - ms(due.event.at) > loud_ms):
-                    found.append((outbox, step, due))
+                    found.append((sending, step, due))
         return found
 
-    def _beyond_house(self) -> list[tuple[Outbox, Step, Due]]:
+    def _beyond_house(self) -> list[tuple[Sending, Step, Due]]:
         """What the second way takes: what the house's phones do not, and what people's own do not where the house's cannot stand in."""
         shut = not self.roster.house or any(
             self.states[name].failing for name in self.roster.house if name in self.states
@@ -333,18 +220,18 @@ class AlarmNotifier(Role):
         return self._overdue(own=False) + (self._overdue(own=True) if shut else [])
 
     async def _note_fallback(self, due: Due, step: Step, delivered: bool) -> None:  # noqa: FBT001 - the signature of `Note`
-        await self._write(due, (Delivered if delivered else DeliveryAttempted)(**_names(step)), step)
+        await self._write(due, (Delivered if delivered else DeliveryAttempted)(**names_of(step)), step)
 
     async def _beat(self) -> None:
         """Say once a minute, in each partition, through when everything that was due has been sent."""
         while True:
             now_ms = self.clock.now_ms()
             beats: list[Awaitable[object]] = []
-            for partition, outbox in self.outboxes.items() if self._targets else ():
+            for partition, sending in self.sendings.items() if self._targets else ():
                 # A phone of somebody's own that fails is told to the house, and is not the whole house's silence.
                 waits = (
                     ms(d.event.at)
-                    for step, d in outbox.due.items()
+                    for step, d in sending.due().items()
                     if step.target in self.roster.house or not self.operator
                 )
                 oldest = min(waits, default=now_ms)
@@ -364,7 +251,7 @@ class AlarmNotifier(Role):
     def sent_today(self, target: str) -> int:
         """Messages of this UTC day to a target, with those that set the dead-man's switch, as far as this process knows: public servers take 250."""
         day = self.clock.now_ms() // _DAY_MS
-        sent, first = self._remembered.sent(target, day), self.roster.house[:1]
+        sent, first = self._snapshots.sent(target, day), self.roster.house[:1]
         return sent + (self.dead_man.state.arms[day] if self.dead_man is not None and (target,) == first else 0)
 
     async def _write(self, due: Due, data: Fact, step: Step) -> None:
@@ -433,7 +320,3 @@ class AlarmNotifier(Role):
         since = state.failing_since_ms
         waits = since is not None and self.clock.now_ms() - since > LOUD_AFTER_S * 1000
         return state.failing if waits and any(step.target == name for step, _ in self.waiting()) else ""
-
-
-def _names(step: Step) -> dict[str, Any]:
-    return {"episode": step.episode, "step": step.step, "target": step.target, "sequence_id": step.sequence_id}

@@ -245,9 +245,9 @@ async def test_many_who_fall_silent_at_once_are_one_message_to_the_house_and_one
 
 @pytest.fixture
 async def world(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("streams.roles.notifier.FIRST_RETRY_S", 0.02)
-    monkeypatch.setattr("streams.roles.notifier.LONGEST_RETRY_S", 0.1)
-    monkeypatch.setattr("streams.roles.notifier.REFUSED_RETRY_S", 0.3)
+    monkeypatch.setattr("streams.delivery.scheduler.FIRST_RETRY_S", 0.02)
+    monkeypatch.setattr("streams.delivery.scheduler.LONGEST_RETRY_S", 0.1)
+    monkeypatch.setattr("streams.delivery.scheduler.REFUSED_RETRY_S", 0.3)
     monkeypatch.setattr("streams.delivery.fallback._LOOK_S", 0.05)
     async with NtfyStandIn(tokens={TOKEN: Access("iv3-*")}) as server:
         yield World(log, server)

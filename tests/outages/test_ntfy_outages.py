@@ -90,9 +90,9 @@ class World:
 
 @pytest.fixture
 async def world(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("streams.roles.notifier.FIRST_RETRY_S", 0.02)
-    monkeypatch.setattr("streams.roles.notifier.LONGEST_RETRY_S", 0.1)
-    monkeypatch.setattr("streams.roles.notifier.REFUSED_RETRY_S", 0.3)
+    monkeypatch.setattr("streams.delivery.scheduler.FIRST_RETRY_S", 0.02)
+    monkeypatch.setattr("streams.delivery.scheduler.LONGEST_RETRY_S", 0.1)
+    monkeypatch.setattr("streams.delivery.scheduler.REFUSED_RETRY_S", 0.3)
     async with NtfyStandIn(tokens={TOKEN: Access("iv3-*")}) as server:
         yield World(log, server)
 
@@ -175,7 +175,7 @@ async def test_what_a_revoked_token_kept_back_is_not_said_when_it_is_over(world:
 async def test_a_server_that_asks_for_a_day_of_silence_is_tried_every_minute_for_an_urgent_alarm(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.roles.notifier.LONGEST_URGENT_PAUSE_S", 0.05)
+    monkeypatch.setattr("streams.delivery.scheduler.LONGEST_URGENT_PAUSE_S", 0.05)
     monkeypatch.setattr("streams.adapters.notifiers.ntfy._TOO_MANY_S", 86_399.0)
     world.server.fail(429, 3, code=42901)
     async with world.notifying():
@@ -202,7 +202,7 @@ async def test_a_message_that_goes_before_ends_the_wait_for_the_one_that_failed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streams.adapters.notifiers.ntfy._TOO_MANY_S", 3600.0)
-    monkeypatch.setattr("streams.roles.notifier.LONGEST_URGENT_PAUSE_S", 3600.0)
+    monkeypatch.setattr("streams.delivery.scheduler.LONGEST_URGENT_PAUSE_S", 3600.0)
     world.server.fail(429, 1, code=42901)
     async with world.notifying() as notifier:
         await world.decide(said("stale"))

@@ -1,7 +1,6 @@
 """The application: every route, the middlewares in their order, and the limits."""
 
 import asyncio
-from collections import OrderedDict
 from importlib.metadata import version
 
 from aiohttp import web
@@ -14,8 +13,6 @@ from api.request.context import CONTEXT, ApiContext
 from api.request.openapi import Operation, Routes, document
 from api.request.problems import Handler, problems
 from api.v1 import alerts, entries, now, people, profile, readings, stream, tokens
-from api.v1.entries import LOCKS
-from api.v1.readings import UPLOADED
 from api.v1.stream import OPEN, close_streams
 
 BODY_BYTES = 256 * 1024  # a thousand readings are 100 kB
@@ -35,27 +32,25 @@ async def _headers(request: web.Request, handler: Handler) -> web.StreamResponse
     """What every answer carries."""
     response = await handler(request)
     if not response.prepared:
-        where = request.config_dict[CONTEXT]
+        context = request.config_dict[CONTEXT]
         response.headers.setdefault("Cache-Control", "no-store")
         response.headers["Content-Security-Policy"] = POLICY
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        if where.demo:
+        if context.demo:
             response.headers["X-IV3-Demo"] = "1"
-        if where.secure:
+        if context.secure:
             response.headers["Strict-Transport-Security"] = "max-age=31536000"
     return response
 
 
-def build_api(where: ApiContext) -> web.Application:
+def build_api(context: ApiContext) -> web.Application:
     """The aiohttp application around what it hears."""
     app = web.Application(middlewares=[_headers, problems, authorize], client_max_size=BODY_BYTES)
-    app[CONTEXT] = where
+    app[CONTEXT] = context
     app[TRIES] = FailedTries()
-    app[LOCKS] = {}
-    app[UPLOADED] = OrderedDict()
     app[OPEN] = set()
     for group in GROUPS:
         group.add_to(app)
@@ -67,7 +62,7 @@ def build_api(where: ApiContext) -> web.Application:
 
 
 async def serve(
-    where: ApiContext,
+    context: ApiContext,
     sockets_ready: "asyncio.Future[int]",
     stopping: asyncio.Event,
     *,
@@ -77,7 +72,7 @@ async def serve(
 ) -> None:
     """Serve until `stopping`; `sockets_ready` gets the port once it listens."""
     runner = web.AppRunner(
-        build_api(where), handle_signals=False, access_log=None, shutdown_timeout=1.0, keepalive_timeout=KEEPALIVE_S
+        build_api(context), handle_signals=False, access_log=None, shutdown_timeout=1.0, keepalive_timeout=KEEPALIVE_S
     )
     await runner.setup()
     site = web.TCPSite(runner, host, port, ssl_context=ssl_context)  # type: ignore[arg-type] # ssl is imported by the assembly only

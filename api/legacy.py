@@ -10,21 +10,18 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import AfterValidator, Field, ValidationError
 
-from api.request.auth import caller_of
+from api.request.auth import door_of
 from api.request.context import ApiContext, context_of
 from api.request.openapi import ROLE
 from api.request.problems import FieldError, ProblemError, answer, field_errors
-from api.request.values import Asked, iso, refuse_odd_time
+from api.request.values import Asked, iso
 from processors.entries import EntryVersion
 from processors.profiles import action_of, proper_name
-from schemas.envelope import make
-from schemas.facts import CarbsEaten, EntryDeleted, InsulinTaken
-from schemas.identity import change_id, legacy_entry_id
-from schemas.model import Fact, at_ms, hundredths
-from streams.ports.log import append_events
-from streams.topics import JOURNAL
+from schemas.facts import CarbsEaten, InsulinTaken
+from schemas.model import Fact, hundredths
+from streams.commands.entries import delete_entries, log_without_key
 
-SAME_WITHIN_MS = 30_000  # an equal write this soon after the first is the same one, sent again
+_SOURCE = "seed-api"
 _MOST_ROWS = 500_000
 _SLOT_MS, _SLOTS = 300_000, 288
 
@@ -67,14 +64,14 @@ def _number(value: float) -> float | int:
 
 async def get_config(request: web.Request) -> web.Response:
     """The configuration, secrets always empty."""
-    return web.json_response(dict(context_of(request).seed.config))
+    return web.json_response(dict(context_of(request).legacy.config))
 
 
 async def get_glucose(request: web.Request) -> web.Response:
     """Readings of [start, end), oldest first."""
-    where = context_of(request)
+    context = context_of(request)
     start, end = _range(request)
-    rows = await where.series.readings(where.person, start, end, _MOST_ROWS)
+    rows = await context.series.readings(context.person, start, end, _MOST_ROWS)
     said = ",".join(
         f'{{"WT":"","Value":{_number(r.glucose_mgdl)},"Trend":{json.dumps(r.trend or "")},"Time":"{iso(r.time_ms)}"}}'
         for r in rows
@@ -82,8 +79,8 @@ async def get_glucose(request: web.Request) -> web.Response:
     return web.Response(text=f"[{said}]", content_type="application/json")
 
 
-def _entries(where: ApiContext, kind: str, start: int, end: int) -> list[EntryVersion]:
-    return where.catalog.store.entries(where.person, start, end, _MOST_ROWS, kinds=(kind,))
+def _entries(context: ApiContext, kind: str, start: int, end: int) -> list[EntryVersion]:
+    return context.catalog.entries(context.person, start, end, _MOST_ROWS, kinds=(kind,))
 
 
 async def get_insulin(request: web.Request) -> web.Response:
@@ -107,9 +104,9 @@ async def get_carbs(request: web.Request) -> web.Response:
 
 async def write_insulin(request: web.Request) -> web.Response:
     """Log a dose. An equal one within 30 s is the same, sent again."""
-    where = context_of(request)
+    context = context_of(request)
     body = InsulinWritten.model_validate_json(await request.read())
-    insulins = where.catalog.store.profile(where.person).insulins
+    insulins = context.catalog.profile(context.person).insulins
     name = proper_name(body.type, insulins)
     fact = InsulinTaken(units=body.value, insulin=name, action=action_of(name, insulins))
     return await _write(request, fact, "insulin", body.ts, body.value, name)
@@ -122,44 +119,17 @@ async def write_carbs(request: web.Request) -> web.Response:
 
 
 async def _write(request: web.Request, fact: Fact, kind: str, time_s: int, value: float, name: str) -> web.Response:
-    where = context_of(request)
-    now_ms = where.clock.now_ms()
-    refuse_odd_time(time_s * 1000, now_ms, field="ts")
-    await where.catalog.caught_up()
-    ordinal = 0
-    while True:  # the first id that is free, or that was made within the last half minute
-        entry = legacy_entry_id(where.person, kind, time_s, value, name, ordinal)
-        created = where.catalog.store.created(entry)
-        if created is None:
-            break
-        if now_ms - created[0] <= SAME_WITHIN_MS:
-            return web.Response(status=200, content_type="application/json")
-        ordinal += 1
-    event = make(
-        fact, id=entry, source="seed-api", subject=where.person, time=at_ms(time_s * 1000), recordedtime=at_ms(now_ms),
-        actor=caller_of(request).name,
-    )  # fmt: skip
-    await append_events(where.log, JOURNAL, [event])
-    await where.catalog.caught_up()
+    await log_without_key(door_of(request, source=_SOURCE), fact, kind, time_s, value, name)
     return web.Response(status=200, content_type="application/json")
 
 
 def _deletion(kind: str) -> Any:  # noqa: ANN401 - a handler
     async def delete_range(request: web.Request) -> web.Response:
         """Delete every entry of [start, end): one event for each, so that each can be undone."""
-        where = context_of(request)
-        await where.catalog.caught_up()
-        now = at_ms(where.clock.now_ms())
-        events = [
-            make(
-                EntryDeleted(entry_id=e.id, revision=e.revision + 1), id=change_id(e.id, e.revision + 1, "seed-delete"), source="seed-api",
-                subject=where.person, time=now, recordedtime=now, actor=caller_of(request).name,
-            )
-            for e in _entries(where, kind, *_range(request))
-        ]  # fmt: skip
-        if events:
-            await append_events(where.log, JOURNAL, events)
-            await where.catalog.caught_up()
+        context = context_of(request)
+        await context.catalog.caught_up()
+        found = _entries(context, kind, *_range(request))
+        await delete_entries(door_of(request, source=_SOURCE), found, "seed-delete")
         return web.Response(status=200, content_type="application/json")
 
     return delete_range
@@ -167,10 +137,12 @@ def _deletion(kind: str) -> Any:  # noqa: ANN401 - a handler
 
 async def get_dtd(request: web.Request) -> web.Response:
     """Mean, time in range, and the mean of each 5-min slot of the UTC day."""
-    where = context_of(request)
+    context = context_of(request)
     start, end = _range(request)
-    values = [(r.time_ms, r.glucose_mgdl) for r in await where.series.readings(where.person, start, end, _MOST_ROWS)]
-    return web.json_response(day_to_day(values, where.seed.low_mgdl, where.seed.high_mgdl))
+    values = [
+        (r.time_ms, r.glucose_mgdl) for r in await context.series.readings(context.person, start, end, _MOST_ROWS)
+    ]
+    return web.json_response(day_to_day(values, context.legacy.low_mgdl, context.legacy.high_mgdl))
 
 
 def day_to_day(values: Iterable[tuple[int, float]], low_mgdl: float, high_mgdl: float) -> dict[str, Any]:

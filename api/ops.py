@@ -18,11 +18,11 @@ async def healthz(request: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """200 once every part of this process can do its work; 503 names the parts that cannot."""
-    where = context_of(request)
-    state = where.readiness()
+    context = context_of(request)
+    state = context.readiness()
     reasons = list(state.reasons)
-    if not where.catalog.ready:
-        reasons.append(where.catalog.paused or f"the catalog has {where.catalog.behind()} records to read")
+    if not context.catalog.ready:
+        reasons.append(context.catalog.paused or f"the catalog has {context.catalog.behind()} records to read")
     ready = state.ready and not reasons
     return web.json_response({"ready": ready, "reasons": reasons}, status=200 if ready else 503)
 

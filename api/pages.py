@@ -16,9 +16,8 @@ from api.request.context import ApiContext, context_of
 from api.request.openapi import ROLE
 from api.request.problems import ProblemError
 from api.request.values import Asked
-from streams.commands.tokens import hash_of, issue
-from streams.ports.log import append_events
-from streams.topics import JOURNAL
+from schemas.envelope import Author
+from streams.commands.tokens import hash_of, issue_token
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; "
@@ -128,26 +127,26 @@ def _public(
     return serve
 
 
-def _set_cookie(response: web.Response | web.HTTPFound, where: ApiContext, token: str) -> None:
-    name = SECURE_COOKIE if where.secure else COOKIE
-    response.set_cookie(name, token, max_age=_COOKIE_S, path="/", secure=where.secure, httponly=True, samesite="Strict")
+def _set_cookie(response: web.Response | web.HTTPFound, context: ApiContext, token: str) -> None:
+    name = SECURE_COOKIE if context.secure else COOKIE
+    response.set_cookie(
+        name, token, max_age=_COOKIE_S, path="/", secure=context.secure, httponly=True, samesite="Strict"
+    )
 
 
 async def _by_code(request: web.Request, code: str) -> web.StreamResponse:
     """The link that `iv3 up` prints: its code makes an owner's token for this browser."""
-    where = context_of(request)
-    left = where.login_codes.get(code, 0)
+    context = context_of(request)
+    left = context.login_codes.get(code, 0)
     if left <= 0:
         raise web.HTTPFound("/login?used=1")  # used already, or of an earlier start: the page says so
-    where.login_codes[code] = left - 1
-    token, event = issue("owner", _browser(request.headers.get("User-Agent", "")), where.clock.now_ms())
-    await append_events(where.log, JOURNAL, [event])
-    await where.catalog.caught_up()
+    context.login_codes[code] = left - 1
+    made = await issue_token(context.door(Author("api")), "owner", _browser(request.headers.get("User-Agent", "")))
     # Strict cookies are not sent along a redirect that another site began, and a click on a terminal's link is none: a page of our own leads on.
     response = web.Response(
         text='<!doctype html><meta http-equiv="refresh" content="0;url=/"><a href="/">iv3</a>', content_type="text/html"
     )
-    _set_cookie(response, where, token)
+    _set_cookie(response, context, made.secret)
     return response
 
 
@@ -173,23 +172,23 @@ def _browser(agent: str) -> str:
 
 async def _login(request: web.Request) -> web.Response:
     """A pasted token becomes a cookie that no script can read."""
-    where = context_of(request)
+    context = context_of(request)
     try:
         body = LoginPosted.model_validate_json(await request.read())
     except ValidationError:
         raise ProblemError(422, "a token is needed", field="token") from None
-    await where.catalog.caught_up()
-    if where.catalog.store.token_by_hash(hash_of(body.token.strip())) is None:
+    await context.catalog.caught_up()
+    if context.catalog.token_by_hash(hash_of(body.token.strip())) is None:
         if not request.app[TRIES].spend(request.remote or ""):
             raise too_many()
         raise ProblemError(401, "The token is unknown or revoked.")
     response = web.Response(status=204)
-    _set_cookie(response, where, body.token.strip())
+    _set_cookie(response, context, body.token.strip())
     return response
 
 
 async def _logout(request: web.Request) -> web.Response:
-    where = context_of(request)
+    context = context_of(request)
     response = web.Response(status=204)
-    response.del_cookie(SECURE_COOKIE if where.secure else COOKIE, path="/")
+    response.del_cookie(SECURE_COOKIE if context.secure else COOKIE, path="/")
     return response

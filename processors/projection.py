@@ -1,7 +1,6 @@
 """Projection: which rows of the Series follow from an event. The projector and every replay use this one function."""
 
 from collections.abc import MutableMapping
-from functools import cache
 from typing import NamedTuple
 
 import pydantic_core
@@ -9,7 +8,7 @@ import pydantic_core
 from processors.entries import EntryVersion, entry_id_of, evolve_entry, is_entry_event
 from processors.readings import Reading, reading_of
 from schemas.alerts import AlertsDecided, Delivered, DeliveryAttempted, Undeliverable
-from schemas.envelope import Event
+from schemas.envelope import Event, peek_type
 from schemas.forecasts import ForecastMade
 from schemas.model import ms
 
@@ -75,14 +74,9 @@ def _body(event: Event, value: bytes) -> bytes:
     `data` is the envelope's last member, and inside a string its quotes would be escaped. What an upcaster changed is made again.
     """
     start = value.find(_DATA)
-    if start < 0 or value.find(_type_of(event.data.TYPE), 0, start) < 0:
+    if start < 0 or peek_type(value) != event.data.TYPE.encode():
         return pydantic_core.to_json(event.data, exclude_none=True)
     return value[start + len(_DATA) : -1]
-
-
-@cache
-def _type_of(name: str) -> bytes:
-    return f'"type":"{name}"'.encode()
 
 
 def _alerts(event: Event) -> list[Change]:

@@ -5,6 +5,7 @@ version, which it drops. It tells three failures apart, because each is answered
 written by a newer release (the role pauses and says "upgrade this worker"), and nothing else is raised.
 """
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -15,9 +16,10 @@ from schemas.alerts import ALERT_FACTS
 from schemas.bookkeeping import BOOKKEEPING_FACTS
 from schemas.facts import JOURNAL_FACTS
 from schemas.forecasts import FORECAST_FACTS
-from schemas.model import Fact, Moment, Name, Value, ms
+from schemas.model import Fact, Moment, Name, Value, at_ms, ms
 from schemas.upcasters import UPCASTERS
 
+_TYPE = b'"type":"'
 SYSTEM = "_system"  # the subject of facts that belong to nobody: tokens, the archive's state
 
 EVENT_FACTS: dict[str, type[Fact]] = {
@@ -65,6 +67,10 @@ class Event(Value):
         """When iv3 accepted it, epoch milliseconds."""
         return ms(self.recordedtime)
 
+    def replaces(self, known_ms: int) -> bool:
+        """Whether it counts where one of its kind that was accepted at `known_ms` is known: the one accepted last does; an older one may come again."""
+        return self.recorded_ms >= known_ms
+
 
 def _model_of(fact: type[Fact]) -> type[Event]:
     return create_model(
@@ -96,6 +102,49 @@ def _validator() -> Any:  # noqa: ANN401 - pydantic names two kinds of it, the o
 def make(data: Fact, **attributes: Any) -> Event:  # noqa: ANN401 - attributes are checked by the model
     """An event around `data`. Raises pydantic's ValidationError naming the field that does not fit."""
     return EVENT_MODELS[data.TYPE](type=data.TYPE, data=data, **attributes)
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who says something, and by which door: the envelope's `actor` and `source`."""
+
+    source: str
+    actor: str | None = None
+
+    def say(
+        self,
+        fact: Fact,
+        event_id: str,
+        subject: str,
+        now_ms: int,
+        *,
+        time_ms: int | None = None,
+        requestkey: str | None = None,
+    ) -> Event:
+        """An event of what was accepted at `now_ms`, and happened then, or at `time_ms`. Raises as `make`."""
+        recorded = at_ms(now_ms)
+        return make(
+            fact,
+            id=event_id,
+            source=self.source,
+            subject=subject,
+            time=recorded if time_ms is None else at_ms(time_ms),
+            recordedtime=recorded,
+            actor=self.actor,
+            requestkey=requestkey,
+        )
+
+
+def peek_type(value: bytes | None) -> bytes:
+    """The type of an event, read off its bytes without decoding it; empty where there is none.
+
+    The envelope's own `type` is the first: what stands before it (id and source) has its quotes escaped.
+    """
+    start = (value or b"").find(_TYPE)
+    if value is None or start < 0:
+        return b""
+    start += len(_TYPE)
+    return value[start : value.find(b'"', start)]
 
 
 def encode(event: Event) -> bytes:

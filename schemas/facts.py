@@ -1,6 +1,6 @@
 """Facts: what happened to a person, in the past tense. Each class is the `data` of one event type in `iv3.journal`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
@@ -18,6 +18,7 @@ Trend = Literal[
     "NotComputable",
     "RateOutOfRange",
 ]
+TRENDS: tuple[Trend, ...] = get_args(Trend)  # in Share's own order: 1 DoubleUp .. 9 RateOutOfRange
 Action = Literal["rapid", "long"]
 Speed = Literal["fast", "medium", "slow"]
 Intensity = Literal["light", "moderate", "hard"]

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
+from schemas.envelope import peek_type
+
 PARTITIONS = 12  # the same on every log; enough for 12 workers, cheap enough for one
 
 JOURNAL = "iv3.journal"
@@ -12,7 +14,10 @@ SNAPSHOTS = "iv3.snapshots"
 HEARTBEATS = "iv3.heartbeats"
 DEAD_LETTERS = "iv3.dead-letters"
 
+PROJECTOR = "projector"  # the role whose dead letters a replay leaves out
+
 DAY_S = 86_400
+_ESSENTIAL = (b"iv3.reading.", b"iv3.source-state.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ def is_essential(topic: str, value: bytes) -> bool:
     """What may still be appended when the disk is nearly full: readings, source states, and everything an alarm needs."""
     if topic in (ALERTS, HEARTBEATS, DEAD_LETTERS):
         return True
-    return topic == JOURNAL and (b'"type":"iv3.reading.' in value or b'"type":"iv3.source-state.' in value)
+    return topic == JOURNAL and peek_type(value).startswith(_ESSENTIAL)
 
 
 ARCHIVED = (JOURNAL, FORECASTS, ALERTS, DEAD_LETTERS)  # snapshots and heartbeats are made again

@@ -17,8 +17,10 @@ from api.request.context import ApiContext, context_of
 from api.request.openapi import ROLE
 from api.request.person_scope import settle_person
 from api.request.problems import Handler, ProblemError
+from schemas.envelope import Author
 from schemas.facts import TokenIssued
 from schemas.model import ms
+from streams.commands.door import Door
 from streams.commands.tokens import hash_of
 
 Needed = Literal["public", "reader", "writer", "uploader", "owner", "seed"]
@@ -86,19 +88,19 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     if needed is None:
         raise ProblemError(403, "This address declares no role, so nobody may use it.")
-    where = context_of(request)
-    if not where.catalog.ready:
+    context = context_of(request)
+    if not context.catalog.ready:
         raise ProblemError(503, "iv3 is still reading its log; try again in a moment.", headers={"Retry-After": "1"})
     caller = _caller(request, needed)
     if caller is None:
-        await where.catalog.caught_up()
+        await context.catalog.caught_up()
         caller = _caller(request, needed)
     if caller is None:
         raise _unauthorized(request, needed)
     if caller.role not in MAY[needed]:
         raise ProblemError(403, f"A {caller.role} token may not do this; it takes the role {needed}.")
     request[CALLER] = caller
-    settle_person(request, where, caller.people)
+    settle_person(request, context, caller.people)
     return await handler(request)
 
 
@@ -107,10 +109,16 @@ def caller_of(request: web.Request) -> Caller:
     return request[CALLER]
 
 
-def still_open(where: ApiContext, caller: Caller) -> bool:
+def door_of(request: web.Request, *, source: str = "api", person: str | None = None) -> Door:
+    """The caller's way to write, by the door that `source` names; only after `authorize`."""
+    caller = caller_of(request)
+    return context_of(request).door(Author(source, caller.name), caller.token_id, person=person)
+
+
+def still_open(context: ApiContext, caller: Caller) -> bool:
     """Whether the token of somebody who was let in a while ago would let them in now."""
-    issued = where.catalog.store.token_by_id(caller.token_id)
-    return issued is not None and (issued.expires is None or ms(issued.expires) > where.clock.now_ms())
+    issued = context.catalog.token_by_id(caller.token_id)
+    return issued is not None and (issued.expires is None or ms(issued.expires) > context.clock.now_ms())
 
 
 def _unauthorized(request: web.Request, needed: str) -> ProblemError:
@@ -164,7 +172,7 @@ def _basic(encoded: str) -> tuple[str, str]:
 
 
 def _is_seed_user(request: web.Request, user: str, password: str) -> bool:
-    seed = context_of(request).seed
+    seed = context_of(request).legacy
     if not seed.username:
         return False
     same_user = hmac.compare_digest(user.encode(), seed.username.encode())
@@ -172,11 +180,11 @@ def _is_seed_user(request: web.Request, user: str, password: str) -> bool:
 
 
 def _by_token(request: web.Request, token: str) -> Caller | None:
-    where = context_of(request)
-    issued: TokenIssued | None = where.catalog.store.token_by_hash(hash_of(token)) if token else None
+    context = context_of(request)
+    issued: TokenIssued | None = context.catalog.token_by_hash(hash_of(token)) if token else None
     if issued is None or not hmac.compare_digest(issued.sha256, hash_of(token)):
         return None
-    if issued.expires is not None and ms(issued.expires) <= where.clock.now_ms():
+    if issued.expires is not None and ms(issued.expires) <= context.clock.now_ms():
         return None
     return Caller(issued.token_id, issued.name, issued.role, issued.bound_to)
 

@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from schemas.envelope import Author
+from streams.commands.door import Door, KeyLocks
+from streams.commands.readings import LatelyUploaded
+from streams.ports.catalog import Catalog
 from streams.ports.clock import Clock
 from streams.ports.log import Log
 from streams.ports.series import Series
-from streams.views.catalog import Catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class LegacyRoutes:
-    """What the seed's routes need of its configuration."""
+    """What the Go iv3's routes need of its configuration."""
 
     username: str = ""
     password_sha256: str = ""
@@ -58,9 +61,8 @@ class ApiContext:
     catalog: Catalog
     clock: Clock
     person: str
-    default: str = (
-        ""  # the person who is meant where a request names nobody: `person`, unless this is somebody else's view
-    )
+    # The person who is meant where a request names nobody: `person`, unless this is somebody else's view.
+    default: str = ""
     demo: bool = False
     secure: bool = False  # TLS: cookies are marked so
     simulated: Callable[[str], bool] = lambda _person: False
@@ -70,8 +72,13 @@ class ApiContext:
     readiness: Callable[[], Readiness] = lambda: Readiness(True)
     metrics: Callable[[], str] = str
     login_codes: dict[str, int] = field(default_factory=dict)  # code -> uses left
-    seed: LegacyRoutes = field(default_factory=LegacyRoutes)
-    origins: frozenset[str] = frozenset()  # other sites whose pages may ask (CORS)
+    legacy: LegacyRoutes = field(default_factory=LegacyRoutes)
+    locks: KeyLocks = field(default_factory=KeyLocks)
+    lately: LatelyUploaded = field(default_factory=LatelyUploaded)
+
+    def door(self, author: Author, owner: str = "", *, person: str | None = None) -> Door:
+        """A caller's way to write: about the view's person, or another. `owner` tells the keys of two callers apart."""
+        return Door(self.log, self.catalog, self.clock, author, person or self.person, owner, self.locks)
 
     def __post_init__(self) -> None:
         """The house's own view is the default person's."""

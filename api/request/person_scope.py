@@ -16,7 +16,7 @@ from api.request.problems import ProblemError
 MOST_CHARACTERS = 80
 
 
-def settle_person(request: web.Request, where: ApiContext, people: Sequence[str]) -> None:
+def settle_person(request: web.Request, context: ApiContext, people: Sequence[str]) -> None:
     """Give the handlers a view of the house as one person's. `people`: whom the token is bound to; nobody means everybody.
 
     Raises ProblemError 403 for somebody else's, 404 for a person whom iv3 does not know, 422 for what cannot be one.
@@ -24,17 +24,17 @@ def settle_person(request: web.Request, where: ApiContext, people: Sequence[str]
     asked = request.query.getall(PERSON, [])
     if len(asked) > 1 or any(not 1 <= len(name) <= MOST_CHARACTERS for name in asked):
         raise ProblemError(422, "person must be one id, of at most 80 characters.", field=PERSON)
-    person = asked[0] if asked else _unasked(where, people)
+    person = asked[0] if asked else _unasked(context, people)
     if people and person not in people:
         raise ProblemError(403, f"This token is for {_listed(people)}, and for nobody else.", field=PERSON)
-    if person != where.person and not where.catalog.store.knows(person):
+    if person != context.person and not context.catalog.knows(person):
         raise ProblemError(404, "iv3 knows no person with this id; `iv3 person list` shows who there is.", field=PERSON)
-    if person != where.person:
-        request[VIEW] = replace(where, person=person)
+    if person != context.person:
+        request[VIEW] = replace(context, person=person)
 
 
-def _unasked(where: ApiContext, people: Sequence[str]) -> str:
-    return where.person if not people or where.person in people else people[0]
+def _unasked(context: ApiContext, people: Sequence[str]) -> str:
+    return context.person if not people or context.person in people else people[0]
 
 
 def _listed(people: Sequence[str]) -> str:

@@ -10,14 +10,28 @@ import pydantic_core
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from streams.errors import DiskReserve, SeriesUnavailable, Transient
+from streams.commands.refusals import (
+    BadValue,
+    CommandRefused,
+    Conflict,
+    NeedsConfirmation,
+    NotFound,
+    NotReadYet,
+)
+from streams.errors import DiskReserve, LogOutcomeUnknown, LogRefused, SeriesUnavailable, Transient
 
 logger = logging.getLogger("iv3.api")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_TAGS = frozenset(
-    {"insulin", "carbs", "note", "fingerstick", "exercise"}
-)  # what a discriminated union puts before a field's name
+# What a discriminated union puts before a field's name.
+_TAGS = frozenset({"insulin", "carbs", "note", "fingerstick", "exercise"})
+_STATUS: dict[type[CommandRefused], int] = {
+    NotFound: 404,
+    Conflict: 409,
+    NeedsConfirmation: 409,
+    BadValue: 422,
+    NotReadYet: 503,
+}
 DEADLINE_S = 10.0  # for anything but a stream: a body that drips in is cut off
 
 
@@ -107,15 +121,23 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
             raise
         kept = {k: v for k, v in e.headers.items() if k in ("Allow", "WWW-Authenticate", "Retry-After")}
         return answer(e.status, _sentence(e), request=request, headers=kept)
+    except CommandRefused as e:
+        errors = [FieldError(field=e.field, message=str(e))] if e.field else []
+        facts, status = dict(e.facts) if e.facts else None, _STATUS[type(e)]
+        wait = {"Retry-After": "1"} if isinstance(e, NotReadYet) else {}
+        return answer(status, str(e), request=request, errors=errors, code=e.code, facts=facts, headers=wait)
     except DiskReserve as e:
         return answer(507, f"Nothing was saved: {e}", request=request, headers={"Retry-After": "60"})
     except SeriesUnavailable as e:
         return answer(
             503, f"{e}. Readings are safe in the log; try again.", request=request, headers={"Retry-After": "5"}
         )
-    except Transient as e:
+    except LogOutcomeUnknown as e:
         detail = f"It is not known whether this was saved: {e}. Send it again with the same key."
         return answer(503, detail, request=request, headers={"Retry-After": "1"})
+    except Transient as e:
+        said = "Nothing was saved" if isinstance(e, LogRefused) else "This cannot be answered now"
+        return answer(503, f"{said}: {e}. Try again.", request=request, headers={"Retry-After": "1"})
     except TimeoutError:
         return answer(408, f"The request was not complete within {DEADLINE_S:.0f} s.", request=request)
     except (ConnectionResetError, asyncio.CancelledError):

@@ -16,9 +16,8 @@ from processors.physiology.carbs import Meal, cob_grams
 from processors.physiology.insulin import Dose, iob_units
 from processors.profiles import action_of_dose
 from processors.readings import STALE_S, Reading
-from schemas.facts import CarbsEaten, InsulinTaken, ProfileChanged, SourceStateChanged
+from schemas.facts import CarbsEaten, InsulinTaken, ProfileChanged
 from schemas.forecasts import STEP_MIN, STEPS
-from schemas.model import ms
 from schemas.units import Unit, mmol
 from streams.errors import SeriesUnavailable
 
@@ -40,22 +39,22 @@ async def get_now(request: web.Request, query: NowQuery) -> dict[str, Any]:
 
     The newest reading with its age, the forecast or why there is none, insulin and carbs at work, open alerts, how the source answers.
     """
-    where, caller = context_of(request), caller_of(request)
-    said = await now_document(where, where.person, query.unit)
-    return {**said, "caller": {"role": caller.role, "name": caller.name, "people": people_seen(where, caller.people)}}
+    context, caller = context_of(request), caller_of(request)
+    said = await now_document(context, context.person, query.unit)
+    return {**said, "caller": {"role": caller.role, "name": caller.name, "people": people_seen(context, caller.people)}}
 
 
-async def now_document(where: ApiContext, person: str, unit: Unit | None = None) -> dict[str, Any]:
+async def now_document(context: ApiContext, person: str, unit: Unit | None = None) -> dict[str, Any]:
     """The answer, whoever asks."""
-    now_ms = where.clock.now_ms()
-    profile = where.catalog.store.profile(person)
-    newest, before = where.catalog.newest_reading(person)
-    forecast, reason = await _forecast(where, person, newest, now_ms)
+    now_ms = context.clock.now_ms()
+    profile = context.catalog.profile(person)
+    newest, before = context.catalog.newest_reading(person)
+    forecast, reason = await _forecast(context, person, newest, now_ms)
     return {
         "time": iso(now_ms),
         "time_ms": now_ms,
-        "speed": where.clock.speed,
-        "demo": where.demo,
+        "speed": context.clock.speed,
+        "demo": context.demo,
         "person": person,
         "name": profile.name or person,
         "unit": profile.unit,
@@ -69,17 +68,17 @@ async def now_document(where: ApiContext, person: str, unit: Unit | None = None)
         "reading": reading_now(newest, before, now_ms) if newest else None,
         "forecast": forecast,
         "forecast_reason": reason,
-        **_at_work(where, person, profile, now_ms),
-        "alerts": open_alerts(where, person, now_ms, unit),
-        "source": _source(where, person),
+        **_at_work(context, person, profile, now_ms),
+        "alerts": open_alerts(context, person, now_ms, unit),
+        "source": _source(context, person),
         "insulins": [
             insulin.model_dump(include={"name", "action", "duration_min", "peak_min", "every_h"})
             for insulin in profile.insulins
         ],
-        "bars": [{"kind": bar.kind, "text": bar.text} for bar in where.bars(person)],
+        "bars": [{"kind": bar.kind, "text": bar.text} for bar in context.bars(person)],
         "health": [
             {"key": h.key, "ok": h.ok, "value": h.value, "detail": h.detail, "missing": h.missing}
-            for h in where.health(person)
+            for h in context.health(person)
         ],
     }
 
@@ -102,7 +101,7 @@ def reading_now(newest: Reading, before: Reading | None, now_ms: int) -> dict[st
 
 
 async def _forecast(
-    where: ApiContext, person: str, newest: Reading | None, now_ms: int
+    context: ApiContext, person: str, newest: Reading | None, now_ms: int
 ) -> tuple[dict[str, Any] | None, str | None]:
     if newest is None:
         return None, "no readings yet"
@@ -111,7 +110,7 @@ async def _forecast(
         return None, f"nothing received for {age_ms // 60_000} min"
     try:
         async with asyncio.timeout(2):
-            rows = await where.series.forecasts(person, newest.time_ms, newest.time_ms + 1, 5)
+            rows = await context.series.forecasts(person, newest.time_ms, newest.time_ms + 1, 5)
     except (SeriesUnavailable, TimeoutError):
         return None, "the series cannot be read at the moment"
     for row in rows:
@@ -137,9 +136,9 @@ def forecast_said(data: dict[str, Any], reading_ms: int) -> dict[str, Any]:
     }
 
 
-def _at_work(where: ApiContext, person: str, profile: ProfileChanged, now_ms: int) -> dict[str, Any]:
+def _at_work(context: ApiContext, person: str, profile: ProfileChanged, now_ms: int) -> dict[str, Any]:
     """Insulin and carbohydrate at work; null where nothing was ever logged, for nothing known is not zero."""
-    entries = where.catalog.store.entries(person, now_ms - _LOOK_BACK_MS, now_ms + 1, 1_000, kinds=("insulin", "carbs"))
+    entries = context.catalog.entries(person, now_ms - _LOOK_BACK_MS, now_ms + 1, 1_000, kinds=("insulin", "carbs"))
     logged = [(entry.time_ms, entry.data) for entry in entries if isinstance(entry.data, InsulinTaken)]
     actions = [action_of_dose(data, profile.insulins) for _, data in logged]
     doses = [
@@ -161,15 +160,12 @@ def _at_work(where: ApiContext, person: str, profile: ProfileChanged, now_ms: in
     }
 
 
-def _source(where: ApiContext, person: str) -> dict[str, Any]:
-    event = where.catalog.store.newest(person, "source")
-    if event is None or not isinstance(event.data, SourceStateChanged):
-        return {"name": where.source_name(person), "state": "starting" if where.source_name(person) else "none", "since": None, "reason": None,
-                "simulated": where.simulated(person)}  # fmt: skip
+def _source(context: ApiContext, person: str) -> dict[str, Any]:
+    asked, name = context.catalog.source(person), context.source_name(person)
     return {
-        "name": where.source_name(person),
-        "state": event.data.state,
-        "since": iso(ms(event.time)),
-        "reason": event.data.reason or None,
-        "simulated": where.simulated(person),
+        "name": name,
+        "state": asked.state.state if asked is not None else "starting" if name else "none",
+        "since": iso(asked.since_ms) if asked is not None else None,
+        "reason": (asked.state.reason or None) if asked is not None else None,
+        "simulated": context.simulated(person),
     }

@@ -6,17 +6,13 @@ from zoneinfo import available_timezones
 from aiohttp import web
 from pydantic import AfterValidator, Field
 
-from api.request.auth import caller_of
+from api.request.auth import door_of
 from api.request.context import context_of
 from api.request.openapi import Routes
 from api.request.values import Asked
-from schemas.envelope import make
 from schemas.facts import Action, ProfileChanged
-from schemas.identity import derived_id
-from schemas.model import at_ms
 from schemas.units import Unit
-from streams.ports.log import append_events
-from streams.topics import JOURNAL
+from streams.commands.profile import replace_profile
 
 routes = Routes()
 
@@ -64,22 +60,13 @@ class ProfilePut(Asked):
 @routes.route("GET", "/v1/profile", role="reader", tags=("profile",))
 async def get_profile(request: web.Request) -> dict[str, Any]:
     """The profile as it is now."""
-    where = context_of(request)
-    return where.catalog.store.profile(where.person).model_dump(mode="json", exclude={"config_digest"})
+    context = context_of(request)
+    return context.catalog.profile(context.person).model_dump(mode="json", exclude={"config_digest"})
 
 
 @routes.route("PUT", "/v1/profile", role="owner", status=202, tags=("profile",), errors=(507,))
 async def put_profile(request: web.Request, body: ProfilePut) -> dict[str, Any]:
     """Replace the profile, effective from now. It holds until it is replaced again or config.yaml changes."""
-    where, caller = context_of(request), caller_of(request)
-    before = where.catalog.store.profile(where.person)
-    profile = ProfileChanged.model_validate_json(body.model_dump_json()).model_copy(
-        update={"config_digest": before.config_digest}
-    )
-    now_ms = where.clock.now_ms()
-    event = make(
-        profile, id=derived_id("profile", where.person, now_ms), source="api", subject=where.person, time=at_ms(now_ms),
-        recordedtime=at_ms(now_ms), actor=caller.name,
-    )  # fmt: skip
-    (position,) = await append_events(where.log, JOURNAL, [event])
-    return {"id": event.id, "position": position._asdict()}
+    profile = ProfileChanged.model_validate_json(body.model_dump_json())
+    name, position = await replace_profile(door_of(request), profile)
+    return {"id": name, "position": position._asdict()}

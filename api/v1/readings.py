@@ -2,19 +2,17 @@
 
 import asyncio
 import json
-from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Any
 
 from aiohttp import web
 from pydantic import Field
 
-from api.request.auth import caller_of
+from api.request.auth import caller_of, door_of
 from api.request.context import ApiContext, context_of
 from api.request.openapi import Routes
-from api.request.problems import ProblemError
 from api.request.values import (
     Asked,
     GlucoseAsked,
@@ -23,21 +21,16 @@ from api.request.values import (
     cursor_values,
     iso,
     next_cursor,
-    refuse_odd_time,
 )
 from api.v1.now import forecast_said
 from processors.readings import Reading, gaps
-from schemas.envelope import Event, encode, make
-from schemas.facts import GlucoseRead, Trend
-from schemas.identity import reading_id
-from schemas.model import at_ms
+from schemas.facts import Trend
 from schemas.units import mmol
+from streams.commands.readings import MOST_AT_ONCE, UploadedReading, upload_readings
 from streams.errors import SeriesUnavailable
-from streams.topics import JOURNAL
 
 routes = Routes()
 
-MOST_AT_ONCE = 1_000
 _SOURCE_MOST = 80  # characters
 _KNOWN_S = 1.0  # a low must not wait for a database that hangs
 
@@ -45,10 +38,10 @@ _KNOWN_S = 1.0  # a low must not wait for a database that hangs
 @routes.route("GET", "/v1/readings", role="reader", tags=("readings",))
 async def get_readings(request: web.Request, query: RangeQuery) -> web.Response:
     """Canonical readings of a range, oldest first."""
-    where = context_of(request)
-    start, to = query.bounds(where.clock.now_ms())
+    context = context_of(request)
+    start, to = query.bounds(context.clock.now_ms())
     (start,) = cursor_values(query.cursor, [start])
-    found = await where.series.readings(where.person, start, to, query.limit + 1)
+    found = await context.series.readings(context.person, start, to, query.limit + 1)
     more = next_cursor([found[query.limit].time_ms]) if len(found) > query.limit else None
     return rows_answer(found[: query.limit], more)
 
@@ -105,59 +98,33 @@ class ReadingsPosted(Asked):
 @routes.route("POST", "/v1/readings", role="uploader", status=202, tags=("readings",), errors=(507,))
 async def post_readings(request: web.Request, body: ReadingsPosted) -> dict[str, Any]:
     """Readings from an uploader. Repeats are harmless: the same reading again is the same fact."""
-    where, caller = context_of(request), caller_of(request)
-    now_ms = where.clock.now_ms()
-    source = f"upload/{caller.name}"[:_SOURCE_MOST]
+    context, caller = context_of(request), caller_of(request)
     # Two people whom one device uploads for may have the same value in the same second; the default person's ids are as they always were.
-    account = caller.token_id if where.person == where.default else f"{caller.token_id}/{where.person}"
-    events: list[Event] = []
-    # Oldest first, whatever order they come in: a forecast follows from the newest, and from what was before it.
-    for n, item in sorted(enumerate(body.items), key=lambda numbered: numbered[1].time):
-        value = item.in_mgdl()
-        if not 39 <= value <= 600:
-            raise ProblemError(422, "is no glucose a sensor gives (39 to 600 mg/dL)", field=f"items.{n}.glucose_mgdl")
-        refuse_odd_time(item.time, now_ms, field=f"items.{n}.time")
-        data = GlucoseRead(glucose_mgdl=value, trend=item.trend)
-        name = reading_id(source, account, item.time, value, item.trend)
-        events.append(
-            make(data, id=name, source=source, subject=where.person, time=at_ms(item.time), recordedtime=at_ms(now_ms), actor=caller.name)
-        )  # fmt: skip
-    fresh = await _unknown(where, request.app[UPLOADED], events)
-    positions = await where.log.append(JOURNAL, where.person, [encode(event) for event in fresh]) if fresh else []
-    for event in fresh:
-        request.app[UPLOADED][event.id] = None
-    while len(request.app[UPLOADED]) > 10 * MOST_AT_ONCE:
-        request.app[UPLOADED].popitem(last=False)
-    last = positions[-1] if positions else None
-    return {"ids": [event.id for event in events], "new": len(fresh), "position": last._asdict() if last else None}
+    account = caller.token_id if context.person == context.default else f"{caller.token_id}/{context.person}"
+    sent = [UploadedReading(item.time, item.in_mgdl(), item.trend) for item in body.items]
+    door = door_of(request, source=f"upload/{caller.name}"[:_SOURCE_MOST])
+    done = await upload_readings(door, account, sent, partial(_known, context), context.lately)
+    return {"ids": done.ids, "new": done.new, "position": done.position._asdict() if done.position else None}
 
 
-UPLOADED: web.AppKey["OrderedDict[str, None]"] = web.AppKey("uploaded", OrderedDict)  # ids this process appended lately
-
-
-async def _unknown(where: ApiContext, lately: "OrderedDict[str, None]", events: list[Event]) -> list[Event]:
-    """Those the log does not have yet, as far as is known here; the folds drop the rest. Readings never wait for a series that is away."""
-    unique = list({event.id: event for event in events if event.id not in lately}.values())
-    if not unique:
-        return []
-    times = [event.time_ms for event in unique]
+async def _known(context: ApiContext, first_ms: int, last_ms: int) -> set[str]:
+    """Ids that the Series has of this range, as far as it answers soon. Readings never wait for a series that is away."""
     try:
         async with asyncio.timeout(_KNOWN_S):
-            known = await where.series.readings(where.person, min(times), max(times) + 1, 50_000)
+            known = await context.series.readings(context.person, first_ms, last_ms + 1, 50_000)
     except (SeriesUnavailable, TimeoutError):
-        return unique
-    have = {reading.id for reading in known}
-    return [event for event in unique if event.id not in have]
+        return set()
+    return {reading.id for reading in known}
 
 
 @routes.route("GET", "/v1/forecasts", role="reader", tags=("forecasts",))
 async def get_forecasts(request: web.Request, query: RangeQuery) -> dict[str, Any]:
     """Forecasts of a range, by the time of the reading they are based on, oldest first."""
-    where = context_of(request)
-    start, to = query.bounds(where.clock.now_ms())
+    context = context_of(request)
+    start, to = query.bounds(context.clock.now_ms())
     (start,) = cursor_values(query.cursor, [start])
     limit = min(query.limit, 1_000)
-    rows = await where.series.forecasts(where.person, start, to, limit + 1)
+    rows = await context.series.forecasts(context.person, start, to, limit + 1)
     items = []
     for row in rows[:limit]:
         data = json.loads(row.body)
@@ -171,12 +138,12 @@ async def get_forecasts(request: web.Request, query: RangeQuery) -> dict[str, An
 @routes.route("GET", "/v1/gaps", role="reader", tags=("readings",))
 async def get_gaps(request: web.Request, query: RangeQuery) -> dict[str, Any]:
     """Holes of more than 15 min in the readings of a range; `to_ms` is null while one is open."""
-    where = context_of(request)
-    now_ms = where.clock.now_ms()
+    context = context_of(request)
+    now_ms = context.clock.now_ms()
     start, to = query.bounds(now_ms)
-    person = where.person
-    before = await where.series.newest_readings(person, 1, start)
-    found = await where.series.readings(person, start, to, 50_000)
+    person = context.person
+    before = await context.series.newest_readings(person, 1, start)
+    found = await context.series.readings(person, start, to, 50_000)
     times = [reading.time_ms for reading in (*before, *found)]
     holes = gaps(times, now_ms if to > now_ms else None)
     return {

@@ -25,7 +25,7 @@ OPEN: web.AppKey[set[asyncio.Event]] = web.AppKey("open-streams", set)  # ends o
 @routes.route("GET", "/v1/stream", role="reader", tags=("stream",))
 async def get_stream(request: web.Request) -> web.StreamResponse:
     """Server-sent events: `hello`, `change`, `ping`. Fetch what you show when its name is in `changed`."""
-    where = context_of(request)
+    context = context_of(request)
     if len(request.app[OPEN]) >= MOST_STREAMS:
         raise ProblemError(503, "Too many pages are open at once.", headers={"Retry-After": "30"})
     response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
@@ -41,7 +41,7 @@ async def get_stream(request: web.Request) -> web.StreamResponse:
 
     def catalog_changed(words: frozenset[tuple[str, str]]) -> None:
         nonlocal read_at
-        mine = {word for person, word in words if person == where.person}
+        mine = {word for person, word in words if person == context.person}
         if "readings" in mine:
             read_at = loop.time()
         changed.update(mine)
@@ -54,11 +54,11 @@ async def get_stream(request: web.Request) -> web.StreamResponse:
             changed.add("forecasts")
             woken.set()
 
-    ends = [where.catalog.subscribe(catalog_changed), where.log.subscribe(log_grew)]
+    ends = [context.catalog.subscribe(catalog_changed), context.log.subscribe(log_grew)]
     try:
         with suppress(ClientConnectionResetError, ConnectionResetError):
-            await _send(response, where, "hello", {})
-            await _run(response, where, caller_of(request), changed, woken, gone)
+            await _send(response, context, "hello", {})
+            await _run(response, context, caller_of(request), changed, woken, gone)
     finally:
         for end in ends:
             end()
@@ -68,7 +68,7 @@ async def get_stream(request: web.Request) -> web.StreamResponse:
 
 async def _run(
     response: web.StreamResponse,
-    where: ApiContext,
+    context: ApiContext,
     caller: Caller,
     changed: set[str],
     woken: asyncio.Event,
@@ -76,17 +76,17 @@ async def _run(
 ) -> None:
     while not gone.is_set():
         if not await _woken(woken, gone):
-            if not still_open(where, caller):
+            if not still_open(context, caller):
                 return  # revoked or expired meanwhile: the page asks again, and is told
-            await _send(response, where, "ping", {})
+            await _send(response, context, "ping", {})
             continue
         woken.clear()
         if changed & {"readings", "forecasts", "entries"}:
-            await _settled(where)
+            await _settled(context)
         words = sorted(changed)
         changed.clear()
         if words:
-            await _send(response, where, "change", {"changed": words})
+            await _send(response, context, "change", {"changed": words})
 
 
 async def _woken(woken: asyncio.Event, gone: asyncio.Event) -> bool:
@@ -98,20 +98,20 @@ async def _woken(woken: asyncio.Event, gone: asyncio.Event) -> bool:
     return bool(done)
 
 
-async def _settled(where: ApiContext) -> None:
+async def _settled(context: ApiContext) -> None:
     """Wait until the Series has what the log has now."""
     with suppress(TimeoutError, LogUnavailable, SeriesUnavailable):
         async with asyncio.timeout(_SETTLE_S):
-            goal = {p: h for p, h in (await where.log.latest((JOURNAL, FORECASTS))).items() if h}
+            goal = {p: h for p, h in (await context.log.latest((JOURNAL, FORECASTS))).items() if h}
             while True:
-                seen = await where.series.position()
+                seen = await context.series.position()
                 if all(seen.get(partition, 0) >= head for partition, head in goal.items()):
                     return
                 await asyncio.sleep(0.02)
 
 
-async def _send(response: web.StreamResponse, where: ApiContext, name: str, data: dict[str, object]) -> None:
-    text = json.dumps({"time_ms": where.clock.now_ms(), **data})
+async def _send(response: web.StreamResponse, context: ApiContext, name: str, data: dict[str, object]) -> None:
+    text = json.dumps({"time_ms": context.clock.now_ms(), **data})
     await response.write(f"event: {name}\ndata: {text}\n\n".encode())
 
 

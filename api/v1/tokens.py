@@ -6,18 +6,16 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import Field
 
-from api.request.auth import caller_of
+from api.request.auth import caller_of, door_of
 from api.request.context import context_of
 from api.request.openapi import Routes
 from api.request.problems import ProblemError
 from api.request.values import Asked, MomentMs, iso
 from api.v1.people import PersonId
-from schemas.envelope import Event
-from schemas.facts import Role, TokenIssued
+from schemas.facts import Role
 from schemas.model import ms
-from streams.commands.tokens import issue, revocation
-from streams.ports.log import append_events
-from streams.topics import JOURNAL
+from streams.commands.tokens import issue_token, revoke_token
+from streams.ports.catalog import TokenRecord
 
 routes = Routes()
 
@@ -43,48 +41,37 @@ class TokenPath(Asked):
 async def get_tokens(request: web.Request) -> dict[str, Any]:
     """Every token that was made, without the tokens themselves."""
     items = []
-    for event, data, revoked in _seen_by(request):
+    for token, created_ms, revoked in _seen_by(request):
         items.append({
-                "id": data.token_id, "name": data.name, "role": data.role, "people": list(data.bound_to), "revoked": revoked,
-                "created": iso(event.time_ms),
-                "expires": iso(ms(data.expires)) if data.expires else None,
+                "id": token.token_id, "name": token.name, "role": token.role, "people": list(token.bound_to),
+                "revoked": revoked, "created": iso(created_ms),
+                "expires": iso(ms(token.expires)) if token.expires else None,
             })  # fmt: skip
     return {"items": items, "next_cursor": None}
 
 
-def _seen_by(request: web.Request) -> Iterator[tuple[Event, TokenIssued, bool]]:
+def _seen_by(request: web.Request) -> Iterator[TokenRecord]:
     """Tokens that open nothing beyond what the caller's own does."""
     mine = frozenset(caller_of(request).people)
-    for event, revoked in context_of(request).catalog.store.tokens():
-        data = event.data
-        if isinstance(data, TokenIssued) and (not mine or (data.bound_to and mine.issuperset(data.bound_to))):
-            yield event, data, revoked
+    for record in context_of(request).catalog.tokens():
+        bound = record.token.bound_to
+        if not mine or (bound and mine.issuperset(bound)):
+            yield record
 
 
 @routes.route("POST", "/v1/tokens", role="owner", status=201, tags=("tokens",), of_person=False, errors=(507,))
 async def post_token(request: web.Request, body: TokenPosted) -> dict[str, Any]:
     """Make a token. It is shown in this answer and never again."""
-    where = context_of(request)
+    context = context_of(request)
     caller = caller_of(request)
     people = body.people or caller.people
     if caller.people and not set(people) <= set(caller.people):
         raise ProblemError(403, "A token that is bound to people can make one for these people only.", field="people")
-    unknown = [person for person in people if person != where.person and not where.catalog.store.knows(person)]
+    unknown = [person for person in people if person != context.person and not context.catalog.knows(person)]
     if unknown:
         raise ProblemError(422, f"iv3 knows no person {unknown[0]}.", field="people")
-    token, event = issue(
-        body.role, body.name, where.clock.now_ms(), people=people, expires_ms=body.expires, actor=caller.name
-    )
-    await append_events(where.log, JOURNAL, [event])
-    await where.catalog.caught_up()
-    data = event.data
-    return {
-        "id": data.token_id if isinstance(data, TokenIssued) else "",
-        "token": token,
-        "role": body.role,
-        "name": body.name,
-        "people": list(people),
-    }
+    made = await issue_token(door_of(request), body.role, body.name, people=people, expires_ms=body.expires)
+    return {"id": made.token_id, "token": made.secret, "role": body.role, "name": body.name, "people": list(people)}
 
 
 @routes.route(
@@ -92,10 +79,7 @@ async def post_token(request: web.Request, body: TokenPosted) -> dict[str, Any]:
 )
 async def delete_token(request: web.Request, path: TokenPath) -> dict[str, Any]:
     """Revoke a token; it opens nothing any more once this is answered."""
-    where = context_of(request)
-    known = {token.token_id for _, token, _ in _seen_by(request)}
-    if path.id not in known:
+    if path.id not in {record.token.token_id for record in _seen_by(request)}:
         raise ProblemError(404, "There is no token with this id.", field="id")
-    await append_events(where.log, JOURNAL, [revocation(path.id, where.clock.now_ms(), caller_of(request).name)])
-    await where.catalog.caught_up()
+    await revoke_token(door_of(request), path.id)
     return {"id": path.id, "revoked": True}

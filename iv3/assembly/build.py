@@ -79,7 +79,7 @@ def try_adapters(settings: Settings) -> None:
 def _context(running: Running, catalog: Catalog, status: Status) -> ApiContext:
     plan, people = running.plan, running.people
     settings, api = plan.settings, plan.settings.api
-    seed = LegacyRoutes(
+    legacy = LegacyRoutes(
         username=api.username,
         password_sha256=hash_of(api.password.get_secret_value()),
         config=legacy_config(settings),
@@ -101,7 +101,7 @@ def _context(running: Running, catalog: Catalog, status: Status) -> ApiContext:
         readiness=status.readiness,
         metrics=status.metrics,
         login_codes={secrets.token_urlsafe(12): 1_000 if plan.demo else 1},
-        seed=seed,
+        legacy=legacy,
     )
 
 

@@ -7,7 +7,7 @@ from iv3.assembly.metrics import metrics_text
 from iv3.assembly.running import Running
 from processors.alerting.wording import age_words
 from processors.profiles import action_of_dose
-from schemas.facts import InsulinTaken, PersonSuspended, SourceStateChanged
+from schemas.facts import InsulinTaken
 from streams.roles.alerter import BEHIND_S
 from streams.runtime.heartbeats import Heartbeats
 from streams.runtime.report import DeadManReport, HealthLine, Metric, RoleReport
@@ -90,12 +90,11 @@ class Status:
 
     def _long_acting_missing(self, person: str) -> bool:
         """Whether to ask for the last long-acting dose, where one is to be missed: without any there is nothing to alarm about. Asked until there is one."""
-        store = self._catalog.store
-        profile = store.profile(person)
+        profile = self._catalog.profile(person)
         if person in self._long_acting_seen or not profile.no_long_acting_h or not self._catalog.ready:
             return False
         now_ms = self._plan.clock.now_ms()
-        doses = store.entries(person, now_ms - _LONG_LOOK_MS, now_ms + 600_000, _MOST_DOSES, kinds=("insulin",))
+        doses = self._catalog.entries(person, now_ms - _LONG_LOOK_MS, now_ms + 600_000, _MOST_DOSES, kinds=("insulin",))
         if any(
             isinstance(dose.data, InsulinTaken) and action_of_dose(dose.data, profile.insulins) == "long"
             for dose in doses
@@ -105,20 +104,19 @@ class Status:
 
     def _of_person(self, person: str) -> list[Bar]:
         """Why this person is watched less than others, or not at all."""
-        people, store = self._people, self._catalog.store
+        people = self._people
         if people.trouble:
             return [Bar("people", f"THE ACCOUNTS OF PEOPLE CANNOT BE READ. {people.trouble}")]
         if person in people.troubles:
             return [Bar("people", f"NOT FULLY WATCHED. {people.troubles[person]}")]
-        came = store.newest(person, "person")
-        if came is not None and isinstance(came.data, PersonSuspended):
+        if self._catalog.is_suspended(person):
             return [
                 Bar(
                     "suspended",
                     "SUSPENDED. No readings are asked for, and nobody is alarmed, until `iv3 person resume`.",
                 )
             ]
-        if people.roster.source(person) is None and store.newest(person, "source") is not None and not self._plan.demo:
+        if people.roster.source(person) is None and self._catalog.source(person) is not None and not self._plan.demo:
             said = f"There was an account, and it is not here any more. Enter it again: `iv3 person add {person}`."
             return [Bar("people", f"NO READINGS ARE ASKED FOR. {said}")]
         return []
@@ -129,8 +127,8 @@ class Status:
         return own if own is not None else self._heartbeats.trouble()
 
     def _skew(self, person: str) -> float | None:
-        event = self._catalog.store.newest(person, "source")
-        return event.data.clock_skew_s if event is not None and isinstance(event.data, SourceStateChanged) else None
+        asked = self._catalog.source(person)
+        return asked.state.clock_skew_s if asked is not None else None
 
     def health(self, person: str) -> list[Health]:
         """One line per part; what is a person's own is this one's."""
@@ -162,10 +160,10 @@ class Status:
 
     def _source_health(self, person: str) -> HealthLine:
         name = "Simulator" if self._plan.demo else "Dexcom"
-        event = self._catalog.store.newest(person, "source")
+        asked = self._catalog.source(person)
         if self._people.roster.source(person) is None:
             return HealthLine("Dexcom", False, "not set up", "readings come from uploaders", missing=True)
-        if event is None or not isinstance(event.data, SourceStateChanged):
+        if asked is None:
             return HealthLine(name, True, "starting", "not asked yet")
         words = {
             "ok": "answers",
@@ -175,9 +173,9 @@ class Status:
         }
         return HealthLine(
             name,
-            event.data.state == "ok",
-            words[event.data.state],
-            event.data.reason or "asked after each reading is due",
+            asked.state.state == "ok",
+            words[asked.state.state],
+            asked.state.reason or "asked after each reading is due",
         )
 
     def _notifier_elsewhere(self) -> HealthLine:

@@ -106,7 +106,7 @@ class DemoPerson:
     async def keep_diary(self, log: Log, catalog: Catalog, stopping: asyncio.Event) -> None:
         """Write doses and carbs down when they happen, and after a pause those that happened meanwhile."""
         await catalog.caught_up(30)
-        todo = [e for e in self.events if e.kind != "glucose" and catalog.store.entry(self.entry(e).id) is None]
+        todo = [e for e in self.events if e.kind != "glucose" and catalog.entry(self.entry(e).id) is None]
         for event in todo:
             wait_s = (event.time_ms - self.clock.now_ms()) / 1000 / self.clock.speed
             if wait_s > 0 and await _stopped(stopping, wait_s):

@@ -7,7 +7,7 @@ from pathlib import Path
 from iv3.assembly.log import LogPlace
 from iv3.assembly.people import accounts_of, source_of, vault_of
 from iv3.doctor.findings import Finding, passed
-from schemas.envelope import decode
+from schemas.envelope import decode, peek_type
 from schemas.facts import SourceStateChanged
 from schemas.household import household
 from schemas.model import ms
@@ -141,7 +141,7 @@ async def _no_login_before(settings: Settings, data: Path, person: str) -> int |
         allowed: list[int | None] = [None]
 
         def step(record: Record) -> None:
-            if record.key != person.encode() or b'"type":"iv3.source-state.' not in (record.value or b""):
+            if record.key != person.encode() or not peek_type(record.value).startswith(b"iv3.source-state."):
                 return
             state = decode(record.value).data
             if isinstance(state, SourceStateChanged):

@@ -2,16 +2,19 @@
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from iv3 import config as configuration
 from iv3.assembly.log import LOG_FILE, LogPlace, is_demo
+from schemas.envelope import Author
 from schemas.settings import Settings
+from streams.clock import SystemClock
+from streams.commands.door import Door
 from streams.ports.log import Log
 from streams.views.catalog import Catalog
-from streams.views.catalog_store import CatalogStore
 
 _T = TypeVar("_T")
 
@@ -44,16 +47,43 @@ def with_log(
     return asyncio.run(opened())
 
 
-def with_catalog(data: Path, ask: Callable[[CatalogStore], _T], config: Path | None = None) -> _T:
+def with_catalog(data: Path, ask: Callable[[Catalog], _T], config: Path | None = None) -> _T:
     """Answer a question about what is true now: the whole log is folded into a catalog that is thrown away. Raises Misconfigured, LogUnavailable."""
 
     async def work(log: Log) -> _T:
-        with tempfile.TemporaryDirectory() as folder:
-            catalog = Catalog(log, Path(folder) / "catalog.db")
-            try:
-                await catalog.catch_up()
-                return ask(catalog.store)
-            finally:
-                catalog.store.close()
+        async with _folded(log) as catalog:
+            return ask(catalog)
 
     return with_log(data, work, config)
+
+
+def with_door(
+    data: Path,
+    author: Author,
+    person: str,
+    work: Callable[[Door], Awaitable[_T]],
+    config: Path | None = None,
+    *,
+    make: bool = False,
+) -> _T:
+    """Run a command about a person, on a catalog that is thrown away. Raises Misconfigured, LogUnavailable, and what the command raises."""
+
+    async def through(log: Log) -> _T:
+        async with _folded(log) as catalog:
+            return await work(Door(log, catalog, SystemClock(), author, person, author.actor or ""))
+
+    return with_log(data, through, config, make=make)
+
+
+@asynccontextmanager
+async def _folded(log: Log) -> AsyncIterator[Catalog]:
+    """A catalog of everything in the log, which follows it for the length of the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        catalog, stopping = Catalog(log, Path(folder) / "catalog.db"), asyncio.Event()
+        await catalog.catch_up()
+        following = asyncio.create_task(catalog.follow(stopping))
+        try:
+            yield catalog
+        finally:
+            stopping.set()
+            await following

@@ -5,7 +5,7 @@ import json
 import re
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -20,21 +20,21 @@ from iv3.assembly.channels import phone_of
 from iv3.assembly.log import LOG_FILE, LogPlace, is_demo
 from iv3.assembly.people import accounts_of, source_of, vault_of
 from iv3.assembly.starting import with_data_folder
-from iv3.operations.opened import with_catalog, with_log
+from iv3.operations.opened import with_catalog, with_door
 from iv3.output import fail
 from processors.sources.dexcom import Region
-from schemas.envelope import SYSTEM
-from schemas.facts import PersonAdded, PersonSuspended, ProfileChanged
+from schemas.envelope import SYSTEM, Author
+from schemas.facts import ProfileChanged
 from schemas.household import Credentials, household, profile_of
-from schemas.model import Fact
 from schemas.settings import DexcomSettings, Settings, WatchedSettings
 from streams.clock import SystemClock
-from streams.commands.people import coming_and_going
+from streams.commands.door import Door
+from streams.commands.people import resume_person, suspend_person, watch_person
+from streams.commands.refusals import NotFound
 from streams.errors import Misconfigured, SourceRefused, SourceUnreachable
-from streams.ports.log import Log, append_events
-from streams.topics import JOURNAL
-from streams.views.catalog_store import CatalogStore
+from streams.ports.catalog import Catalog
 
+_AUTHOR = Author("command line", "command line")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _TOPIC_BYTES = 12  # 96 bits: nobody guesses it
 _SECRET_BYTES = 4096
@@ -77,7 +77,7 @@ def add(data: Path, config: Path | None, options: AddOptions, *, as_json: bool) 
     _refuse_unusable(settings, data, options.person, mine)
     if options.account and options.try_first:
         _try(settings, data, options.person, said.dexcom)
-    _say(data, config, options.person, *_facts(options, said, known.get(options.person)))
+    _watch(data, config, options, said, known.get(options.person))
     if mine != before:
         try:
             vault.put(options.person, mine)
@@ -87,16 +87,19 @@ def add(data: Path, config: Path | None, options: AddOptions, *, as_json: bool) 
     _tell_added(options, accounts[options.person], is_new=options.person not in known, as_json=as_json)
 
 
-def _facts(options: AddOptions, said: WatchedSettings, known: "KnownPerson | None") -> list[Fact]:
-    """What is new of the person: that they are watched, and a profile, or what of it was given again."""
-    facts: list[Fact] = []
-    if known is None or not known.watched:
-        facts.append(PersonAdded(name=said.name))
+def _watch(
+    data: Path, config: Path | None, options: AddOptions, said: WatchedSettings, known: "KnownPerson | None"
+) -> None:
+    """Say what is new of the person: that they are watched, and a profile, or what of it was given again."""
+    name = said.name if known is None or not known.watched else None
     if known is None or not known.profile:
-        return [*facts, profile_of(said.model_copy(update={"name": said.name or options.person}), "")]
-    given = {"name": options.name, "birth_year": options.birth_year, "zone": options.zone, "unit": options.unit}
-    changed = {key: value for key, value in given.items() if value and value != getattr(known.profile, key)}
-    return [*facts, known.profile.model_copy(update=changed)] if changed else facts
+        profile: ProfileChanged | None = profile_of(said.model_copy(update={"name": said.name or options.person}), "")
+    else:
+        given = {"name": options.name, "birth_year": options.birth_year, "zone": options.zone, "unit": options.unit}
+        changed = {key: value for key, value in given.items() if value and value != getattr(known.profile, key)}
+        profile = known.profile.model_copy(update=changed) if changed else None
+    with_data_folder(data)
+    with_door(data, _AUTHOR, options.person, lambda door: watch_person(door, name, profile), config, make=True)
 
 
 def _refuse_to_replace_a_phone(options: AddOptions, before: Credentials) -> None:
@@ -180,8 +183,7 @@ def list_people(data: Path, config: Path | None, *, as_json: bool) -> None:
 
 def suspend(data: Path, config: Path | None, person: str) -> None:
     """End polling and alarms for a person."""
-    _refuse_unknown(data, config, person)
-    _say(data, config, person, PersonSuspended())
+    _through_door(data, config, person, suspend_person)
     sys.stdout.write(
         f"{person} is suspended: no readings are asked for, nobody is alarmed. `iv3 person resume {person}` takes it back.\n"
     )
@@ -189,8 +191,7 @@ def suspend(data: Path, config: Path | None, person: str) -> None:
 
 def resume(data: Path, config: Path | None, person: str) -> None:
     """Begin again."""
-    _refuse_unknown(data, config, person)
-    _say(data, config, person, PersonAdded())
+    _through_door(data, config, person, resume_person)
     sys.stdout.write(f"{person} is watched again.\n")
 
 
@@ -220,8 +221,13 @@ def _refuse_configured(settings: Settings, options: AddOptions) -> None:
             raise Misconfigured(f"The configuration names the phone of {person.id} already: change it there.")
 
 
-def _refuse_unknown(data: Path, config: Path | None, person: str) -> None:
-    if person not in _known(data, config):
+def _through_door(data: Path, config: Path | None, person: str, command: Callable[[Door], Awaitable[None]]) -> None:
+    known = _known(data, config)  # refuses a demo's folder, and says so before a log is made
+    try:
+        if person not in known:
+            raise NotFound("")
+        with_door(data, _AUTHOR, person, command, config)
+    except NotFound:
         fail(f"iv3 knows no person {person}; `iv3 person list --data {data}` shows who there is.", 2)
 
 
@@ -235,30 +241,13 @@ class KnownPerson(NamedTuple):
 def _known(data: Path, config: Path | None) -> Mapping[str, KnownPerson]:
     """Everybody in the log."""
 
-    def ask(store: CatalogStore) -> dict[str, KnownPerson]:
-        found: dict[str, KnownPerson] = {}
-        for person, watched in store.people().items():
-            said = store.newest(person, "profile")
-            profile = said.data if said is not None and isinstance(said.data, ProfileChanged) else None
-            if person != SYSTEM:
-                found[person] = KnownPerson(watched, profile)
-        return found
+    def ask(catalog: Catalog) -> dict[str, KnownPerson]:
+        people = catalog.people().items()
+        return {who: KnownPerson(watched, catalog.stated_profile(who)) for who, watched in people if who != SYSTEM}
 
     if not LogPlace(_settings(data, config), data).exists():
         return {}
     return with_catalog(data, ask, config)
-
-
-def _say(data: Path, config: Path | None, person: str, *facts: Fact) -> None:
-    if not facts:
-        return
-    events = coming_and_going(person, SystemClock().now_ms(), "command line", "command line", *facts)
-
-    async def work(log: Log) -> None:
-        await append_events(log, JOURNAL, events)
-
-    with_data_folder(data)
-    with_log(data, work, config, make=True)
 
 
 def _watched(options: AddOptions) -> WatchedSettings:

@@ -11,18 +11,19 @@ from rich.console import Console
 from rich.table import Table
 
 from api.request.values import iso
-from iv3.operations.opened import log_settings, with_catalog, with_log
+from iv3.operations.opened import log_settings, with_catalog, with_door
 from iv3.output import fail
-from schemas.facts import Role, TokenIssued
+from schemas.envelope import SYSTEM, Author
+from schemas.facts import Role
 from schemas.household import household
 from schemas.model import ms
-from streams.commands.tokens import issue, revocation
+from streams.commands.door import Door
+from streams.commands.tokens import issue_token, revoke_token
 from streams.errors import Misconfigured
-from streams.ports.log import Log, append_events
-from streams.topics import JOURNAL
-from streams.views.catalog_store import CatalogStore
+from streams.ports.catalog import TokenRecord
 
 _NAME_MOST = 80
+_AUTHOR = Author("api", "command line")
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,16 @@ def new(data: Path, config: Path | None, options: TokenOptions, *, as_json: bool
     now_ms = int(time.time() * 1000)
     expires_ms = now_ms + expires_days * 86_400_000 if expires_days else None
 
-    unknown = [person for person in people if person not in _people(data, config)]
-    if unknown:
-        raise Misconfigured(f"--person: iv3 knows no person {unknown[0]}; `iv3 person list` shows who there is.")
+    configured = {person.id for person in household(log_settings(data, config))}
 
-    async def work(log: Log) -> str:
-        token, event = issue(role, name, now_ms, people=people, expires_ms=expires_ms, actor="command line")  # type: ignore[arg-type] # checked above
-        await append_events(log, JOURNAL, [event])
-        return token
+    async def work(door: Door) -> str:
+        unknown = [person for person in people if person not in configured and person not in door.catalog.people()]
+        if unknown:
+            raise Misconfigured(f"--person: iv3 knows no person {unknown[0]}; `iv3 person list` shows who there is.")
+        issued = await issue_token(door, role, name, people=people, expires_ms=expires_ms)  # type: ignore[arg-type] # checked above
+        return issued.secret
 
-    token = with_log(data, work, config)
+    token = with_door(data, _AUTHOR, SYSTEM, work, config)
     if as_json:
         sys.stdout.write(json.dumps({"role": role, "name": name, "people": list(people), "token": token}) + "\n")
         return
@@ -63,17 +64,8 @@ def new(data: Path, config: Path | None, options: TokenOptions, *, as_json: bool
     sys.stdout.write(f"A token for {name} ({role}{whose}). It is shown only this once:\n{token}\n")
 
 
-def _people(data: Path, config: Path | None) -> frozenset[str]:
-    """Everybody whom log or configuration knows."""
-    configured = {person.id for person in household(log_settings(data, config))}
-    return with_catalog(data, lambda store: frozenset(store.people()), config) | configured
-
-
-def _issued(data: Path, config: Path | None) -> list[tuple[TokenIssued, int, bool]]:
-    def ask(store: CatalogStore) -> list[tuple[TokenIssued, int, bool]]:
-        return [(e.data, e.time_ms, gone) for e, gone in store.tokens() if isinstance(e.data, TokenIssued)]
-
-    return with_catalog(data, ask, config)
+def _issued(data: Path, config: Path | None) -> list[TokenRecord]:
+    return with_catalog(data, lambda catalog: list(catalog.tokens()), config)
 
 
 def list_tokens(data: Path, config: Path | None, *, as_json: bool) -> None:
@@ -107,11 +99,8 @@ def list_tokens(data: Path, config: Path | None, *, as_json: bool) -> None:
 
 def revoke(data: Path, config: Path | None, token_id: str) -> None:
     """End a token."""
-    if token_id not in {token.token_id for token, _, _ in _issued(data, config)}:
+    if token_id not in {record.token.token_id for record in _issued(data, config)}:
         fail(f"There is no token {token_id}; `iv3 token list --data {data}` shows them.", 2)
 
-    async def work(log: Log) -> None:
-        await append_events(log, JOURNAL, [revocation(token_id, int(time.time() * 1000), "command line")])
-
-    with_log(data, work, config)
+    with_door(data, _AUTHOR, SYSTEM, lambda door: revoke_token(door, token_id), config)
     sys.stdout.write(f"Token {token_id} is revoked.\n")

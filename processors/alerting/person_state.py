@@ -4,7 +4,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from processors.alerting.snoozes import quiet_until_ms
 from processors.entries import EntryVersion, entry_id_of, evolve_entry, is_entry_event
+from processors.membership import suspended_ms
 from processors.profiles import DEFAULT, action_of_dose
 from processors.readings import CanonicalReadings, Reading, reading_of
 from schemas.alerts import DecisionPosition
@@ -21,9 +23,9 @@ from schemas.facts import (
     SourceStateChanged,
 )
 from schemas.forecasts import ForecastMade
-from schemas.model import at_ms, ms
+from schemas.model import at_ms
 
-VERSION = "3"
+VERSION = "4"
 
 _KEEP_ENTRIES_MS = 8 * 86_400_000  # a week's longest schedule, and a day
 _ALL_CLEAR_MGDL = 80.0
@@ -61,16 +63,16 @@ class PersonState:
             self._entry(event)
             return False
         match event.data:
-            case ProfileChanged() as profile if event.recorded_ms >= self.profile_ms:  # an older one may come again
+            case ProfileChanged() as profile if event.replaces(self.profile_ms):
                 self.profile, self.profile_ms = profile, event.recorded_ms
             case SourceStateChanged() as source:
                 if self.source is None or self.source.state != source.state:
                     self.source_since_ms = event.time_ms
                 self.source, self.source_recorded_ms = source, event.recorded_ms
             case PersonAdded() | PersonSuspended():
-                self._come_or_gone(event)
-            case AlertsSnoozed(kind=kind, until=until):
-                self.snoozes[kind] = ms(until)
+                self.suspended_ms = suspended_ms(event, self.suspended_ms)
+            case AlertsSnoozed(kind=kind) as snooze:
+                self.snoozes[kind] = quiet_until_ms(snooze, event.recorded_ms)
             case AlertAcknowledged(episode=episode, treated=treated):
                 self.acknowledged[episode] = (event.time_ms, event.actor or "", treated)
             case _:
@@ -82,10 +84,6 @@ class PersonState:
             return False
         self.newest_offset = offset
         return True
-
-    def _come_or_gone(self, event: Event) -> None:
-        """The last word in the log counts, whatever the clocks of those who said it: every fold follows this rule."""
-        self.suspended_ms = event.recorded_ms if isinstance(event.data, PersonSuspended) else 0
 
     def _entry(self, event: Event) -> None:
         after = evolve_entry(self.entries.get(entry_id_of(event)), event)

@@ -14,16 +14,16 @@ from typing import Any
 import pydantic_core
 
 from schemas.bookkeeping import RecordErased
-from schemas.envelope import SYSTEM, encode, make
+from schemas.envelope import SYSTEM, encode, make, peek_type
 from schemas.identity import derived_id
 from schemas.model import at_ms
 
 SOURCE = "iv3/erase"
 _ID = "the-id-goes-here"
-_TYPE = f'"type":"{RecordErased.TYPE}"'.encode()
-_ISSUED, _REVOKED, _LETTER = b'"type":"iv3.token-issued.', b'"type":"iv3.token-revoked.', b'"type":"iv3.dead-letter.'
-_DOCUMENT = b'"type":"iv3.document-'
-_PROFILE, _ADDED = b'"type":"iv3.profile.', b'"type":"iv3.person-added.'
+_TYPE = RecordErased.TYPE.encode()
+_ISSUED, _REVOKED, _LETTER = b"iv3.token-issued.", b"iv3.token-revoked.", b"iv3.dead-letter."
+_DOCUMENT = b"iv3.document-"
+_PROFILE, _ADDED = b"iv3.profile.", b"iv3.person-added."
 _NAMING = ("person", "people", "subject")  # fields of a fact that name whom it is about
 
 
@@ -37,7 +37,7 @@ class Ownership(Enum):
 
 def is_placeholder(value: bytes | None) -> bool:
     """Whether this is what an erasure left."""
-    return value is not None and _TYPE in value[:400]
+    return peek_type(value) == _TYPE
 
 
 def placeholder(log_id: str, topic: str, partition: int, offset: int, erased_ms: int) -> bytes:
@@ -72,7 +72,7 @@ class Traces:
 
     def note_token(self, value: bytes | None) -> None:
         """Remember a token that was bound to them; anything else is passed over."""
-        if value is None or _ISSUED not in value or self._quoted not in value:
+        if value is None or not peek_type(value).startswith(_ISSUED) or self._quoted not in value:
             return
         data = _parsed(value).get("data", {})
         if _names(data, self.person):
@@ -85,23 +85,27 @@ class Traces:
             return Ownership.THEIRS
         if value is None:
             return Ownership.NOBODYS
-        if self.tokens and _REVOKED in value and _parsed(value).get("data", {}).get("token_id") in self.tokens:
+        if (
+            self.tokens
+            and peek_type(value).startswith(_REVOKED)
+            and _parsed(value).get("data", {}).get("token_id") in self.tokens
+        ):
             return Ownership.THEIRS
         if self._quoted not in value:
             return Ownership.MENTIONS if any(actor in value for actor in self._actors) else Ownership.NOBODYS
         event = _parsed(value)
         if not event or event.get("subject") == self.person:
             return Ownership.THEIRS
-        if _LETTER in value and self._in_words(event):
+        if peek_type(value).startswith(_LETTER) and self._in_words(event):
             return Ownership.THEIRS
         if event.get("subject") == SYSTEM:
-            found = _holds if _DOCUMENT in value else _names
+            found = _holds if peek_type(value).startswith(_DOCUMENT) else _names
             return Ownership.THEIRS if found(event.get("data"), self.person) else Ownership.NOBODYS
         return Ownership.MENTIONS
 
     def name_in(self, value: bytes | None) -> str:
         """What one of their records says that they are called; empty where it says nothing of it."""
-        if value is None or not (_PROFILE in value or _ADDED in value):
+        if value is None or not peek_type(value).startswith((_PROFILE, _ADDED)):
             return ""
         return str(_parsed(value).get("data", {}).get("name") or "")
 
@@ -112,7 +116,7 @@ class Traces:
 
 def letter_of(value: bytes | None) -> tuple[str, int, int] | None:
     """The place of the record that a dead letter speaks of."""
-    if value is None or _LETTER not in value:
+    if value is None or not peek_type(value).startswith(_LETTER):
         return None
     data = _parsed(value).get("data", {})
     try:

@@ -6,19 +6,16 @@ or imported twice, is there once.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from processors.plausibility import odd_time
 from processors.profiles import action_of, proper_name
 from schemas.envelope import Event, make
-from schemas.facts import CarbsEaten, GlucoseRead, Insulin, InsulinTaken, Trend
+from schemas.facts import TRENDS, CarbsEaten, GlucoseRead, Insulin, InsulinTaken
 from schemas.identity import legacy_entry_id, reading_id
 from schemas.model import Fact, at_ms
-
-_TRENDS = frozenset(get_args(Trend))
-_EARLIEST_MS = 946_684_800_000  # 2000: before it there was no such sensor, and the seed's routes refuse it too
-_MOST_AHEAD_MS = 600_000  # as the seed's routes: further ahead is a mistake of typing
 
 
 class Row(NamedTuple):
@@ -75,7 +72,7 @@ class LegacyImport:
         time_ms = row.time_ns // 1_000_000
         if (problem := self._problem(row)) is not None:
             return problem
-        trend = row.text if row.text in _TRENDS else None
+        trend = row.text if row.text in TRENDS else None
         try:
             fact = GlucoseRead.model_validate({"glucose_mgdl": row.value, "trend": trend})
         except ValidationError as error:
@@ -113,11 +110,8 @@ class LegacyImport:
         time_ms = row.time_ns // 1_000_000
         if row.value is None:
             return LeftOut(time_ms, "it has no value")
-        if time_ms < _EARLIEST_MS:
-            return LeftOut(time_ms, "it lies before the year 2000")
-        if time_ms > self._now_ms + _MOST_AHEAD_MS:
-            return LeftOut(time_ms, "it lies in the future")
-        return None
+        odd = odd_time(time_ms, self._now_ms)
+        return LeftOut(time_ms, f"it {odd}") if odd else None
 
     def _entry(self, fact: Fact, kind: str, time_ms: int, value: float, name: str) -> Event:
         second = time_ms // 1000

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 
+from processors.membership import suspended_ms
 from processors.readings import reading_of
 from processors.sources import polling
 from schemas.envelope import Event
@@ -50,7 +51,7 @@ class Ledger:
 
     person: str
     offset: int = 0
-    suspended_ms: int = -1  # when that was accepted, while they are
+    suspended_ms: int = 0  # since when nobody watches them; 0 while somebody does
     accounts: dict[str, Account] = field(default_factory=dict)
 
     def account(self, source: str) -> Account:
@@ -65,13 +66,8 @@ class Ledger:
             self.account(event.source).saw(reading.id, reading.time_ms)
         elif isinstance(event.data, SourceStateChanged):
             self.account(event.source).hear(event.data)
-        elif isinstance(event.data, PersonSuspended):
-            self.suspended_ms = (
-                event.recorded_ms
-            )  # the last word in the log counts, whatever the clocks of those who said it
-            return True
-        elif isinstance(event.data, PersonAdded):
-            self.suspended_ms = -1
+        elif isinstance(event.data, PersonAdded | PersonSuspended):
+            self.suspended_ms = suspended_ms(event, self.suspended_ms)
             return True
         return False
 

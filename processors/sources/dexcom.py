@@ -6,10 +6,10 @@ Pure: bytes in, values out. Nothing of the account (names, session ids, messages
 import json
 import re
 from email.utils import parsedate_to_datetime
-from typing import Final, Literal, NamedTuple, get_args
-from uuid import UUID
+from typing import Final, Literal, NamedTuple
 
-from schemas.facts import Trend
+from processors.plausibility import EARLIEST_MS
+from schemas.facts import TRENDS, Trend
 
 Region = Literal["us", "ous", "jp"]
 
@@ -26,9 +26,9 @@ APPLICATION_IDS: Final[dict[Region, str]] = {
 }
 ZERO_UUID: Final = "00000000-0000-0000-0000-000000000000"
 
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _DATE = re.compile(r"/?Date\((\d{1,15})(?:[+-]\d{4})?\)/?")
-_EARLIEST_MS, _LATEST_MS = 946_684_800_000, 4_102_444_800_000  # 2000 and 2100: outside, it is no time but damage
-_TRENDS: Final[tuple[Trend, ...]] = get_args(Trend)  # in Share's own order: 1 DoubleUp .. 9 RateOutOfRange, 0 is "None"
+_LATEST_MS = 4_102_444_800_000  # the year 2100: after it, as before the earliest, it is no time but damage
 _LOWEST_MGDL, _HIGHEST_MGDL = 39, 600
 _RETRY_AFTER_MAX_S = 3600.0  # a server that asks for more is mistaken, and the person would go unwatched
 
@@ -192,15 +192,15 @@ def _time_ms(text: object) -> int | None:
     if match is None:
         return None
     time_ms = int(match[1])
-    return time_ms if _EARLIEST_MS <= time_ms < _LATEST_MS else None
+    return time_ms if EARLIEST_MS <= time_ms < _LATEST_MS else None
 
 
 def _trend(raw: object) -> Trend | None:
     """Unknown trends are no reason to lose a reading."""
     if isinstance(raw, str):
-        return next((trend for trend in _TRENDS if trend == raw), None)
-    if isinstance(raw, int) and 1 <= raw <= len(_TRENDS):
-        return _TRENDS[raw - 1] if not isinstance(raw, bool) else None
+        return next((trend for trend in TRENDS if trend == raw), None)
+    if isinstance(raw, int) and 1 <= raw <= len(TRENDS):
+        return TRENDS[raw - 1] if not isinstance(raw, bool) else None
     return None
 
 
@@ -214,10 +214,7 @@ def _json(body: bytes) -> object:
 
 
 def _is_uuid(content: object) -> bool:
-    try:
-        return isinstance(content, str) and str(UUID(content)) == content.lower()
-    except ValueError:
-        return False
+    return isinstance(content, str) and _UUID.fullmatch(content) is not None
 
 
 def retry_after_s(header: str | None, server_time_ms: int | None) -> float | None:

@@ -1,18 +1,23 @@
-"""Tokens, made and revoked."""
+"""Tokens: one per device and person, shown once, revoked at once. The log holds hashes only."""
 
 import hashlib
 import secrets
+from typing import NamedTuple
 
-from schemas.envelope import SYSTEM, Event, make
+from schemas.envelope import SYSTEM, Author, Event
 from schemas.facts import Role, TokenIssued, TokenRevoked
 from schemas.identity import derived_id
 from schemas.model import at_ms
+from streams.commands.door import Door
+
+_API = Author("api")
 
 
-def new_token(role: Role) -> tuple[str, str]:
-    """A fresh token and its hash. The token is shown once and kept nowhere."""
-    token = f"iv3_{role}_{secrets.token_urlsafe(32)}"
-    return token, hash_of(token)
+class IssuedToken(NamedTuple):
+    """A fresh token. `secret` is shown once and kept nowhere."""
+
+    token_id: str
+    secret: str
 
 
 def hash_of(token: str) -> str:
@@ -27,28 +32,36 @@ def issue(
     *,
     people: tuple[str, ...] = (),
     expires_ms: int | None = None,
-    actor: str | None = None,
+    author: Author = _API,
 ) -> tuple[str, Event]:
-    """A new token, and the event that makes it known. The event holds its hash only."""
-    token, hashed = new_token(role)
-    token_id = secrets.token_hex(6)
+    """A new token, which is shown once and kept nowhere, and the event that makes it known."""
+    secret, token_id = f"iv3_{role}_{secrets.token_urlsafe(32)}", secrets.token_hex(6)
     issued = TokenIssued(
         token_id=token_id,
         name=name,
         role=role,
-        sha256=hashed,
+        sha256=hash_of(secret),
         people=people,
         expires=at_ms(expires_ms) if expires_ms is not None else None,
     )
-    event = make(
-        issued, id=derived_id("token", token_id), source="api", subject=SYSTEM, time=at_ms(now_ms), recordedtime=at_ms(now_ms), actor=actor
-    )  # fmt: skip
-    return token, event
+    return secret, author.say(issued, derived_id("token", token_id), SYSTEM, now_ms)
 
 
-def revocation(token_id: str, now_ms: int, actor: str | None = None) -> Event:
+def revocation(token_id: str, now_ms: int, author: Author = _API) -> Event:
     """The event that ends a token."""
-    return make(
-        TokenRevoked(token_id=token_id), id=derived_id("token-revoked", token_id), source="api", subject=SYSTEM, time=at_ms(now_ms),
-        recordedtime=at_ms(now_ms), actor=actor,
-    )  # fmt: skip
+    return author.say(TokenRevoked(token_id=token_id), derived_id("token-revoked", token_id), SYSTEM, now_ms)
+
+
+async def issue_token(
+    door: Door, role: Role, name: str, *, people: tuple[str, ...] = (), expires_ms: int | None = None
+) -> IssuedToken:
+    """Make a token, bound to these people, or to nobody: then it opens everybody's. Raises as `Log.append`."""
+    now_ms = door.clock.now_ms()
+    secret, event = issue(role, name, now_ms, people=people, expires_ms=expires_ms, author=door.author)
+    await door.append_one(event)
+    return IssuedToken(event.data.token_id if isinstance(event.data, TokenIssued) else "", secret)
+
+
+async def revoke_token(door: Door, token_id: str) -> None:
+    """End a token: it opens nothing any more once this returns. Raises as `Log.append`."""
+    await door.append_one(revocation(token_id, door.clock.now_ms(), door.author))

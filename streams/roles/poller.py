@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from processors.sources import polling
 from processors.sources.account import Account, Ledger, is_news
-from schemas.envelope import Event, encode, make
+from schemas.envelope import Event, encode, make, peek_type
 from schemas.facts import GlucoseRead, SourceState, SourceStateChanged
 from schemas.identity import derived_id, reading_id
 from schemas.model import Partition, at_ms
@@ -28,11 +28,11 @@ from streams.topics import JOURNAL, partition_of
 
 logger = logging.getLogger("iv3.poller")
 
-VERSION = "1"  # of a snapshot
+VERSION = "2"  # of a snapshot
 _LONGEST_ASKED_WAIT_S = 600.0  # a source that asks for more is mistaken, and the person would go unwatched
 MOST_AT_ONCE = 50  # requests in flight; each holds a socket and up to 10 s
 _LONGEST_SPREAD_S = 60.0
-_REMEMBERED = (b'"type":"iv3.reading.', b'"type":"iv3.source-state.', b'"type":"iv3.person-')
+_REMEMBERED = (b"iv3.reading.", b"iv3.source-state.", b"iv3.person-")
 _LEAST_WAIT_S = 0.02  # real seconds, however fast the clock
 
 
@@ -72,8 +72,7 @@ class Poller(Role):
 
     def _remember(self, record: Record) -> str | None:
         """Take a record in; whose it is, if it is one that matters here."""
-        value = record.value or b""
-        if not any(word in value for word in _REMEMBERED):
+        if not peek_type(record.value).startswith(_REMEMBERED):
             return None
         event = self.event_of(record)
         ledger = self.people.setdefault(event.subject, Ledger(event.subject))
@@ -118,7 +117,7 @@ class Poller(Role):
             person: watched.source
             for person, watched in self.roster.people.items()
             if watched.source is not None
-            and (person not in self.people or self.people[person].suspended_ms < 0)
+            and (person not in self.people or self.people[person].suspended_ms == 0)
             and partition_of(person, partitions) in self._mine
         }
 

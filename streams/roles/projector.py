@@ -14,7 +14,7 @@ from streams.ports.log import Log, Record
 from streams.ports.series import Series
 from streams.runtime.report import HealthLine, RoleReport
 from streams.runtime.role import MakeApp, Role
-from streams.topics import ALERTS, FORECASTS, JOURNAL
+from streams.topics import ALERTS, FORECASTS, JOURNAL, PROJECTOR
 from streams.views.rows import apply_records
 
 logger = logging.getLogger("iv3.projector")
@@ -27,7 +27,7 @@ _LOOK_BACK = 1_000  # a zombie may have written out of order, but never by more 
 class Projector(Role):
     """Journal, forecasts and alerts in; rows of the Series out, in batches of what is already there."""
 
-    name = "projector"
+    name = PROJECTOR
     topics = (JOURNAL, FORECASTS, ALERTS)
     batch: ClassVar[int] = 500
 

@@ -8,6 +8,7 @@ import apsw
 
 from streams.errors import LogUnavailable, Misconfigured
 
+Connection = apsw.Connection
 # What any call of a connection raises.
 SqliteError = apsw.Error
 

@@ -15,9 +15,9 @@ from schemas.envelope import Event, Garbage, NewerVersion, decode
 from schemas.model import Partition
 from streams.errors import LogUnavailable
 from streams.ports.log import Log, Record
-from streams.storage.sqlite import SqliteError
+from streams.storage.sqlite import Connection, SqliteError
 from streams.topics import ALERTS, JOURNAL
-from streams.views.catalog_store import CatalogStore
+from streams.views.catalog_store import CatalogAnswers, CatalogStore
 
 logger = logging.getLogger("iv3.catalog")
 
@@ -26,8 +26,8 @@ _RETRY_S = 1.0
 _SAVE_EVERY = 1_000  # records per transaction while it catches up
 
 
-class Catalog:
-    """Follows the log; `store` answers questions about what it has seen."""
+class Catalog(CatalogAnswers):
+    """The `Catalog` port: follows the log, and answers from what it has seen, in `store`."""
 
     def __init__(self, log: Log, path: Path) -> None:
         self._log = log
@@ -37,10 +37,19 @@ class Catalog:
         self._grew = asyncio.Event()
         self._moved = asyncio.Event()
         self._listeners: list[Callable[[frozenset[tuple[str, str]]], None]] = []
-        self.paused = self.failing = ""
+        self._paused = self.failing = ""
         self._goal = dict(log.heads)  # the heads seen at start: until they are reached nothing is answered
 
     # -- what is asked -----------------------------------------------------------------------------
+
+    @property
+    def _db(self) -> Connection:
+        return self.store.connection
+
+    @property
+    def paused(self) -> str:
+        """See `Catalog`."""
+        return self._paused
 
     @property
     def ready(self) -> bool:
@@ -146,7 +155,7 @@ class Catalog:
             try:
                 pairs.append((record, decode(record.value)))
             except NewerVersion as error:
-                self.paused, seen = f"{error}", record.offset
+                self._paused, seen = f"{error}", record.offset
                 logger.error("the catalog is paused: %s", error)  # noqa: TRY400 - the sentence says it all
                 break
             except Garbage as error:

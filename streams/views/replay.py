@@ -22,10 +22,9 @@ from schemas.model import Partition, ms
 from streams.errors import SeriesUnavailable, StreamError
 from streams.ports.log import Log, Position, Record
 from streams.ports.series import RebuiltSeries, Series, SeriesStore, SeriesVersion
-from streams.roles.projector import Projector
 from streams.runtime.dead_letters import given_up
 from streams.storage.versions import catalog_path, current, flip, remove_catalog
-from streams.topics import ALERTS, FORECASTS, JOURNAL
+from streams.topics import ALERTS, FORECASTS, JOURNAL, PROJECTOR
 from streams.views.catalog import FOLLOWED, Catalog
 from streams.views.rows import rows_of, touched_by
 
@@ -115,7 +114,7 @@ async def _replay(log: Log, data: Path, store: SeriesStore, progress: Progress |
     remove_catalog(data, old_catalog + 1)  # what an interrupted replay may have left
     version, series = await store.make()
     catalog = Catalog(log, catalog_path(data, old_catalog + 1))
-    building = _Building(log, series, catalog, await given_up(log, Projector.name))
+    building = _Building(log, series, catalog, await given_up(log, PROJECTOR))
     try:
         for _ in range(2):  # once more for what was appended meanwhile; the projector does the rest
             await building.go_on(progress)

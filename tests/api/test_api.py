@@ -312,9 +312,9 @@ async def test_an_entry_that_waited_on_a_phone_over_a_new_sign_in_is_logged_once
 
 async def test_a_snooze_can_be_lifted(iv3: Served, owner: str) -> None:
     await iv3.ask("POST", "/v1/snoozes", token=owner, json={"kind": "low", "minutes": 30})
-    assert iv3.where.catalog.store.snoozes("me", NOW_MS)
+    assert iv3.context.catalog.snoozes("me", NOW_MS)
     assert (await iv3.ask("DELETE", "/v1/snoozes/low", token=owner))[0] == 202
-    assert not iv3.where.catalog.store.snoozes("me", NOW_MS)
+    assert not iv3.context.catalog.snoozes("me", NOW_MS)
     assert (await iv3.ask("DELETE", "/v1/snoozes/everything", token=owner))[0] == 422
 
 
@@ -418,7 +418,7 @@ async def test_every_route_declares_a_role_and_refuses_who_has_none(iv3: Served)
     allowed = {"reader": {"reader", "writer", "owner"}, "writer": {"writer", "owner"}, "owner": {"owner"},
                "uploader": {"uploader", "owner"}, "now": {"reader", "writer", "uploader", "owner"}, "seed": {"owner"}}  # fmt: skip
     seen = 0
-    for route in build_api(iv3.where).router.routes():
+    for route in build_api(iv3.context).router.routes():
         needed = getattr(route.handler, ROLE, None)
         assert needed is not None, route
         if (
@@ -556,7 +556,7 @@ async def test_a_garbage_record_is_given_up_and_the_rest_flows(iv3: Served, owne
 async def test_a_record_of_a_newer_release_pauses_everything_that_reads_it(iv3: Served, owner: str) -> None:
     await iv3.log.append(JOURNAL, "me", [b'{"type":"iv3.potion.v1","id":"x"}'])
     async with asyncio.timeout(5):
-        while not iv3.where.catalog.paused or not all(role.progress.paused for role in iv3.roles):
+        while not iv3.context.catalog.paused or not all(role.progress.paused for role in iv3.roles):
             await asyncio.sleep(0.02)
     status, said = await iv3.ask("GET", "/readyz")
     assert status == 503
@@ -579,8 +579,7 @@ async def test_a_record_of_a_newer_release_pauses_everything_that_reads_it(iv3: 
     ],
 )
 async def test_who_signed_in_by_the_link_is_called_by_the_browser(iv3: Served, agent: str, name: str) -> None:
-    iv3.where.login_codes["one"] = 1
+    iv3.context.login_codes["one"] = 1
     async with iv3.http.get(iv3.url + "/login?code=one", headers={"User-Agent": agent}) as reply:
         assert reply.status == 200
-    issued = [event.data for event, _ in iv3.where.catalog.store.tokens()]
-    assert name in {data.name for data in issued}  # type: ignore[attr-defined]
+    assert name in {record.token.name for record in iv3.context.catalog.tokens()}

@@ -46,7 +46,7 @@ async def iv3(tmp_path: Path) -> AsyncIterator[Served]:
 async def bound(iv3: Served, role: Any, *people: str) -> str:
     token, event = issue(role, f"for {people}", NOW_MS, people=people)
     await append_events(iv3.log, JOURNAL, [event])
-    await iv3.where.catalog.caught_up()
+    await iv3.context.catalog.caught_up()
     return token
 
 
@@ -57,7 +57,7 @@ def heads(iv3: Served) -> int:
 async def test_a_token_for_one_person_opens_nothing_of_anybody_else_on_any_route(iv3: Served) -> None:
     token = await bound(iv3, "owner", "lena")
     before, seen = heads(iv3), 0
-    for route in build_api(iv3.where).router.routes():
+    for route in build_api(iv3.context).router.routes():
         if getattr(route.handler, ROLE, None) in ("public", None) or route.resource is None:
             continue
         path = route.resource.canonical.replace("{id}", "x").replace("{kind}", "low")

@@ -38,7 +38,7 @@ async def given_the_seeds_readings(iv3: Served) -> None:
     status, _ = await iv3.ask("POST", "/v1/readings", token=uploader, json={"items": items})
     assert status == 202
     await iv3.settled()
-    seed = iv3.where.seed
+    seed = iv3.context.legacy
     object.__setattr__(seed, "config", legacy_config(Settings.model_validate(CONFIG)))
 
 

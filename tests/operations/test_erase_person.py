@@ -9,7 +9,7 @@ import pytest
 
 from processors.copies.erasing import Ownership, Traces, is_placeholder, placeholder
 from schemas.bookkeeping import RecordErased
-from schemas.envelope import SYSTEM, decode, encode
+from schemas.envelope import SYSTEM, Author, decode, encode
 from schemas.facts import NoteWritten, TokenIssued
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.logs.sqlite.replacement import replace_log, take_sign_down
@@ -112,7 +112,7 @@ async def test_a_person_whose_id_is_a_word_of_ours_takes_no_token_of_others_alon
 
 
 def _issued(role: Any, person: str | None = None) -> tuple[str, Any]:
-    token, event = issue(role, "two", T0, actor="command line")
+    token, event = issue(role, "two", T0, author=Author("api", "command line"))
     assert isinstance(event.data, TokenIssued)
     return token, event.model_copy(update={"data": event.data.model_copy(update={"person": person})})
 
@@ -207,9 +207,9 @@ async def test_charts_digests_and_the_catalog_of_the_other_are_as_they_were(
         assert report.left_out == 2 - number, "of her unreadable record nothing is left"
         catalog = Catalog(one, folder / "catalog-2.db")
         await catalog.catch_up()
-        assert catalog.store.profile(STAYS).name == "Bruno"
-        assert (catalog.store.profile(GONE).name != "") == (number == 0)
-        names = {event.data.name for event, gone in catalog.store.tokens() if not gone}  # type: ignore[attr-defined]
+        assert catalog.profile(STAYS).name == "Bruno"
+        assert (catalog.profile(GONE).name != "") == (number == 0)
+        names = {record.token.name for record in catalog.tokens() if not record.revoked}
         assert names == {"Brunos Uhr", "the house"}
         catalog.store.close()
     assert digests[0] == digests[1] != set()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from schemas.alerts import AlertEvent, AlertsDecided, Evidence
 from schemas.envelope import Event, make
-from schemas.model import at_ms
+from schemas.model import at_ms, ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.series.sqlite.store import SqliteStore
 from streams.clock import SetClock
@@ -43,9 +43,9 @@ async def test_leaves_no_row_in_the_series_nor_in_the_catalog_nor_in_a_replay(lo
     assert [(row.at_ms, row.key) for row in rows] == [(T0, "low-7/1/opened"), (T0 + 900, "low-8/1/opened")]
     catalog = Catalog(log, tmp_path / "catalog-9.db")
     await catalog.catch_up()
-    body = catalog.store._episode_body("low-7")
-    assert body is not None
-    assert [change["at_ms"] for change in body["changes"]] == [T0]
+    episode = catalog.episode("low-7")
+    assert episode is not None
+    assert [ms(change.at) for change in episode.changes] == [T0]
     catalog.store.close()
     before = await series.digest()
     await replay(log, tmp_path, store)

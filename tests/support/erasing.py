@@ -12,7 +12,7 @@ from typing import Any
 from backports import zstd
 
 from schemas.bookkeeping import RecordDeadLettered
-from schemas.envelope import SYSTEM, Event, encode, make
+from schemas.envelope import SYSTEM, Author, Event, encode, make
 from schemas.facts import DocumentSaved, GlucoseRead, Insulin, InsulinTaken, NoteWritten, PersonAdded, ProfileChanged
 from schemas.model import Fact, at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
@@ -89,7 +89,7 @@ async def tokens(log: Log) -> None:
     _, his = issue("reader", "Brunos Uhr", T0)
     his = his.model_copy(update={"data": his.data.model_copy(update={"person": STAYS})})
     _, owner = issue("owner", "the house", T0)
-    await append_events(log, JOURNAL, [hers, his, owner, revocation(hers.data.token_id, T0 + 1, "test")])
+    await append_events(log, JOURNAL, [hers, his, owner, revocation(hers.data.token_id, T0 + 1, Author("api", "test"))])
 
 
 async def strays(log: Log) -> None:

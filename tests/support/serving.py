@@ -42,7 +42,7 @@ class Served:
     url: str
     log: SqliteLog
     clock: SetClock
-    where: ApiContext
+    context: ApiContext
     http: aiohttp.ClientSession
     roles: list[Any]
     store: SeriesStore
@@ -51,11 +51,11 @@ class Served:
         """A token of that role."""
         made, event = issue(role, name, self.clock.now_ms())
         await append_events(self.log, JOURNAL, [event])
-        await self.where.catalog.caught_up()
+        await self.context.catalog.caught_up()
         return made
 
     async def ask(self, method: str, path: str, *, token: str | None = None, **more: Any) -> tuple[int, Any]:
-        """(status, body), the body parsed where it is JSON."""
+        """(status, body), the body parsed context it is JSON."""
         headers = {**more.pop("headers", {})}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -66,7 +66,7 @@ class Served:
 
     async def settled(self) -> None:
         """Everything that is in the log has been handled."""
-        await self.where.catalog.caught_up()
+        await self.context.catalog.caught_up()
         await caught_up(self.roles)
 
 
@@ -89,18 +89,18 @@ async def serving(folder: Path, store_of: Callable[[Path, str], SeriesStore] = S
     await append_events(
         log, JOURNAL, [make(profile, id="profile", source="test", subject="me", time=now, recordedtime=now)]
     )
-    seed = LegacyRoutes("seed", hash_of("secret"), {"Iv3": {"Unit": "mmol/L"}}, 80, 180)
-    where = ApiContext(log=log, series=series, catalog=catalog, clock=clock, person="me", seed=seed)
+    legacy = LegacyRoutes("seed", hash_of("secret"), {"Iv3": {"Unit": "mmol/L"}}, 80, 180)
+    context = ApiContext(log=log, series=series, catalog=catalog, clock=clock, person="me", legacy=legacy)
     stopping = asyncio.Event()
     listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     tasks = [asyncio.ensure_future(role.supervise(stopping)) for role in roles]
     tasks.append(asyncio.ensure_future(catalog.follow(stopping)))
-    tasks.append(asyncio.ensure_future(serve(where, listening, stopping, host="127.0.0.1", port=0)))
+    tasks.append(asyncio.ensure_future(serve(context, listening, stopping, host="127.0.0.1", port=0)))
     try:
         port = await listening
         await caught_up(roles)
         async with aiohttp.ClientSession() as http:
-            yield Served(f"http://127.0.0.1:{port}", log, clock, where, http, roles, store)
+            yield Served(f"http://127.0.0.1:{port}", log, clock, context, http, roles, store)
     finally:
         stopping.set()
         await asyncio.gather(*tasks)

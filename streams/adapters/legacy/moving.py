@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pydantic_core
 
 from processors.legacy.moving import LeftOut, LegacyImport, Row, UnknownInsulin
-from schemas.envelope import Event
+from schemas.envelope import Event, peek_type
 from schemas.facts import CarbsEaten, GlucoseRead, InsulinTaken
 from schemas.model import at_ms
 from streams.adapters.legacy.buckets import CARBS, EVENTS, GLUCOSE, INSULIN, LegacyBucket, LegacyBuckets
@@ -21,7 +21,7 @@ from streams.topics import JOURNAL, partition_of
 Judge = Callable[[Row], Event | LeftOut | UnknownInsulin]
 _BATCH = 1_000  # events of one append: a commit each, and little to do again after a cut
 _MOST_NAMED = 1_000  # of what was left out; the rest is counted
-_OURS = tuple(f'"type":"{fact.TYPE}"'.encode() for fact in (GlucoseRead, InsulinTaken, CarbsEaten))
+_OURS = frozenset(fact.TYPE.encode() for fact in (GlucoseRead, InsulinTaken, CarbsEaten))
 
 
 class InsulinAsNamed(NamedTuple):
@@ -106,7 +106,7 @@ class LegacyMove:
 
         def note(record: Record) -> None:
             value = record.value or b""
-            if subject in value and any(name in value for name in _OURS):
+            if subject in value and peek_type(value) in _OURS:
                 self._known.add(_key(str(pydantic_core.from_json(value)["id"])))
 
         partition = partition_of(self._person, self._log.partitions[JOURNAL])

@@ -9,19 +9,18 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from email.utils import formatdate
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from aiohttp import web
 
 from processors.simulated_person import SimulatedEvent
 from processors.sources.dexcom import APPLICATION_IDS, ZERO_UUID
-from schemas.facts import Trend
+from schemas.facts import TRENDS
 from streams.adapters.simulation.faults import FAULTS, parse_faults
 
 _ONCE: Final = frozenset({"spurious-password-error"})
 _PAGE = "<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head><body>Blocked</body></html>"
-_TRENDS: Final[tuple[str, ...]] = get_args(Trend)
 _ODD_VALUES: Final = (39, 401, 10, 5, 1, 0, None, "n/a", 999)
 _MINUTES_MAX, _COUNT_MAX, _MINUTE_MS = 1440, 288, 60_000
 _WRONG_TRIES, _LOCKED_MS = 5, 10 * _MINUTE_MS
@@ -307,13 +306,13 @@ class ShareServer:
     def readings(self, after_ms: int, to_ms: int) -> list[tuple[int, float, str | None]]:
         """(time_ms, value, trend) of (after, to] as clients get them, oldest first, without Share's limits."""
         return [
-            (r.time_ms, float(r.value), r.trend if r.trend in _TRENDS else None) for r in self._rows(after_ms, to_ms)
+            (r.time_ms, float(r.value), r.trend if r.trend in TRENDS else None) for r in self._rows(after_ms, to_ms)
         ]
 
     def _item(self, row: _Row) -> dict[str, Any]:
         old = "int-trends" in self._faults
         slash = "/" if old else ""
-        trend = _TRENDS.index(row.trend) + 1 if row.trend in _TRENDS else 0
+        trend = TRENDS.index(row.trend) + 1 if row.trend in TRENDS else 0
         return {
             "WT": f"{slash}Date({row.time_ms}){slash}",
             "ST": f"{slash}Date({row.time_ms}){slash}",

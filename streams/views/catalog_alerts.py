@@ -1,0 +1,128 @@
+"""Alerts in the catalog: episodes with what was decided and delivered of them, snoozes and answers."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from processors.alerting.episodes import is_repeat
+from processors.alerting.snoozes import quiet_until_ms
+from schemas.alerts import AlertEvent, AlertsDecided, Delivered, Undeliverable
+from schemas.envelope import Event, decode, encode
+from schemas.facts import AlertAcknowledged, AlertsSnoozed
+from schemas.model import ms
+from streams.ports.catalog import Delivery, EpisodeRecord, SnoozeRecord
+from streams.views.catalog_people import CatalogPeople
+
+_EPISODE = "id, kind, opened_ms, closed_ms, body"
+
+
+class CatalogAlerts(CatalogPeople):
+    """The questions about alerts of `Catalog`, and their fold."""
+
+    def evolve_alerts(self, event: Event) -> str:
+        """Take an event in; the word for what it changed, or an empty one."""
+        match event.data:
+            case AlertsSnoozed(kind=kind):
+                self.keep_newest(event, f"snooze/{kind}")
+            case AlertAcknowledged(episode=episode):
+                self.keep_newest(event, "ack", episode)
+            case Delivered() | Undeliverable() as outcome:
+                self._outcome(event, outcome)
+            case AlertsDecided() as decided if not self._is_repeat(event, decided):
+                for change in decided.events:
+                    self._change(event.subject, change)
+            case AlertsDecided():
+                pass
+            case _:
+                return ""
+        return "alerts"
+
+    def _outcome(self, event: Event, data: Delivered | Undeliverable) -> None:
+        known = self._episode_body(data.episode)
+        if known is None:
+            return
+        reason = data.reason if isinstance(data, Undeliverable) else ""
+        word = "undeliverable" if isinstance(data, Undeliverable) else "delivered"
+        known["deliveries"].append(Delivery(data.step, data.target, word, event.time_ms, reason)._asdict())
+        self._db.execute("UPDATE episodes SET body=? WHERE id=?", (json.dumps(known), data.episode))
+
+    def _change(self, person: str, change: AlertEvent) -> None:
+        at_ms = ms(change.at)
+        body = self._episode_body(change.episode) or {"changes": [], "deliveries": []}
+        if any(old["change"] == change.change and old["step"] == change.step for old in body["changes"]):
+            return
+        body["changes"].append(change.model_dump(mode="json", exclude_none=True) | {"at_ms": at_ms})
+        closed_ms = at_ms if change.change in ("resolved", "expired") else None
+        self._db.execute(
+            "INSERT INTO episodes VALUES (?1,?2,?3,?4,?5,?6) "
+            "ON CONFLICT(id) DO UPDATE SET closed_ms=coalesce(?5, closed_ms), body=?6",
+            (change.episode, person, change.kind, at_ms, closed_ms, json.dumps(body, ensure_ascii=False)),
+        )
+
+    def _is_repeat(self, event: Event, decided: AlertsDecided) -> bool:
+        known = self.newest(event.subject, "decided")
+        through = known.data.pos if known is not None and isinstance(known.data, AlertsDecided) else None
+        if is_repeat(decided.pos, through):
+            return True
+        self._db.execute("INSERT OR REPLACE INTO newest VALUES (?,?,?)", (event.subject, "decided", encode(event)))
+        return False
+
+    def _episode_body(self, episode: str) -> dict[str, Any] | None:
+        row = self._db.execute("SELECT body FROM episodes WHERE id=?", (episode,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    # -- questions ---------------------------------------------------------------------------------
+
+    def snoozes(self, person: str, now_ms: int) -> dict[str, int]:
+        """See `Catalog`."""
+        sql = "SELECT body FROM newest WHERE person=? AND what LIKE 'snooze/%'"
+        found = [decode(row[0]) for row in self._db.execute(sql, (person,))]
+        quiet = {e.data.kind: quiet_until_ms(e.data, e.recorded_ms) for e in found if isinstance(e.data, AlertsSnoozed)}
+        return {kind: until_ms for kind, until_ms in quiet.items() if until_ms > now_ms}
+
+    def snooze(self, person: str, kind: str) -> SnoozeRecord | None:
+        """See `Catalog`."""
+        event = self.newest(person, f"snooze/{kind}")
+        if event is None or not isinstance(event.data, AlertsSnoozed):
+            return None
+        return SnoozeRecord(event.time_ms, quiet_until_ms(event.data, event.recorded_ms), event.actor)
+
+    def acknowledgement(self, episode_id: str) -> AlertAcknowledged | None:
+        """See `Catalog`."""
+        event = self.newest(episode_id, "ack")
+        return event.data if event is not None and isinstance(event.data, AlertAcknowledged) else None
+
+    def episodes(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EpisodeRecord]:
+        """See `Catalog`."""
+        sql = f"SELECT {_EPISODE} FROM episodes WHERE person=? AND opened_ms>=? AND opened_ms<? ORDER BY opened_ms DESC, id LIMIT ?"
+        return [_record(row) for row in self._db.execute(sql, (person, from_ms, to_ms, limit))]
+
+    def open_episodes(self, person: str) -> list[EpisodeRecord]:
+        """See `Catalog`."""
+        sql = f"SELECT {_EPISODE} FROM episodes WHERE person=? AND closed_ms IS NULL ORDER BY opened_ms"
+        return [_record(row) for row in self._db.execute(sql, (person,))]
+
+    def count_open_episodes(self, person: str) -> int:
+        """See `Catalog`."""
+        sql = "SELECT count(*) FROM episodes WHERE person=? AND closed_ms IS NULL"
+        return int(self._db.execute(sql, (person,)).fetchone()[0])
+
+    def episode(self, episode_id: str) -> EpisodeRecord | None:
+        """See `Catalog`."""
+        row = self._db.execute(f"SELECT {_EPISODE} FROM episodes WHERE id=?", (episode_id,)).fetchone()
+        return _record(row) if row else None
+
+    def person_of_episode(self, episode_id: str) -> str | None:
+        """See `Catalog`."""
+        row = self._db.execute("SELECT person FROM episodes WHERE id=?", (episode_id,)).fetchone()
+        return row[0] if row else None
+
+
+def _record(row: Sequence[Any]) -> EpisodeRecord:
+    episode_id, kind, opened_ms, closed_ms, text = row
+    body = json.loads(text)
+    rows = [{key: value for key, value in change.items() if key != "at_ms"} for change in body["changes"]]
+    changes = tuple(AlertEvent.model_validate(row, strict=False) for row in rows)
+    return EpisodeRecord(
+        episode_id, kind, opened_ms, closed_ms, changes, tuple(Delivery(**d) for d in body["deliveries"])
+    )

@@ -14,6 +14,7 @@ from schemas.facts import GlucoseRead
 
 _TAIL = 8  # readings whose steps tell a person's cadence
 CADENCE_S = 300.0  # until a person's own is known
+_CHANGE_WITHIN_MS = 660_000  # two readings five minutes apart, one of them missing
 STALE_S = 900.0  # older than this is not "now"
 FIRST_RANK = ("dexcom-share",)  # then everything else, by name
 
@@ -34,6 +35,13 @@ def reading_of(event: Event) -> Reading | None:
     if not isinstance(data, GlucoseRead):
         return None
     return Reading(event.time_ms, data.glucose_mgdl, data.trend, event.source, event.id)
+
+
+def change_mgdl(newest: Reading, before: Reading | None) -> float | None:
+    """The change since the reading before, mg/dL; None where there is none, or it is so long ago that it says nothing of a change."""
+    if before is None or newest.time_ms - before.time_ms > _CHANGE_WITHIN_MS:
+        return None
+    return newest.glucose_mgdl - before.glucose_mgdl
 
 
 def window_s(cadence_s: float) -> float:

@@ -19,6 +19,10 @@ class ForecastMade(Fact):
     `mean_mgdl` and the quantile curves hold one value per 5 min. `p_low`, `p_urgent` and `p_high` are the chances that some reading of
     the next 30 min lies below the low limit, below the urgent limit, above the high limit. `pos` is the reading's journal offset: a
     fold that has already seen it drops the forecast. `shadows` holds the mean curves of predictors that are scored but never alert.
+
+    Newer forecasts state what their predictor concludes, so that whoever decides need not know it: `calls_low`, whether a predicted low is to be told
+    of below `limit_mgdl` (none of the two: an earlier release; a limit alone: judge by the chance). `p_low` speaks of `p_low_limit_mgdl`, and is
+    `calibrated` where it comes true as often as it says.
     """
 
     TYPE = "iv3.forecast.v1"
@@ -36,6 +40,10 @@ class ForecastMade(Fact):
     p_urgent: Chance
     p_high: Chance
     shadows: Annotated[dict[str, Curve], Field(default_factory=dict)]
+    calls_low: bool | None = None
+    limit_mgdl: float | None = None
+    p_low_limit_mgdl: float | None = None
+    calibrated: bool | None = None
 
 
 class ForecastWithheld(Fact):

@@ -12,6 +12,7 @@ from api.request.values import Asked, RangeQuery, cursor_values, iso, next_curso
 from processors.alerting import wording as words
 from processors.alerting.decide import LOWS, rings_again_ms
 from processors.alerting.snoozes import MOST_MIN, SNOOZE_CHOICES_MIN
+from processors.readings import change_mgdl
 from schemas.alerts import AlertEvent
 from schemas.model import at_ms, ms
 from schemas.units import Unit
@@ -23,7 +24,6 @@ routes = Routes()
 SnoozedKind = Literal["urgent_low", "low", "predicted_low", "high", "stale", "no_long_acting"]
 
 
-_NEAR_MS = 660_000  # two readings further apart say nothing of a change
 _BEFORE_MS = 60_000  # the reading that opened it is a little older than the decision
 
 
@@ -95,10 +95,9 @@ def _as_of_now(context: ApiContext, person: str, event: AlertEvent) -> AlertEven
     newest, before = context.catalog.newest_reading(person)
     if newest is None or event.kind in ("no_long_acting", "system"):
         return event
-    near = before is not None and newest.time_ms - before.time_ms <= _NEAR_MS
     fresh = {
         "glucose_mgdl": newest.glucose_mgdl,
-        "delta_mgdl": newest.glucose_mgdl - before.glucose_mgdl if before is not None and near else None,
+        "delta_mgdl": change_mgdl(newest, before),
         "trend": newest.trend,
         "reading_time": at_ms(newest.time_ms),
     }

@@ -15,7 +15,7 @@ from api.v1.people import people_seen
 from processors.physiology.carbs import Meal, cob_grams
 from processors.physiology.insulin import Dose, iob_units
 from processors.profiles import action_of_dose
-from processors.readings import STALE_S, Reading
+from processors.readings import STALE_S, Reading, change_mgdl
 from schemas.facts import CarbsEaten, InsulinTaken, ProfileChanged
 from schemas.forecasts import STEP_MIN, STEPS
 from schemas.units import Unit, mmol
@@ -85,7 +85,7 @@ async def now_document(context: ApiContext, person: str, unit: Unit | None = Non
 
 def reading_now(newest: Reading, before: Reading | None, now_ms: int) -> dict[str, Any]:
     """The newest reading with its age. After a gap there is no change to speak of."""
-    near = before is not None and newest.time_ms - before.time_ms <= 660_000
+    change = change_mgdl(newest, before)
     age_s = (now_ms - newest.time_ms) / 1000
     return {
         "time": iso(newest.time_ms),
@@ -93,7 +93,7 @@ def reading_now(newest: Reading, before: Reading | None, now_ms: int) -> dict[st
         "glucose_mgdl": newest.glucose_mgdl,
         "glucose_mmol": mmol(newest.glucose_mgdl),
         "trend": newest.trend,
-        "delta_mgdl": round(newest.glucose_mgdl - before.glucose_mgdl, 1) if before is not None and near else None,
+        "delta_mgdl": round(change, 1) if change is not None else None,
         "source": newest.source,
         "age_s": round(age_s),
         "stale": age_s >= STALE_S,

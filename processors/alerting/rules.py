@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from processors.alerting.person_state import PersonState
 from processors.alerting.wording import clock_words
 from processors.physiology.carbs import cob_fraction
-from processors.predictors.protocol import Prediction
-from processors.predictors.registry import LIVE, PREDICTORS
-from processors.readings import STALE_S, Reading
+from processors.predictors.registry import called_low_unstated
+from processors.readings import STALE_S, Reading, change_mgdl
 from schemas.alerts import STALE_AFTER_LOW_URGENCY, URGENCY, AlertKind, Evidence
 from schemas.forecasts import ForecastMade
 from schemas.model import at_ms
@@ -21,6 +20,7 @@ FRESH_MS = int(STALE_S * 1000)  # a reading older than this opens nothing
 HIGH_FOR_MS = 60 * _MIN
 MEAL_GRACE_MS = 150 * _MIN
 VERY_HIGH_BREAKS_GRACE_MGDL = 300.0
+LIKELIER_THAN_NOT = 0.5  # a chance
 CARBS_HELP_MS = 30 * _MIN
 BOLUS_NEAR_MS = 20 * _MIN
 LATE_FORECASTS = 3  # in a row; one that is overtaken by the next reading is no trouble
@@ -70,11 +70,9 @@ def evidence_of(state: PersonState, **more: object) -> Evidence:
     person = {"name": state.profile.name, "unit": state.profile.unit, "zone": state.profile.zone}
     if newest is None:
         return Evidence.model_validate(person | more)
-    before = state.line.before(newest)
-    near = before is not None and newest.time_ms - before.time_ms <= 11 * _MIN
     return Evidence.model_validate({
         "glucose_mgdl": newest.glucose_mgdl,
-        "delta_mgdl": newest.glucose_mgdl - before.glucose_mgdl if before is not None and near else None,
+        "delta_mgdl": change_mgdl(newest, state.line.before(newest)),
         "trend": newest.trend,
         "reading_time": at_ms(newest.time_ms),
         **person,
@@ -131,13 +129,15 @@ def predicted_low_condition(state: PersonState, now_ms: int) -> Condition | None
 
 
 def _calls(newest: Reading, forecast: ForecastMade, limit_mgdl: float) -> bool:
-    make = PREDICTORS.get(forecast.predictor, PREDICTORS[LIVE])
-    return make().alert_low(newest, Prediction(forecast.mean_mgdl), limit_mgdl)
+    """What the forecast itself says, whichever predictor made it; where it has no rule of its own, whether a low is likelier than not."""
+    if forecast.limit_mgdl is None:
+        return called_low_unstated(forecast, newest, limit_mgdl)
+    return forecast.calls_low if forecast.calls_low is not None else forecast.p_low > LIKELIER_THAN_NOT
 
 
 def _treated_already(state: PersonState, newest: Reading, forecast: ForecastMade) -> bool:
     """Carbs on the way, with no rapid dose near them, hold a predicted low back; never when it is likelier than not."""
-    if forecast.p_low > 0.5:
+    if forecast.p_low > LIKELIER_THAN_NOT:
         return False
     rapid = [time for time, _, _ in state.doses("rapid")]
     for time, _ in state.meals():

@@ -6,9 +6,12 @@ ln(glucose); it is not calibrated to any person.
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
-from processors.predictors.protocol import AT_20_MIN, LEAST_MGDL, MOST_MGDL, Prediction
+from processors.predictors.protocol import LEAST_MGDL, MOST_MGDL, STEP_20_MIN, Prediction
 from processors.readings import Reading
+from schemas.envelope import Event
 from schemas.forecasts import STEPS
 
 _CENTRE_MGDL = 140.0
@@ -25,13 +28,16 @@ class Ar2:
     """Needs a reading from 2.5 to 20 min ago: with none there is no slope to go on. A sensor of one minute has several; the last of them counts."""
 
     name = "ar2"
+    calibrated = False
 
     def __init__(self) -> None:
         self._recent: list[tuple[float, float]] = []
 
-    def read(self, reading: Reading) -> Prediction | None:
-        """See `Predictor.read`. A revised value takes the place of the one it revises."""
-        seconds, glucose = reading.time_ms / 1000, reading.glucose_mgdl
+    def take(self, happened: Reading | Event) -> Prediction | None:
+        """See `Predictor.take`. A revised value takes the place of the one it revises."""
+        if isinstance(happened, Event):
+            return None
+        seconds, glucose = happened.time_ms / 1000, happened.glucose_mgdl
         self._recent = [
             pair for pair in self._recent if seconds - pair[0] <= _LONGEST_GAP_S and seconds // 1 != pair[0] // 1
         ]
@@ -48,17 +54,17 @@ class Ar2:
             curve.append(min(MOST_MGDL, max(LEAST_MGDL, _CENTRE_MGDL * math.exp(newer))))
         return Prediction(tuple(curve), CONE)
 
-    def alert_low(self, reading: Reading, prediction: Prediction, limit_mgdl: float) -> bool:
-        """See `Predictor.alert_low`. The loss was made for 70 mg/dL; a higher limit was chosen by somebody who wants to hear of it earlier."""
+    def calls_low(self, reading: Reading, prediction: Prediction, limit_mgdl: float) -> bool:
+        """See `Predictor.calls_low`. The loss was made for 70 mg/dL; a higher limit was chosen by somebody who wants to hear of it earlier."""
         curve = prediction.mean_mgdl
         loss = sum(math.log10(value / 120) ** 2 for value in curve[:_LOSS_STEPS]) / _LOSS_DIVISOR
         grave = loss > _LOSS_LIMIT or limit_mgdl > _LOSS_KNOWS_MGDL
-        return grave and curve[AT_20_MIN] < limit_mgdl <= reading.glucose_mgdl
+        return grave and curve[STEP_20_MIN] < limit_mgdl <= reading.glucose_mgdl
 
-    def dump(self) -> list[float]:
+    def dump(self) -> dict[str, Any]:
         """See `Predictor.dump`."""
-        return [number for pair in self._recent for number in pair]
+        return {"recent": self._recent}
 
-    def load(self, state: list[float]) -> None:
+    def load(self, state: Mapping[str, Any]) -> None:
         """See `Predictor.load`."""
-        self._recent = list(zip(state[::2], state[1::2], strict=True))
+        self._recent = [(seconds, glucose) for seconds, glucose in state["recent"]]

@@ -1,7 +1,11 @@
 """The two simplest predictors: no change, and the straight line of the seed. Shadows: they show what the live one is worth."""
 
-from processors.predictors.protocol import AT_20_MIN, HORIZONS_MIN, Prediction
+from collections.abc import Mapping
+from typing import Any
+
+from processors.predictors.protocol import HORIZONS_MIN, STEP_20_MIN, Prediction
 from processors.readings import Reading
+from schemas.envelope import Event
 from schemas.forecasts import STEPS
 
 _FORGET_S = 1800
@@ -11,21 +15,22 @@ class Persistence:
     """It stays as it is."""
 
     name = "persistence"
+    calibrated = False
 
-    def read(self, reading: Reading) -> Prediction | None:
-        """See `Predictor.read`."""
-        return Prediction((reading.glucose_mgdl,) * STEPS)
+    def take(self, happened: Reading | Event) -> Prediction | None:
+        """See `Predictor.take`."""
+        return None if isinstance(happened, Event) else Prediction((happened.glucose_mgdl,) * STEPS)
 
-    def alert_low(self, reading: Reading, prediction: Prediction, limit_mgdl: float) -> bool:
+    def calls_low(self, reading: Reading, prediction: Prediction, limit_mgdl: float) -> bool:
         """Never: it foresees nothing."""
         del reading, prediction, limit_mgdl
         return False
 
-    def dump(self) -> list[float]:
+    def dump(self) -> dict[str, Any]:
         """Nothing to keep."""
-        return []
+        return {}
 
-    def load(self, state: list[float]) -> None:
+    def load(self, state: Mapping[str, Any]) -> None:
         """Nothing to take up."""
 
 
@@ -33,28 +38,31 @@ class Linear:
     """The seed's rule: half the change over the last three readings, per reading, straight on. It knows no times, as the seed did not."""
 
     name = "linear"
+    calibrated = False
 
     def __init__(self) -> None:
         self._last: list[tuple[float, float]] = []
 
-    def read(self, reading: Reading) -> Prediction | None:
-        """See `Predictor.read`."""
-        seconds = reading.time_ms / 1000
+    def take(self, happened: Reading | Event) -> Prediction | None:
+        """See `Predictor.take`."""
+        if isinstance(happened, Event):
+            return None
+        seconds = happened.time_ms / 1000
         recent = [pair for pair in self._last if seconds - pair[0] <= _FORGET_S][-2:]
-        self._last = [*recent, (seconds, reading.glucose_mgdl)]
+        self._last = [*recent, (seconds, happened.glucose_mgdl)]
         if len(self._last) < 3:
             return None
         slope = (self._last[2][1] - self._last[0][1]) / 2
-        return Prediction(tuple(reading.glucose_mgdl + slope * minutes / 5 for minutes in HORIZONS_MIN))
+        return Prediction(tuple(happened.glucose_mgdl + slope * minutes / 5 for minutes in HORIZONS_MIN))
 
-    def alert_low(self, reading: Reading, prediction: Prediction, limit_mgdl: float) -> bool:
-        """See `Predictor.alert_low`."""
-        return prediction.mean_mgdl[AT_20_MIN] < limit_mgdl <= reading.glucose_mgdl
+    def calls_low(self, reading: Reading, prediction: Prediction, limit_mgdl: float) -> bool:
+        """See `Predictor.calls_low`."""
+        return prediction.mean_mgdl[STEP_20_MIN] < limit_mgdl <= reading.glucose_mgdl
 
-    def dump(self) -> list[float]:
+    def dump(self) -> dict[str, Any]:
         """See `Predictor.dump`."""
-        return [number for pair in self._last for number in pair]
+        return {"last": self._last}
 
-    def load(self, state: list[float]) -> None:
+    def load(self, state: Mapping[str, Any]) -> None:
         """See `Predictor.load`."""
-        self._last = list(zip(state[::2], state[1::2], strict=True))
+        self._last = [(seconds, glucose) for seconds, glucose in state["last"]]

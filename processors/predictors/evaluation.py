@@ -19,13 +19,13 @@ def answer(predictor: Predictor, event: dict[str, Any]) -> dict[str, Any] | None
         reading = Reading(round(float(event["ts"]) * 1000), float(event["value"]), None, "evaluator", "")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"a glucose event needs numbers in ts and value: {error!r}") from error
-    prediction = predictor.read(reading)
+    prediction = predictor.take(reading)
     if prediction is None:  # nothing honest to say: the evaluator scores that as "no change"
         return {"pred": dict.fromkeys(_HORIZONS, reading.glucose_mgdl)}
     curve = prediction.mean_mgdl
     said: dict[str, Any] = {"pred": {horizon: curve[n] for horizon, n in _HORIZONS.items()}}
     if predictor.name != "persistence":
-        said["alert_low"] = predictor.alert_low(reading, prediction, LOW_MGDL)
+        said["alert_low"] = bool(predictor.calls_low(reading, prediction, LOW_MGDL))
         said |= _scores(prediction)
     if prediction.sd_log is not None:
         for name, z in (("lo80", -_Z80), ("hi80", _Z80), ("lo95", -_Z95), ("hi95", _Z95)):

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 
+from processors.entries import is_entry_event
 from processors.predictors.protocol import Marks, Prediction, Predictor
 from processors.predictors.registry import LIVE, PREDICTORS
 from processors.readings import CanonicalReadings, Reading, reading_of
@@ -11,13 +12,13 @@ from schemas.facts import ProfileChanged
 from schemas.forecasts import ForecastMade, ForecastWithheld
 from schemas.model import at_ms
 
-VERSION = "2"  # of the fold and of every predictor's state; a change refolds from the beginning
+VERSION = "3"  # of the fold and of every predictor's state; a change refolds from the beginning
 
 _Z50, _Z80 = 0.6744897501960817, 1.2815515655446004
 LOWEST_GLUCOSE_MGDL = 40.0  # LOW and HIGH say where glucose is, not how it moves
 HIGHEST_GLUCOSE_MGDL = 400.0
 
-Said = ForecastMade | ForecastWithheld
+ForecastResult = ForecastMade | ForecastWithheld
 
 
 def _predictors() -> dict[str, Predictor]:
@@ -34,13 +35,18 @@ class ForecastState:
     marks: Marks = field(default_factory=Marks)
     marks_ms: int = 0  # when the profile they come from was recorded
 
-    def take(self, event: Event, offset: int) -> Said | None:
+    def take(self, event: Event, offset: int) -> ForecastResult | None:
         """Fold one event in; what it makes us say, if it is the newest reading of the canonical line."""
         self.offset = offset + 1
         if isinstance(event.data, ProfileChanged):
-            if event.recorded_ms >= self.marks_ms:  # an older profile that comes again changes nothing
+            if event.replaces(self.marks_ms):
                 limits, self.marks_ms = event.data.limits, event.recorded_ms
-                self.marks = Marks(limits.low_mgdl, limits.urgent_low_mgdl, limits.high_mgdl)
+                low, urgent, high = limits.low_mgdl, limits.urgent_low_mgdl, limits.high_mgdl
+                self.marks = Marks(low, urgent, high, limits.predicted_low_mgdl)
+            return None
+        if is_entry_event(event):
+            for predictor in self.predictors.values():
+                predictor.take(event)
             return None
         reading = reading_of(event)
         if reading is None or not self.line.admit(reading, event.recorded_ms):
@@ -49,8 +55,8 @@ class ForecastState:
             return None  # late: it fills a gap behind us
         return self._say(reading, offset)
 
-    def _say(self, reading: Reading, offset: int) -> Said:
-        predictions = {name: predictor.read(reading) for name, predictor in self.predictors.items()}
+    def _say(self, reading: Reading, offset: int) -> ForecastResult:
+        predictions = {name: predictor.take(reading) for name, predictor in self.predictors.items()}
         live = predictions.pop(LIVE)
         if not LOWEST_GLUCOSE_MGDL <= reading.glucose_mgdl <= HIGHEST_GLUCOSE_MGDL:
             return _withheld(reading, offset, "the sensor says LOW or HIGH instead of a value")
@@ -58,7 +64,9 @@ class ForecastState:
             first = self.line.before(reading) is None
             return _withheld(reading, offset, "too few readings" if first else "a gap just before this reading")
         shadows = {name: _rounded(said.mean_mgdl) for name, said in predictions.items() if said is not None}
-        return _made(reading, offset, live, self.marks, shadows)
+        rule = self.predictors[LIVE]
+        calls_low = rule.calls_low(reading, live, self.marks.predicted_low)
+        return _made(reading, offset, live, self.marks, shadows, calls_low=calls_low, calibrated=rule.calibrated)
 
     def dump(self) -> str:
         """The state as text; `load(dump())` is the same state."""
@@ -73,10 +81,10 @@ class ForecastState:
     def load(cls, state: str, offset: int) -> "ForecastState":
         """The state a snapshot holds."""
         raw = json.loads(state)
-        outlook = cls(offset, CanonicalReadings.load(raw["line"]), marks=Marks(*raw["marks"]), marks_ms=raw["marks_ms"])
-        for name, numbers in raw["predictors"].items():
-            outlook.predictors[name].load(numbers)
-        return outlook
+        loaded = cls(offset, CanonicalReadings.load(raw["line"]), marks=Marks(*raw["marks"]), marks_ms=raw["marks_ms"])
+        for name, kept in raw["predictors"].items():
+            loaded.predictors[name].load(kept)
+        return loaded
 
 
 def _rounded(curve: tuple[float, ...]) -> tuple[float, ...]:
@@ -88,7 +96,14 @@ def _withheld(reading: Reading, offset: int, reason: str) -> ForecastWithheld:
 
 
 def _made(
-    reading: Reading, offset: int, live: Prediction, marks: Marks, shadows: dict[str, tuple[float, ...]]
+    reading: Reading,
+    offset: int,
+    live: Prediction,
+    marks: Marks,
+    shadows: dict[str, tuple[float, ...]],
+    *,
+    calls_low: bool | None,
+    calibrated: bool,
 ) -> ForecastMade:
     return ForecastMade(
         based_on=reading.id,
@@ -105,4 +120,8 @@ def _made(
         p_urgent=round(live.chance_below(marks.urgent), 4),
         p_high=round(live.chance_above(marks.high), 4),
         shadows=shadows,
+        calls_low=calls_low,
+        limit_mgdl=marks.predicted_low,
+        p_low_limit_mgdl=marks.low,
+        calibrated=calibrated,
     )

@@ -1,14 +1,16 @@
 """What a predictor must promise."""
 
 import math
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 from processors.readings import Reading
+from schemas.envelope import Event
 from schemas.forecasts import STEP_MIN, STEPS
 
 LEAST_MGDL, MOST_MGDL = 36.0, 400.0
 HORIZONS_MIN = tuple(STEP_MIN * (n + 1) for n in range(STEPS))
-AT_20_MIN = 3  # the place of "in 20 minutes" in a curve
+STEP_20_MIN = 3  # the step of a curve that speaks of 20 minutes from now
 CHANCE_STEPS = 6  # chances speak of the next 30 minutes
 
 
@@ -18,6 +20,7 @@ class Marks(NamedTuple):
     low: float = 70
     urgent: float = 55
     high: float = 180
+    predicted_low: float = 70  # the limit below which somebody wants to be told in advance
 
 
 class Prediction(NamedTuple):
@@ -51,22 +54,26 @@ class Prediction(NamedTuple):
 
 
 class Predictor(Protocol):
-    """A fold of one person. The same inputs in the same order give the same state, bit for bit."""
+    """A fold of one person's readings and entries. The same inputs in the same order give the same state, bit for bit."""
 
     name: str
+    calibrated: bool  # whether its chances come true as often as they say
 
-    def read(self, reading: Reading) -> Prediction | None:
-        """Take a reading in and look ahead from it; None where there is nothing honest to say."""
+    def take(self, happened: Reading | Event) -> Prediction | None:
+        """Take in what happened. From a reading, which is the newest of the canonical line, look ahead; None where there is nothing honest to say.
+
+        An event of an entry (a dose, a meal, a correction, a deletion) is only taken in, and answered with None.
+        """
         ...
 
-    def alert_low(self, reading: Reading, prediction: Prediction, limit_mgdl: float) -> bool:
-        """Whether the predictor's own rule calls for a predicted-low alarm."""
+    def calls_low(self, reading: Reading, prediction: Prediction, limit_mgdl: float) -> bool | None:
+        """Whether the predictor's own rule calls for a predicted-low alarm below this limit; None: it has none, and its chance is judged."""
         ...
 
-    def dump(self) -> list[float]:
-        """The state, for a snapshot."""
+    def dump(self) -> dict[str, Any]:
+        """The state as JSON values, for a snapshot."""
         ...
 
-    def load(self, state: list[float]) -> None:
+    def load(self, state: Mapping[str, Any]) -> None:
         """Take up a dumped state."""
         ...

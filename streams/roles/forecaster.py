@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from processors.copies.erasing import is_placeholder
-from processors.predictors.forecasting import VERSION, ForecastState, Said
+from processors.predictors.forecasting import VERSION, ForecastState, ForecastResult
 from schemas.envelope import Event, make
 from schemas.forecasts import ForecastMade, ForecastWithheld
 from schemas.identity import forecast_id
@@ -31,7 +31,7 @@ class Forecaster(Role):
         self._snapshots = Snapshots(self.log, clock, self.name, VERSION)
         self.people: dict[str, ForecastState] = {}
         self._emitted: dict[int, int] = {}
-        self._said: dict[tuple[int, int], Said] = {}  # (partition, offset) -> what is folded but not yet acknowledged
+        self._said: dict[tuple[int, int], ForecastResult] = {}  # (partition, offset) -> what is folded but not yet acknowledged
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Take up snapshots, fold silently to the committed offset, and read in the own output how far it has spoken."""
@@ -72,7 +72,7 @@ class Forecaster(Role):
             outlook.take(event, record.offset)
             self._snapshots.touched(record.partition, event.subject)
 
-    def _take(self, event: Event, record: Record) -> Said | None:
+    def _take(self, event: Event, record: Record) -> ForecastResult | None:
         """Fold once, however often the record comes: until it is acknowledged, what was said is remembered."""
         outlook = self.people.setdefault(event.subject, ForecastState())
         at = (record.partition, record.offset)
@@ -104,7 +104,7 @@ class Forecaster(Role):
             person = (record.key or b"").decode()
             await self._snapshots.changed(record.partition, person, self.people, record.offset + 1)
 
-    def _event(self, event: Event, said: Said) -> Event:
+    def _event(self, event: Event, said: ForecastResult) -> Event:
         """Nothing of the wall clock is in it, so that a fold that was interrupted writes the same bytes as one that was not."""
         return make(
             said,

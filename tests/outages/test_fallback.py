@@ -29,7 +29,7 @@ class Hook:
     """A webhook that keeps what it is sent."""
 
     def __init__(self) -> None:
-        self.correct_from: list[dict[str, Any]] = []
+        self.heard: list[dict[str, Any]] = []
         self.pinged: list[tuple[str, str]] = []
         self.status = 200
 
@@ -37,7 +37,7 @@ class Hook:
         if request.path.startswith("/ping"):
             self.pinged.append((request.path, await request.text()))
         elif self.status < 300:
-            self.correct_from.append(json.loads(await request.read()))
+            self.heard.append(json.loads(await request.read()))
         return web.Response(status=self.status)
 
 
@@ -91,13 +91,13 @@ async def test_what_ntfy_will_not_take_for_long_goes_the_second_way_at_once_and_
         await house.armed()
         shut(world.server)
         await world.decide(said("urgent_low"), said("high", priority=3))
-        await until(lambda: [m["id"] for m in heard.correct_from] == ["urgent_low-1-1"])
+        await until(lambda: [m["id"] for m in heard.heard] == ["urgent_low-1-1"])
     again = Household(world, Webhook(SecretStr(f"{url}/key")))
     async with running(again.notifier):
         await until(lambda: bool(again.notifier.waiting()))
         await until(lambda: again.notifier.states[again.first.target].failing != "")
-    assert [m["id"] for m in heard.correct_from] == ["urgent_low-1-1"], "a restart tells nobody twice"
-    assert heard.correct_from[0]["priority"] == 5
+    assert [m["id"] for m in heard.heard] == ["urgent_low-1-1"], "a restart tells nobody twice"
+    assert heard.heard[0]["priority"] == 5
     assert (await world.outcomes(Delivered))["urgent_low-1-1"] == 1
 
 
@@ -111,9 +111,9 @@ async def test_an_urgent_message_that_waits_for_two_minutes_goes_the_second_way_
         world.server.fail(503, 1_000_000)
         await world.decide(said("urgent_low"))
         await until(lambda: house.notifier.states[house.first.target].failing != "")
-        assert heard.correct_from == [], "a short outage is waited out"
+        assert heard.heard == [], "a short outage is waited out"
         world.clock.advance(121)
-        await until(lambda: [m["id"] for m in heard.correct_from] == ["urgent_low-1-1"])
+        await until(lambda: [m["id"] for m in heard.heard] == ["urgent_low-1-1"])
         world.server._trouble.fail.clear()
         await until(lambda: world.rang() == ["urgent_low-1-1"])
 
@@ -133,7 +133,7 @@ async def test_a_second_way_that_fails_too_is_tried_again_and_said(
         assert fallback is not None
         await until(lambda: "503" in fallback.state.failing)
         heard.status = 200
-        await until(lambda: len(heard.correct_from) == 1)
+        await until(lambda: len(heard.heard) == 1)
 
 
 async def test_mail_arrives_with_its_words_and_no_line_of_a_title_becomes_a_header() -> None:

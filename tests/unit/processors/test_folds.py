@@ -209,8 +209,8 @@ SHARED = Path(__file__).resolve().parents[4] / "shared" / "predict"
 
 def test_ar2_gives_the_figures_of_its_formula() -> None:
     predictor = Ar2()
-    assert predictor.read(Reading(T0, 110, None, "", "")) is None
-    said = predictor.read(Reading(T0 + 5 * MIN, 104, None, "", ""))
+    assert predictor.take(Reading(T0, 110, None, "", "")) is None
+    said = predictor.take(Reading(T0 + 5 * MIN, 104, None, "", ""))
     assert said is not None
     older, newer = math.log(110 / 140), math.log(104 / 140)
     for n in range(12):
@@ -250,13 +250,13 @@ def test_a_predictor_takes_up_its_own_state_and_says_the_same(name: str) -> None
             state = halved.dump()
             halved = PREDICTORS[name]()
             halved.load(state)
-        assert whole.read(one) == halved.read(one)
+        assert whole.take(one) == halved.take(one)
 
 
 def test_after_a_gap_there_is_nothing_honest_to_say() -> None:
     predictor = Ar2()
-    predictor.read(Reading(T0, 110, None, "", ""))
-    assert predictor.read(Reading(T0 + 21 * MIN, 104, None, "", "")) is None
+    predictor.take(Reading(T0, 110, None, "", ""))
+    assert predictor.take(Reading(T0 + 21 * MIN, 104, None, "", "")) is None
 
 
 @settings(max_examples=200, deadline=None)

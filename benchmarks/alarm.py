@@ -19,6 +19,7 @@ from streams.delivery.channels import Channels
 from streams.roles.alerter import Alerter
 from streams.roles.notifier import AlarmNotifier
 from streams.runtime.app import make_app
+from streams.runtime.supervision import Supervision
 from streams.topics import JOURNAL
 from tests.standins.ntfy import NtfyStandIn
 
@@ -46,7 +47,7 @@ async def _run() -> list[float]:
 
             roles = [Alerter(log, clock, app), AlarmNotifier(log, clock, app, Channels([target]))]
             stopping = asyncio.Event()
-            tasks = [asyncio.ensure_future(role.supervise(stopping)) for role in roles]
+            tasks = [asyncio.ensure_future(Supervision(role).run(stopping)) for role in roles]
             while any(role.state != "running" for role in roles):
                 await asyncio.sleep(0.02)
             await asyncio.sleep(0.5)

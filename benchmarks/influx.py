@@ -27,6 +27,7 @@ from streams.adapters.transport.sqlite import Transport
 from streams.clock import SystemClock
 from streams.roles.projector import Projector
 from streams.runtime.app import make_app
+from streams.runtime.supervision import Supervision
 from streams.views.replay import ReplayReport, replay
 from tests.servers.influx import Influx
 
@@ -126,7 +127,7 @@ async def _projected(server: Influx, folder: Path, records: int) -> list[Figure]
         series,
     )
     stopping = asyncio.Event()
-    task = asyncio.ensure_future(role.supervise(stopping))
+    task = asyncio.ensure_future(Supervision(role).run(stopping))
     while role.state != "running":
         await asyncio.sleep(0.01)
     began, handled, worked_s = time.perf_counter(), role.progress.handled, _worked_s(server)

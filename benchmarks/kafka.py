@@ -27,6 +27,7 @@ from streams.roles.alerter import Alerter
 from streams.roles.notifier import AlarmNotifier
 from streams.runtime.app import group_of, kafka_settings, make_app
 from streams.runtime.role import Role
+from streams.runtime.supervision import Supervision
 from streams.topics import JOURNAL, PARTITIONS
 from tests.servers.kafka import Kafka, without_topics
 from tests.standins.ntfy import NtfyStandIn
@@ -117,7 +118,7 @@ async def _alarm(server: Kafka, folder: Path) -> list[Figure]:
         target = Ntfy(server=phone.url, topic="bench", clock=clock)
         roles: list[Role] = [Alerter(log, clock, app), AlarmNotifier(log, clock, app, Channels([target]))]
         stopping = asyncio.Event()
-        tasks = [asyncio.ensure_future(role.supervise(stopping)) for role in roles]
+        tasks = [asyncio.ensure_future(Supervision(role).run(stopping)) for role in roles]
         while any(role.state != "running" for role in roles):
             await asyncio.sleep(0.02)
         await asyncio.sleep(1)
@@ -150,7 +151,7 @@ async def _paced(server: Kafka, folder: Path) -> list[Figure]:
     log = await _opened(server)
     role = _Noting(log, SystemClock(), _app_maker(log, folder))
     stopping = asyncio.Event()
-    task = asyncio.ensure_future(role.supervise(stopping))
+    task = asyncio.ensure_future(Supervision(role).run(stopping))
     bare: dict[int, float] = {}
     consumer = AIOKafkaConsumer(
         JOURNAL, bootstrap_servers=server.bootstrap, group_id="bare-paced", auto_offset_reset="earliest"

@@ -20,6 +20,7 @@ from streams.clock import SystemClock
 from streams.ports.log import Record
 from streams.runtime.app import group_of, kafka_settings, make_app
 from streams.runtime.role import Role
+from streams.runtime.supervision import Supervision
 from streams.topics import JOURNAL
 
 WORK_S = 150e-6
@@ -59,7 +60,7 @@ async def ours(name: str, brokers: list[str], folder: Path, events: int) -> None
     )  # fmt: skip
     role.go = folder / "go"
     stopping = asyncio.Event()
-    task = asyncio.ensure_future(role.supervise(stopping))
+    task = asyncio.ensure_future(Supervision(role).run(stopping))
     while role.progress.handled + len(role.progress.next_offset) == 0 or role.state != "running":
         await asyncio.sleep(0.01)
     while role.progress.handled < events:

@@ -12,7 +12,6 @@ from streams.adapters.series.influx.store import InfluxStore
 from streams.adapters.series.sqlite.store import SqliteStore
 from streams.errors import SeriesUnavailable
 from streams.ports.series import SeriesStore, SeriesVersion
-from streams.roles.projector import Projector
 from streams.runtime.process import Service
 from streams.runtime.role import Role
 from streams.views.serving_series import ServingSeries
@@ -99,5 +98,4 @@ async def _look(served: ServedSeries, roles: Sequence[Role]) -> None:
         logger.warning("version %d of the series serves now", version.number)
     served.version = version
     for role in roles:
-        if isinstance(role, Projector):
-            role.begin_again(f"version {version.number} of the series serves now")
+        role.series_exchanged(f"version {version.number} of the series serves now")

@@ -14,6 +14,7 @@ from streams.clock import SystemClock
 from streams.ports.clock import Clock
 from streams.ports.log import Log, Record
 from streams.runtime.role import MakeApp, Role
+from streams.runtime.supervision import Supervision
 from streams.storage.sqlite import connect
 from streams.topics import JOURNAL
 
@@ -110,7 +111,7 @@ async def loops(folder: Path, events: int = 60_000) -> tuple[float, float]:
         role = kind(log, SystemClock(), opened.make_app)
         stopping = asyncio.Event()
         began = time.process_time()
-        task = asyncio.ensure_future(role.supervise(stopping))
+        task = asyncio.ensure_future(Supervision(role).run(stopping))
         while role.state != "running" or role.lag():
             await asyncio.sleep(0.02)
         found.append(events / (time.process_time() - began))

@@ -1,6 +1,5 @@
 """Targets of the notifier: how each one does, and the facts that say from where on in the log it is told."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from schemas.model import at_ms
 from streams.errors import Transient
 from streams.ports.clock import Clock
 from streams.ports.log import Log, append_events
+from streams.runtime.backoff import Backoff, keep_trying
 from streams.topics import ALERTS
 
 logger = logging.getLogger("iv3.notifier")
@@ -40,15 +40,11 @@ class TargetState:
 
 async def append_with_retry(write: Callable[[], Awaitable[object]]) -> None:
     """Write until the log takes it; what the notifier has to say is worth waiting for."""
-    delay = FIRST_RETRY_S
-    while True:
-        try:
-            await write()
-            return
-        except Transient as error:
-            logger.warning("the log does not take what the notifier writes: %s", error)
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, LONGEST_RETRY_S)
+
+    def failed(error: Transient) -> None:
+        logger.warning("the log does not take what the notifier writes: %s", error)
+
+    await keep_trying(write, failed, Backoff(FIRST_RETRY_S, LONGEST_RETRY_S))
 
 
 async def add_target(log: Log, clock: Clock, name: str, partition: int) -> None:

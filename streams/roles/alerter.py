@@ -161,22 +161,22 @@ class Alerter(Role):
         for record in records:
             event = self.event_of(record)
             came.setdefault(record.partition, []).append((record, event))
-        tenure = self.tenure
+        assignment = self.assignment
         for partition, inputs in came.items():
-            self._still(tenure)
+            self._still(assignment)
             async with self._locks[partition]:
                 await self._follow(partition)
                 for record, event in inputs:
-                    self._still(tenure)
+                    self._still(assignment)
                     await self._take(record, event)
             for record, event in inputs:
-                self._still(tenure)
+                self._still(assignment)
                 if record.topic == JOURNAL and not isinstance(event.data, RecordErased):
                     await self._snapshots.changed(partition, event.subject, self.people, record.offset + 1)
 
-    def _still(self, tenure: Assignment | None) -> None:
+    def _still(self, assignment: Assignment | None) -> None:
         """What began in one tenure must not go on in the next, whose fold is not to have it. Raises NotOurs."""
-        if tenure is None or self.tenure is not tenure:
+        if assignment is None or self.assignment is not assignment:
             raise PartitionLost("the partitions moved while this was in hand")
 
     async def _take(self, record: Record, event: Event) -> None:
@@ -228,9 +228,9 @@ class Alerter(Role):
             decided, id=decision_id(state.person, position.offset, position.stage, digest(body.encode())), source=f"iv3/{self.name}",
             subject=state.person, time=at_ms(now_ms), recordedtime=at_ms(now_ms),
         )  # fmt: skip
-        tenure = self.tenure
+        assignment = self.assignment
         await append_events(self.log, ALERTS, [event])
-        self._still(tenure)
+        self._still(assignment)
         self.progress.moved_at = asyncio.get_running_loop().time()  # a batch of many decisions is no standstill
         await self._follow(partition)
 

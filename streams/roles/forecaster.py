@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from processors.copies.erasing import is_placeholder
-from processors.predictors.forecasting import VERSION, ForecastState, ForecastResult
+from processors.predictors.forecasting import VERSION, ForecastResult, ForecastState
 from schemas.envelope import Event, make
 from schemas.forecasts import ForecastMade, ForecastWithheld
 from schemas.identity import forecast_id
@@ -31,7 +31,9 @@ class Forecaster(Role):
         self._snapshots = Snapshots(self.log, clock, self.name, VERSION)
         self.people: dict[str, ForecastState] = {}
         self._emitted: dict[int, int] = {}
-        self._said: dict[tuple[int, int], ForecastResult] = {}  # (partition, offset) -> what is folded but not yet acknowledged
+        self._said: dict[
+            tuple[int, int], ForecastResult
+        ] = {}  # (partition, offset) -> what is folded but not yet acknowledged
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Take up snapshots, fold silently to the committed offset, and read in the own output how far it has spoken."""

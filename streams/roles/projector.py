@@ -53,6 +53,10 @@ class Projector(Role):
     def _recall(self, record: Record) -> None:
         admit_decision(self.event_of(record), self._through)
 
+    def series_exchanged(self, reason: str) -> None:
+        """See `Role.series_exchanged`: begin again, on the one that serves now."""
+        self.begin_again(reason)
+
     def is_behind(self) -> bool:
         """Whether the Series could not be written for an hour."""
         progress = self.progress

@@ -7,6 +7,7 @@ import faust
 import mode
 from faust.tables.manager import TableManager
 
+from streams.ports.driver import DriverLink
 from streams.ports.log import Log
 from streams.topics import PARTITIONS
 
@@ -49,13 +50,7 @@ def make_app(group: str, connect: Connect, *, data_folder: str, **overrides: Any
     }
     app = faust.App(group, **{**settings, **overrides})
     app.transport, app.producer_transport = connect(app), connect(app)
-    # What the role and the driver say to each other. The role sets what it needs; these are the answers of one that has no role.
-    app.start_offsets = {}  # where each partition starts, as the role's fold has it
-    app.may_seek = False  # the role has folded, so the driver may seek to the start offsets
-    app.before_revoke = _nothing_in_hand
-    app.replaced = _not_replaced
-    app.found_hole = _not_noted
-    app.lease_holds = lambda: True  # whether the group cannot yet have given the partitions to somebody else
+    app.link = DriverLink()
     return app
 
 
@@ -73,16 +68,3 @@ def kafka_settings(worker: str, session_s: float) -> dict[str, Any]:
         "broker_heartbeat_interval": min(0.5, session_s / 6),
         "broker_request_timeout": max(30.0, session_s + 1),
     }
-
-
-def _not_noted(partition: tuple[str, int], expected: int, offset: int) -> None:
-    """There is no role that waits for what is not there."""
-    del partition, expected, offset
-
-
-def _not_replaced() -> None:
-    """There is no role that could be."""
-
-
-async def _nothing_in_hand() -> None:
-    """There is no role that could hold a record."""

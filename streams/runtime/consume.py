@@ -9,82 +9,22 @@ until it is upgraded. `consume` never raises into Faust, whose own crash handlin
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 from schemas.envelope import Garbage, NewerVersion
-from schemas.model import Partition
 from streams.errors import Permanent, Transient
 from streams.ports.log import Position, Record
 from streams.runtime.assignment import Assignment
+from streams.runtime.backoff import Backoff
+from streams.runtime.life import Life
+from streams.runtime.role import Role
 
 logger = logging.getLogger("iv3.consume")
 
-FIRST_DELAY_S = 0.05
-LONGEST_DELAY_S = 5.0  # an outage that ends is noticed within this
 LONGEST_ASKED_DELAY_S = 60.0  # however long the other side asks to be left alone
 MOST_STOPS = 3
 
 Handle = Callable[[Record], Awaitable[None]]
-
-
-@dataclass
-class Progress:
-    """What a role did, for /metrics, /readyz and the watchdog."""
-
-    next_offset: dict[Partition, int] = field(default_factory=dict)  # of the partitions held now
-    handled: int = 0
-    retries: int = 0
-    dead_letters: int = 0
-    restarts: int = 0
-    assignments: int = 0
-    dropped: int = 0  # records that were in hand when their partition moved, and came again
-    moved_at: float = 0.0  # loop time of the last ack or retry
-    paused: str = ""  # why the role waits for an upgrade
-    failing: str = ""  # the last reason for a retry, until something is handled
-    failing_since: float = 0.0  # loop time
-
-    def fails(self, reason: str, now: float) -> None:
-        """A try failed; another follows."""
-        if not self.failing:
-            self.failing_since = now
-        self.failing = reason
-        self.retries += 1
-        self.moved_at = now
-
-
-class Consumer(Protocol):
-    """What `consume` needs of a role."""
-
-    name: ClassVar[str]
-    batch: ClassVar[int]
-    progress: Progress
-    tenure: Assignment | None
-    skip: set[Position]
-    stops: dict[Position, int]
-    holes: dict[tuple[Partition, int], int]
-    failed: "asyncio.Future[BaseException]"
-    idle: asyncio.Event
-
-    async def wait_for_assignment(self) -> Assignment:
-        """Wait while partitions move; the tenure that holds now."""
-        ...
-
-    async def handle(self, record: Record) -> None:
-        """Handle one record; returning means it may be acknowledged."""
-        ...
-
-    async def handle_batch(self, records: Sequence[Record]) -> None:
-        """Handle several at once, all or nothing."""
-        ...
-
-    async def give_up(self, record: Record, reason: str) -> None:
-        """Write the record's address to the dead letters."""
-        ...
-
-    def moved(self) -> None:
-        """Something was acknowledged."""
-        ...
 
 
 def as_record(message: Any) -> Record:  # noqa: ANN401 - Faust's own type
@@ -100,7 +40,7 @@ def as_record(message: Any) -> Record:  # noqa: ANN401 - Faust's own type
     )
 
 
-async def consume(role: Consumer, stream: Any) -> None:  # noqa: ANN401 - Faust's own type
+async def consume(role: Role, life: Life, stream: Any) -> None:  # noqa: ANN401 - Faust's own type
     """Feed the role every record of the stream, one by one or in batches of what is already there, and acknowledge what it handled."""
     events: AsyncIterator[Any] = stream.noack().events().__aiter__()
     waiting = stream.channel.queue
@@ -111,26 +51,26 @@ async def consume(role: Consumer, stream: Any) -> None:  # noqa: ANN401 - Faust'
                 batch.append(await events.__anext__())
         except StopAsyncIteration:
             return
-        tenure = await role.wait_for_assignment()
-        due = _in_sequence(role, batch)
+        assignment = await life.wait_for_assignment()
+        due = _in_sequence(role, life, batch)
         if not due:
             continue
-        role.idle.clear()
+        life.idle.clear()
         try:
-            handled = await _handle(role, [record for _, record in due], tenure)
-            if role.tenure not in (None, tenure):
-                continue  # the next tenure has folded from where this batch began, and is given it again
+            handled = await _handle(role, life, [record for _, record in due], assignment)
+            if life.assignment not in (None, assignment):
+                continue  # the next assignment has folded from where this batch began, and is given it again
             for event, record in due[:handled]:
                 role.progress.next_offset[record.topic, record.partition] = record.offset + 1
                 role.progress.handled += 1
                 event.ack()
         finally:
-            role.idle.set()
+            life.idle.set()
         role.progress.moved_at = asyncio.get_running_loop().time()
         role.moved()
 
 
-def _in_sequence(role: Consumer, batch: Sequence[Any]) -> list[tuple[Any, Record]]:
+def _in_sequence(role: Role, life: Life, batch: Sequence[Any]) -> list[tuple[Any, Record]]:
     """What comes next in each partition. A record that was taken off the stream before its partition moved is dropped here: the new owner, or
     this one after its fold, is given it again in order.
     """
@@ -140,7 +80,7 @@ def _in_sequence(role: Consumer, batch: Sequence[Any]) -> list[tuple[Any, Record
         record = as_record(event.message)
         place = (record.topic, record.partition)
         expected = following.get(place)
-        if expected is not None and role.holes.get((place, expected)) == record.offset:
+        if expected is not None and life.holes.get((place, expected)) == record.offset:
             expected = record.offset  # the log itself has nothing in between
         if expected == record.offset:
             following[place] = record.offset + 1
@@ -152,17 +92,17 @@ def _in_sequence(role: Consumer, batch: Sequence[Any]) -> list[tuple[Any, Record
     return due
 
 
-async def _handle(role: Consumer, records: Sequence[Record], tenure: Assignment) -> int:
-    """How many of the records, from the first on, were handled before the tenure ended."""
-    if len(records) > 1 and await _together(role, records, tenure):
+async def _handle(role: Role, life: Life, records: Sequence[Record], assignment: Assignment) -> int:
+    """How many of the records, from the first on, were handled before the assignment ended."""
+    if len(records) > 1 and await _together(role, records, assignment):
         return len(records)
     for number, record in enumerate(records):
-        if not await attempt(role, record, _alone(role), tenure):
+        if not await attempt(role, life, record, _alone(role), assignment):
             return number
     return len(records)
 
 
-def _alone(role: Consumer) -> Handle:
+def _alone(role: Role) -> Handle:
     if not role.batch:
         return role.handle
 
@@ -172,19 +112,19 @@ def _alone(role: Consumer) -> Handle:
     return alone
 
 
-async def _together(role: Consumer, records: Sequence[Record], tenure: Assignment) -> bool:
+async def _together(role: Role, records: Sequence[Record], assignment: Assignment) -> bool:
     """Whether the whole batch was handled at once. If not, each record is tried alone, so that only the guilty one pays.
 
-    An outage is nobody's guilt: the batch is tried again as it is, for as long as the tenure lasts.
+    An outage is nobody's guilt: the batch is tried again as it is, for as long as the assignment lasts.
     """
     wanted = [r for r in records if Position(r.topic, r.partition, r.offset) not in role.skip]
-    delay = FIRST_DELAY_S
-    while not tenure.over:
+    delays = Backoff()
+    while not assignment.over:
         try:
             await role.handle_batch(wanted)
         except Transient as error:
             at = Position(records[0].topic, records[0].partition, records[0].offset)
-            delay = await _wait(role, error, delay, at, tenure)
+            await _wait(role, error, delays, at, assignment)
         except Exception:  # noqa: BLE001 - whatever it is, it is met again alone and answered there
             return False
         else:
@@ -193,57 +133,40 @@ async def _together(role: Consumer, records: Sequence[Record], tenure: Assignmen
     return False
 
 
-async def _wait(role: Consumer, error: Transient, delay: float, at: Position, tenure: Assignment) -> float:
-    """Wait before the next try, as long as is asked for; return how long to wait the next time."""
+async def _wait(role: Role, error: Transient, delays: Backoff, at: Position, assignment: Assignment) -> None:
+    """Wait before the next try, as long as is asked for."""
     role.progress.fails(str(error), asyncio.get_running_loop().time())
     logger.warning("%s waits at %s: %s", role.name, at, error)
-    await tenure.rest(min(error.retry_after_s or delay, LONGEST_ASKED_DELAY_S))
-    return min(delay * 2, LONGEST_DELAY_S)
+    await assignment.rest(delays.next_s(error.retry_after_s, most_s=LONGEST_ASKED_DELAY_S))
 
 
-async def attempt(role: Consumer, record: Record, handle: Handle, tenure: Assignment) -> bool:
-    """Handle one record by the three answers. True: it may be acknowledged. False: the tenure ended before that."""
+async def attempt(role: Role, life: Life, record: Record, handle: Handle, assignment: Assignment) -> bool:
+    """Handle one record by the three answers. True: it may be acknowledged. False: the assignment ended before that."""
     at = Position(record.topic, record.partition, record.offset)
     if at in role.skip:
         return True
-    delay = FIRST_DELAY_S
-    while not tenure.over:
+    delays = Backoff()
+    while not assignment.over:
         try:
             await handle(record)
         except Transient as error:
-            delay = await _wait(role, error, delay, at, tenure)
+            await _wait(role, error, delays, at, assignment)
         except NewerVersion as error:
             role.progress.paused = f"{error} (at {at.topic}/{at.partition}/{at.offset})"
             logger.error("%s is paused: %s", role.name, role.progress.paused)  # noqa: TRY400 - the sentence says it all
-            await tenure.ended()
+            await assignment.ended()
         except (Garbage, Permanent) as error:
-            await give_up_for_sure(role, record, str(error))
+            await role.give_up_for_sure(record, str(error))
             return True
         except Exception as error:
-            role.stops[at] = role.stops.get(at, 0) + 1
-            logger.exception("%s failed at %s (stop %d of %d)", role.name, at, role.stops[at], MOST_STOPS)
-            if role.stops[at] >= MOST_STOPS:
-                await give_up_for_sure(role, record, f"{type(error).__name__}: {error}")
+            life.stops[at] = life.stops.get(at, 0) + 1
+            logger.exception("%s failed at %s (stop %d of %d)", role.name, at, life.stops[at], MOST_STOPS)
+            if life.stops[at] >= MOST_STOPS:
+                await role.give_up_for_sure(record, f"{type(error).__name__}: {error}")
                 return True
-            if not role.failed.done():
-                role.failed.set_result(error)
-            await tenure.ended()  # un-acknowledged, until the supervisor builds the role again
+            life.fail(error)
+            await assignment.ended()  # un-acknowledged, until the supervisor builds the role again
         else:
             role.progress.failing = ""
             return True
     return False
-
-
-async def give_up_for_sure(role: Consumer, record: Record, reason: str) -> None:
-    """The dead letter must be durable before the record is acknowledged."""
-    delay = FIRST_DELAY_S
-    while True:
-        try:
-            await role.give_up(record, reason)
-            return
-        except Transient as error:
-            role.progress.retries += 1
-            role.progress.moved_at = asyncio.get_running_loop().time()
-            logger.warning("%s cannot write a dead letter yet: %s", role.name, error)
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, LONGEST_DELAY_S)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from streams.errors import Misconfigured
 from streams.runtime.role import Role
+from streams.runtime.supervision import Supervision
 
 logger = logging.getLogger("iv3.house")
 
@@ -48,7 +49,7 @@ class Process:
         watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         watchdog.start()
         services = [asyncio.create_task(_run(service, self.stopping)) for service in self._services]
-        roles = [asyncio.create_task(role.supervise(self.stopping)) for role in self.roles]
+        roles = [asyncio.create_task(Supervision(role).run(self.stopping)) for role in self.roles]
         try:
             done, _ = await asyncio.wait([*services, *roles], return_when=asyncio.FIRST_COMPLETED)
             if not self.stopping.is_set():

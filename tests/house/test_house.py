@@ -71,7 +71,6 @@ def test_only_the_transport_folder_and_app_know_faust() -> None:
     }
     assert knows == {
         "streams/runtime/app.py",
-        "streams/runtime/role.py",
         "streams/adapters/transport/kafka.py",
         "streams/adapters/transport/sqlite.py",
         "streams/adapters/transport/strict.py",

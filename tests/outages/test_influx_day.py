@@ -97,8 +97,7 @@ def token_of(influx: Influx) -> Any:
 async def test_in_every_hour_of_a_day_of_failures_the_lows_are_told_and_no_point_is_lost(
     log: SqliteLog, influx: Influx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("streams.runtime.consume", "streams.runtime.role"):
-        monkeypatch.setattr(f"{module}.LONGEST_DELAY_S", 0.3)
+    monkeypatch.setattr("streams.runtime.backoff.LONGEST_DELAY_S", 0.3)
     day = Day(log, influx, tmp_path, Phone())
     always, token = 1_000_000, token_of(influx)
 

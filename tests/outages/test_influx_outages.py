@@ -32,6 +32,7 @@ from streams.roles.alerter import Alerter
 from streams.roles.projector import Projector
 from streams.runtime.dead_letters import given_up
 from streams.runtime.role import Role
+from streams.runtime.supervision import Supervision
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL
 from streams.views.replay import replay
 from streams.views.rows import apply_records
@@ -75,7 +76,7 @@ class World:
         self.others = self.roles(make_app)
         roles = [self.projector, *self.others]
         stopping = asyncio.Event()
-        tasks = [asyncio.ensure_future(role.supervise(stopping)) for role in roles]
+        tasks = [asyncio.ensure_future(Supervision(role).run(stopping)) for role in roles]
         tasks.append(
             asyncio.ensure_future(
                 follow_series(ServedSeries(self.store, self.series, None), [self.projector])(stopping)
@@ -167,8 +168,7 @@ class World:
 
 @pytest.fixture
 async def world(log: SqliteLog, influx: Influx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    for module in ("streams.runtime.consume", "streams.runtime.role"):
-        monkeypatch.setattr(f"{module}.LONGEST_DELAY_S", 0.3)
+    monkeypatch.setattr("streams.runtime.backoff.LONGEST_DELAY_S", 0.3)
     return World(log, influx, tmp_path)
 
 

@@ -136,7 +136,7 @@ async def test_a_crash_inside_faust_is_survived(log: SqliteLog, role: Collector)
     async with running(role):
         await feed(log, 50)
         await caught_up([role])
-        await role.app.consumer.crash(RuntimeError("the consumer died"))
+        await role.life.app.consumer.crash(RuntimeError("the consumer died"))
         await until(lambda: role.progress.restarts == 1)
         await feed(log, 50)
         await until(lambda: set(role.seen) == set(range(100)))
@@ -170,7 +170,7 @@ async def test_a_jump_ahead_is_never_delivered(log: SqliteLog) -> None:
     async with running(role):
         await feed(log, 10)
         await caught_up([role])
-        consumer = role.app.consumer
+        consumer = role.life.app.consumer
         for tp in list(consumer._at):
             if tp.partition == P:
                 consumer._at[tp] = 15
@@ -245,7 +245,7 @@ async def test_what_was_acknowledged_is_committed_once_more_when_partitions_are_
         await feed(log, 7)
         await caught_up([role])
         assert log.committed("collector").get((JOURNAL, P), 0) == 0
-        await role.app.consumer.on_partitions_revoked(set(role.app.consumer.assignment()))
+        await role.life.app.consumer.on_partitions_revoked(set(role.life.app.consumer.assignment()))
         assert log.committed("collector")[JOURNAL, P] == 7
 
 
@@ -264,9 +264,9 @@ async def test_an_acknowledgement_from_before_a_rebalance_commits_nothing(log: S
     async with running(role):
         await feed(log, 5)
         await until(lambda: bool(held))
-        consumer = role.app.consumer
+        consumer = role.life.app.consumer
         stale = next(m for m in consumer._unacked_messages if m.offset == 2)
-        role.app.consumer_generation_id += 1
+        role.life.app.consumer_generation_id += 1
         assert consumer.ack(stale) is False
         assert (JOURNAL, P) not in {(tp.topic, tp.partition) for tp in consumer._acked if 2 in consumer._acked[tp]}
         release.set()
@@ -275,7 +275,7 @@ async def test_an_acknowledgement_from_before_a_rebalance_commits_nothing(log: S
 async def test_a_flush_waits_for_what_was_put_before_it_under_load(log: SqliteLog) -> None:
     role = Collector(log, app_maker(log))
     async with running(role):
-        producer = role.app.producer
+        producer = role.life.app.producer
         answers = [await producer.send(JOURNAL, b"me", b"%d" % n, None, None, None) for n in range(500)]
         await producer.flush()
         assert all(answer.done() for answer in answers)

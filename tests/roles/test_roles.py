@@ -28,10 +28,11 @@ from streams.roles.alerter import Alerter
 from streams.roles.forecaster import Forecaster
 from streams.roles.notifier import AlarmNotifier
 from streams.runtime.assignment import Assignment
-from streams.runtime.consume import Progress
+from streams.runtime.life import Progress
 from streams.runtime.process import Process
 from streams.runtime.role import Role
 from streams.runtime.snapshots import EVERY
+from streams.runtime.supervision import Supervision
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, HEARTBEATS, JOURNAL, SNAPSHOTS, partition_of
 from tests.support.running import app_maker, caught_up, running, until
 
@@ -146,13 +147,14 @@ async def test_what_was_in_hand_when_the_partitions_moved_does_not_go_on_in_the_
     alerter = Alerter(log, SetClock(T0 + 10 * MIN), app_maker(log))
     async with running(alerter):
         await hangs.wait()
-        before = alerter.tenure
+        life, before = alerter.life, alerter.assignment
+        assert life is not None
         assert before is not None
         before.end()
-        alerter.tenure, alerter.people = Assignment(before.partitions, lambda: True), {}
+        life.assignment, alerter.people = Assignment(before.partitions, lambda: True), {}
         begun = dict(alerter.progress.next_offset)
         answered.set()
-        await until(alerter.idle.is_set)
+        await until(life.idle.is_set)
         await asyncio.sleep(0.05)
         assert alerter.people == {}
         assert alerter.progress.next_offset == begun
@@ -338,7 +340,7 @@ async def test_a_role_that_folds_what_only_a_newer_release_knows_says_so_and_sti
     await log.submit(Run([("INSERT INTO commits VALUES ('forecaster', ?, ?, 1)", (JOURNAL, P))]))
     role = Forecaster(log, SetClock(T0), app_maker(log))
     stopping = asyncio.Event()
-    task = asyncio.ensure_future(role.supervise(stopping))
+    task = asyncio.ensure_future(Supervision(role).run(stopping))
     await until(lambda: "upgrade this worker" in role.progress.paused)
     assert role.state == "folding"
     stopping.set()
@@ -404,11 +406,11 @@ async def test_a_role_that_falls_is_back_and_the_others_never_noticed(log: Sqlit
     sound, broken = Forecaster(log, clock, app_maker(log)), Folder(log, app_maker(log))
     async with running(sound, broken):
         await play(log, clock, [sound, broken], 0, 3)
-        app = sound.app
-        await broken.app.crash(RuntimeError("from inside"))
+        app = sound.life.app
+        await broken.life.app.crash(RuntimeError("from inside"))
         await until(lambda: broken.progress.restarts == 1 and broken.state == "running")
         await play(log, clock, [sound, broken], 3, 3)
-        assert (sound.progress.restarts, sound.app is app) == (0, True)
+        assert (sound.progress.restarts, sound.life.app is app) == (0, True)
     assert len(await everything(log, FORECASTS)) == 6
 
 
@@ -417,10 +419,10 @@ async def test_a_second_worker_stands_by_and_takes_over_when_the_first_goes(log:
     first, second = Folder(log, app_maker(log)), Folder(other, app_maker(other))
     stopping = asyncio.Event()
     async with running(first):
-        standby = asyncio.ensure_future(second.supervise(stopping))
+        standby = asyncio.ensure_future(Supervision(second).run(stopping))
         await log.append(JOURNAL, "me", [b"{}"] * 10)
         await caught_up([first])
-        await until(lambda: second.app is not None and getattr(second.app, "standby", False))
+        await until(lambda: second.life is not None and second.life.app.link.standby)
         assert (first.seen, second.seen) == (list(range(10)), [])
     await log.append(JOURNAL, "me", [b"{}"] * 5)
     await until(lambda: second.seen == list(range(10, 15)))
@@ -433,7 +435,7 @@ async def test_a_full_buffer_takes_no_partition_away(log: SqliteLog) -> None:
     """Upstream would, and then sleep a whole second when all are gone."""
     role = Folder(log, app_maker(log))
     async with running(role):
-        consumer = role.app.consumer
+        consumer = role.life.app.consumer
         before = set(consumer._active_partitions or consumer.assignment())
         for tp in before:
             consumer.on_buffer_full(tp)

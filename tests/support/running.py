@@ -12,6 +12,7 @@ from streams.adapters.transport.kafka import Transport as KafkaTransport
 from streams.adapters.transport.sqlite import Transport as SqliteTransport
 from streams.runtime.app import group_of, kafka_settings, make_app
 from streams.runtime.role import Role
+from streams.runtime.supervision import Supervision
 
 
 def app_maker(log: SqliteLog | KafkaLog, worker: str = "w1") -> Callable[[str], Any]:
@@ -29,7 +30,7 @@ def app_maker(log: SqliteLog | KafkaLog, worker: str = "w1") -> Callable[[str], 
 async def running(*roles: Role) -> AsyncIterator[asyncio.Event]:
     """Supervise the roles for the length of the block; yields the event that stops them."""
     stopping = asyncio.Event()
-    tasks = [asyncio.ensure_future(role.supervise(stopping)) for role in roles]
+    tasks = [asyncio.ensure_future(Supervision(role).run(stopping)) for role in roles]
     try:
         await until(lambda: all(role.state == "running" for role in roles))
         yield stopping

@@ -23,6 +23,7 @@ from streams.ports.series import SeriesStore
 from streams.roles.alerter import Alerter
 from streams.roles.forecaster import Forecaster
 from streams.roles.projector import Projector
+from streams.runtime.supervision import Supervision
 from streams.topics import JOURNAL
 from streams.views.catalog import Catalog
 from streams.views.serving_series import ServingSeries
@@ -93,7 +94,7 @@ async def serving(folder: Path, store_of: Callable[[Path, str], SeriesStore] = S
     context = ApiContext(log=log, series=series, catalog=catalog, clock=clock, person="me", legacy=legacy)
     stopping = asyncio.Event()
     listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    tasks = [asyncio.ensure_future(role.supervise(stopping)) for role in roles]
+    tasks = [asyncio.ensure_future(Supervision(role).run(stopping)) for role in roles]
     tasks.append(asyncio.ensure_future(catalog.follow(stopping)))
     tasks.append(asyncio.ensure_future(serve(context, listening, stopping, host="127.0.0.1", port=0)))
     try:

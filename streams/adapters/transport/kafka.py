@@ -127,7 +127,7 @@ class Consumer(StrictOffsets, upstream.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lease_until = 0.0
-        self.app.lease_holds = self.holds_lease
+        self.app.link.lease_holds = self.holds_lease
 
     def _new_consumer_thread(self) -> Any:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -143,7 +143,7 @@ class Consumer(StrictOffsets, upstream.Consumer):
     def replaced(self) -> None:
         """Another worker took this one's place under its name."""
         self._lease_until = 0.0
-        self.loop.call_soon_threadsafe(self.app.replaced)
+        self.loop.call_soon_threadsafe(self.app.link.replaced)
 
     async def sleep(self, n: Any, **kwargs: Any) -> None:
         """As upstream's, but for its pause of a whole second."""
@@ -156,10 +156,10 @@ class Consumer(StrictOffsets, upstream.Consumer):
 
     async def perform_seek(self) -> None:
         """Go where the role's fold says. Upstream's fetcher also calls this whenever it meets a stopped flow: then it must not seek back."""
-        if not self.app.may_seek:
+        if not self.app.link.may_seek:
             return
-        self.app.may_seek = False
-        start = dict(self.app.start_offsets)
+        self.app.link.may_seek = False
+        start = {ensure_TP(at): offset for at, offset in self.app.link.start_offsets.items()}
         self._forget(list(self._expected))
         self._forget(start)
         for tp, offset in start.items():
@@ -176,7 +176,7 @@ class Consumer(StrictOffsets, upstream.Consumer):
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         """See `StrictOffsets`; nothing may seek until the next fold."""
-        self.app.may_seek = False
+        self.app.link.may_seek = False
         await super().on_partitions_revoked(revoked)
 
 

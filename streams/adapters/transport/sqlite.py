@@ -42,9 +42,9 @@ class SqliteConsumer(FaustConsumer):
     async def on_start(self) -> None:
         """Join the group; wait here, doing nothing, while another process is its member."""
         while not self.app.client_only and not self.should_stop and not self._lock.try_acquire():
-            self.app.standby = True
+            self.app.link.standby = True
             await self.sleep(STANDBY_LOOK_S)
-        self.app.standby = False
+        self.app.link.standby = False
         self._unsubscribe = self._sqlite.subscribe(self._woken)
         self._member = True
 

@@ -74,7 +74,7 @@ def _resumed(delivery: Coroutine[Any, Any, None], waits_for: Any) -> Generator[A
 class StrictOffsets:
     """Mix in before a Faust Consumer, whose untyped attributes are declared here.
 
-    The start offset of a partition is `app.start_offsets[tp]` if the role's assignment hook set it, otherwise the committed
+    The start offset of a partition is `app.link.start_offsets` if the role's assignment hook set it, otherwise the committed
     offset, otherwise the earliest.
     """
 
@@ -136,7 +136,7 @@ class StrictOffsets:
         seen, at = self._holes.get(tp, (None, 0.0))
         now = asyncio.get_running_loop().time()
         if offset == seen:
-            self.app.found_hole((tp.topic, tp.partition), expected, offset)
+            self.app.link.found_hole((tp.topic, tp.partition), expected, offset)
             return True
         if seen is None or now - at > _RESEEK_AFTER_S:
             self.log.warning("%s: expected offset %s, got %s: seeking back", tp, expected, offset)
@@ -159,8 +159,8 @@ class StrictOffsets:
         if new:
             earliest = await self.earliest_offsets(*new)
             start.update({ensure_TP(tp): offset for tp, offset in earliest.items()})
-        chosen = getattr(self.app, "start_offsets", {})
-        start.update({tp: offset for tp, offset in chosen.items() if tp in start})
+        chosen = self.app.link.start_offsets
+        start.update({tp: chosen[tp.topic, tp.partition] for tp in start if (tp.topic, tp.partition) in chosen})
         await self.seek_wait(start)
         self._forget(start)
         self._expected.update(start)
@@ -173,7 +173,7 @@ class StrictOffsets:
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         """Let the role finish what is in hand, commit once more what was acknowledged, then forget the partitions."""
-        await self.app.before_revoke()
+        await self.app.link.before_revoke()
         if revoked and not self.app.should_stop:
             try:
                 await asyncio.wait_for(self._last_commit(), _LAST_COMMIT_S)

@@ -13,6 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = ("schemas", "processors", "streams", "api", "iv3")
 MOST_LINES, MOST_FUNCTION_LINES = 400, 60
+# A logger may be called like a module of ours; it is found by nothing.
+FLOORS_AND_LOGGERS = {*FLOORS, "iv3.people", "iv3.log", "iv3.api"}
 
 
 def modules(*folders: str) -> Iterator[Path]:
@@ -213,3 +215,89 @@ def test_help_is_quick_because_no_verb_is_imported_for_it() -> None:
     code += "heavy = {'faust', 'aiohttp', 'apsw', 'yaml', 'pydantic'} & set(sys.modules)\nassert not heavy, heavy"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module that a file names in an import, `TYPE_CHECKING` ones and those inside functions too."""
+    found: set[str] = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def module_names() -> dict[str, Path]:
+    """Every module of ours by its dotted name."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in modules()
+    }
+
+
+def circles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that import each other, by Tarjan's strongly connected components."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(name: str) -> None:
+        index[name] = low[name] = len(index)
+        stack.append(name)
+        for other in sorted(edges[name]):
+            if other not in index:
+                visit(other)
+            if other in stack:
+                low[name] = min(low[name], low[other])
+        if low[name] == index[name]:
+            group = stack[stack.index(name) :]
+            del stack[stack.index(name) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for name in sorted(edges):
+        if name not in index:
+            visit(name)
+    return found
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    names = module_names()
+    edges = {name: (imports_of(path) & names.keys()) - {name} for name, path in names.items()}
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]], "the walk itself finds one"
+    assert circles(edges) == []
+
+
+def test_no_module_is_found_by_its_name_in_a_string() -> None:
+    """What is imported by a string is an arrow that nothing checks."""
+    names = module_names().keys() - FLOORS_AND_LOGGERS
+    found = []
+    for path in modules():
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                said = node.value.partition(":")[0]
+                if said in names:
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.value}")
+            elif isinstance(node, ast.Name | ast.Attribute):
+                word = node.id if isinstance(node, ast.Name) else node.attr
+                if word in ("import_module", "__import__"):
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {word}")
+    assert not found
+
+
+def test_every_file_that_is_named_exists() -> None:
+    named: dict[str, str] = {}
+    pattern = re.compile(
+        r"(?<![\w/.])((?:schemas|processors|streams|api|iv3|tests|benchmarks|deploy)/[\w./-]*\w\.(?:py|js|json|sh|css|html))\b"
+    )
+    for path in [
+        *modules(),
+        *modules("tests", "benchmarks"),
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        ROOT / "Taskfile.yaml",
+    ]:
+        for name in pattern.findall(path.read_text(encoding="utf-8")):
+            named.setdefault(name, str(path.relative_to(ROOT)))
+    assert not {name: where for name, where in named.items() if not (ROOT / name).exists()}

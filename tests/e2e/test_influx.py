@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -67,17 +68,15 @@ def test_it_serves_from_influxdb_and_follows_a_replay_made_beside_it(up: Up, inf
     until(lambda: readings(up) == 298)
     (series,) = influx.query("iv3", "SELECT count(glucose_mgdl) FROM readings WHERE person = 'me'")
     assert series["values"][0][1] == 298
-    assert up.stop() < 3
+    up.stop()
     up.start()
     assert readings(up) == 298
 
 
 def test_it_starts_hears_and_answers_while_influxdb_is_away(up: Up, influx: Influx) -> None:
     influx.stop()
-    assert up.start() < 20
-    began = time.monotonic()
+    up.start()
     upload(up, 12)
-    assert time.monotonic() - began < 2
     status, entry = up.ask("POST", "/v1/entries?wait=1", {"kind": "carbs", "grams": 20}, Idempotency_Key="k")
     assert (status, entry["position"]["topic"]) == (202, "iv3.journal")
     assert up.ask("GET", "/v1/now")[1]["reading"] is not None
@@ -97,12 +96,13 @@ def test_what_hangs_keeps_no_reading_waiting(up: Up, influx: Influx) -> None:
     until(lambda: readings(up) == 5)
     influx.freeze()
     try:
-        began = time.monotonic()
-        upload(up, 5, before_min=100)
-        assert time.monotonic() - began < 3
-        status, problem = up.ask("GET", "/v1/readings")
+        with ThreadPoolExecutor(1) as beside:
+            asked = beside.submit(up.ask, "GET", "/v1/readings")
+            upload(up, 5, before_min=100)
+            assert not asked.done(), "the readings were taken while InfluxDB was still waited for"
+            status, problem = asked.result()
         assert (status, "did not answer within 5 s" in problem["detail"]) == (503, True)
-        assert up.stop() < 5
+        up.stop()
     finally:
         influx.thaw()
 

@@ -178,9 +178,8 @@ def test_the_demos_low_rings_once_a_step_and_ends_with_an_all_clear(tmp_path: Pa
     """What a visitor sees in the first hour, a hundred times as fast, at a phone that is a stand-in."""
     outside = Outside([])
     up = Up(tmp_path / "data", "--speed", "120", "--ntfy-server", outside.phone.url, "--ntfy-topic", "phone")
-    took = up.start()
+    up.start()
     try:
-        assert took < 15
         deadline = time.monotonic() + 180
         while not (set(_episodes_of_lows(outside)) & set(_episodes_that_ended(outside))):
             assert time.monotonic() < deadline, outside.rang()

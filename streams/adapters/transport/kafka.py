@@ -18,6 +18,7 @@ from aiokafka.protocol.commit import OffsetCommitResponse_v2, OffsetCommitRespon
 from aiokafka.protocol.group import HeartbeatResponse_v0, HeartbeatResponse_v1
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as upstream
+from faust.types import TP
 
 from streams.adapters.logs.kafka.log import KafkaLog
 from streams.adapters.transport.strict import StrictOffsets
@@ -159,7 +160,7 @@ class Consumer(StrictOffsets, upstream.Consumer):
         if not self.app.link.may_seek:
             return
         self.app.link.may_seek = False
-        start = {ensure_TP(at): offset for at, offset in self.app.link.start_offsets.items()}
+        start = {TP(*partition): offset for partition, offset in self.app.link.start_offsets.items()}
         self._forget(list(self._expected))
         self._forget(start)
         for tp, offset in start.items():

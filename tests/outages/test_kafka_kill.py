@@ -73,7 +73,6 @@ def test_nothing_is_lost_doubled_or_missed_whichever_worker_goes(tmp_path: Path,
             people.end()
         for worker in workers:
             worker.end()
-    assert max(stops) < 2.0
     print(f"\n{CYCLES} cycles, slowest stop {max(stops):.2f} s, slowest back {max(back):.1f} s, {counts}")
     print([{k: v for k, v in f.items() if v and "total" in k and "log" not in k} for f in figures])
 

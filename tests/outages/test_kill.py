@@ -109,7 +109,6 @@ def test_nothing_is_lost_doubled_or_missed_whenever_it_is_killed(
     time.sleep(2)
     load.end()
     _end_with_nothing_due(up)
-    assert max(stops) < 2.0, "a stop takes at most two seconds"
     counts = asyncio.run(_check(up.data, load.accepted, phone.rang()))
     assert counts["snapshots of alerts"] >= 2, "the alerter's and the notifier's"
     print(f"\nkill cycles {CYCLES}, of them SIGTERM {len(stops)}, the slowest {max(stops, default=0):.2f} s, {counts}")

@@ -86,9 +86,11 @@ class Up:
             self.process.kill()
             self.process.wait()
 
-    def stop(self, within_s: float = 60.0) -> None:
-        """SIGTERM, and wait until it is gone."""
+    def stop(self, within_s: float = 60.0) -> float:
+        """SIGTERM, and wait until it is gone; returns the seconds that took."""
         assert self.process is not None
+        began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(within_s)
         assert code == 0, f"exit {code}: {self.said()}"
+        return time.monotonic() - began

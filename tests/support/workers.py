@@ -118,7 +118,7 @@ class Worker:
         self.process.kill()
         self.process.wait()
 
-    def stop(self, within_s: float = 10.0) -> float:
+    def stop(self, within_s: float = 60.0) -> float:
         assert self.process is not None
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)

@@ -146,10 +146,9 @@ class Limits(Value):
     high_alarm_mgdl: Annotated[float, Field(ge=100, le=400)] = 240
 
 
-class ProfileChanged(Fact):
-    """The whole profile, effective from the event's time on."""
+class Profile(Value):
+    """How one person is shown and watched: unit, zone, limits, insulins."""
 
-    TYPE = "iv3.profile.v1"
     name: Annotated[str, Field(max_length=80)] = ""
     unit: Unit = "mmol/L"
     zone: Annotated[str, Field(max_length=64)] | None = None  # IANA; None: not known, so pages and reports ask
@@ -158,6 +157,12 @@ class ProfileChanged(Fact):
     insulins: tuple[Insulin, ...] = ()
     no_long_acting_h: Annotated[float, Field(ge=0, le=168)] = 0  # 0: never alarm
     max_rapid_units: Annotated[float, Field(gt=0, le=100)] = 15
+
+
+class ProfileChanged(Profile, Fact):
+    """The whole profile, effective from the event's time on."""
+
+    TYPE = "iv3.profile.v1"
     config_digest: str | None = None  # set when it came from the configuration file
 
 

@@ -1,7 +1,8 @@
 """Typed handlers for aiohttp, and the OpenAPI 3.1 document that describes them, both from the handlers' own annotations.
 
-A handler names what it takes in the parameters `path`, `query` and `body`, each a pydantic model, and returns a model or a Response. Every
-operation declares the least role that may call it; there is no default.
+A handler names what it takes in the parameters `path`, `query` and `body`, each a pydantic model, and returns a model, or a Response where the
+status is chosen late or the body is written out by hand; then the operation is declared with the model as its `result`. Every operation declares
+the least role that may call it; there is no default.
 """
 
 import inspect
@@ -12,7 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from api.request.problems import FieldError, Problem, answer, field_errors
 
@@ -35,6 +36,7 @@ class Operation:
     errors: tuple[int, ...]
     headers: tuple[tuple[str, str, bool], ...]
     of_person: bool = True  # about one person, whom `?person=` may name
+    also: tuple[int, ...] = ()  # other statuses with the same body
     parts: dict[str, TypeAdapter[Any]] = field(default_factory=dict)
     result: TypeAdapter[Any] | None = None
 
@@ -45,7 +47,7 @@ class Routes:
     def __init__(self) -> None:
         self.operations: list[Operation] = []
 
-    def route(
+    def route(  # noqa: PLR0913 - an operation is declared in one place
         self,
         method: str,
         path: str,
@@ -56,18 +58,20 @@ class Routes:
         errors: tuple[int, ...] = (),
         headers: tuple[tuple[str, str, bool], ...] = (),
         of_person: bool = True,
+        result: type[BaseModel] | None = None,
+        also: tuple[int, ...] = (),
     ) -> Callable[[Handle], Handle]:
-        """Declare an operation. `headers` are (name, description, required)."""
+        """Declare an operation. `headers` are (name, description, required); `result` is the body of a handler that returns a Response."""
 
         def declare(handler: Handle) -> Handle:
             hints = typing.get_type_hints(handler, include_extras=True)
-            operation = Operation(method, path, handler, role, status, tags, errors, headers, of_person)
+            operation = Operation(method, path, handler, role, status, tags, errors, headers, of_person, also)
             for part in PARTS:
                 if part in hints:
                     operation.parts[part] = TypeAdapter(hints[part])
-            result = hints.get("return")
-            if result is not None and not (inspect.isclass(result) and issubclass(result, web.StreamResponse)):
-                operation.result = TypeAdapter(result)
+            body = result or hints.get("return")
+            if body is not None and not (inspect.isclass(body) and issubclass(body, web.StreamResponse)):
+                operation.result = TypeAdapter(body)
             self.operations.append(operation)
             return handler
 
@@ -94,11 +98,15 @@ def _served(operation: Operation) -> Callable[[web.Request], Awaitable[web.Strea
         said = await operation.handler(request, **arguments)
         if isinstance(said, web.StreamResponse):
             return said
-        body = operation.result.dump_json(said, by_alias=True) if operation.result is not None else b""
-        return web.Response(body=body, status=operation.status, content_type="application/json")
+        return answered(said, operation.status)
 
     setattr(serve, ROLE, operation.role)
     return serve
+
+
+def answered(body: BaseModel, status: int) -> web.Response:
+    """A model as JSON."""
+    return web.Response(text=body.model_dump_json(by_alias=True), status=status, content_type="application/json")
 
 
 async def _read(part: str, adapter: TypeAdapter[Any], request: web.Request) -> Any:  # noqa: ANN401 - what the handler takes
@@ -168,7 +176,9 @@ def _described(
     good: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase}
     if "result" in schemas:
         good["content"] = {"application/json": {"schema": schemas["result"]}}
-    responses: dict[str, Any] = {str(operation.status): good}
+    responses: dict[str, Any] = {
+        str(status): good | {"description": HTTPStatus(status).phrase} for status in (operation.status, *operation.also)
+    }
     failures = {
         401,
         403,

@@ -1,6 +1,6 @@
 """Alerts: open episodes, their history, acknowledging and snoozing."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from aiohttp import web
 from pydantic import Field
@@ -9,6 +9,17 @@ from api.request.auth import door_of
 from api.request.context import ApiContext, context_of
 from api.request.openapi import Routes
 from api.request.values import Asked, RangeQuery, cursor_values, iso, next_cursor
+from api.v1.answers.alerts import (
+    Acknowledged,
+    AlertReason,
+    Alerts,
+    AlertStep,
+    Episode,
+    OpenAlert,
+    Snoozed,
+    SnoozeLifted,
+)
+from api.v1.answers.parts import at
 from processors.alerting import wording as words
 from processors.alerting.decide import LOWS, rings_again_ms
 from processors.alerting.snoozes import MOST_MIN, SNOOZE_CHOICES_MIN
@@ -58,7 +69,7 @@ def _event_of(event: AlertEvent, unit: Unit | None = None) -> AlertEvent:
     return event.model_copy(update={"evidence": event.evidence.model_copy(update=shown)})
 
 
-def open_alerts(context: ApiContext, person: str, now_ms: int, unit: Unit | None = None) -> list[dict[str, Any]]:
+def open_alerts(context: ApiContext, person: str, now_ms: int, unit: Unit | None = None) -> list[OpenAlert]:
     """Open episodes as a page shows them, most urgent first: what is so now, since when, who was told, when it rings again."""
     snoozes = context.catalog.snoozes(person, now_ms)
     zone = context.catalog.profile(person).zone
@@ -69,25 +80,27 @@ def open_alerts(context: ApiContext, person: str, now_ms: int, unit: Unit | None
         lowest = context.catalog.lowest_since(person, episode.opened_ms - _BEFORE_MS) if event.kind in LOWS else None
         acked_ms = ms(acked.at) if acked is not None else None
         treated = acked is not None and _treated(context, episode.id)
-        found.append({
-            "id": episode.id,
-            "kind": episode.kind,
-            "priority": event.priority,
-            "urgency": event.urgency,
-            "title": words.title(event),
-            "text": words.page_body(event, episode.opened_ms, lowest, now_ms),
-            "opened_ms": episode.opened_ms,
-            "lowest_mgdl": lowest,
-            "step": event.step,
-            "told": _told(episode, zone),
-            "acknowledged_ms": acked_ms,
-            "acknowledged_by": acked.by if acked is not None else None,
-            "rings_again_ms": rings_again_ms(event.kind, event.step, ms(last.at), acked_ms, treated=treated),
-            "treatable": event.kind in LOWS,
-            "snoozed_until_ms": snoozes.get(episode.kind),
-            "snooze_choices_min": list(SNOOZE_CHOICES_MIN.get(episode.kind, ())),
-        })  # fmt: skip
-    return sorted(found, key=lambda a: (a["urgency"], a["opened_ms"]))
+        found.append(
+            OpenAlert(
+                id=episode.id,
+                kind=episode.kind,
+                priority=event.priority,
+                urgency=event.urgency,
+                title=words.title(event),
+                text=words.page_body(event, episode.opened_ms, lowest, now_ms),
+                opened_ms=episode.opened_ms,
+                lowest_mgdl=lowest,
+                step=event.step,
+                told=_told(episode, zone),
+                acknowledged_ms=acked_ms,
+                acknowledged_by=acked.by if acked is not None else None,
+                rings_again_ms=rings_again_ms(event.kind, event.step, ms(last.at), acked_ms, treated=treated),
+                treatable=event.kind in LOWS,
+                snoozed_until_ms=snoozes.get(episode.kind),
+                snooze_choices_min=list(SNOOZE_CHOICES_MIN.get(episode.kind, ())),
+            )
+        )
+    return sorted(found, key=lambda alert: (alert.urgency, alert.opened_ms))
 
 
 def _as_of_now(context: ApiContext, person: str, event: AlertEvent) -> AlertEvent:
@@ -121,7 +134,7 @@ def _told(episode: EpisodeRecord, zone: str | None) -> str:
 
 
 @routes.route("GET", "/v1/alerts", role="reader", tags=("alerts",))
-async def get_alerts(request: web.Request, query: AlertsQuery) -> dict[str, Any]:
+async def get_alerts(request: web.Request, query: AlertsQuery) -> Alerts:
     """Episodes opened in a range, newest first, each with what was decided, who was told and when."""
     context = context_of(request)
     start, to = query.bounds(context.clock.now_ms())
@@ -132,42 +145,40 @@ async def get_alerts(request: web.Request, query: AlertsQuery) -> dict[str, Any]
     found = context.catalog.episodes(person, start, to, limit + 1)
     items = [_history(context, person, episode, zone, query.unit) for episode in found[:limit]]
     more = next_cursor([found[limit - 1].opened_ms]) if len(found) > limit else None
-    return {"items": items, "next_cursor": more}
+    return Alerts(items=items, next_cursor=more)
 
 
-def _history(
-    context: ApiContext, person: str, episode: EpisodeRecord, zone: str | None, unit: Unit | None
-) -> dict[str, Any]:
+def _history(context: ApiContext, person: str, episode: EpisodeRecord, zone: str | None, unit: Unit | None) -> Episode:
     changes, first = episode.changes, _event_of(episode.changes[0], unit)
-    why = [{"time_ms": ms(change.at), "text": _why(_event_of(change, unit), zone)} for change in changes]
-    why += [{"time_ms": delivery.at_ms, "text": _delivery(delivery)} for delivery in episode.deliveries]
+    why = [AlertReason(time_ms=ms(change.at), text=_why(_event_of(change, unit), zone)) for change in changes]
+    why += [AlertReason(time_ms=delivery.at_ms, text=_delivery(delivery)) for delivery in episode.deliveries]
     why += _snooze(context, person, episode, zone)
     closing = next((change for change in changes if change.change in ("resolved", "expired")), None)
-    return {
-        "id": episode.id,
-        "kind": episode.kind,
-        "title": words.title(first),
-        "opened": iso(episode.opened_ms),
-        "opened_ms": episode.opened_ms,
-        "resolved_ms": episode.closed_ms,
-        "outcome": closing.change if closing else None,
-        "steps": [
-            {"step": change.step, "time_ms": ms(change.at), "delivered_ms": _delivered_ms(episode, change.step)}
+    return Episode(
+        id=episode.id,
+        kind=episode.kind,
+        title=words.title(first),
+        opened=iso(episode.opened_ms),
+        opened_ms=episode.opened_ms,
+        resolved_ms=episode.closed_ms,
+        outcome=closing.change if closing else None,
+        steps=[
+            AlertStep(step=change.step, time_ms=ms(change.at), delivered_ms=_delivered_ms(episode, change.step))
             for change in changes
             if change.change in ("opened", "escalated")
         ],
-        "why": sorted(why, key=lambda row: row["time_ms"]),
-    }
+        why=sorted(why, key=lambda row: row.time_ms),
+    )
 
 
-def _snooze(context: ApiContext, person: str, episode: EpisodeRecord, zone: str | None) -> list[dict[str, Any]]:
+def _snooze(context: ApiContext, person: str, episode: EpisodeRecord, zone: str | None) -> list[AlertReason]:
     """The last snooze of its kind, if it was set while the episode was open."""
     said = context.catalog.snooze(person, episode.kind)
     if said is None or not episode.opened_ms <= said.time_ms <= (episode.closed_ms or said.time_ms):
         return []
     lifted = said.until_ms <= said.time_ms
     text = "its snooze was lifted" if lifted else f"snoozed until {words.clock_words(at_ms(said.until_ms), zone)}"
-    return [{"time_ms": said.time_ms, "text": f"{text} by {said.actor or 'somebody'}"}]
+    return [AlertReason(time_ms=said.time_ms, text=f"{text} by {said.actor or 'somebody'}")]
 
 
 def _delivered_ms(episode: EpisodeRecord, step: int) -> int | None:
@@ -201,17 +212,17 @@ def _delivery(delivery: Delivery) -> str:
 
 
 @routes.route("POST", "/v1/alerts/{id}/ack", role="writer", status=202, tags=("alerts",), errors=(404, 409))
-async def acknowledge_alert(request: web.Request, path: EpisodePath, body: AckPosted) -> dict[str, Any]:
+async def acknowledge_alert(request: web.Request, path: EpisodePath, body: AckPosted) -> Acknowledged:
     """Acknowledge an episode: it stops ringing, and rings again later if nothing changed. Again is harmless."""
     position = await acknowledge(door_of(request), path.id, treated=body.treated)
-    return {"id": path.id, "position": position._asdict()}
+    return Acknowledged(id=path.id, position=at(position))
 
 
 @routes.route("POST", "/v1/snoozes", role="writer", status=202, tags=("alerts",))
-async def post_snooze(request: web.Request, body: SnoozePosted) -> dict[str, Any]:
+async def post_snooze(request: web.Request, body: SnoozePosted) -> Snoozed:
     """Keep one kind of alarm quiet for a while. An urgent low is quieted by nothing but its own, for at most 30 min."""
     until_ms, position = await snooze(door_of(request), body.kind, body.minutes)
-    return {"kind": body.kind, "until": iso(until_ms), "until_ms": until_ms, "position": position._asdict()}
+    return Snoozed(kind=body.kind, until=iso(until_ms), until_ms=until_ms, position=at(position))
 
 
 class SnoozePath(Asked):
@@ -221,7 +232,7 @@ class SnoozePath(Asked):
 
 
 @routes.route("DELETE", "/v1/snoozes/{kind}", role="writer", status=202, tags=("alerts",))
-async def delete_snooze(request: web.Request, path: SnoozePath) -> dict[str, Any]:
+async def delete_snooze(request: web.Request, path: SnoozePath) -> SnoozeLifted:
     """Let a kind ring again. Harmless where nothing is snoozed."""
     position = await lift_snooze(door_of(request), path.kind)
-    return {"kind": path.kind, "position": position._asdict()}
+    return SnoozeLifted(kind=path.kind, position=at(position))

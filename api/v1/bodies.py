@@ -1,10 +1,11 @@
 """Entries as requests hold them, one model per kind, and as answers show them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, TypeAdapter
 
 from api.request.values import Asked, GlucoseAsked, MomentMs, iso
+from api.v1.answers.entries import EntryShown
 from processors.entries import EntryVersion, data_of
 from processors.profiles import action_of, proper_name
 from schemas.facts import (
@@ -116,14 +117,17 @@ def fact_of(
             return ExerciseDone(minutes=body.minutes, intensity=body.intensity, note=body.note)
 
 
-def shown(entry: EntryVersion, *, created_ms: int | None = None) -> dict[str, Any]:
+_ENTRY_SHOWN: TypeAdapter[EntryShown] = TypeAdapter(EntryShown)
+
+
+def shown(entry: EntryVersion, *, created_ms: int | None = None) -> EntryShown:
     """An entry as clients get it."""
     data = data_of(entry)
     data.pop("action", None)
     if "glucose_mgdl" in data:
         data["glucose_mmol"] = mmol(data["glucose_mgdl"])
     recorded = created_ms if created_ms is not None else entry.recorded_ms
-    return {
+    said = {
         "id": entry.id,
         "kind": entry.kind,
         "time": iso(entry.time_ms),
@@ -135,3 +139,4 @@ def shown(entry: EntryVersion, *, created_ms: int | None = None) -> dict[str, An
         "note": None,
         **data,
     }
+    return _ENTRY_SHOWN.validate_python(said)

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from api.request.auth import door_of
 from api.request.context import ApiContext, context_of
-from api.request.openapi import Routes
+from api.request.openapi import Routes, answered
 from api.request.problems import ProblemError
 from api.request.values import (
     Asked,
@@ -21,6 +21,8 @@ from api.request.values import (
     iso,
     next_cursor,
 )
+from api.v1.answers.entries import Entries, EntryConflictShown, EntryHistory, EntryRevision, EntryShown, EntryWritten
+from api.v1.answers.parts import at
 from api.v1.bodies import EntryPatched, EntryPosted, fact_of, shown
 from processors.entries import TYPES, EntryVersion, data_of
 from processors.profiles import action_of, proper_name
@@ -65,7 +67,7 @@ class RevisionPosted(Asked):
 
 
 @routes.route("GET", "/v1/entries", role="reader", tags=("entries",))
-async def get_entries(request: web.Request, query: EntriesQuery) -> dict[str, Any]:
+async def get_entries(request: web.Request, query: EntriesQuery) -> Entries:
     """Entries of a range, oldest first; `kind` may name several, with commas."""
     context = context_of(request)
     for kind in query.kind:
@@ -84,15 +86,25 @@ async def get_entries(request: web.Request, query: EntriesQuery) -> dict[str, An
     )
     items = found[: query.limit]
     more = next_cursor([items[-1].time_ms, items[-1].id]) if len(found) > query.limit else None
-    return {"items": [_with_creation(context, entry) for entry in items], "next_cursor": more}
+    return Entries(items=[_with_creation(context, entry) for entry in items], next_cursor=more)
 
 
-def _with_creation(context: ApiContext, entry: EntryVersion) -> dict[str, Any]:
+def _with_creation(context: ApiContext, entry: EntryVersion) -> EntryShown:
     created = context.catalog.created(entry.id)
     return shown(entry, created_ms=created.recorded_ms if created else None)
 
 
-@routes.route("POST", "/v1/entries", role="writer", status=202, tags=("entries",), errors=(400, 409, 507), headers=_KEY)
+@routes.route(
+    "POST",
+    "/v1/entries",
+    role="writer",
+    status=202,
+    tags=("entries",),
+    errors=(400, 409, 507),
+    headers=_KEY,
+    result=EntryWritten,
+    also=(201,),
+)
 async def post_entry(request: web.Request, query: WaitQuery, body: EntryPosted) -> web.Response:
     """Log a dose, carbs, a note, a finger-stick or exercise.
 
@@ -123,8 +135,8 @@ async def written(context: ApiContext, made: commands.Written, *, wait: bool) ->
         and await in_series(context, position)
     ):
         status = 201
-    said = {"id": made.entry_id, "position": position._asdict() if position is not None else None}
-    return web.json_response(said, status=status)
+    said = EntryWritten(id=made.entry_id, position=at(position) if position is not None else None)
+    return answered(said, status)
 
 
 async def in_series(context: ApiContext, position: Position, within_s: float = 1.0) -> bool:
@@ -142,33 +154,50 @@ async def in_series(context: ApiContext, position: Position, within_s: float = 1
 
 
 @routes.route("GET", "/v1/entries/{id}", role="reader", tags=("entries",), errors=(404,))
-async def get_entry(request: web.Request, path: EntryPath) -> dict[str, Any]:
+async def get_entry(request: web.Request, path: EntryPath) -> EntryShown:
     """One entry as it is now, deleted or not."""
     context = context_of(request)
     return _with_creation(context, await commands.find_entry(door_of(request), path.id))
 
 
 @routes.route("GET", "/v1/entries/{id}/history", role="reader", tags=("entries",), errors=(404,))
-async def get_entry_history(request: web.Request, path: EntryPath) -> dict[str, Any]:
+async def get_entry_history(request: web.Request, path: EntryPath) -> EntryHistory:
     """Every version of an entry, oldest first, and changes that came too late to be applied."""
     context = context_of(request)
     entry = await commands.find_entry(door_of(request), path.id)
     rows = context.catalog.history(entry.id)
-    return {
-        "items": [
-            {"revision": row.revision, "kind": row.kind, "time": iso(row.time_ms), "time_ms": row.time_ms, "deleted": row.deleted,
-             "recorded_time": iso(row.recorded_ms), "by": row.actor, **row.data}
+    return EntryHistory(
+        items=[
+            EntryRevision(
+                revision=row.revision,
+                kind=row.kind,
+                time=iso(row.time_ms),
+                time_ms=row.time_ms,
+                deleted=row.deleted,
+                recorded_time=iso(row.recorded_ms),
+                by=row.actor,
+                **row.data,
+            )
             for row in rows
         ],
-        "conflicts": [
-            {"revision": c.revision, "recorded_time": c.recorded_time, "by": c.actor, "type": c.type}
+        conflicts=[
+            EntryConflictShown(revision=c.revision, recorded_time=c.recorded_time, by=c.actor, type=c.type)
             for c in context.catalog.conflicts(entry.id)
         ],
-        "next_cursor": None,
-    }  # fmt: skip
+        next_cursor=None,
+    )
 
 
-@routes.route("PATCH", "/v1/entries/{id}", role="writer", status=202, tags=("entries",), errors=(404, 409, 507))
+@routes.route(
+    "PATCH",
+    "/v1/entries/{id}",
+    role="writer",
+    status=202,
+    tags=("entries",),
+    errors=(404, 409, 507),
+    result=EntryWritten,
+    also=(201,),
+)
 async def patch_entry(request: web.Request, path: EntryPath, query: WaitQuery, body: EntryPatched) -> web.Response:
     """Change an entry. The old version stays in its history."""
     context, door = context_of(request), door_of(request)
@@ -196,7 +225,16 @@ def _changed(context: ApiContext, entry: EntryVersion, body: EntryPatched) -> di
     return {key: value for key, value in merged.items() if value is not None}
 
 
-@routes.route("DELETE", "/v1/entries/{id}", role="writer", status=202, tags=("entries",), errors=(404, 409, 507))
+@routes.route(
+    "DELETE",
+    "/v1/entries/{id}",
+    role="writer",
+    status=202,
+    tags=("entries",),
+    errors=(404, 409, 507),
+    result=EntryWritten,
+    also=(201,),
+)
 async def delete_entry(request: web.Request, path: EntryPath, query: RevisionQuery) -> web.Response:
     """Delete an entry. Its history stays, and it can be undone."""
     door = door_of(request)
@@ -204,7 +242,16 @@ async def delete_entry(request: web.Request, path: EntryPath, query: RevisionQue
     return await written(context_of(request), made, wait=query.wait)
 
 
-@routes.route("POST", "/v1/entries/{id}/undo", role="writer", status=202, tags=("entries",), errors=(404, 409, 507))
+@routes.route(
+    "POST",
+    "/v1/entries/{id}/undo",
+    role="writer",
+    status=202,
+    tags=("entries",),
+    errors=(404, 409, 507),
+    result=EntryWritten,
+    also=(201,),
+)
 async def undo_entry(request: web.Request, path: EntryPath, query: WaitQuery, body: RevisionPosted) -> web.Response:
     """Take the last change or deletion back: the entry is again as it was before it."""
     door = door_of(request)

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from typing import Any
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
@@ -11,6 +12,8 @@ from api.request.context import ApiContext, context_of
 from api.request.openapi import Routes
 from api.request.values import Asked, iso
 from api.v1.alerts import open_alerts
+from api.v1.answers.forecasts import Forecast
+from api.v1.answers.now import BarShown, CallerNow, GlucoseLimits, HealthLine, InsulinNamed, Now, ReadingNow, SourceNow
 from api.v1.people import people_seen
 from processors.physiology.carbs import Meal, cob_grams
 from processors.physiology.insulin import Dose, iob_units
@@ -34,75 +37,69 @@ class NowQuery(Asked):
 
 
 @routes.route("GET", "/v1/now", role="now", tags=("now",))
-async def get_now(request: web.Request, query: NowQuery) -> dict[str, Any]:
+async def get_now(request: web.Request, query: NowQuery) -> Now:
     """Everything a glance needs.
 
     The newest reading with its age, the forecast or why there is none, insulin and carbs at work, open alerts, how the source answers.
     """
     context, caller = context_of(request), caller_of(request)
-    said = await now_document(context, context.person, query.unit)
-    return {**said, "caller": {"role": caller.role, "name": caller.name, "people": people_seen(context, caller.people)}}
-
-
-async def now_document(context: ApiContext, person: str, unit: Unit | None = None) -> dict[str, Any]:
-    """The answer, whoever asks."""
-    now_ms = context.clock.now_ms()
+    person, now_ms = context.person, context.clock.now_ms()
     profile = context.catalog.profile(person)
     newest, before = context.catalog.newest_reading(person)
     forecast, reason = await _forecast(context, person, newest, now_ms)
-    return {
-        "time": iso(now_ms),
-        "time_ms": now_ms,
-        "speed": context.clock.speed,
-        "demo": context.demo,
-        "person": person,
-        "name": profile.name or person,
-        "unit": profile.unit,
-        "zone": profile.zone,
-        "limits": {
-            "urgent_low_mgdl": profile.limits.urgent_low_mgdl,
-            "low_mgdl": profile.limits.low_mgdl,
-            "high_mgdl": profile.limits.high_mgdl,
-            "very_high_mgdl": profile.limits.very_high_mgdl,
-        },
-        "reading": reading_now(newest, before, now_ms) if newest else None,
-        "forecast": forecast,
-        "forecast_reason": reason,
-        **_at_work(context, person, profile, now_ms),
-        "alerts": open_alerts(context, person, now_ms, unit),
-        "source": _source(context, person),
-        "insulins": [
-            insulin.model_dump(include={"name", "action", "duration_min", "peak_min", "every_h"})
-            for insulin in profile.insulins
-        ],
-        "bars": [{"kind": bar.kind, "text": bar.text} for bar in context.bars(person)],
-        "health": [
-            {"key": h.key, "ok": h.ok, "value": h.value, "detail": h.detail, "missing": h.missing}
-            for h in context.health(person)
-        ],
-    }
+    at_work = _at_work(context, person, profile, now_ms)
+    return Now(
+        time=iso(now_ms),
+        time_ms=now_ms,
+        speed=context.clock.speed,
+        demo=context.demo,
+        person=person,
+        name=profile.name or person,
+        unit=profile.unit,
+        zone=profile.zone,
+        limits=GlucoseLimits(
+            urgent_low_mgdl=profile.limits.urgent_low_mgdl,
+            low_mgdl=profile.limits.low_mgdl,
+            high_mgdl=profile.limits.high_mgdl,
+            very_high_mgdl=profile.limits.very_high_mgdl,
+        ),
+        reading=_reading_now(newest, before, now_ms) if newest else None,
+        forecast=forecast,
+        forecast_reason=reason,
+        iob_units=at_work.iob_units,
+        unknown_doses=at_work.unknown_doses,
+        iob_last_ms=at_work.iob_last_ms,
+        cob_grams=at_work.cob_grams,
+        cob_last_ms=at_work.cob_last_ms,
+        alerts=open_alerts(context, person, now_ms, query.unit),
+        source=_source(context, person),
+        insulins=[InsulinNamed(**insulin.model_dump()) for insulin in profile.insulins],
+        bars=[BarShown(kind=bar.kind, text=bar.text) for bar in context.bars(person)],
+        health=[HealthLine(**asdict(line)) for line in context.health(person)],
+        caller=CallerNow(role=caller.role, name=caller.name, people=people_seen(context, caller.people)),
+    )
 
 
-def reading_now(newest: Reading, before: Reading | None, now_ms: int) -> dict[str, Any]:
+def _reading_now(newest: Reading, before: Reading | None, now_ms: int) -> ReadingNow:
     """The newest reading with its age. After a gap there is no change to speak of."""
     change = change_mgdl(newest, before)
     age_s = (now_ms - newest.time_ms) / 1000
-    return {
-        "time": iso(newest.time_ms),
-        "time_ms": newest.time_ms,
-        "glucose_mgdl": newest.glucose_mgdl,
-        "glucose_mmol": mmol(newest.glucose_mgdl),
-        "trend": newest.trend,
-        "delta_mgdl": round(change, 1) if change is not None else None,
-        "source": newest.source,
-        "age_s": round(age_s),
-        "stale": age_s >= STALE_S,
-    }
+    return ReadingNow(
+        time=iso(newest.time_ms),
+        time_ms=newest.time_ms,
+        glucose_mgdl=newest.glucose_mgdl,
+        glucose_mmol=mmol(newest.glucose_mgdl),
+        trend=newest.trend,
+        delta_mgdl=round(change, 1) if change is not None else None,
+        source=newest.source,
+        age_s=round(age_s),
+        stale=age_s >= STALE_S,
+    )
 
 
 async def _forecast(
     context: ApiContext, person: str, newest: Reading | None, now_ms: int
-) -> tuple[dict[str, Any] | None, str | None]:
+) -> tuple[Forecast | None, str | None]:
     if newest is None:
         return None, "no readings yet"
     age_ms = now_ms - newest.time_ms
@@ -115,12 +112,12 @@ async def _forecast(
         return None, "the series cannot be read at the moment"
     for row in rows:
         if row.based_on == newest.id:
-            return forecast_said(json.loads(row.body), newest.time_ms), None
+            return Forecast(**forecast_said(json.loads(row.body), newest.time_ms)), None
     return None, "too few readings, or a gap just before this one" if age_ms > 10_000 else "not worked out yet"
 
 
 def forecast_said(data: dict[str, Any], reading_ms: int) -> dict[str, Any]:
-    """A forecast as clients get it."""
+    """The fields of `Forecast`, from a forecast as the Series keeps it."""
     curves = ("mean", "p10", "p25", "p75", "p90")
     return {
         "predictor": data["predictor"],
@@ -136,7 +133,17 @@ def forecast_said(data: dict[str, Any], reading_ms: int) -> dict[str, Any]:
     }
 
 
-def _at_work(context: ApiContext, person: str, profile: ProfileChanged, now_ms: int) -> dict[str, Any]:
+class _AtWork(NamedTuple):
+    """IOB and COB, how many doses have no known action, and when the last of each was."""
+
+    iob_units: float | None
+    unknown_doses: int
+    iob_last_ms: int | None
+    cob_grams: float | None
+    cob_last_ms: int | None
+
+
+def _at_work(context: ApiContext, person: str, profile: ProfileChanged, now_ms: int) -> _AtWork:
     """Insulin and carbohydrate at work; null where nothing was ever logged, for nothing known is not zero."""
     entries = context.catalog.entries(person, now_ms - _LOOK_BACK_MS, now_ms + 1, 1_000, kinds=("insulin", "carbs"))
     logged = [(entry.time_ms, entry.data) for entry in entries if isinstance(entry.data, InsulinTaken)]
@@ -151,21 +158,21 @@ def _at_work(context: ApiContext, person: str, profile: ProfileChanged, now_ms: 
         for entry in entries
         if isinstance(entry.data, CarbsEaten)
     ]
-    return {
-        "iob_units": round(iob_units(doses, profile.insulins, now_ms), 2) if doses else None,
-        "unknown_doses": actions.count(None),
-        "iob_last_ms": doses[-1].time_ms if doses else None,
-        "cob_grams": round(cob_grams(meals, now_ms), 1) if meals else None,
-        "cob_last_ms": meals[-1].time_ms if meals else None,
-    }
+    return _AtWork(
+        iob_units=round(iob_units(doses, profile.insulins, now_ms), 2) if doses else None,
+        unknown_doses=actions.count(None),
+        iob_last_ms=doses[-1].time_ms if doses else None,
+        cob_grams=round(cob_grams(meals, now_ms), 1) if meals else None,
+        cob_last_ms=meals[-1].time_ms if meals else None,
+    )
 
 
-def _source(context: ApiContext, person: str) -> dict[str, Any]:
+def _source(context: ApiContext, person: str) -> SourceNow:
     asked, name = context.catalog.source(person), context.source_name(person)
-    return {
-        "name": name,
-        "state": asked.state.state if asked is not None else "starting" if name else "none",
-        "since": iso(asked.since_ms) if asked is not None else None,
-        "reason": (asked.state.reason or None) if asked is not None else None,
-        "simulated": context.simulated(person),
-    }
+    return SourceNow(
+        name=name,
+        state=asked.state.state if asked is not None else "starting" if name else "none",
+        since=iso(asked.since_ms) if asked is not None else None,
+        reason=(asked.state.reason or None) if asked is not None else None,
+        simulated=context.simulated(person),
+    )

@@ -2,7 +2,7 @@
 passwords go through `iv3 person add`, into an encrypted file.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from aiohttp import web
 from pydantic import Field
@@ -12,6 +12,7 @@ from api.request.context import ApiContext, context_of
 from api.request.openapi import Routes
 from api.request.problems import ProblemError
 from api.request.values import Asked, Whole, cursor_values, iso, next_cursor
+from api.v1.answers.people import People, PersonRow, PersonWatched
 from processors.readings import STALE_S
 from schemas.envelope import SYSTEM
 from schemas.facts import ProfileChanged
@@ -52,7 +53,7 @@ def people_seen(context: ApiContext, people: tuple[str, ...]) -> int:
 
 
 @routes.route("GET", "/v1/people", role="now", tags=("people",), of_person=False)
-async def get_people(request: web.Request, query: PeopleQuery) -> dict[str, Any]:
+async def get_people(request: web.Request, query: PeopleQuery) -> People:
     """Everybody whom this token opens, by id, with the newest reading of each."""
     context, caller = context_of(request), caller_of(request)
     known = context.catalog.people()
@@ -63,29 +64,29 @@ async def get_people(request: web.Request, query: PeopleQuery) -> dict[str, Any]
     )
     found = names[: query.limit]
     items = [_row(context, name, watched=known[name]) for name in found]
-    return {"items": items, "next_cursor": next_cursor([found[-1]]) if len(names) > query.limit else None}
+    return People(items=items, next_cursor=next_cursor([found[-1]]) if len(names) > query.limit else None)
 
 
-def _row(context: ApiContext, person: str, *, watched: bool) -> dict[str, Any]:
+def _row(context: ApiContext, person: str, *, watched: bool) -> PersonRow:
     newest, _ = context.catalog.newest_reading(person)
     age_ms = context.clock.now_ms() - newest.time_ms if newest is not None else None
-    return {
-        "id": person,
-        "name": context.catalog.profile(person).name or person,
-        "watched": watched,
-        "default": person == context.person,
-        "time": iso(newest.time_ms) if newest is not None else None,
-        "time_ms": newest.time_ms if newest is not None else None,
-        "glucose_mgdl": newest.glucose_mgdl if newest is not None else None,
-        "glucose_mmol": mmol(newest.glucose_mgdl) if newest is not None else None,
-        "trend": newest.trend if newest is not None else None,
-        "stale": age_ms is None or age_ms >= STALE_S * 1000,
-        "alerts": context.catalog.count_open_episodes(person),
-    }
+    return PersonRow(
+        id=person,
+        name=context.catalog.profile(person).name or person,
+        watched=watched,
+        default=person == context.person,
+        time=iso(newest.time_ms) if newest is not None else None,
+        time_ms=newest.time_ms if newest is not None else None,
+        glucose_mgdl=newest.glucose_mgdl if newest is not None else None,
+        glucose_mmol=mmol(newest.glucose_mgdl) if newest is not None else None,
+        trend=newest.trend if newest is not None else None,
+        stale=age_ms is None or age_ms >= STALE_S * 1000,
+        alerts=context.catalog.count_open_episodes(person),
+    )
 
 
 @routes.route("POST", "/v1/people", role="owner", status=201, tags=("people",), errors=(409, 507), of_person=False)
-async def post_person(request: web.Request, body: PersonPosted) -> dict[str, Any]:
+async def post_person(request: web.Request, body: PersonPosted) -> PersonWatched:
     """Watch a person from now on. Readings come by upload, or from the account that `iv3 person add` is told."""
     _of_everybody(request)
     context = context_of(request)
@@ -93,27 +94,27 @@ async def post_person(request: web.Request, body: PersonPosted) -> dict[str, Any
         raise ProblemError(409, "There is a person with this id already.", field="id")
     profile = ProfileChanged(name=body.name or body.id, unit=body.unit, birth_year=body.birth_year)
     await commands.add_person(door_of(request, person=body.id), body.name, profile)
-    return {"id": body.id, "watched": True}
+    return PersonWatched(id=body.id, watched=True)
 
 
 @routes.route(
     "POST", "/v1/people/{id}/suspend", role="owner", status=202, tags=("people",), errors=(404, 507), of_person=False
 )
-async def suspend_person(request: web.Request, path: PersonPath) -> dict[str, Any]:
+async def suspend_person(request: web.Request, path: PersonPath) -> PersonWatched:
     """Neither ask for this person's readings nor alarm for them any more. The history stays."""
     _of_everybody(request)
     await commands.suspend_person(door_of(request, person=path.id))
-    return {"id": path.id, "watched": False}
+    return PersonWatched(id=path.id, watched=False)
 
 
 @routes.route(
     "POST", "/v1/people/{id}/resume", role="owner", status=202, tags=("people",), errors=(404, 507), of_person=False
 )
-async def resume_person(request: web.Request, path: PersonPath) -> dict[str, Any]:
+async def resume_person(request: web.Request, path: PersonPath) -> PersonWatched:
     """Watch a person again."""
     _of_everybody(request)
     await commands.resume_person(door_of(request, person=path.id))
-    return {"id": path.id, "watched": True}
+    return PersonWatched(id=path.id, watched=True)
 
 
 def _of_everybody(request: web.Request) -> None:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from aiohttp import web
 from pydantic import Field
@@ -22,6 +22,9 @@ from api.request.values import (
     iso,
     next_cursor,
 )
+from api.v1.answers.forecasts import ForecastRow, Forecasts
+from api.v1.answers.parts import at
+from api.v1.answers.readings import GapRow, Gaps, Readings, ReadingsTaken
 from api.v1.now import forecast_said
 from processors.readings import Reading, gaps
 from schemas.facts import Trend
@@ -35,7 +38,7 @@ _SOURCE_MOST = 80  # characters
 _KNOWN_S = 1.0  # a low must not wait for a database that hangs
 
 
-@routes.route("GET", "/v1/readings", role="reader", tags=("readings",))
+@routes.route("GET", "/v1/readings", role="reader", tags=("readings",), result=Readings)
 async def get_readings(request: web.Request, query: RangeQuery) -> web.Response:
     """Canonical readings of a range, oldest first."""
     context = context_of(request)
@@ -96,7 +99,7 @@ class ReadingsPosted(Asked):
 
 
 @routes.route("POST", "/v1/readings", role="uploader", status=202, tags=("readings",), errors=(507,))
-async def post_readings(request: web.Request, body: ReadingsPosted) -> dict[str, Any]:
+async def post_readings(request: web.Request, body: ReadingsPosted) -> ReadingsTaken:
     """Readings from an uploader. Repeats are harmless: the same reading again is the same fact."""
     context, caller = context_of(request), caller_of(request)
     # Two people whom one device uploads for may have the same value in the same second; the default person's ids are as they always were.
@@ -104,7 +107,8 @@ async def post_readings(request: web.Request, body: ReadingsPosted) -> dict[str,
     sent = [UploadedReading(item.time, item.in_mgdl(), item.trend) for item in body.items]
     door = door_of(request, source=f"upload/{caller.name}"[:_SOURCE_MOST])
     done = await upload_readings(door, account, sent, partial(_known, context), context.lately)
-    return {"ids": done.ids, "new": done.new, "position": done.position._asdict() if done.position else None}
+    position = at(done.position) if done.position is not None else None
+    return ReadingsTaken(ids=done.ids, new=done.new, position=position)
 
 
 async def _known(context: ApiContext, first_ms: int, last_ms: int) -> set[str]:
@@ -118,7 +122,7 @@ async def _known(context: ApiContext, first_ms: int, last_ms: int) -> set[str]:
 
 
 @routes.route("GET", "/v1/forecasts", role="reader", tags=("forecasts",))
-async def get_forecasts(request: web.Request, query: RangeQuery) -> dict[str, Any]:
+async def get_forecasts(request: web.Request, query: RangeQuery) -> Forecasts:
     """Forecasts of a range, by the time of the reading they are based on, oldest first."""
     context = context_of(request)
     start, to = query.bounds(context.clock.now_ms())
@@ -128,15 +132,16 @@ async def get_forecasts(request: web.Request, query: RangeQuery) -> dict[str, An
     items = []
     for row in rows[:limit]:
         data = json.loads(row.body)
-        items.append({
-            "time": iso(row.reading_time_ms), "time_ms": row.reading_time_ms, **forecast_said(data, row.reading_time_ms),
-            "shadows": data.get("shadows", {}),
-        })  # fmt: skip
-    return {"items": items, "next_cursor": next_cursor([rows[limit].reading_time_ms]) if len(rows) > limit else None}
+        at_ms = row.reading_time_ms
+        items.append(
+            ForecastRow(time=iso(at_ms), time_ms=at_ms, shadows=data.get("shadows", {}), **forecast_said(data, at_ms))
+        )
+    more = next_cursor([rows[limit].reading_time_ms]) if len(rows) > limit else None
+    return Forecasts(items=items, next_cursor=more)
 
 
 @routes.route("GET", "/v1/gaps", role="reader", tags=("readings",))
-async def get_gaps(request: web.Request, query: RangeQuery) -> dict[str, Any]:
+async def get_gaps(request: web.Request, query: RangeQuery) -> Gaps:
     """Holes of more than 15 min in the readings of a range; `to_ms` is null while one is open."""
     context = context_of(request)
     now_ms = context.clock.now_ms()
@@ -146,11 +151,9 @@ async def get_gaps(request: web.Request, query: RangeQuery) -> dict[str, Any]:
     found = await context.series.readings(person, start, to, 50_000)
     times = [reading.time_ms for reading in (*before, *found)]
     holes = gaps(times, now_ms if to > now_ms else None)
-    return {
-        "items": [
-            {"from": iso(g.from_ms), "from_ms": g.from_ms, "to": iso(g.to_ms) if g.to_ms else None, "to_ms": g.to_ms}
-            for g in holes
-            if (g.to_ms or now_ms) > start
-        ],
-        "next_cursor": None,
-    }
+    rows = [
+        GapRow(from_=iso(g.from_ms), from_ms=g.from_ms, to=iso(g.to_ms) if g.to_ms else None, to_ms=g.to_ms)
+        for g in holes
+        if (g.to_ms or now_ms) > start
+    ]
+    return Gaps(items=rows, next_cursor=None)

@@ -1,7 +1,7 @@
 """Tokens: one per device and person, shown once, revoked at once."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from aiohttp import web
 from pydantic import Field
@@ -11,6 +11,7 @@ from api.request.context import context_of
 from api.request.openapi import Routes
 from api.request.problems import ProblemError
 from api.request.values import Asked, MomentMs, iso
+from api.v1.answers.people import TokenMade, TokenRevoked, TokenRow, Tokens
 from api.v1.people import PersonId
 from schemas.facts import Role
 from schemas.model import ms
@@ -38,16 +39,21 @@ class TokenPath(Asked):
 
 
 @routes.route("GET", "/v1/tokens", role="owner", tags=("tokens",), of_person=False)
-async def get_tokens(request: web.Request) -> dict[str, Any]:
+async def get_tokens(request: web.Request) -> Tokens:
     """Every token that was made, without the tokens themselves."""
-    items = []
-    for token, created_ms, revoked in _seen_by(request):
-        items.append({
-                "id": token.token_id, "name": token.name, "role": token.role, "people": list(token.bound_to),
-                "revoked": revoked, "created": iso(created_ms),
-                "expires": iso(ms(token.expires)) if token.expires else None,
-            })  # fmt: skip
-    return {"items": items, "next_cursor": None}
+    items = [
+        TokenRow(
+            id=token.token_id,
+            name=token.name,
+            role=token.role,
+            people=list(token.bound_to),
+            revoked=revoked,
+            created=iso(created_ms),
+            expires=iso(ms(token.expires)) if token.expires else None,
+        )
+        for token, created_ms, revoked in _seen_by(request)
+    ]
+    return Tokens(items=items, next_cursor=None)
 
 
 def _seen_by(request: web.Request) -> Iterator[TokenRecord]:
@@ -60,7 +66,7 @@ def _seen_by(request: web.Request) -> Iterator[TokenRecord]:
 
 
 @routes.route("POST", "/v1/tokens", role="owner", status=201, tags=("tokens",), of_person=False, errors=(507,))
-async def post_token(request: web.Request, body: TokenPosted) -> dict[str, Any]:
+async def post_token(request: web.Request, body: TokenPosted) -> TokenMade:
     """Make a token. It is shown in this answer and never again."""
     context = context_of(request)
     caller = caller_of(request)
@@ -71,15 +77,15 @@ async def post_token(request: web.Request, body: TokenPosted) -> dict[str, Any]:
     if unknown:
         raise ProblemError(422, f"iv3 knows no person {unknown[0]}.", field="people")
     made = await issue_token(door_of(request), body.role, body.name, people=people, expires_ms=body.expires)
-    return {"id": made.token_id, "token": made.secret, "role": body.role, "name": body.name, "people": list(people)}
+    return TokenMade(id=made.token_id, token=made.secret, role=body.role, name=body.name, people=list(people))
 
 
 @routes.route(
     "DELETE", "/v1/tokens/{id}", role="owner", status=202, tags=("tokens",), of_person=False, errors=(404, 507)
 )
-async def delete_token(request: web.Request, path: TokenPath) -> dict[str, Any]:
+async def delete_token(request: web.Request, path: TokenPath) -> TokenRevoked:
     """Revoke a token; it opens nothing any more once this is answered."""
     if path.id not in {record.token.token_id for record in _seen_by(request)}:
         raise ProblemError(404, "There is no token with this id.", field="id")
     await revoke_token(door_of(request), path.id)
-    return {"id": path.id, "revoked": True}
+    return TokenRevoked(id=path.id, revoked=True)

@@ -19,6 +19,8 @@ KNOWN = Path(__file__).with_name("known_failures.json")
 EXAMPLES = "8"  # of each operation; the phase before it tries each parameter's edges, whatever this number
 SEED = "1922"  # what is found once is found again
 LIMIT_S = 600
+# It takes 429 for "let in": wrong tokens are refused with 401, and after a few in a minute with 429. What it asks is asked of every route in tests/api.
+NO_CHECK = "ignored_auth"
 STREAM = "stream"  # an answer that never ends is no request and reply
 
 
@@ -30,7 +32,7 @@ def _run(up: Up, folder: Path, examples: str) -> tuple[set[str], dict[str, str]]
         "--header", f"Authorization: Bearer {up.token}",
         "--phases", "coverage,fuzzing", "--max-examples", examples, "--seed", SEED, "--generation-deterministic",
         "--exclude-path-regex", STREAM, "--continue-on-failure", "--no-shrink", "--request-timeout", "20",
-        "--baseline", str(found), "--baseline-update", "--no-color", "--warnings", "off",
+        "--exclude-checks", NO_CHECK, "--baseline", str(found), "--baseline-update", "--no-color", "--warnings", "off",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     if not found.exists() or "Tested: 0" in done.stdout:

@@ -4,7 +4,8 @@ import asyncio
 import json
 from contextlib import suppress
 
-from aiohttp import ClientConnectionResetError, web
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse
 
 from api.request.auth import Caller, caller_of, still_open
 from api.request.context import ApiContext, context_of
@@ -17,6 +18,8 @@ routes = Routes()
 
 PING_S = 10.0
 MOST_STREAMS = 200  # sockets; a family has ten
+_RETRY_MS = 2_000  # a page that was cut off asks again after this long
+_STALLED_S = 30.0  # whoever takes nothing for as long is gone, and gives up the place
 _SETTLE_S = 2.0  # a change is announced once the Series has it, or after this long all the same
 _FORECAST_WITHIN_S = 10.0
 OPEN: web.AppKey[set[asyncio.Event]] = web.AppKey("open-streams", set)  # ends of the open streams
@@ -28,8 +31,9 @@ async def get_stream(request: web.Request) -> web.StreamResponse:
     context = context_of(request)
     if len(request.app[OPEN]) >= MOST_STREAMS:
         raise ProblemError(503, "Too many pages are open at once.", headers={"Retry-After": "30"})
-    response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
-    response.content_type = "text/event-stream"
+    # Its own pings are comments, which no page hears of; ours are events, so that a page knows that it is connected.
+    response = EventSourceResponse(sep="\n", ping_interval=4 * PING_S, send_timeout=_STALLED_S)
+    response.headers["Cache-Control"] = "no-store"
     await response.prepare(request)
     gone = asyncio.Event()
     request.app[OPEN].add(gone)
@@ -56,10 +60,11 @@ async def get_stream(request: web.Request) -> web.StreamResponse:
 
     ends = [context.catalog.subscribe(catalog_changed), context.log.subscribe(log_grew)]
     try:
-        with suppress(ClientConnectionResetError, ConnectionResetError):
-            await _send(response, context, "hello", {})
+        with suppress(ConnectionResetError, TimeoutError):
+            await _send(response, context, "hello", {}, retry_ms=_RETRY_MS)
             await _run(response, context, caller_of(request), changed, woken, gone)
     finally:
+        response.stop_streaming()
         for end in ends:
             end()
         request.app[OPEN].discard(gone)
@@ -67,7 +72,7 @@ async def get_stream(request: web.Request) -> web.StreamResponse:
 
 
 async def _run(
-    response: web.StreamResponse,
+    response: EventSourceResponse,
     context: ApiContext,
     caller: Caller,
     changed: set[str],
@@ -110,9 +115,17 @@ async def _settled(context: ApiContext) -> None:
                 await asyncio.sleep(0.02)
 
 
-async def _send(response: web.StreamResponse, context: ApiContext, name: str, data: dict[str, object]) -> None:
-    text = json.dumps({"time_ms": context.clock.now_ms(), **data})
-    await response.write(f"event: {name}\ndata: {text}\n\n".encode())
+async def _send(
+    response: EventSourceResponse,
+    context: ApiContext,
+    name: str,
+    data: dict[str, object],
+    *,
+    retry_ms: int | None = None,
+) -> None:
+    """One event. Its id is its moment; a page that comes back with one is told `hello` like any other, and fetches what it shows."""
+    now_ms = context.clock.now_ms()
+    await response.send(json.dumps({"time_ms": now_ms, **data}), id=str(now_ms), event=name, retry=retry_ms)
 
 
 async def close_streams(app: web.Application) -> None:

@@ -2,7 +2,7 @@
 
 import ssl
 import stat
-import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from iv3.assembly.listening import is_free
@@ -69,11 +69,13 @@ def _certificate(settings: Settings) -> list[Finding]:
     api = settings.api
     if not api.certfile or not api.keyfile:
         return []
+    from cryptography import x509
+
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(api.certfile, api.keyfile)
-        decoded = ssl._ssl._test_decode_cert(api.certfile)  # type: ignore[attr-defined] # noqa: SLF001 - the only decoder in the library
-        left_days = (ssl.cert_time_to_seconds(decoded["notAfter"]) - time.time()) / _DAY_S
+        served = x509.load_pem_x509_certificates(Path(api.certfile).read_bytes())[0]  # the first is the host's own
+        left_days = (served.not_valid_after_utc - datetime.now(UTC)).total_seconds() / _DAY_S
     except (OSError, ssl.SSLError, ValueError) as error:
         return [Finding("certificate", False, f"api.certfile and api.keyfile cannot be used: {error}.")]
     if left_days < _SOON_DAYS:

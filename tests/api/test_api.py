@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -488,8 +489,8 @@ async def test_the_stream_says_hello_and_then_what_changed(iv3: Served, owner: s
         await log_entry(iv3, owner, DOSE)
         async with asyncio.timeout(5):
             lines.append((await reply.content.readuntil(b"\n\n")).decode())
-    assert lines[0].startswith("event: hello")
-    assert lines[1].startswith("event: change")
+    assert re.match(r"id: \d+\nevent: hello\ndata: \{.*\}\nretry: 2000\n", lines[0])
+    assert re.match(r"id: \d+\nevent: change\ndata: \{.*\}\n", lines[1])
     assert '"entries"' in lines[1]
 
 

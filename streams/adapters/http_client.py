@@ -5,6 +5,7 @@ A total timeout, no redirects, no proxies from the environment, no cookies, a li
 errors are never passed on, not even as a cause.
 """
 
+import json
 import ssl
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -36,6 +37,15 @@ class Reply(NamedTuple):
     def retry_after_s(self) -> float | None:
         """How long the server asks to be left alone, seconds; None where it does not."""
         return retry_after_s(self.headers.get("Retry-After"), self.server_time_ms)
+
+
+def json_object(text: bytes) -> dict[str, object] | None:
+    """The JSON object that an answer, or a line of one, is; None where it is anything else."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 class HttpClient:

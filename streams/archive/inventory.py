@@ -1,14 +1,14 @@
 """Looking an archive over: what it lists and what its manifests say, several objects at a time, before any segment is read."""
 
-import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from processors.archive import format as segments
 from processors.archive.chain import Chain, Link, chain, check_head, manifests_wanted, partition_of_key
 from processors.archive.format import Head, SegmentDamaged
 from schemas.model import Partition
+from streams.ahead import in_turn
 from streams.ports.archive import Archive
 
 AHEAD = 8  # objects asked for at once: the way to a bucket is long, and a day's segment is small
@@ -50,25 +50,13 @@ def removal_key(log_id: str) -> str:
 
 async def prefetch(archive: Archive, keys: Iterable[str]) -> AsyncGenerator[tuple[str, bytes | None], None]:
     """Each key and its object, in order; a few are asked for before their turn. Raises ArchiveUnavailable."""
-    waiting: deque[tuple[str, asyncio.Task[bytes | None]]] = deque()
-    following = iter(keys)
-    try:
-        while True:
-            while len(waiting) < AHEAD:
-                key = next(following, None)
-                if key is None:
-                    break
-                waiting.append((key, asyncio.ensure_future(archive.get(key))))
-            if not waiting:
-                return
-            key, answer = waiting[0]
-            data = await answer
-            waiting.popleft()
-            yield key, data
-    finally:
-        for _, answer in waiting:
-            answer.cancel()
-        await asyncio.gather(*(answer for _, answer in waiting), return_exceptions=True)
+
+    async def get(key: str) -> tuple[str, bytes | None]:
+        return key, await archive.get(key)
+
+    async with aclosing(in_turn(map(get, keys), AHEAD)) as answers:
+        async for answer in answers:
+            yield answer
 
 
 async def take_inventory(archive: Archive, log_id: str, progress: Progress | None = None) -> Inventory:

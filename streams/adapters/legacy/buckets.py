@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from typing import NamedTuple
-from urllib.parse import quote
 
 from processors.legacy.moving import Row
 from streams.adapters.series.influx.server import InfluxServer
@@ -36,9 +35,8 @@ class LegacyBuckets:
     async def exists(self, bucket: LegacyBucket) -> bool:
         """Whether the token sees the bucket. Raises SeriesUnavailable."""
         org = await self._server.org_id()
-        where = f"/api/v2/buckets?orgID={quote(org, safe='')}&name={quote(bucket.name, safe='')}"
-        status, found = await self._server.administer("GET", where, missing_ok=True)
-        return status != 404 and bool(found.get("buckets"))
+        found = await self._server.call("BucketsService", "get_buckets_async", org_id=org, name=bucket.name, but=404)
+        return found is not None and bool(found.buckets)
 
     async def count(self, bucket: LegacyBucket) -> int:
         """How many points. Raises SeriesUnavailable."""

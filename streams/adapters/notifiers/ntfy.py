@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from streams.adapters.http_client import TIMEOUT_S, HttpClient, NoAnswer, Reply
+from streams.adapters.http_client import TIMEOUT_S, HttpClient, NoAnswer, Reply, json_object
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
 from streams.ports.clock import Clock
 from streams.ports.notifier import Message
@@ -249,22 +249,14 @@ def _cut(text: str, limit: int) -> str:
     return f"{encoded[: max(limit - 3, 0)].decode('utf-8', 'ignore')}…" if limit >= 3 else ""
 
 
-def _json(text: bytes) -> dict[str, object] | None:
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
 def _code(reply: Reply) -> int | None:
-    code = (_json(reply.body) or {}).get("code")
+    code = (json_object(reply.body) or {}).get("code")
     return code if isinstance(code, int) and 10_000 <= code <= 99_999 else None
 
 
 def _confirmed(reply: Reply) -> dict[str, object]:
     """The message as ntfy took it. Raises NotifierUnreachable if it was not ntfy that answered."""
-    content = _json(reply.body)
+    content = json_object(reply.body)
     if content is None or not content.get("id") or not content.get("event"):
         raise NotifierUnreachable("Something that is not ntfy answered: check ntfy.server, or log in to the network.")
     return content
@@ -272,7 +264,7 @@ def _confirmed(reply: Reply) -> dict[str, object]:
 
 def _lines(reply: Reply) -> list[dict[str, object]]:
     """The messages of a poll. Raises NotifierUnreachable if it was not ntfy that answered."""
-    lines = [_json(line) for line in reply.body.splitlines() if line.strip()]
+    lines = [json_object(line) for line in reply.body.splitlines() if line.strip()]
     if any(line is None for line in lines):
         raise NotifierUnreachable("Something that is not ntfy answered: check ntfy.server, or log in to the network.")
     return [line for line in lines if line is not None]

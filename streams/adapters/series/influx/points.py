@@ -5,43 +5,51 @@ happen twice within a millisecond gets a place of its own there, which follows f
 Numbers are floats always, for InfluxDB fixes the type of a field for a week. A text that may be missing is empty then: the point stays whole.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from processors.entries import EntryVersion, content_json, entry_of
 from processors.readings import Reading
 from schemas.facts import CarbsEaten, ExerciseDone, FingerstickTaken, InsulinTaken
+from schemas.model import Partition
 
 READINGS, REPLACED, ENTRIES, FORECASTS, ALERTS = "readings", "readings_replaced", "entries", "forecasts", "alerts"
 # The ledger: what the projector itself goes by. One week of 1970 holds all of it, and so one shard: what one request writes there is whole.
 BY_ID, POSITION, STAMP = "entries_by_id", "position", "stamp"
-MEASUREMENTS = (READINGS, REPLACED, ENTRIES, FORECASTS, ALERTS, BY_ID, POSITION, STAMP)
+TAGS: dict[str, tuple[str, ...]] = {
+    READINGS: ("person", "source"),
+    REPLACED: ("person", "source"),
+    ENTRIES: ("person", "kind", "insulin"),
+    FORECASTS: ("person",),
+    ALERTS: ("person",),
+    BY_ID: ("shelf",),
+    POSITION: ("topic", "partition"),
+    STAMP: (),
+}
 LEDGER_NS = 345_600_000_000_000  # 1970-01-05, a Monday, on which InfluxDB's weeks begin
-LEDGER_END_NS = LEDGER_NS + 7 * 86_400_000_000_000
+IN_LEDGER = f"time>={LEDGER_NS} AND time<{LEDGER_NS + 7 * 86_400_000_000_000}"
+ENTRY_COLUMNS = "id, person, kind, time_ms, revision, deleted, data, recorded_ms, actor"
 _SHELVES, _SHELF_NS = 16, 1 << 49  # 2^49 ns are 6.5 days
 PROBES = 8  # two names at one place are as good as impossible; eight are
 SLOTS = 999_999
 MIN_NS, MAX_NS = -9_223_372_036_854_775_806, 9_223_372_036_854_775_806  # years 1677 to 2262
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.:/-]+")
-_SPECIAL, _ESCAPED = re.compile(r"([,= ])"), r"\\\1"
-_ENCODED = frozenset(
-    "%\\\"'"
-)  # what line protocol cannot carry to the end of a tag, or a delete's predicate cannot quote
+_ESCAPED = str.maketrans({character: f"\\{character}" for character in ",= "})
+# Line protocol cannot carry these to the end of a tag, or a delete's predicate not quote them.
+_ENCODED = frozenset("%\\\"'")
+untag = unquote  # the text that a stored tag stands for
+_AMOUNTS = {InsulinTaken: "units", CarbsEaten: "grams", FingerstickTaken: "glucose_mgdl", ExerciseDone: "minutes"}
 
 
 class Key(str):
-    """One series of InfluxDB as line protocol writes it: measurement and tags."""
+    """One series of InfluxDB as line protocol writes it: measurement and tags. `predicate` is how a deletion names it."""
 
-    __slots__ = ("measurement", "person", "predicate")
+    __slots__ = ("predicate",)
 
-    measurement: str
-    person: str  # empty in the ledger
-    predicate: str  # how a deletion names it
+    predicate: str
 
 
 class Place(NamedTuple):
@@ -51,162 +59,95 @@ class Place(NamedTuple):
     ns: int
 
 
-class Kept(NamedTuple):
-    """An entry and the place of its point."""
-
-    version: EntryVersion
-    place: Place
-
-
 def tag(value: str) -> str:
     """A tag's value as it is stored: any text, one to one."""
-    if _PLAIN.fullmatch(value):
-        return value
-    return "".join(
-        "".join(f"%{byte:02X}" for byte in c.encode()) if c in _ENCODED or not c.isprintable() else c for c in value
-    )
-
-
-def untag(stored: str) -> str:
-    """The text that a stored tag stands for."""
-    return unquote(stored) if "%" in stored else stored
+    return "".join(quote(c, safe="") if c in _ENCODED or not c.isprintable() else c for c in value)
 
 
 @lru_cache(10_000)
-def key_of(measurement: str, *tags: tuple[str, str]) -> Key:
-    """The series of these tags."""
+def key_of(measurement: str, *values: str) -> Key:
+    """The series of these tags, in the order of `TAGS`. No insulin is an empty one, which InfluxDB leaves out."""
     text, predicate = measurement, f'_measurement="{measurement}"'
-    for name, value in tags:
-        stored = tag(value)
-        text += f",{name}={_SPECIAL.sub(_ESCAPED, stored)}"
-        predicate += f' AND {name}="{stored}"'
+    for name, value in zip(TAGS[measurement], values, strict=True):
+        if value or name != "insulin":
+            stored = tag(value)
+            text += f",{name}={stored.translate(_ESCAPED)}"
+            predicate += f' AND {name}="{stored}"'
     key = Key(text)
-    key.measurement, key.predicate, key.person = measurement, predicate, dict(tags).get("person", "")
+    key.predicate = predicate
     return key
 
 
-def slot(name: str) -> int:
-    """A number from 1 to 999,999 that follows from a name."""
-    return 1 + int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") % SLOTS
+def hashed(name: str) -> int:
+    """A number below 2^64 that follows from a name; its slot is 1 plus the rest by `SLOTS`."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
 
 
 def quoted(text: str) -> str:
     """A text as the value of a field."""
-    if "\\" in text:
-        text = text.replace("\\", "\\\\")
-    return '"' + (text.replace('"', '\\"') if '"' in text else text) + '"'
-
-
-# -- the points ------------------------------------------------------------------------------------
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def line(place: Place, fields: str) -> str:
     """One line of line protocol."""
-    return f"{place.key} {fields} {place.ns}"
-
-
-@lru_cache(10_000)
-def readings_key(person: str, source: str) -> Key:
-    """The series of a source's readings."""
-    return key_of(READINGS, ("person", person), ("source", source))
-
-
-@lru_cache(10_000)
-def rows_key(measurement: str, person: str) -> Key:
-    """The series of a person's forecasts, or rows of alerts."""
-    return key_of(measurement, ("person", person))
-
-
-def reading_place(person: str, source: str, time_ms: int) -> Place:
-    """A reading lies at its exact time."""
-    return Place(readings_key(person, source), time_ms * 1_000_000)
+    return f"{place[0]} {fields} {place[1]}"
 
 
 def reading_fields(reading: Reading, recorded_ms: int) -> str:
     """A reading; no trend is an empty one."""
-    return (
-        f'glucose_mgdl={float(reading.glucose_mgdl)!r},trend="{reading.trend or ""}",id={quoted(reading.id)},'
-        f"recorded_ms={recorded_ms}"
-    )
-
-
-@lru_cache(1000)
-def entry_tags(person: str, kind: str, insulin: str) -> Key:
-    """The series of an entry; no insulin is an empty one."""
-    more = (("insulin", insulin),) if insulin else ()
-    return key_of(ENTRIES, ("person", person), ("kind", kind), *more)
+    name, trend = quoted(reading.id), reading.trend or ""
+    return f'glucose_mgdl={float(reading.glucose_mgdl)!r},trend="{trend}",id={name},recorded_ms={recorded_ms}'
 
 
 def entry_key(version: EntryVersion) -> Key:
     """The series of an entry: person, kind and, of a dose, the insulin."""
     data = version.data
-    return entry_tags(version.person, version.kind, data.insulin if isinstance(data, InsulinTaken) else "")
+    return key_of(ENTRIES, version.person, version.kind, data.insulin if isinstance(data, InsulinTaken) else "")
 
 
 def entry_fields(version: EntryVersion) -> str:
     """An entry, with its amount in the unit that the field's name says, so that it can be drawn."""
-    fields = (
+    name = _AMOUNTS.get(type(version.data))
+    amount = f",{name}={float(getattr(version.data, name))!r}" if name else ""
+    return _version_fields(version) + amount
+
+
+def _version_fields(version: EntryVersion) -> str:
+    return (
         f"id={quoted(version.id)},time_ms={version.time_ms},revision={version.revision},deleted={str(version.deleted).lower()},"
         f"data={quoted(content_json(version).decode())},recorded_ms={version.recorded_ms},actor={quoted(version.actor or '')}"
     )
-    match version.data:
-        case InsulinTaken(units=units):
-            return f"{fields},units={float(units)!r}"
-        case CarbsEaten(grams=grams):
-            return f"{fields},grams={float(grams)!r}"
-        case FingerstickTaken(glucose_mgdl=glucose_mgdl):
-            return f"{fields},glucose_mgdl={float(glucose_mgdl)!r}"
-        case ExerciseDone(minutes=minutes):
-            return f"{fields},minutes={float(minutes)!r}"
-        case _:
-            return fields
 
 
-ENTRY_COLUMNS = "id, person, kind, time_ms, revision, deleted, data, recorded_ms, actor"
-
-
-def entry_from(row: Mapping[str, Any]) -> EntryVersion:
+def entry_from(row: Sequence[Any]) -> EntryVersion:
     """The entry in a row of `ENTRY_COLUMNS`."""
-    return entry_of(
-        (
-            row["id"], untag(row["person"]), row["kind"], int(row["time_ms"]), int(row["revision"]), row["deleted"],
-            row["data"], int(row["recorded_ms"]), row["actor"] or None,
-        )
-    )  # fmt: skip
-
-
-# -- the ledger ------------------------------------------------------------------------------------
+    name, person, kind, at, revision, deleted, data, recorded, actor = row
+    return entry_of((name, untag(person), kind, int(at), int(revision), deleted, data, int(recorded), actor or None))
 
 
 def by_id_place(entry_id: str) -> Place:
     """Where the newest version of an entry is found by its id, whenever it happened."""
-    number = int.from_bytes(blake2b(entry_id.encode(), digest_size=8).digest(), "big")
+    number = hashed(entry_id)
     shelf, at = number % _SHELVES, number // _SHELVES % (_SHELF_NS - PROBES)
-    return Place(key_of(BY_ID, ("shelf", f"{shelf:x}")), LEDGER_NS + at)
+    return Place(key_of(BY_ID, f"{shelf:x}"), LEDGER_NS + at)
 
 
-def by_id_fields(kept: Kept) -> str:
+def by_id_fields(version: EntryVersion, place: Place) -> str:
     """The whole version, and its place in the second."""
-    version = kept.version
-    return (
-        f"id={quoted(version.id)},person={quoted(tag(version.person))},kind={quoted(version.kind)},time_ms={version.time_ms},"
-        f"revision={version.revision},deleted={str(version.deleted).lower()},data={quoted(content_json(version).decode())},"
-        f"recorded_ms={version.recorded_ms},actor={quoted(version.actor or '')},slot={kept.place.ns // 1000 % 1_000_000}"
-    )
+    more = f",person={quoted(tag(version.person))},kind={quoted(version.kind)},slot={place.ns // 1000 % 1_000_000}"
+    return _version_fields(version) + more
 
 
-def kept_from(row: Mapping[str, Any]) -> Kept:
-    """The entry of a row of `ENTRY_COLUMNS` and `slot`."""
-    version = entry_from(row)
-    second_ns = version.time_ms // 1000 * 1_000_000_000
-    return Kept(version, Place(entry_key(version), second_ns + int(row["slot"]) * 1000))
+def kept_from(row: Sequence[Any]) -> tuple[EntryVersion, Place]:
+    """The entry in a row of `ENTRY_COLUMNS` and `slot`, and where its point lies."""
+    version = entry_from(row[:-1])
+    return version, Place(entry_key(version), (version.time_ms // 1000 * 1_000_000 + int(row[-1])) * 1000)
 
 
-def position_line(topic: str, partition: int, head: int) -> str:
+def position_line(partition: Partition, head: int) -> str:
     """The position of a partition. The largest counts, whoever wrote it when: each lies at a time of its own, so none takes another's place."""
-    return line(
-        Place(key_of(POSITION, ("topic", topic), ("partition", str(partition))), LEDGER_NS + head), f"next={head}"
-    )
+    topic, number = partition
+    return line(Place(key_of(POSITION, topic, str(number)), LEDGER_NS + head), f"next={head}")
 
 
 def stamp_line(stamp: str) -> str:

@@ -1,58 +1,68 @@
-"""The Series in one bucket of an InfluxDB 2 server.
+"""The Series in one bucket of an InfluxDB 2 server, read back by InfluxQL with bound values: the same answers, in the same order, as SQLite gives.
 
 One batch is: look up what it may touch, write its points, remove what it moved away from, write the ledger (entries by id, position). The position
 is written last, so what a crash cut off comes again; and all of it may come again, for points are themselves by their place.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
+from processors.digest import KINDS, alert_line, day_of, entry_line, fingerprint, forecast_line, reading_line
 from processors.entries import EntryVersion
 from processors.projection import Change, PutEntry
+from processors.readings import Reading, canonical_readings
 from schemas.model import Partition
-from streams.adapters.series.influx.plan import Held, Plan, Stretch, kind_of, plan, stretches
-from streams.adapters.series.influx.points import (
-    ALERTS,
-    BY_ID,
-    ENTRIES,
-    ENTRY_COLUMNS,
-    FORECASTS,
-    LEDGER_END_NS,
-    LEDGER_NS,
-    MAX_NS,
-    MIN_NS,
-    POSITION,
-    PROBES,
-    READINGS,
-    REPLACED,
-    Place,
-    by_id_place,
-    entry_tags,
-    kept_from,
-    key_of,
-    position_line,
-    tag,
-    untag,
-)
-from streams.adapters.series.influx.reads import InfluxReads, positions_of, rows_of
+from streams.adapters.series.canonical import canonical_range, first_rows
+from streams.adapters.series.influx import points
+from streams.adapters.series.influx.plan import Plan, stretches, where
+from streams.adapters.series.influx.points import ALERTS, ENTRIES, ENTRY_COLUMNS, FORECASTS, READINGS, REPLACED
 from streams.adapters.series.influx.server import Bucket, InfluxServer
+from streams.ahead import in_turn
+from streams.errors import SeriesUnavailable
+from streams.ports.series import AlertRow, DigestRow, ForecastRow
 
+_Params = Mapping[str, object]
+_Rows = list[tuple[Any, ...]]  # each the time and what was selected
+_DAY_MS = 86_400_000
+_SLICE_MS = 15 * _DAY_MS  # a long range is asked for in slices: while one is read here, the server is at the next
+_WINDOW_MS = 2 * _DAY_MS  # of a digest: no more than those of everybody are in memory
+_SEARCHED_MS = 400 * _DAY_MS  # a range that is longer may be empty for most of its length
+_AHEAD = 3
+DIGEST_S = 120.0
 _FEW = 8  # partitions: more are asked for all at once
+_TIME = "time>=$a AND time<$b"
+_RANGE = f"person=$p AND {_TIME}"
+STAMPED = f"SELECT log FROM {points.STAMP} WHERE {points.IN_LEDGER}"
 
 
-class InfluxSeries(InfluxReads):
-    """The `Series` port, bound to one bucket by its id: a bucket that was deleted and made again is another one."""
+class InfluxSeries:
+    """The `Series` port, bound to one bucket by its id: a bucket that was deleted and made again is another one. `stamp` says whose it must be."""
 
     def __init__(self, server: InfluxServer, bucket: Bucket, stamp: str) -> None:
-        super().__init__(server, bucket, stamp)
+        self.server, self.bucket, self.stamp = server, bucket, stamp
         self._applying = asyncio.Lock()
+
+    async def close(self) -> None:
+        """See `Series.close`. The connections are the store's."""
+
+    async def position(self) -> Mapping[Partition, int]:
+        """See `Series.position`. A bucket that is not this log's has none that could be gone by: raises SeriesUnavailable."""
+        name = self.bucket.name
+        heads, stamped = await self.server.query(name, [_asked_heads(), STAMPED])
+        if [log for _, log in rows_of(stamped)] != [self.stamp]:
+            raise SeriesUnavailable(f"The bucket {name} is not of this log any more; `iv3 up` makes another.")
+        return _positions(heads)
 
     async def entries_by_id(self, ids: Iterable[str]) -> dict[str, EntryVersion]:
         """See `Series.entries_by_id`."""
-        held = Held()
-        await self._load_entries(held, list(ids))
-        return {name: kept.version for name, kept in held.entries.items()}
+        plan = Plan()
+        await self.load(plan, ids=list(ids))
+        return {name: version for name, (version, _) in plan.entries.items()}
 
     async def apply(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
         """See `Series.apply`. Not at once, but the position comes last, and what comes again changes nothing.
@@ -60,111 +70,200 @@ class InfluxSeries(InfluxReads):
         Raises SeriesUnavailable, and Permanent where the server will never take a point.
         """
         async with self._applying:
-            held = Held()
-            reached = await self._look_up(held, changes, position)
-            if position and all(reached.get(partition, 0) >= head for partition, head in position.items()):
+            plan = Plan()
+            reached = await self.load(plan, changes, partitions=list(position))
+            heads = {partition: head for partition, head in position.items() if head > reached.get(partition, 0)}
+            if position and not heads:
                 return  # an earlier try got further than its answer, or another worker was here
-            made = plan(changes, held)
-            await self.carry_out(made)
-            heads = [position_line(*p, head) for p, head in position.items() if head > reached.get(p, 0)]
-            await self.write([*made.ledger.values(), *heads])
+            plan.add(changes)
+            await self.server.write(self.bucket, list(plan.lines.values()))
+            await self.finish(plan, heads)
 
-    async def carry_out(self, made: Plan) -> None:
-        """Write and remove what a plan says; not its ledger."""
-        await self.write(list(made.lines.values()))
-        for place in made.removals:
-            await self.server.delete(self.bucket, place.ns, place.key.predicate)
+    async def finish(self, plan: Plan, heads: Mapping[Partition, int], at_once: int = 1) -> None:
+        """Remove what lies at places that were left; then write where entries are, and up to where the log is in."""
+        places = list(plan.removals)
+        for n in range(0, len(places), at_once):
+            await asyncio.gather(*(self.server.delete(self.bucket, place) for place in places[n : n + at_once]))
+        lines = [*plan.ledger.values(), *(points.position_line(*head) for head in heads.items())]
+        await self.server.write(self.bucket, lines)
 
-    async def write(self, lines: Sequence[str]) -> None:
-        """Write lines, if there are any."""
-        if lines:
-            await self.server.write(self.bucket, lines)
+    async def load(
+        self, plan: Plan, changes: Sequence[Change] = (), *, ids: Sequence[str] = (), partitions: Sequence[Partition] = ()
+    ) -> Mapping[Partition, int]:  # fmt: skip
+        """Let the plan know what changes may touch and the entries of ids; where partitions are. Raises SeriesUnavailable."""
+        # All in one request, for a request costs more than what most ask for.
+        ids = [*ids, *(change.version.id for change in changes if isinstance(change, PutEntry))]
+        spans, params = stretches(changes), dict[str, object]()
+        asked = [_asked_heads(partitions)] * bool(partitions)
+        kinds = {where(change)[0] for change in changes}
+        kinds |= {REPLACED} if READINGS in kinds else set()
+        for n, (person, from_ms, to_ms) in enumerate(spans):
+            params |= {f"{name}{n}": value for name, value in _bounds(from_ms, to_ms, person).items()}
+            within = f"person=$p{n} AND time>=$a{n} AND time<$b{n} GROUP BY source, kind, insulin"
+            asked.append(f"SELECT id FROM {', '.join(sorted(kinds))} WHERE {within}")
+        places = [points.by_id_place(name) for name in ids]
+        for key, ns in places:
+            within = f"shelf='{key[-1]}' AND time>={ns} AND time<{ns + points.PROBES}"
+            asked.append(f"SELECT {ENTRY_COLUMNS}, slot FROM {points.BY_ID} WHERE {within}")
+        found = iter(await self.server.query(self.bucket.name, asked, params))
+        reached = _positions(next(found)) if partitions else {}
+        for person, _, _ in spans:
+            plan.hold(person, next(found))
+        for name, place, series in zip(ids, places, found, strict=True):
+            for ns, *row in rows_of(series):
+                plan.occupants[place._replace(ns=ns)] = row[0]
+                if row[0] == name:
+                    plan.entries[name] = points.kept_from(row)
+        return reached
 
-    async def close(self) -> None:
-        """See `Series.close`. The connections are the store's."""
+    async def readings(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[Reading]:
+        """See `Series.readings`."""
 
-    # -- looking up --------------------------------------------------------------------------------
+        async def fetch(start_ms: int, end_ms: int, most: int) -> list[Reading]:
+            asked, found = f"{_READINGS} LIMIT {most:d}", list[Reading]()
+            if end_ms - start_ms <= _SLICE_MS:
+                return _readings(await self._rows(asked, _bounds(start_ms, end_ms, person), "ms"))
+            async with aclosing(self._slices(READINGS, asked, (start_ms, end_ms, _SLICE_MS), person)) as slices:
+                async for part in slices:
+                    found += part
+                    if len(found) >= most:
+                        break
+            return found[:most]
 
-    async def _look_up(
-        self, held: Held, changes: Sequence[Change], position: Mapping[Partition, int]
-    ) -> Mapping[Partition, int]:
-        """Hold what the changes may touch, and say where the bucket is."""
-        heads = _where_it_is(position)
-        found = await self.load(held, changes, heads)
-        return positions_of(one for series in found for one in series)
+        return await canonical_range(fetch, from_ms, to_ms, limit)
 
-    async def load(self, held: Held, changes: Sequence[Change], more: Sequence[str] = ()) -> list[list[dict[str, Any]]]:
-        """Hold what the changes may touch; answer `more` statements on the way."""
-        spans = stretches(changes)
-        kinds = {kind_of(change) for change in changes}
-        measurements = [m for m in (READINGS, ENTRIES, FORECASTS, ALERTS) if m in kinds] + [REPLACED] * (
-            READINGS in kinds
-        )
-        params: dict[str, object] = {}
-        statements = list(more)
-        for n, span in enumerate(spans):
-            params |= {f"p{n}": tag(span.person), f"a{n}": _ns(span.from_ms), f"b{n}": _ns(span.to_ms)}
-            statements.append(
-                f"SELECT id FROM {', '.join(measurements)} WHERE person=$p{n} AND time>=$a{n} AND time<$b{n} GROUP BY source, kind, insulin"
-            )
-        ids = [c.version.id for c in changes if isinstance(c, PutEntry)]
-        found = await self._ask_for_entries(ids, statements, params, held)
-        for span, series in zip(spans, found[len(more) :], strict=True):
-            _hold(held, span, series)
-        return found[: len(more)]
+    async def newest_readings(self, person: str, count: int, before_ms: int) -> list[Reading]:
+        """See `Series.newest_readings`."""
+        most, found = 3 * count + 3, list[Reading]()
+        # Newest first the server goes through a whole history for them, so it is asked for the last days first.
+        for start_ms in (*(before_ms - days * _DAY_MS for days in (2, 60)), points.MIN_NS // 1_000_000):
+            asked = f"{_READINGS} ORDER BY time DESC LIMIT {most:d}"
+            found = _readings(await self._rows(asked, _bounds(start_ms, before_ms, person), "ms"))
+            if len(found) >= most:
+                break
+        return canonical_readings(sorted(found, key=_by_time_and_source))[-count:]
 
-    async def _load_entries(self, held: Held, ids: Sequence[str]) -> None:
-        await self._ask_for_entries(ids, [], {}, held)
+    async def entries(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EntryVersion]:
+        """See `Series.entries`."""
+        # An entry lies somewhere in its second.
+        bounds = _bounds(from_ms // 1000 * 1000, -(-to_ms // 1000) * 1000, person)
 
-    async def _ask_for_entries(
-        self, ids: Sequence[str], statements: Sequence[str], params: dict[str, object], held: Held
-    ) -> list[list[dict[str, Any]]]:
-        """Hold the entries; answer the other statements. All in one request, for a request costs more than what most ask for."""
-        asked = list(statements)
-        for n, name in enumerate(ids):
-            key, ns = by_id_place(name)
-            params[f"s{n}"] = key.rpartition("=")[2]
-            asked.append(
-                f"SELECT {ENTRY_COLUMNS}, slot FROM {BY_ID} WHERE shelf=$s{n} AND time>={ns} AND time<{ns + PROBES}"
-            )
-        found = await self.ask(asked, params)
-        for name, series in zip(ids, found[len(statements) :], strict=True):
-            for row in rows_of(series):
-                held.occupants[Place(by_id_place(name).key, row["time"])] = row["id"]
-                if row["id"] == name:
-                    held.entries[name] = kept_from(row)
-        return found[: len(statements)]
+        async def fetch(most: int) -> list[EntryVersion]:
+            rows = await self._rows(f"SELECT {ENTRY_COLUMNS} FROM {ENTRIES} WHERE {_RANGE} LIMIT {most:d}", bounds)
+            return [points.entry_from(row[1:]) for row in rows]
+
+        before = sum(entry.time_ms < from_ms for entry in await fetch(1000)) if from_ms % 1000 else 0
+        found = await first_rows(fetch, lambda e: e.time_ms // 1000, lambda e: (e.time_ms, e.id), limit + before)
+        return [entry for entry in found if from_ms <= entry.time_ms < to_ms][:limit]
+
+    async def forecasts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[ForecastRow]:
+        """See `Series.forecasts`."""
+        return [ForecastRow(*row) for row in await self._bodies(FORECASTS, _bounds(from_ms, to_ms, person), limit)]
+
+    async def alerts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[AlertRow]:
+        """See `Series.alerts`."""
+        return [AlertRow(*row) for row in await self._bodies(ALERTS, _bounds(from_ms, to_ms, person), limit)]
+
+    async def _bodies(self, measurement: str, bounds: _Params, limit: int) -> list[tuple[int, str, bytes]]:
+        """Rows of a time, a name and a body."""
+
+        async def fetch(most: int) -> list[tuple[int, str, bytes]]:
+            found = await self._rows(f"SELECT id, body FROM {measurement} WHERE {_RANGE} LIMIT {most:d}", bounds)
+            return [(ns // 1_000_000, name, body.encode()) for ns, name, body in found]
+
+        return await first_rows(fetch, lambda row: row[0], lambda row: row[:2], limit)
+
+    async def digest(self) -> list[DigestRow]:
+        """See `Series.digest`."""
+        found: list[DigestRow] = []
+        ever = (points.MIN_NS // 1_000_000, points.MAX_NS // 1_000_000 + 1, _WINDOW_MS)
+        for kind, (columns, line_of) in _DIGESTED.items():
+            async for rows in self._slices(kind, f"SELECT {columns} FROM {kind} WHERE {_TIME}", ever):
+                lines: dict[tuple[str, str], list[bytes]] = defaultdict(list)
+                for ns, person, *row in rows:
+                    time_ms = ns // 1_000_000
+                    lines[points.untag(person), day_of(time_ms)].append(line_of(time_ms, *row))
+                found += [DigestRow(*at, kind, *fingerprint(said)) for at, said in lines.items()]
+        return sorted(found, key=lambda row: (row.person, row.day, KINDS.index(row.kind)))
+
+    async def _slices(self, kind: str, asked: str, span: tuple[int, int, int], person: str = "") -> AsyncGenerator[Any]:
+        """Somebody's readings in `span` (from, to, length of a slice; milliseconds), or everybody's rows. A long emptiness is jumped over."""
+        from_ms, to_ms, step_ms = span
+        first = f"SELECT first(id) FROM {kind} WHERE {_RANGE if person else _TIME}"
+        epoch, wait_s = ("ms", None) if person else ("ns", DIGEST_S)
+
+        async def slice_of(at_ms: int) -> list[Any]:
+            rows = await self._rows(asked, _bounds(at_ms, min(at_ms + step_ms, to_ms), person), epoch, wait_s)
+            return _readings(rows) if person else rows  # at once: what it came in need not be kept
+
+        while from_ms < to_ms:
+            if to_ms - from_ms > _SEARCHED_MS:
+                begins = await self._rows(first, _bounds(from_ms, to_ms, person), "ns", wait_s)
+                begin_ms = min((row[0] // 1_000_000 for row in begins), default=to_ms)
+                from_ms = max(from_ms, begin_ms // step_ms * step_ms)
+            empty, starts = 0, range(from_ms, to_ms, step_ms)
+            async with aclosing(in_turn(map(slice_of, starts), _AHEAD)) as slices:
+                async for rows in slices:
+                    from_ms += step_ms
+                    yield rows
+                    empty = 0 if rows else empty + 1
+                    if empty > _AHEAD:
+                        break
+
+    async def _rows(self, asked: str, params: _Params, epoch: str = "ns", wait_s: float | None = None) -> _Rows:
+        (series,) = await self.server.query(self.bucket.name, [asked], params, epoch=epoch, timeout_s=wait_s)
+        return rows_of(series)
 
 
-def _where_it_is(position: Mapping[Partition, int]) -> list[str]:
-    ledger = f"time>={LEDGER_NS} AND time<{LEDGER_END_NS}"
-    if len(position) > _FEW:
-        return [f'SELECT last(next) FROM {POSITION} WHERE {ledger} GROUP BY topic, "partition"']
-    return [
-        f"SELECT last(next) FROM {POSITION} WHERE topic='{topic}' AND \"partition\"='{partition}' AND {ledger} GROUP BY topic, \"partition\""
-        for topic, partition in position
-    ]
+def rows_of(series: Iterable[Mapping[str, Any]]) -> _Rows:
+    """The rows of every series."""
+    return [row for one in series for row in one["values"]]
 
 
-def _hold(held: Held, span: Stretch, series: Sequence[dict[str, Any]]) -> None:
-    """Take in the ids that a stretch of time holds; the replaced readings first, for what counts depends on them."""
-    for one in sorted(series, key=lambda one: one["name"] != REPLACED):
-        measurement, tags = str(one["name"]), one["tags"]
-        source, kind, insulin = (untag(tags[name]) for name in ("source", "kind", "insulin"))
-        key = (
-            entry_tags(span.person, kind, insulin)
-            if measurement == ENTRIES
-            else key_of(measurement, ("person", span.person))
-        )
-        for ns, name in one["values"]:
-            if measurement == READINGS:
-                held.hold_reading(span.person, source, ns // 1_000_000, name)
-            elif measurement == REPLACED:
-                place = Place(key_of(REPLACED, ("person", span.person), ("source", source)), ns)
-                held.hold_replaced(span.person, source, ns // 1_000_000, place, name)
-            else:
-                held.occupants[Place(key, ns)] = name
+def _asked_heads(partitions: Sequence[Partition] = ()) -> str:
+    """The question for the positions of these partitions, where they are few; of all otherwise."""
+    of = " OR ".join(f"topic='{topic}' AND \"partition\"='{number}'" for topic, number in partitions[:_FEW])
+    which = f"({of}) AND " if len(partitions) in range(1, _FEW + 1) else ""
+    return f'SELECT last(next) FROM {points.POSITION} WHERE {which}{points.IN_LEDGER} GROUP BY topic, "partition"'
 
 
-def _ns(time_ms: int) -> int:
-    return min(max(time_ms * 1_000_000, MIN_NS), MAX_NS)
+def _positions(series: Iterable[Mapping[str, Any]]) -> dict[Partition, int]:
+    """Next offsets from the answer to `_asked_heads`."""
+    return {(one["tags"]["topic"], int(one["tags"]["partition"])): int(one["values"][0][1]) for one in series}
+
+
+def _bounds(from_ms: int, to_ms: int, person: str) -> _Params:
+    """A range as a question's bound values; a moment that InfluxDB does not know is the nearest that it does."""
+    from_ns, to_ns = (min(max(ms * 1_000_000, points.MIN_NS), points.MAX_NS) for ms in (from_ms, to_ms))
+    return {"p": points.tag(person), "a": from_ns, "b": to_ns}
+
+
+# After the time: a row is a `Reading`. A quarter of the time of `Reading._make`; a quarter of a year is 26,000 of them.
+_READINGS = f"SELECT glucose_mgdl, trend, source, id FROM {READINGS} WHERE {_RANGE}"
+_as_reading = partial(tuple.__new__, Reading)
+_by_time_and_source = attrgetter("time_ms", "source")
+
+
+def _readings(rows: _Rows) -> list[Reading]:
+    """Readings from the answer to `_READINGS`."""
+    sources = {row[3] for row in rows}
+    if "" in {row[2] for row in rows} or any("%" in source for source in sources):
+        found = [Reading(ms, value, trend or None, points.untag(of), name) for ms, value, trend, of, name in rows]
+    else:
+        found = list(map(_as_reading, rows))
+    if len(sources) > 1:
+        found.sort(key=_by_time_and_source)
+    return found
+
+
+def _reading_line(time_ms: int, glucose_mgdl: float, trend: str, source: str) -> bytes:
+    return reading_line(Reading(time_ms, float(glucose_mgdl), trend or None, points.untag(source), ""))
+
+
+# By kind: the columns after the time, and the line of what follows the person.
+_DIGESTED: dict[str, tuple[str, Callable[..., bytes]]] = {
+    READINGS: ("person, glucose_mgdl, trend, source", _reading_line),
+    ENTRIES: (f"person, {ENTRY_COLUMNS}", lambda _, *row: entry_line(points.entry_from(row))),
+    FORECASTS: ("person, body", lambda _, body: forecast_line(body.encode())),
+    ALERTS: ("person, id, body", lambda at_ms, key, body: alert_line(at_ms, key, body.encode())),
+}

@@ -1,20 +1,24 @@
-"""One InfluxDB 2 server, as the Series speaks to it: write, ask, delete, and the few things of an administrator.
+"""One InfluxDB 2 server, as the Series speaks to it: write, ask, delete, and what an administrator does.
 
-Every failure is one of two: `SeriesUnavailable`, to be tried again (an outage, a setting to be mended, an unknown outcome: points may be written
-again), or `Permanent`, where the server will never take what was written, with its own words. The token never shows.
+influxdb-client makes the requests and reads the answers; what carries them is our own exchange, with its limits. InfluxQL, which it does not speak,
+is asked here. Every failure is one of two: `SeriesUnavailable`, to be tried again (an outage, a setting to be mended, an unknown outcome: points may
+be written again), or `Permanent`, where the server will never take what was written, with its own words. The token never shows.
 """
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import msgpack
-import pydantic_core
 from pydantic import SecretStr
 
 from schemas.model import at_ms
-from streams.adapters.http_client import TIMEOUT_S, HttpClient, NoAnswer, Reply
+from streams.adapters.http_client import TIMEOUT_S, HttpClient, NoAnswer, Reply, json_object
+from streams.adapters.series.influx.points import Place
 from streams.errors import Misconfigured, Permanent, SeriesUnavailable
 
 MOST_LINES, MOST_BYTES = 5_000, 900_000  # of one write: what the server likes best, and less than proxies allow
@@ -23,6 +27,9 @@ _ANSWER_BYTES = 256 << 20  # a week of many people's forecasts
 _MOST_STATEMENTS = 100
 _WORDS = 300
 _RIGHTS = "give influxdb.token the right to read and write buckets of the organisation, or use an all-access token"
+# The server writes MessagePack in two thirds of the time of JSON, and it is read in half; numbers keep their kind.
+_QUESTION = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/x-msgpack"}
+_Headers = Mapping[str, str]
 
 
 class Bucket(NamedTuple):
@@ -30,6 +37,10 @@ class Bucket(NamedTuple):
 
     name: str
     id: str
+
+
+class _Refusal(Exception):
+    """An answer that is no success: the reply, and what was asked."""
 
 
 class InfluxServer:
@@ -42,43 +53,40 @@ class InfluxServer:
             raise Misconfigured("influxdb.url must be like http://localhost:8086; token and org are other settings.")
         self.url, self.org = url.rstrip("/"), org
         self.name = f"InfluxDB ({parts.netloc})"
+        self._stranger = f"What answers at influxdb.url ({self.url}) is no InfluxDB 2."
         # Packed answers cost the server more time than they save on any line that a database should be reached by.
         self._headers = {"Authorization": f"Token {token.get_secret_value()}", "Accept-Encoding": "identity"}
         self._exchange = HttpClient(self.name, timeout_s=timeout_s)
         self._answer_s = min(timeout_s, _ANSWER_S)
+        self._api: Any = None
         self._org_id = ""
 
-    def __repr__(self) -> str:
-        """Name the server and nothing else."""
-        return f"InfluxServer({self.name})"
-
-    # -- points ------------------------------------------------------------------------------------
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._exchange.close()
 
     async def write(self, bucket: Bucket, lines: Sequence[str]) -> None:
         """Write lines; they are on disk when this returns. Raises SeriesUnavailable (some may have landed), Permanent (the others have)."""
-        where = f"/api/v2/write?precision=ns&bucket={bucket.id}&org={await self.org_id()}"
         refused: Permanent | None = None
         for body in _bodies(lines):
-            reply = await self._ask("POST", where, body, {"Content-Type": "text/plain; charset=utf-8"})
-            if reply.status == 204:
-                continue
             try:
-                self._refuse(reply, f"write to the bucket {bucket.name}", bucket.name)
+                await self.call(
+                    "WriteService", "post_write_async", await self.org_id(), bucket.id, body, precision="ns",
+                    content_type="text/plain; charset=utf-8", what=f"write to the bucket {bucket.name}", bucket=bucket.name,
+                )  # fmt: skip
             except Permanent as error:
                 refused = error  # what is beside it in the batch is still to be written
         if refused is not None:
             raise refused
 
-    async def delete(self, bucket: Bucket, ns: int, predicate: str) -> None:
-        """Delete what lies at one nanosecond in one series. Never without a predicate, which would delete everything there."""
-        if "_measurement=" not in predicate:
-            raise AssertionError(predicate)
-        moment = rfc3339(ns)
-        body = json.dumps({"start": moment, "stop": moment, "predicate": predicate}).encode()
-        where = f"/api/v2/delete?bucketID={bucket.id}&orgID={await self.org_id()}"
-        reply = await self._ask("POST", where, body, _JSON)
-        if reply.status != 204:
-            self._refuse(reply, f"delete from the bucket {bucket.name}", bucket.name)
+    async def delete(self, bucket: Bucket, place: Place) -> None:
+        """Delete what lies at one nanosecond in one series. Raises SeriesUnavailable and Permanent."""
+        seconds, rest = divmod(place.ns, 1_000_000_000)
+        moment = f"{at_ms(seconds * 1000):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+        await self.call(
+            "DeleteService", "post_delete_async", {"start": moment, "stop": moment, "predicate": place.key.predicate},
+            org_id=await self.org_id(), bucket_id=bucket.id, what=f"delete from the bucket {bucket.name}", bucket=bucket.name,
+        )  # fmt: skip
 
     async def query(
         self, database: str, statements: Sequence[str], params: Mapping[str, object] | None = None, *, epoch: str = "ns",
@@ -88,92 +96,78 @@ class InfluxServer:
         found: list[list[dict[str, Any]]] = []
         for n in range(0, len(statements), _MOST_STATEMENTS):
             asked = statements[n : n + _MOST_STATEMENTS]
-            reply = await self._select(database, asked, params, epoch, timeout_s)
+            form = {"db": database, "q": "; ".join(asked), "epoch": epoch, "params": json.dumps(params or {})}
+            reply = await self._ask("POST", "/query", urlencode(form).encode(), _QUESTION, timeout_s or self._answer_s)
+            if reply.status != 200:
+                raise self._refused(reply, f"read {database}", database)
             try:
                 results = msgpack.unpackb(reply.body, use_list=False, unicode_errors="replace")["results"]
-                for result in results:
-                    if "error" in result:
-                        raise self._not_answered(database, str(result["error"]))
-                    found.append(list(result.get("series", ())))
+                errors = [str(result["error"]) for result in results if "error" in result]
+                found += [list(result.get("series", ())) for result in results]
             except (ValueError, KeyError, TypeError):
                 raise SeriesUnavailable(f"{self.name} gave an answer that cannot be read.") from None
+            if errors:
+                said = f"{self.name} could not read {database}: {errors[0][:_WORDS]}. It is tried again."
+                raise self.gone(database) if "not found" in errors[0] else SeriesUnavailable(said)
             if len(results) != len(asked):
                 raise SeriesUnavailable(f"{self.name} answered {len(results)} of {len(asked)} questions.")
         return found
 
-    async def _select(
-        self, database: str, statements: Sequence[str], params: Mapping[str, object] | None, epoch: str,
-        timeout_s: float | None,
-    ) -> Reply:  # fmt: skip
-        form = {"db": database, "q": "; ".join(statements), "epoch": epoch, "params": json.dumps(params or {})}
-        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": _PACKED}
-        reply = await self._ask("POST", "/query", urlencode(form).encode(), headers, timeout_s or self._answer_s)
-        if reply.status != 200:
-            try:
-                self._refuse(reply, f"read {database}", database)
-            except Permanent as error:
-                raise SeriesUnavailable(str(error)) from None
-        return reply
+    async def call(
+        self, service: str, operation: str, *given: object, but: int = 0, what: str = "", bucket: str = "", **named: object
+    ) -> Any:  # fmt: skip
+        """What an operation of influxdb-client answers; None where the server refuses it with the status `but`.
 
-    def _not_answered(self, database: str, words: str) -> SeriesUnavailable:
-        if "not found" in words:
-            return self.gone(database)
-        return SeriesUnavailable(f"{self.name} could not read {database}: {words[:_WORDS]}. It is tried again.")
+        `what` it does in words and in which `bucket`, where it changes points. Raises SeriesUnavailable; Permanent only where it does.
+        """
+        if self._api is None:
+            # Loading it takes up to a second, and nobody's alarm waits for that. What it takes for its session is this server, whose exchange
+            # looks at certificates; the token it never holds.
+            client = await asyncio.to_thread(import_module, "influxdb_client.client.influxdb_client_async")
+            made = client.InfluxDBClientAsync(self.url, client_session_type=lambda **_: self, ssl_context=True)
+            self._api = made.api_client
+        asked = getattr(getattr(import_module("influxdb_client"), service)(self._api), operation)
+        try:
+            return await asked(*given, **named)
+        except _Refusal as refusal:
+            reply, request = refusal.args
+            if reply.status == but:
+                return None
+            raise self._refused(reply, what or request, bucket, final=bool(what)) from None
+        except (ValueError, TypeError, AttributeError):  # its models are strict about what they need
+            raise SeriesUnavailable(self._stranger) from None
 
-    # -- administration ----------------------------------------------------------------------------
+    async def request(self, *, method: str, url: str, headers: _Headers, data: Any = None, **_: object) -> Any:
+        """What influxdb-client asks of its session: carry a request. Refusals are raised here: its own error would log the answer."""
+        path = url.removeprefix(self.url)
+        reply = await self._ask(method, path, data.encode() if isinstance(data, str) else data, headers)
+        if not 200 <= reply.status < 300:
+            raise _Refusal(reply, f"{method} {path.partition('?')[0]}")
+        # A page to log in is no list of buckets, though the client would read an empty one from it; nor is a point written.
+        silent = path.startswith(("/api/v2/write", "/api/v2/delete"))
+        if reply.status != 204 and (silent or json_object(reply.body) is None):
+            raise SeriesUnavailable(self._stranger)
+
+        async def read() -> bytes:
+            return reply.body
+
+        return SimpleNamespace(status=reply.status, headers=reply.headers, reason="", read=read)
 
     async def org_id(self) -> str:
         """The id of `influxdb.org`, asked once."""
         if not self._org_id:
-            status, found = await self.administer(
-                "GET", f"/api/v2/orgs?org={quote(self.org, safe='')}", missing_ok=True
-            )
-            if status == 404 or not found.get("orgs"):
+            found = await self.call("OrganizationsService", "get_orgs_async", org=self.org, but=404)
+            if found is None or not found.orgs:
                 raise SeriesUnavailable(
                     f"{self.name} has no organisation {self.org!r} that this token may see: influxdb.org or influxdb.token is wrong."
                 )
-            self._org_id = str(found["orgs"][0]["id"])
+            self._org_id = str(found.orgs[0].id)
         return self._org_id
 
-    async def administer(
-        self, method: str, path: str, body: Mapping[str, object] | None = None, *, missing_ok: bool = False, conflict_ok: bool = False
-    ) -> tuple[int, dict[str, Any]]:  # fmt: skip
-        """(status, answer) of a request for one who administers. Raises SeriesUnavailable."""
-        data = json.dumps(body).encode() if body is not None else None
-        reply = await self._ask(method, path, data, _JSON)
-        if (reply.status == 404 and missing_ok) or (reply.status == 422 and conflict_ok):
-            return reply.status, {}
-        if not 200 <= reply.status < 300:
-            try:
-                self._refuse(reply, f"{method} {path.partition('?')[0]}", "")
-            except Permanent as error:
-                raise SeriesUnavailable(str(error)) from None
-        try:
-            return reply.status, pydantic_core.from_json(reply.body) if reply.body.strip() else {}
-        except ValueError:
-            raise SeriesUnavailable(f"What answers at influxdb.url ({self.url}) is no InfluxDB 2.") from None
-
-    async def health(self) -> str:
-        """The version it says it has; empty if what answers is no InfluxDB. Raises SeriesUnavailable."""
-        reply = await self._ask("GET", "/health", None, _JSON)
-        try:
-            said = json.loads(reply.body)
-            return str(said["version"]) if said["name"] == "influxdb" else ""
-        except (ValueError, KeyError, TypeError):
-            return ""
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await self._exchange.close()
-
-    # -- answers -----------------------------------------------------------------------------------
-
-    async def _ask(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout_s: float | None = None
-    ) -> Reply:
+    async def _ask(self, method: str, path: str, body: bytes | None, headers: _Headers, wait_s: float = 0) -> Reply:
         try:
             return await self._exchange.ask(
-                method, self.url + path, headers={**self._headers, **headers}, body=body, limit=_ANSWER_BYTES, timeout_s=timeout_s
+                method, self.url + path, headers={**headers, **self._headers}, body=body, limit=_ANSWER_BYTES, timeout_s=wait_s or None
             )  # fmt: skip
         except NoAnswer as error:
             raise SeriesUnavailable(str(error)) from None
@@ -184,61 +178,38 @@ class InfluxServer:
             f"{self.name} has no bucket {bucket}, or the token may not see it; a running `iv3 up` makes what was deleted anew from the log."
         )
 
-    def _refuse(self, reply: Reply, what: str, bucket: str) -> None:
-        """Say what a status other than success means. Raises SeriesUnavailable or Permanent."""
-        words, status = _words(reply), reply.status
-        if status == 401:
-            raise SeriesUnavailable(
-                f"{self.name} does not know the token (401): influxdb.token is wrong or was deleted; set a valid one."
-            )
-        if status == 403:
-            raise SeriesUnavailable(f"{self.name} does not let the token {what} (403, {words}): {_RIGHTS}.")
+    def _refused(self, reply: Reply, what: str, bucket: str, *, final: bool = False) -> SeriesUnavailable | Permanent:
+        """What a status other than success means."""
+        name, status, wait_s, own = self.name, reply.status, reply.retry_after_s, json_object(reply.body) or {}
+        words = str(own.get("message") or own.get("error") or "without a reason")[:_WORDS]
         if status == 404 and bucket:
-            raise self.gone(bucket)
-        if status == 422 and "field type conflict" in words:
-            raise SeriesUnavailable(
-                f"The bucket {bucket} holds what iv3 did not write ({words}); run `iv3 replay`, which makes a new one from the log."
-            )
-        if status == 422 and "retention" in words:
-            raise SeriesUnavailable(
-                f"The bucket {bucket} forgets ({words}); set its retention to never, or delete it, and it is made anew."
-            )
-        # A proxy has its own 400 and 413, which say nothing of the record: only InfluxDB's own words give one up.
-        if "unable to parse" in words or (status == 422 and "too long" in words):
-            raise Permanent(f"{self.name} refused to {what} ({status}): {words}")
-        wait_s = reply.retry_after_s
-        again = f" It asks to be left alone for {wait_s:.0f} s." if wait_s else ""
-        raise SeriesUnavailable(f"{self.name} could not {what} ({status}, {words}).{again}", retry_after_s=wait_s)
-
-
-_PACKED = "application/x-msgpack"  # the server writes it in two thirds of the time of JSON, and it is read in half; numbers keep their kind
-_JSON = {"Content-Type": "application/json"}
+            return self.gone(bucket)
+        if status == 401:
+            said = f"{name} does not know the token (401): influxdb.token is wrong or was deleted; set a valid one."
+        elif status == 403:
+            said = f"{name} does not let the token {what} (403, {words}): {_RIGHTS}."
+        elif status == 422 and "field type conflict" in words:
+            said = f"The bucket {bucket} holds what iv3 did not write ({words}); run `iv3 replay`, which makes a new one from the log."
+        elif status == 422 and "retention" in words:
+            said = f"The bucket {bucket} forgets ({words}): set its retention to never, or delete it for a new one."
+        elif final and ("unable to parse" in words or (status == 422 and "too long" in words)):
+            # A proxy has its own 400 and 413, which say nothing of the record: only InfluxDB's own words give one up.
+            return Permanent(f"{name} refused to {what} ({status}): {words}")
+        else:
+            again = f" It asks to be left alone for {wait_s:.0f} s." if wait_s else ""
+            said = f"{name} could not {what} ({status}, {words}).{again}"
+        return SeriesUnavailable(said, retry_after_s=wait_s)
 
 
 def _bodies(lines: Sequence[str]) -> Iterator[bytes]:
     """The lines, in order, in bodies of a good size. One line that is larger goes alone."""
-    start = size = 0
-    for n, text in enumerate(lines):
-        more = 4 * len(text) + 1 if not text.isascii() else len(text) + 1  # at most
-        if n > start and (n - start >= MOST_LINES or size + more > MOST_BYTES):
-            yield "\n".join(lines[start:n]).encode()
-            start, size = n, 0
-        size += more
-    if start < len(lines):
-        yield "\n".join(lines[start:]).encode()
-
-
-def _words(reply: Reply) -> str:
-    """The server's own, or what is known without them."""
-    try:
-        said = json.loads(reply.body)
-        words = str(said.get("message") or said.get("error") or "")
-    except (ValueError, AttributeError):
-        words = ""
-    return words[:_WORDS] or "without a reason"
-
-
-def rfc3339(ns: int) -> str:
-    """A moment to the nanosecond, as the delete request wants it."""
-    seconds, rest = divmod(ns, 1_000_000_000)
-    return f"{at_ms(seconds * 1000):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    body, size = list[bytes](), 0
+    for text in lines:
+        data = text.encode()
+        if body and (len(body) >= MOST_LINES or size + len(data) >= MOST_BYTES):
+            yield b"\n".join(body)
+            body, size = [], 0
+        body.append(data)
+        size += len(data) + 1
+    if body:
+        yield b"\n".join(body)

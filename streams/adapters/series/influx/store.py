@@ -1,21 +1,20 @@
-"""Versions of the Series as buckets of an InfluxDB 2 server: `iv3_v1`, `iv3_v2`, ... The name `iv3`, by which InfluxQL and Grafana ask, points at the
-one that serves.
+"""Versions of the Series as buckets of an InfluxDB 2 server: `iv3_v1`, `iv3_v2`, ... The name `iv3`, for InfluxQL and Grafana, means one of them.
 
-Every bucket carries the id of the log it was made from. One of another log is never used, emptied or deleted: another one is made beside it.
+Every bucket carries the id of the log it was made from. One of another log is never used or emptied, nor deleted unless an erasure replaced that
+log: another one is made beside it.
 """
 
 import asyncio
 import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
-from urllib.parse import quote
+from itertools import count
+from typing import Any, Literal
 
-from streams.adapters.series.influx.points import LEDGER_END_NS, LEDGER_NS, STAMP, stamp_line
-from streams.adapters.series.influx.reads import rows_of
+from streams.adapters.series.influx.points import stamp_line
 from streams.adapters.series.influx.rebuild import InfluxRebuild
-from streams.adapters.series.influx.series import InfluxSeries
+from streams.adapters.series.influx.series import STAMPED, InfluxSeries, rows_of
 from streams.adapters.series.influx.server import Bucket, InfluxServer
 from streams.errors import SeriesUnavailable
 from streams.ports.series import SeriesExamination, SeriesVersion
@@ -25,16 +24,10 @@ logger = logging.getLogger("iv3.influx")
 FORMAT = "1"
 _LOOK_S = 2.0  # two small requests each time
 _GRACE_LOOKS = 3
-_WEEK_S = 604_800  # what InfluxDB itself takes for a bucket that never forgets; the ledger counts on it
+_DESCRIPTION = "iv3: derived from the log, and made anew from it"
+# Never; in shards of a week, which InfluxDB itself takes for that, and which the ledger counts on.
+_NEVER = [{"type": "expire", "everySeconds": 0, "shardGroupDurationSeconds": 604_800}]
 _PAGE = 100
-
-
-class Mapped(NamedTuple):
-    """What the name points at."""
-
-    id: str
-    number: int
-    bucket_id: str
 
 
 class InfluxStore:
@@ -45,78 +38,70 @@ class InfluxStore:
         self.stamp = f"{FORMAT}/{log_id}"
         self._ours: set[str] = set()  # ids of buckets that were looked at
 
-    # -- the port ----------------------------------------------------------------------------------
-
     async def serving(self) -> SeriesVersion:
         """See `SeriesStore.serving`. Raises SeriesUnavailable also where the bucket forgets, or the name is somebody else's."""
-        mapped = await self.mapped()
-        if mapped is None:
+        version = await self.mapped()
+        if version is None:
             raise SeriesUnavailable(f"There is no series in {self.server.name} yet; `iv3 up` makes it.")
-        bucket = Bucket(self._name(mapped.number), mapped.bucket_id)
-        found = await self.bucket(bucket.id)
-        if found is None:
-            raise self.server.gone(bucket.name)
-        self._refuse_forgetful(found)
-        if bucket.id not in self._ours:
-            if not await self._is_ours(bucket):
-                raise SeriesUnavailable(
-                    f"The bucket {bucket.name} of {self.server.name} is of another log; `iv3 up` makes one of this log."
-                )
-            self._ours.add(bucket.id)
-        return SeriesVersion(mapped.number, bucket.id)
+        await self._refuse_forgetful(version)
+        if version.mark not in self._ours and not await self._is_ours(version):
+            raise SeriesUnavailable(
+                f"The bucket {self.bucket(version).name} of {self.server.name} is of another log; `iv3 up` makes one of this log."
+            )
+        self._ours.add(version.mark)
+        return version
 
     async def ready(self, known: SeriesVersion | None = None) -> SeriesVersion:
         """See `SeriesStore.ready`. While `known` is there, a name that somebody else took is left to them: two would take it in turns for ever."""
         mapped = await self.mapped()
-        if mapped is not None and await self._is_ours(Bucket(self._name(mapped.number), mapped.bucket_id)):
+        if mapped is not None and await self._is_ours(mapped):
             return await self.serving()
-        if known is not None and await self._is_ours(Bucket(self._name(known.number), known.mark)):
+        if known is not None and await self._is_ours(known):
             raise SeriesUnavailable(
                 f"In {self.server.name} another iv3 uses the database name {self.database}, so InfluxQL and Grafana see its data; this one goes on "
-                f"with its own bucket {self._name(known.number)}. Give one of them another influxdb.database."
+                f"with its own bucket {self.bucket(known).name}. Give one of them another influxdb.database."
             )
-        own = [number for number, bucket in await self._own() if mapped is None or number != mapped.number]
-        version = SeriesVersion(max(own), (await self.versions())[max(own)]["id"]) if own else await self._create()
-        logger.warning("%s holds the series from now on, in %s", self._name(version.number), self.server.name)
+        own = await self._own(mapped)
+        version = own[-1] if own else await self._create()
+        logger.warning("%s holds the series from now on, in %s", self.bucket(version).name, self.server.name)
         await self.serve(version)
         return await self.serving()
 
     async def open(self, version: SeriesVersion) -> InfluxSeries:
         """See `SeriesStore.open`."""
-        return InfluxSeries(self.server, Bucket(self._name(version.number), version.mark), self.stamp)
+        return InfluxSeries(self.server, self.bucket(version), self.stamp)
 
     async def make(self) -> tuple[SeriesVersion, InfluxRebuild]:
         """See `SeriesStore.make`. Of our own versions only the one that serves is kept beside it."""
         mapped = await self.mapped()
-        if mapped is not None and await self._is_ours(Bucket(self._name(mapped.number), mapped.bucket_id)):
-            for number, bucket in await self._own():
-                if number != mapped.number:
-                    await self._delete(bucket)
+        if mapped is not None and await self._is_ours(mapped):
+            for left in await self._own(mapped):
+                await self._delete(left)
         version = await self._create()
-        return version, InfluxRebuild(self.server, Bucket(self._name(version.number), version.mark), self.stamp)
+        return version, InfluxRebuild(self.server, self.bucket(version), self.stamp)
 
     async def serve(self, version: SeriesVersion) -> None:
         """See `SeriesStore.serve`. The name points at one version or the other at every moment."""
-        org = await self.server.org_id()
+        org, default = await self.server.org_id(), {"default": True}
         for known in await self._mappings():
-            if known["bucketID"] == version.mark:
-                where = f"/api/v2/dbrps/{known['id']}?orgID={org}"
-                await self.server.administer("PATCH", where, {"default": True})
+            if known.bucket_id == version.mark:
+                await self.server.call("DBRPsService", "patch_dbrpid_async", known.id, default, org_id=org)
                 return
-        said = {
-            "orgID": org, "bucketID": version.mark, "database": self.database, "retention_policy": f"v{version.number}", "default": True,
-        }  # fmt: skip
-        await self.server.administer("POST", "/api/v2/dbrps", said)
+        said = {"orgID": org, "bucketID": version.mark, "retention_policy": f"v{version.number}"} | default
+        await self.server.call("DBRPsService", "post_dbrp_async", {"database": self.database} | said)
 
     async def remove(self, version: SeriesVersion) -> None:
         """See `SeriesStore.remove`. Waits as long as others may need to look."""
         mapped = await self.mapped()
-        if mapped is not None and mapped.bucket_id == version.mark:
+        if mapped is not None and mapped.mark == version.mark:
             return
         await asyncio.sleep(_GRACE_LOOKS * self.look_s)
-        bucket = Bucket(self._name(version.number), version.mark)
-        if await self._is_ours(bucket):
-            await self._delete(bucket)
+        if await self._is_ours(version):
+            await self._delete(version)
+
+    async def close(self) -> None:
+        """See `SeriesStore.close`."""
+        await self.server.close()
 
     async def check(self) -> None:
         """See `SeriesStore.check`."""
@@ -127,15 +112,18 @@ class InfluxStore:
         seen = SeriesExamination(self.server.url, organisation=self.server.org, database=self.database)
         step: Literal["reach", "token", "bucket", "write"] = "reach"
         try:
-            seen = replace(seen, version=await self.server.health())
+            said = await self.server.call("HealthService", "get_health_async", but=404)
+            seen = replace(
+                seen, version=str(said.version or "") if said is not None and said.name == "influxdb" else ""
+            )
             step = "token"
             await self.server.org_id()
             step = "bucket"
             if await self.mapped() is None:
                 return seen
-            version = await self.serving()
-            seen, step = replace(seen, bucket=self._name(version.number)), "write"
-            await self.server.write(Bucket(seen.bucket, version.mark), [stamp_line(self.stamp)])
+            bucket = self.bucket(await self.serving())
+            seen, step = replace(seen, bucket=bucket.name), "write"
+            await self.server.write(bucket, [stamp_line(self.stamp)])
         except SeriesUnavailable as error:
             return replace(seen, failed=step, why=str(error))
         return seen
@@ -143,136 +131,106 @@ class InfluxStore:
     async def forget_logs(self, log_ids: Collection[str]) -> list[str]:
         """See `SeriesStore.forget_logs`. What was made from the new log never held the person."""
         stamps = {f"{FORMAT}/{log_id}" for log_id in log_ids}
-        gone = []
-        for _, said in sorted((await self.versions()).items()):
-            bucket = Bucket(said["name"], said["id"])
-            if await self.stamp_of(bucket) in stamps:
-                await self._delete(bucket)
-                gone.append(bucket.name)
-        return gone
+        gone = [version for version in await self.versions() if await self._stamp_of(version) in stamps]
+        for version in gone:
+            await self._delete(version)
+        return [self.bucket(version).name for version in gone]
 
     async def holding(self, person: str) -> list[str]:
         """See `SeriesStore.holding`."""
-        found = []
-        for _, said in sorted((await self.versions()).items()):
-            (tags,) = await self.server.query(
-                said["name"], ['SHOW TAG VALUES WITH KEY = "person" WHERE "person" = $person'], {"person": person}
-            )
-            if any(row.get("value") == person for row in rows_of(tags)):
-                found.append(said["name"])
+        asked, found = ['SHOW TAG VALUES WITH KEY = "person" WHERE "person" = $person'], list[str]()
+        for version in await self.versions():
+            (tags,) = await self.server.query(self.bucket(version).name, asked, {"person": person})
+            if any(value == person for _, value in rows_of(tags)):
+                found.append(self.bucket(version).name)
         return found
 
-    async def close(self) -> None:
-        """See `SeriesStore.close`."""
-        await self.server.close()
+    def bucket(self, version: SeriesVersion) -> Bucket:
+        """Where a version is."""
+        return Bucket(f"{self.database}_v{version.number}", version.mark)
 
-    # -- looking -----------------------------------------------------------------------------------
+    async def mapped(self) -> SeriesVersion | None:
+        """The version that the name points at now, whoever made it. Raises SeriesUnavailable if that is nothing of iv3's."""
+        serves = next((known for known in await self._mappings() if known.default), None)
+        number = re.fullmatch(r"v(\d+)", serves.retention_policy) if serves else None
+        if serves and number is None:
+            raise SeriesUnavailable(
+                f"In {self.server.name} the database name {self.database} is used for something else (its policy "
+                f"{serves.retention_policy}); choose another name with influxdb.database."
+            )
+        return SeriesVersion(int(number[1]), serves.bucket_id) if serves and number else None
 
-    async def mapped(self) -> Mapped | None:
-        """What the name points at now. Raises SeriesUnavailable if that is nothing of iv3's."""
-        for known in await self._mappings():
-            if not known["default"]:
-                continue
-            number = re.fullmatch(r"v(\d+)", known["retention_policy"])
-            if number is None:
-                raise SeriesUnavailable(
-                    f"In {self.server.name} the database name {self.database} is used for something else (its policy "
-                    f"{known['retention_policy']}); choose another name with influxdb.database."
-                )
-            return Mapped(known["id"], int(number[1]), known["bucketID"])
-        return None
+    async def _mappings(self) -> list[Any]:
+        said = await self.server.call(
+            "DBRPsService", "get_dbr_ps_async", org_id=await self.server.org_id(), db=self.database
+        )
+        return [known for known in said.content or () if not known.virtual]
 
-    async def _mappings(self) -> list[dict[str, Any]]:
-        where = f"/api/v2/dbrps?orgID={await self.server.org_id()}&db={quote(self.database, safe='')}"
-        _, found = await self.server.administer("GET", where)
-        return [known for known in found.get("content", []) if not known.get("virtual")]
+    async def versions(self) -> list[SeriesVersion]:
+        """Every version there is, whoever made it; the newest is the last. Raises SeriesUnavailable."""
+        org, name, found = await self.server.org_id(), re.compile(re.escape(self.database) + r"_v(\d+)"), list[Any]()
+        for start in count(0, _PAGE):
+            said = await self.server.call("BucketsService", "get_buckets_async", org_id=org, limit=_PAGE, offset=start)
+            found += said.buckets or ()
+            if len(said.buckets or ()) < _PAGE:
+                break
+        return sorted(SeriesVersion(int(n[1]), one.id) for one in found if (n := name.fullmatch(one.name)))
 
-    async def bucket(self, bucket_id: str) -> dict[str, Any] | None:
-        """What the server says of a bucket; None if it is gone."""
-        status, found = await self.server.administer("GET", f"/api/v2/buckets/{bucket_id}", missing_ok=True)
-        return None if status == 404 else found
+    async def _own(self, but: SeriesVersion | None) -> list[SeriesVersion]:
+        """Every version of this log but one."""
+        return [one for one in await self.versions() if one != but and await self._stamp_of(one) == self.stamp]
 
-    async def versions(self) -> dict[int, dict[str, Any]]:
-        """Every bucket whose name is a version's."""
-        found: dict[int, dict[str, Any]] = {}
-        org, start = await self.server.org_id(), 0
-        while True:
-            where = f"/api/v2/buckets?orgID={org}&limit={_PAGE}&offset={start}"
-            _, page = await self.server.administer("GET", where)
-            for bucket in page.get("buckets", []):
-                number = re.fullmatch(re.escape(self.database) + r"_v(\d+)", bucket["name"])
-                if number is not None:
-                    found[int(number[1])] = bucket
-            if len(page.get("buckets", [])) < _PAGE:
-                return found
-            start += _PAGE
+    async def _found(self, version: SeriesVersion) -> Any:
+        """What the server says of a version's bucket; None if it is gone."""
+        found = await self.server.call("BucketsService", "get_buckets_id_async", version.mark, but=404)
+        return found if found is not None and found.name == self.bucket(version).name else None
 
-    async def _own(self) -> list[tuple[int, Bucket]]:
-        """Every version of this log."""
-        found = [(number, Bucket(said["name"], said["id"])) for number, said in (await self.versions()).items()]
-        return [(number, bucket) for number, bucket in found if await self.stamp_of(bucket) == self.stamp]
+    async def _is_ours(self, version: SeriesVersion) -> bool:
+        return await self._found(version) is not None and await self._stamp_of(version) == self.stamp
 
-    async def _is_ours(self, bucket: Bucket) -> bool:
-        found = await self.bucket(bucket.id)
-        return found is not None and found["name"] == bucket.name and await self.stamp_of(bucket) == self.stamp
-
-    async def stamp_of(self, bucket: Bucket) -> str | None:
+    async def _stamp_of(self, version: SeriesVersion) -> str | None:
         """Whose a bucket is; None if nobody's, empty if somebody's who left no stamp."""
-        stamped, anything = await self.server.query(
-            bucket.name, [f"SELECT log FROM {STAMP} WHERE time>={LEDGER_NS} AND time<{LEDGER_END_NS}", "SHOW MEASUREMENTS LIMIT 1"]
-        )  # fmt: skip
-        for row in rows_of(stamped):
-            return str(row["log"])
-        return "" if anything else None
-
-    # -- making ------------------------------------------------------------------------------------
+        stamped, anything = await self.server.query(self.bucket(version).name, [STAMPED, "SHOW MEASUREMENTS LIMIT 1"])
+        return next((str(log) for _, log in rows_of(stamped)), "" if anything else None)
 
     async def _create(self) -> SeriesVersion:
         """A new version: a bucket that never forgets, with our stamp. Two who do this at once end up with the same one, or one each."""
-        numbers, mapped = await self.versions(), await self.mapped()
-        number = max([0, *numbers, mapped.number if mapped else 0])
+        versions, mapped = await self.versions(), await self.mapped()
+        last = max([SeriesVersion(0), *versions, *([mapped] if mapped else [])])
         # One that a crash left without a stamp will do.
-        left = numbers.get(number)
-        if left is None or await self.stamp_of(Bucket(left["name"], left["id"])) is not None:
+        number = last.number + (last not in versions or await self._stamp_of(last) is not None)
+        while not await self._adopted(version := await self._made(number)):
             number += 1
-        while True:
-            found = numbers.get(number)
-            if found is None:
-                status, found = await self._post_bucket(number)
-                if status == 422:  # somebody was quicker
-                    numbers = await self.versions()
-                    found = numbers.get(number)
-            adopted = await self._adopt(found) if found else None
-            if adopted is not None:
-                return SeriesVersion(number, adopted)
-            number += 1
+        return version
 
-    async def _post_bucket(self, number: int) -> tuple[int, dict[str, Any]]:
-        said = {
-            "orgID": await self.server.org_id(), "name": self._name(number), "description": "iv3: derived from the log, and made anew from it",
-            "retentionRules": [{"type": "expire", "everySeconds": 0, "shardGroupDurationSeconds": _WEEK_S}],
-        }  # fmt: skip
-        return await self.server.administer("POST", "/api/v2/buckets", said, conflict_ok=True)
+    async def _made(self, number: int) -> SeriesVersion:
+        """The bucket of a version; made, unless it is there or somebody is quicker."""
+        org, name = await self.server.org_id(), self.bucket(SeriesVersion(number)).name
+        said = {"orgID": org, "name": name, "retentionRules": _NEVER, "description": _DESCRIPTION}
+        made = await self.server.call("BucketsService", "post_buckets_async", said, but=422)
+        if made is None:
+            (made,) = (await self.server.call("BucketsService", "get_buckets_async", org_id=org, name=name)).buckets
+        return SeriesVersion(number, made.id)
 
-    async def _adopt(self, found: Mapping[str, Any]) -> str | None:
-        """The id of a bucket that is ours now; None if it is somebody else's."""
-        self._refuse_forgetful(found)
-        bucket = Bucket(found["name"], found["id"])
-        if await self.stamp_of(bucket) is None:
-            await self.server.write(bucket, [stamp_line(self.stamp)])
-        return bucket.id if await self.stamp_of(bucket) == self.stamp else None
+    async def _adopted(self, version: SeriesVersion) -> bool:
+        """Whether a bucket is ours now; one that is nobody's is stamped."""
+        await self._refuse_forgetful(version)
+        if await self._stamp_of(version) is None:
+            await self.server.write(self.bucket(version), [stamp_line(self.stamp)])
+        return await self._stamp_of(version) == self.stamp
 
-    async def _delete(self, bucket: Bucket) -> None:
-        await self.server.administer("DELETE", f"/api/v2/buckets/{bucket.id}", missing_ok=True)
-        self._ours.discard(bucket.id)
+    async def _delete(self, version: SeriesVersion) -> None:
+        await self.server.call("BucketsService", "delete_buckets_id_async", version.mark, but=404)
+        self._ours.discard(version.mark)
 
-    def _refuse_forgetful(self, bucket: Mapping[str, Any]) -> None:
-        forget_s = max((rule.get("everySeconds", 0) for rule in bucket.get("retentionRules", [])), default=0)
+    async def _refuse_forgetful(self, version: SeriesVersion) -> None:
+        """Raises SeriesUnavailable for a bucket that is gone, or that does not keep what it holds."""
+        name, found = self.bucket(version).name, await self._found(version)
+        if found is None:
+            raise self.server.gone(name)
+        forget_s = max((rule.every_seconds or 0 for rule in found.retention_rules), default=0)
         if forget_s:
             raise SeriesUnavailable(
-                f"The bucket {bucket['name']} of {self.server.name} forgets after {forget_s / 86_400:g} days: set its retention to never "
-                f"(influx bucket update --id {bucket['id']} --retention 0), or delete it, and iv3 makes it anew."
+                f"The bucket {name} of {self.server.name} forgets after {forget_s / 86_400:g} days: set its retention to never "
+                f"(influx bucket update --id {found.id} --retention 0), or delete it, and iv3 makes it anew."
             )
-
-    def _name(self, number: int) -> str:
-        return f"{self.database}_v{number}"

@@ -8,7 +8,6 @@ be written again), or `Permanent`, where the server will never take what was wri
 import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -59,6 +58,7 @@ class InfluxServer:
         self._exchange = HttpClient(self.name, timeout_s=timeout_s)
         self._answer_s = min(timeout_s, _ANSWER_S)
         self._api: Any = None
+        self._services: Any = None
         self._org_id = ""
 
     async def close(self) -> None:
@@ -123,10 +123,10 @@ class InfluxServer:
         if self._api is None:
             # Loading it takes up to a second, and nobody's alarm waits for that. What it takes for its session is this server, whose exchange
             # looks at certificates; the token it never holds.
-            client = await asyncio.to_thread(import_module, "influxdb_client.client.influxdb_client_async")
-            made = client.InfluxDBClientAsync(self.url, client_session_type=lambda **_: self, ssl_context=True)
+            self._services, client = await asyncio.to_thread(_load)
+            made = client(self.url, client_session_type=lambda **_: self, ssl_context=True)
             self._api = made.api_client
-        asked = getattr(getattr(import_module("influxdb_client"), service)(self._api), operation)
+        asked = getattr(getattr(self._services, service)(self._api), operation)
         try:
             return await asked(*given, **named)
         except _Refusal as refusal:
@@ -213,3 +213,11 @@ def _bodies(lines: Sequence[str]) -> Iterator[bytes]:
         size += len(data) + 1
     if body:
         yield b"\n".join(body)
+
+
+def _load() -> tuple[Any, Any]:
+    """influxdb-client's services, and its client: 26 MB that nobody has who has no InfluxDB."""
+    import influxdb_client  # noqa: PLC0415 - loaded with the first call
+    from influxdb_client.client.influxdb_client_async import InfluxDBClientAsync  # noqa: PLC0415 - the same
+
+    return influxdb_client, InfluxDBClientAsync

@@ -42,6 +42,16 @@ def test_no_module_is_longer_than_400_lines_and_no_function_than_60() -> None:
     assert not long
 
 
+def test_every_module_that_says_or_decides_has_its_tests_in_the_same_room() -> None:
+    without = [
+        str(path.relative_to(ROOT))
+        for path in modules("schemas", "processors")
+        if path.stem != "__init__"
+        and not (ROOT / "tests/unit" / path.relative_to(ROOT)).with_name(f"test_{path.name}").exists()
+    ]
+    assert not without
+
+
 def test_every_module_says_what_it_is_for() -> None:
     assert not [str(p.relative_to(ROOT)) for p in modules() if not ast.get_docstring(tree(p))]
 

@@ -311,3 +311,13 @@ def test_every_file_that_is_named_exists() -> None:
         for name in pattern.findall(path.read_text(encoding="utf-8")):
             named.setdefault(name, str(path.relative_to(ROOT)))
     assert not {name: where for name, where in named.items() if not (ROOT / name).exists()}
+
+
+def test_decisions_are_numbered_once_and_in_one_form() -> None:
+    files = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert [path.name[:4] for path in files] == [f"{n:04d}" for n in range(1, len(files) + 1)]
+    for number, path in enumerate(files, 1):
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith(f"# {number}. "), path.name
+        parts = [re.search(rf"^{part}:", text, re.MULTILINE) for part in ("Context", "Decision", "Consequence")]
+        assert all(parts), path.name

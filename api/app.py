@@ -18,8 +18,15 @@ from api.v1.stream import OPEN, close_streams
 BODY_BYTES = 256 * 1024  # a thousand readings are 100 kB
 KEEPALIVE_S = 15.0  # a client that says nothing is let go; aiohttp's own hour invites slow-loris
 GROUPS: tuple[Routes, ...] = (
-    now.routes, readings.routes, entries.routes, alerts.routes, profile.routes, tokens.routes, stream.routes, people.routes,
-)  # fmt: skip
+    now.routes,
+    readings.routes,
+    entries.routes,
+    alerts.routes,
+    profile.routes,
+    tokens.routes,
+    stream.routes,
+    people.routes,
+)
 
 
 def operations() -> list[Operation]:

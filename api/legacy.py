@@ -1,5 +1,5 @@
-"""The nine routes of the Go iv3, as existing Retool apps use them, on the same log. What it did wrong is put right: real status codes, JSON
-types, half units, two doses of one second kept apart. See docs/reference/seed-routes.md.
+"""The nine routes of the Go iv3, as existing Retool apps use them, on the same log. What it did wrong is put right:
+real status codes, JSON types, half units, two doses of one second kept apart. See docs/reference/seed-routes.md.
 """
 
 import json

@@ -1,4 +1,6 @@
-"""Pages: the dashboard, the sign-in and the API's documentation, from files in this package. No folder is served: only names known at start."""
+"""Pages: the dashboard, the sign-in and the API's documentation, from files in this package. No folder is served: only
+names known at start.
+"""
 
 import gzip
 import hashlib
@@ -20,7 +22,8 @@ from schemas.envelope import Author
 from streams.commands.tokens import hash_of, issue_token
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; manifest-src 'self'"
 )
 _TYPES = {
@@ -142,7 +145,8 @@ async def _by_code(request: web.Request, code: str) -> web.StreamResponse:
         raise web.HTTPFound("/login?used=1")  # used already, or of an earlier start: the page says so
     context.login_codes[code] = left - 1
     made = await issue_token(context.door(Author("api")), "owner", _browser(request.headers.get("User-Agent", "")))
-    # Strict cookies are not sent along a redirect that another site began, and a click on a terminal's link is none: a page of our own leads on.
+    # Strict cookies are not sent along a redirect that another site began, and a click on a terminal's link is none: a
+    # page of our own leads on.
     response = web.Response(
         text='<!doctype html><meta http-equiv="refresh" content="0;url=/"><a href="/">iv3</a>', content_type="text/html"
     )
@@ -151,8 +155,15 @@ async def _by_code(request: web.Request, code: str) -> web.StreamResponse:
 
 
 # In this order: Edge and Opera call themselves Chrome too, and Chrome calls itself Safari.
-_BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("FxiOS", "Firefox"), ("Chrome", "Chrome"), ("CriOS", "Chrome"),
-             ("Safari", "Safari"))  # fmt: skip
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR", "Opera"),
+    ("Firefox", "Firefox"),
+    ("FxiOS", "Firefox"),
+    ("Chrome", "Chrome"),
+    ("CriOS", "Chrome"),
+    ("Safari", "Safari"),
+)
 _SYSTEMS = (
     ("Android", "Android"),
     ("iPhone", "iPhone"),

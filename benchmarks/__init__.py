@@ -1,1 +1,3 @@
-"""Figures: measured against the raw libraries in the same run, for machines differ and so do their moods. `python -m benchmarks [name ...]`."""
+"""Figures: measured against the raw libraries in the same run, for machines differ and so do their moods. `python -m
+benchmarks [name ...]`.
+"""

@@ -26,7 +26,8 @@ def main(names: list[str]) -> int:
     """Run the groups named, or all."""
     figures: list[Figure] = []
     print(
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}\n"
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load "
+        f"{os.getloadavg()[0]:.1f}\n"
     )
     print("| figure | measured | reach | load | |\n|---|---|---|---|---|")
     for name in names or GROUPS:

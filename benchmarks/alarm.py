@@ -1,4 +1,6 @@
-"""From the append of a low reading to the POST at a local ntfy stand-in: the whole way through log, alerter and notifier."""
+"""From the append of a low reading to the POST at a local ntfy stand-in: the whole way through log, alerter and
+notifier.
+"""
 
 import asyncio
 import tempfile

@@ -1,4 +1,6 @@
-"""One year into an archive and back: in a folder, in a bucket of a real server beside it, and as the days that merging leaves."""
+"""One year into an archive and back: in a folder, in a bucket of a real server beside it, and as the days that merging
+leaves.
+"""
 
 import asyncio
 import shutil

@@ -1,7 +1,8 @@
-"""What one reading costs each role, in CPU, memory and bytes: real workers on a real Kafka and InfluxDB, a role in each process, a town of people.
+"""What one reading costs each role, in CPU, memory and bytes: real workers on a real Kafka and InfluxDB, a role in each
+process, a town of people.
 
-At 50 times real time a tick of the alerter comes every 10 s of the simulation, as it does in life; so 30 ticks a person and reading are in its cost.
-What the processes use without anybody to watch is measured first and taken off.
+At 50 times real time a tick of the alerter comes every 10 s of the simulation, as it does in life; so 30 ticks a person
+and reading are in its cost. What the processes use without anybody to watch is measured first and taken off.
 """
 
 import asyncio
@@ -50,9 +51,15 @@ class Town:
 
     def __init__(self, folder: Path, kafka: Kafka, influx: Influx, phone: Phone, people: int) -> None:
         self.sim = Simulation(
-            folder, kafka.url, speed=SPEED, ntfy=phone.server.url, person=None, series="influxdb",
-            archive=f"folder:{folder / 'archive'}", influxdb={"url": influx.url, "token": influx.token, "org": influx.org},
-        )  # fmt: skip
+            folder,
+            kafka.url,
+            speed=SPEED,
+            ntfy=phone.server.url,
+            person=None,
+            series="influxdb",
+            archive=f"folder:{folder / 'archive'}",
+            influxdb={"url": influx.url, "token": influx.token, "org": influx.org},
+        )
         self.share: subprocess.Popen[bytes] | None = None
         if people:
             command = [sys.executable, "-m", "benchmarks.costs_town", str(people), self.sim.clock_option]

@@ -1,4 +1,6 @@
-"""A town's fake Dexcom Share at a simulation's time: `python -m benchmarks.costs_town PEOPLE CLOCK`. Prints its address and serves until it is killed."""
+"""A town's fake Dexcom Share at a simulation's time: `python -m benchmarks.costs_town PEOPLE CLOCK`. Prints its address
+and serves until it is killed.
+"""
 
 import asyncio
 import sys

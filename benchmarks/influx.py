@@ -1,7 +1,7 @@
 """The Series in a real InfluxDB: a day and a quarter through the API, the projector catching up, a year rebuilt.
 
-Each beside what a bare client takes, and with the server's own part, which is the floor: what it works (CPU) while it is written to, and how long
-it takes for an answer that nobody reads.
+Each beside what a bare client takes, and with the server's own part, which is the floor: what it works (CPU) while it
+is written to, and how long it takes for an answer that nobody reads.
 """
 
 import asyncio
@@ -83,10 +83,13 @@ async def _rebuilt(server: Influx, folder: Path, counts: dict[str, int]) -> list
     ours_s, worked_s, raw_s = (sorted(column)[len(rounds) // 2] for column in zip(*rounds, strict=True))
     what = f"{counts['readings']:,} readings, {counts['forecasts']:,} forecasts, {counts['entries']:,} entries"
     ratio = raw_s / ours_s
-    took = f"{ours_s:.1f} s = {ratio:.2f} × the speed of a raw copy ({raw_s:.1f} s, {points / raw_s:,.0f} points/s); the server worked {worked_s:.1f} s"
+    took = (
+        f"{ours_s:.1f} s = {ratio:.2f} × the speed of a raw copy ({raw_s:.1f} s, {points / raw_s:,.0f} "
+        f"points/s); the server worked {worked_s:.1f} s"
+    )
     return [
         Figure(f"InfluxDB: rebuild of one year ({what})", took, "< 25 s and ≥ 0.5 × raw", ours_s < 25 and ratio >= 0.5)
-    ]  # fmt: skip
+    ]
 
 
 def _worked_s(server: Influx) -> float:
@@ -162,7 +165,11 @@ def _asked(server: Influx, folder: Path, now: int) -> list[Figure]:
                 alone += asyncio.run(_bare_read(server, now, days, many // _ROUNDS, "application/x-msgpack", len))
             p50, bare_p50, alone_p50 = (quantile(took, 0.5) for took in (ours, bare, alone))
             value = f"{ms(p50)}, of which the server {ms(alone_p50)} (a bare client with JSON: {ms(bare_p50)})"
-            figures.append(Figure(f"InfluxDB: {name} of readings through the API, p50", value, f"< {most * 1000:.0f} ms", p50 < most))  # fmt: skip
+            figures.append(
+                Figure(
+                    f"InfluxDB: {name} of readings through the API, p50", value, f"< {most * 1000:.0f} ms", p50 < most
+                )
+            )
         return figures
     finally:
         process.terminate()

@@ -1,4 +1,6 @@
-"""Kafka: appends, the way of a low to the phone, produce to handler, and two workers against one, each beside a bare client of aiokafka."""
+"""Kafka: appends, the way of a low to the phone, produce to handler, and two workers against one, each beside a bare
+client of aiokafka.
+"""
 
 import asyncio
 import json
@@ -181,8 +183,13 @@ async def _paced(server: Kafka, folder: Path) -> list[Figure]:
     p50 = quantile([role.came[n] - sent[n] for n in sent], 0.5)
     bare_p50 = quantile([bare[n] - sent[n] for n in sent], 0.5)
     return [
-        Figure("produce → handler at 20 events/s, p50", f"{ms(p50)} = {p50 / bare_p50:.2f} × raw aiokafka", "≤ 1.3 × raw", p50 <= 1.3 * bare_p50)
-    ]  # fmt: skip
+        Figure(
+            "produce → handler at 20 events/s, p50",
+            f"{ms(p50)} = {p50 / bare_p50:.2f} × raw aiokafka",
+            "≤ 1.3 × raw",
+            p50 <= 1.3 * bare_p50,
+        )
+    ]
 
 
 def _scaling(server: Kafka, folder: Path) -> Figure:
@@ -202,9 +209,20 @@ def _drained(server: Kafka, folder: Path, how: str, workers: int) -> float:
     asyncio.run(_load(server))
     names = [f"w{n}" for n in range(workers)]
     running = [
-        subprocess.Popen([sys.executable, "-m", "benchmarks.kafka_worker", name, server.bootstrap, str(folder), how, str(_SCALED // workers)])
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "benchmarks.kafka_worker",
+                name,
+                server.bootstrap,
+                str(folder),
+                how,
+                str(_SCALED // workers),
+            ]
+        )
         for name in names
-    ]  # fmt: skip
+    ]
     share = str(PARTITIONS // workers)
     while not all(
         (folder / f"{name}.held").exists() and (folder / f"{name}.held").read_text() == share for name in names

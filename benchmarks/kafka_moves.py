@@ -1,4 +1,6 @@
-"""How long people are without their forecasts while a worker joins, is stopped and started, or is killed and started: seconds of silence, by partition."""
+"""How long people are without their forecasts while a worker joins, is stopped and started, or is killed and started:
+seconds of silence, by partition.
+"""
 
 import asyncio
 import itertools
@@ -94,7 +96,12 @@ async def _feed(log: KafkaLog) -> None:
         at = at_ms(start_ms + n * 300_000)
         for person in people.values():
             event = make(
-                GlucoseRead(glucose_mgdl=100.0 + n % 50, trend="Flat"), id=f"{person}-{n}", source="bench", subject=person, time=at, recordedtime=at
-            )  # fmt: skip
+                GlucoseRead(glucose_mgdl=100.0 + n % 50, trend="Flat"),
+                id=f"{person}-{n}",
+                source="bench",
+                subject=person,
+                time=at,
+                recordedtime=at,
+            )
             asyncio.ensure_future(log.append(JOURNAL, person, [encode(event)]))  # noqa: RUF006 - the next second's are not waited for either
         await asyncio.sleep(_PACE_S)

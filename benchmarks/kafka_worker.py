@@ -1,6 +1,8 @@
-"""One worker of the scaling benchmark, in a process of its own: 150 µs of CPU for each event, by ours or by a bare client.
+"""One worker of the scaling benchmark, in a process of its own: 150 µs of CPU for each event, by ours or by a bare
+client.
 
-`python -m benchmarks.kafka_worker NAME BROKERS FOLDER ours|raw PARTITIONS`: waits until FOLDER/go exists, then drains; writes when it began and ended.
+`python -m benchmarks.kafka_worker NAME BROKERS FOLDER ours|raw PARTITIONS`: waits until FOLDER/go exists, then drains;
+writes when it began and ended.
 """
 
 import asyncio
@@ -56,8 +58,10 @@ async def ours(name: str, brokers: list[str], folder: Path, events: int) -> None
     await log.open()
     settings = kafka_settings(name, 10)
     role = Busy(
-        log, SystemClock(), lambda role: make_app(group_of(log, role), partial(Transport, log), data_folder=str(folder), **settings)
-    )  # fmt: skip
+        log,
+        SystemClock(),
+        lambda role: make_app(group_of(log, role), partial(Transport, log), data_folder=str(folder), **settings),
+    )
     role.go = folder / "go"
     stopping = asyncio.Event()
     task = asyncio.ensure_future(Supervision(role).run(stopping))
@@ -74,9 +78,14 @@ async def ours(name: str, brokers: list[str], folder: Path, events: int) -> None
 
 async def raw(name: str, brokers: list[str], folder: Path, events: int) -> None:
     consumer = AIOKafkaConsumer(
-        JOURNAL, bootstrap_servers=brokers, group_id="bare", group_instance_id=name, auto_offset_reset="earliest", enable_auto_commit=True,
+        JOURNAL,
+        bootstrap_servers=brokers,
+        group_id="bare",
+        group_instance_id=name,
+        auto_offset_reset="earliest",
+        enable_auto_commit=True,
         partition_assignment_strategy=[CoPartitioned],
-    )  # fmt: skip
+    )
     await consumer.start()
     while not (folder / "go").exists():
         (folder / f"{name}.held").write_text(str(len(consumer.assignment())))

@@ -24,7 +24,8 @@ async def _run(folder: Path) -> list[Figure]:
     began = time.perf_counter()
     raw = connect(folder / "raw.db")
     raw.execute(
-        "CREATE TABLE log(topic INTEGER, part INTEGER, off INTEGER, k BLOB, v BLOB, PRIMARY KEY(topic, part, off)) WITHOUT ROWID"
+        "CREATE TABLE log(topic INTEGER, part INTEGER, off INTEGER, k BLOB, v BLOB, PRIMARY KEY(topic, "
+        "part, off)) WITHOUT ROWID"
     )
     source = connect(folder / "log.db")
     with raw:

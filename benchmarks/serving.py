@@ -1,4 +1,6 @@
-"""The API over a year of data: a day, a quarter, the seed's report; the memory and the idle CPU of the whole; start and help."""
+"""The API over a year of data: a day, a quarter, the seed's report; the memory and the idle CPU of the whole; start and
+help.
+"""
 
 import asyncio
 import json
@@ -73,8 +75,12 @@ def _asked(folder: Path, now: int) -> list[Figure]:
 
 def api_of(data: Path) -> tuple[str, str]:
     """Where the API of a data folder is, and a token for it."""
-    made = subprocess.run([*IV3, "token", "new", "--role", "owner", "--name", "bench", "--data", str(data)],
-                          capture_output=True, text=True, check=True)  # fmt: skip
+    made = subprocess.run(
+        [*IV3, "token", "new", "--role", "owner", "--name", "bench", "--data", str(data)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return str(json.loads((data / "run.json").read_text())["url"]), made.stdout.split()[-1]
 
 

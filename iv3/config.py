@@ -1,4 +1,5 @@
-"""Loading: environment `IV3_*` over secrets in files (`IV3_*_FILE`) over `.env` over `config.yaml`; every mistake is a sentence that names the key.
+"""Loading: environment `IV3_*` over secrets in files (`IV3_*_FILE`) over `.env` over `config.yaml`; every mistake is a
+sentence that names the key.
 
 Not pydantic-settings: see docs/decisions/0002-own-settings-loader.md.
 """
@@ -20,13 +21,16 @@ from streams.errors import Misconfigured
 PREFIX = "IV3_"
 # No settings: what the supervisor tells the worker, what tests are told, and a variable of the seed's own `.env`.
 _NOT_SETTINGS = ("IV3_CHILD", "IV3_PARENT_PIPE", "IV3_TEST_", "IV3_ENV")
-# Two variables that the seed had, and others' programs have: the same as IV3_INFLUXDB__URL and IV3_INFLUXDB__TOKEN, which win over them.
+# Two variables that the seed had, and others' programs have: the same as IV3_INFLUXDB__URL and IV3_INFLUXDB__TOKEN,
+# which win over them.
 _SEED_VARIABLES = {"INFLUXDB_URL": ["influxdb", "url"], "INFLUXDB_TOKEN": ["influxdb", "token"]}
 _MOST_BYTES = 1 << 20
 
 
 def load(config: Path | None, *, folder: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings. `config` must exist if it is given; otherwise `config.yaml` in `folder` is read if it is there. Raises Misconfigured."""
+    """The settings. `config` must exist if it is given; otherwise `config.yaml` in `folder` is read if it is there.
+    Raises Misconfigured.
+    """
     folder = folder or Path.cwd()
     environment = os.environ if environment is None else environment
     path = config or folder / "config.yaml"
@@ -174,7 +178,8 @@ def refuse_unusable(settings: Settings) -> None:
     dexcom = settings.dexcom
     if dexcom.account and not dexcom.password.get_secret_value():
         raise Misconfigured(
-            "dexcom.password is missing: set it in config.yaml, in IV3_DEXCOM__PASSWORD, or name a file in IV3_DEXCOM__PASSWORD_FILE."
+            "dexcom.password is missing: set it in config.yaml, in IV3_DEXCOM__PASSWORD, or name a file "
+            "in IV3_DEXCOM__PASSWORD_FILE."
         )
     if dexcom.password.get_secret_value() and not dexcom.account:
         raise Misconfigured(
@@ -187,7 +192,8 @@ def refuse_unusable(settings: Settings) -> None:
         refuse_half_a_bucket(settings.s3)
     if settings.series == "influxdb" and not settings.influxdb.token.get_secret_value():
         raise Misconfigured(
-            "influxdb.token is missing, which series: influxdb needs: set it in config.yaml, in INFLUXDB_TOKEN, or name a file in "
+            "influxdb.token is missing, which series: influxdb needs: set it in config.yaml, in "
+            "INFLUXDB_TOKEN, or name a file in "
             "IV3_INFLUXDB__TOKEN_FILE."
         )
     if bool(settings.api.certfile) != bool(settings.api.keyfile):
@@ -212,7 +218,9 @@ def _refuse_unusable_people(settings: Settings) -> None:
 
 
 def refuse_half_a_bucket(s3: S3Settings) -> None:
-    """Raise Misconfigured where the bucket of the archive cannot be found or opened with what the configuration says."""
+    """Raise Misconfigured where the bucket of the archive cannot be found or opened with what the configuration
+    says.
+    """
     said = {"s3.bucket": s3.bucket, "s3.key": s3.key, "s3.secret": s3.secret.get_secret_value()}
     missing = [name for name, value in said.items() if not value]
     if missing:

@@ -1,4 +1,6 @@
-"""The command `iv3`: where a process begins. Imports nothing that is not needed, for the supervisor stays in memory beside the worker."""
+"""The command `iv3`: where a process begins. Imports nothing that is not needed, for the supervisor stays in memory
+beside the worker.
+"""
 
 import sys
 import traceback
@@ -24,6 +26,7 @@ def main() -> None:
 
         run()
     except Exception:  # noqa: BLE001 - whatever it is, the supervisor must hear that it may pass
-        # Python's own exit code for this is 1, which the supervisor takes for a sentence of ours that starting again would only repeat.
+        # Python's own exit code for this is 1, which the supervisor takes for a sentence of ours that starting again
+        # would only repeat.
         traceback.print_exc()
         raise SystemExit(UNEXPECTED) from None

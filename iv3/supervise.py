@@ -1,4 +1,5 @@
-"""The outer supervisor: a small parent that starts the worker, starts it again when it dies, and takes it along when it goes.
+"""The outer supervisor: a small parent that starts the worker, starts it again when it dies, and takes it along when it
+goes.
 
 Only the standard library: this process stays for months beside the one that does the work.
 """
@@ -85,7 +86,9 @@ class Supervisor:
 
 
 def die_with_parent() -> None:
-    """In the worker: end at once when the parent is gone, even by kill -9. Nothing is lost by that; the log is durable."""
+    """In the worker: end at once when the parent is gone, even by kill -9. Nothing is lost by that; the log is
+    durable.
+    """
     descriptor = os.environ.get(PIPE)
     if descriptor is None:
         return

@@ -1,6 +1,8 @@
-"""Digests: a fingerprint of content per person, UTC day and kind, equal wherever the content is equal, whatever holds it.
+"""Digests: a fingerprint of content per person, UTC day and kind, equal wherever the content is equal, whatever holds
+it.
 
-What depends on where a record lies (offsets, when it was recorded) is left out, so that a copy or a restored log digests the same.
+What depends on where a record lies (offsets, when it was recorded) is left out, so that a copy or a restored log
+digests the same.
 """
 
 import hashlib

@@ -1,4 +1,6 @@
-"""Dose checks: a dose that looks like a mistake is asked about once, and never lost. Elapsed time counts, so that travelling changes nothing."""
+"""Dose checks: a dose that looks like a mistake is asked about once, and never lost. Elapsed time counts, so that
+travelling changes nothing.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +21,9 @@ Reason = Literal["unknown_insulin", "over_100", "large_rapid", "double_long", "r
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Why a dose should be confirmed: the sentence to ask, and the dose that it speaks of (this one, or the one that is logged already)."""
+    """Why a dose should be confirmed: the sentence to ask, and the dose that it speaks of (this one, or the one that is
+    logged already).
+    """
 
     reason: Reason
     title: str
@@ -38,7 +42,9 @@ def ask_about(
     logged: Sequence[EntryVersion],
     now_ms: int,
 ) -> Doubt | None:
-    """The doubt about a dose that looks like a mistake; None where it does not. `logged` are the entries around it, oldest first."""
+    """The doubt about a dose that looks like a mistake; None where it does not. `logged` are the entries around it,
+    oldest first.
+    """
     return _itself(dose, time_ms, actor, profile) or _beside(dose, time_ms, actor, profile, logged, now_ms)
 
 

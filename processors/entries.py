@@ -1,7 +1,8 @@
 """Entries: doses, carbs, notes; what a correction, a deletion or its undoing does to one.
 
-A change is applied if and only if its revision is the current one plus 1; anything else is a conflict, which changes nothing and is kept to be
-shown. Every change carries the whole new content, so a fold needs only the current revision. The last change, come twice, is a repeat and no conflict.
+A change is applied if and only if its revision is the current one plus 1; anything else is a conflict, which changes
+nothing and is kept to be shown. Every change carries the whole new content, so a fold needs only the current revision.
+The last change, come twice, is a repeat and no conflict.
 """
 
 import json
@@ -53,7 +54,9 @@ class EntryVersion(NamedTuple):
 
 
 class Conflict(NamedTuple):
-    """A change that came too late: it was made from another revision than the current one, or of an entry nobody knows."""
+    """A change that came too late: it was made from another revision than the current one, or of an entry
+    nobody knows.
+    """
 
     entry_id: str
     revision: int
@@ -84,9 +87,14 @@ def evolve_entry(current: EntryVersion | None, event: Event) -> EntryVersion | C
         if current is None or data.revision not in (current.revision, current.revision + 1):
             return _not_applied(current, data.entry_id, data.revision)
         after = current._replace(
-            kind=KINDS[data.entry.type], time_ms=ms(data.entry.time), revision=data.revision, deleted=False,
-            data=content_of(data.entry), recorded_ms=event.recorded_ms, actor=event.actor,
-        )  # fmt: skip
+            kind=KINDS[data.entry.type],
+            time_ms=ms(data.entry.time),
+            revision=data.revision,
+            deleted=False,
+            data=content_of(data.entry),
+            recorded_ms=event.recorded_ms,
+            actor=event.actor,
+        )
         if data.revision == current.revision:
             return None if after == current else _not_applied(current, data.entry_id, data.revision)
         return after

@@ -1,11 +1,15 @@
-"""Whether anybody watches a person: one rule for every fold, because the last word in the log counts, whatever the clocks of those who said it."""
+"""Whether anybody watches a person: one rule for every fold, because the last word in the log counts, whatever the
+clocks of those who said it.
+"""
 
 from schemas.envelope import Event
 from schemas.facts import PersonAdded, PersonSuspended
 
 
 def suspended_ms(event: Event, known_ms: int) -> int:
-    """Since when nobody watches the person, 0 while somebody does, after this event; `known_ms` before it. Epoch milliseconds."""
+    """Since when nobody watches the person, 0 while somebody does, after this event; `known_ms` before it. Epoch
+    milliseconds.
+    """
     match event.data:
         case PersonSuspended():
             return event.recorded_ms

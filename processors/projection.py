@@ -51,7 +51,9 @@ Change = PutReading | PutEntry | PutForecast | PutAlert
 
 
 def project(event: Event, entries: MutableMapping[str, EntryVersion], value: bytes) -> list[Change]:
-    """The rows that follow from `event`, which `value` holds as it was written. `entries` holds the entries it may touch, and is kept up to date."""
+    """The rows that follow from `event`, which `value` holds as it was written. `entries` holds the entries it may
+    touch, and is kept up to date.
+    """
     data = event.data
     if isinstance(data, ForecastMade):
         return [PutForecast(event.subject, ms(data.reading_time), data.based_on, data.pos, _body(event, value))]
@@ -69,9 +71,11 @@ def project(event: Event, entries: MutableMapping[str, EntryVersion], value: byt
 
 
 def _body(event: Event, value: bytes) -> bytes:
-    """The event's data as JSON, cut out of what was written: ten times as quick as making it again, and no release makes it otherwise.
+    """The event's data as JSON, cut out of what was written: ten times as quick as making it again, and no release
+    makes it otherwise.
 
-    `data` is the envelope's last member, and inside a string its quotes would be escaped. What an upcaster changed is made again.
+    `data` is the envelope's last member, and inside a string its quotes would be escaped. What an upcaster changed is
+    made again.
     """
     start = value.find(_DATA)
     if start < 0 or peek_type(value) != event.data.TYPE.encode():

@@ -1,7 +1,8 @@
 """Readings: which of several counts. The one rule that projector, forecaster and alerter share.
 
-People wear one sensor and may upload it twice (Share and xDrip, two phones). Both stay in the log; one line is shown. A reading is hidden if a
-higher-ranked source has one within `window_s`; a fold that sees them as they come takes the first and drops the later one.
+People wear one sensor and may upload it twice (Share and xDrip, two phones). Both stay in the log; one line is shown. A
+reading is hidden if a higher-ranked source has one within `window_s`; a fold that sees them as they come takes the
+first and drops the later one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -38,7 +39,9 @@ def reading_of(event: Event) -> Reading | None:
 
 
 def change_mgdl(newest: Reading, before: Reading | None) -> float | None:
-    """The change since the reading before, mg/dL; None where there is none, or it is so long ago that it says nothing of a change."""
+    """The change since the reading before, mg/dL; None where there is none, or it is so long ago that it says nothing
+    of a change.
+    """
     if before is None or newest.time_ms - before.time_ms > _CHANGE_WITHIN_MS:
         return None
     return newest.glucose_mgdl - before.glucose_mgdl
@@ -84,10 +87,11 @@ def _merge(shown: list[Reading], more: list[Reading], near_ms: float) -> list[Re
 
 @dataclass(slots=True)
 class CanonicalReadings:
-    """One person's canonical line as a fold sees it come: the first of near ones counts, repeats and late ones are told apart.
+    """One person's canonical line as a fold sees it come: the first of near ones counts, repeats and late ones are told
+    apart.
 
-    Remembers two hours, the longest anything derived from it looks back; `superseded` holds the ids of those hours that are off the line, so
-    that a record that comes twice cannot bring a value back that was revised since.
+    Remembers two hours, the longest anything derived from it looks back; `superseded` holds the ids of those hours that
+    are off the line, so that a record that comes twice cannot bring a value back that was revised since.
     """
 
     recent: list[Reading] = field(default_factory=list)
@@ -98,10 +102,12 @@ class CanonicalReadings:
     AHEAD_MS = 600_000  # clocks of phones differ by less; a time further ahead is wrong
 
     def admit(self, reading: Reading, recorded_ms: int | None = None) -> bool:
-        """Whether the reading is new on the line. A revised value of the same source and second replaces the old one and counts.
+        """Whether the reading is new on the line. A revised value of the same source and second replaces the old one
+        and counts.
 
-        `recorded_ms` is when it was accepted. A reading from the future would hide every reading until then, so it makes room as soon as one
-        with a possible time arrives; where the clock itself is behind, all are from the future and stay.
+        `recorded_ms` is when it was accepted. A reading from the future would hide every reading until then, so it
+        makes room as soon as one with a possible time arrives; where the clock itself is behind, all are from the
+        future and stay.
         """
         limit_ms = None if recorded_ms is None else recorded_ms + self.AHEAD_MS
         if self.recent and limit_ms is not None and reading.time_ms <= limit_ms < self.recent[-1].time_ms:

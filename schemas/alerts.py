@@ -22,8 +22,8 @@ STALE_AFTER_LOW_URGENCY = 1
 
 
 class DecisionPosition(NamedTuple):
-    """Where in the input a decision was taken. Positions are ordered, and nothing is decided twice at one: a redelivered input lies at or
-    before what was already decided.
+    """Where in the input a decision was taken. Positions are ordered, and nothing is decided twice at one: a
+    redelivered input lies at or before what was already decided.
     """
 
     offset: int  # of the journal
@@ -52,7 +52,8 @@ class Evidence(Value):
 class AlertEvent(Value):
     """One step in the life of an episode: open -> escalated (step n) -> acknowledged -> resolved or expired.
 
-    `step` counts the times it is meant to ring, from 1 (0 is the all-clear); `priority` is ntfy's (5 rings through, 1 is silent).
+    `step` counts the times it is meant to ring, from 1 (0 is the all-clear); `priority` is ntfy's (5 rings through, 1
+    is silent).
     """
 
     change: Literal["opened", "escalated", "acknowledged", "resolved", "expired"]
@@ -76,7 +77,9 @@ class AlertsDecided(Fact):
 
 
 class DeliveryAttempted(Fact):
-    """A message is about to be sent. Written before the send: whoever finds it without an outcome must ask before sending again."""
+    """A message is about to be sent. Written before the send: whoever finds it without an outcome must ask before
+    sending again.
+    """
 
     TYPE = "iv3.delivery-attempted.v1"
     episode: Name
@@ -96,7 +99,9 @@ class Delivered(Fact):
 
 
 class Undeliverable(Fact):
-    """The target refused the message. Not `final`: it refused the account, and takes the message once that is put right."""
+    """The target refused the message. Not `final`: it refused the account, and takes the message once that is put
+    right.
+    """
 
     TYPE = "iv3.undeliverable.v1"
     episode: Name
@@ -115,14 +120,18 @@ class TargetAdded(Fact):
 
 
 class TargetRemoved(Fact):
-    """A target is told no more: alarms went into shadow. What was still due to it, and what is decided until it is added again, never rings there."""
+    """A target is told no more: alarms went into shadow. What was still due to it, and what is decided until it is
+    added again, never rings there.
+    """
 
     TYPE = "iv3.target-removed.v1"
     target: Name
 
 
 class PersonTold(Fact):
-    """Who is told of the subject from here on: phones of their own, or, where none is named, the house's. What is due and not yet sent goes along."""
+    """Who is told of the subject from here on: phones of their own, or, where none is named, the house's. What is due
+    and not yet sent goes along.
+    """
 
     TYPE = "iv3.person-told.v1"
     targets: Annotated[tuple[Name, ...], Field(max_length=10)] = ()

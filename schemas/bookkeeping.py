@@ -10,9 +10,10 @@ from schemas.model import Fact, Moment, Name
 class SnapshotTaken(Fact):
     """The state of one person's fold, exactly as it was before journal offset `offset` of its partition was folded.
 
-    Used only if log id, role and both versions match the running code; otherwise the fold starts from nothing.
-    `person` is None for the floor: below `offset` every person of the partition is covered by a snapshot. It is None as well where `role` names
-    a fold of the alerts: then `state` is that of the whole partition, before offset `offset` of the alerts.
+    Used only if log id, role and both versions match the running code; otherwise the fold starts from nothing. `person`
+    is None for the floor: below `offset` every person of the partition is covered by a snapshot. It is None as well
+    where `role` names a fold of the alerts: then `state` is that of the whole partition, before offset `offset` of the
+    alerts.
     """
 
     TYPE = "iv3.snapshot.v1"
@@ -25,7 +26,9 @@ class SnapshotTaken(Fact):
 
 
 class PartitionEvaluated(Fact):
-    """Every alarm of the partition that was due up to `through` has been decided. Of the people `watched`, so many are `silent`: no readings come."""
+    """Every alarm of the partition that was due up to `through` has been decided. Of the people `watched`, so many are
+    `silent`: no readings come.
+    """
 
     TYPE = "iv3.partition-evaluated.v1"
     partition: Annotated[int, Field(ge=0)]
@@ -35,7 +38,9 @@ class PartitionEvaluated(Fact):
 
 
 class PartitionDelivered(Fact):
-    """Every message of the partition that was due up to `through` has been accepted, or is over; `trouble` says why not, while that is so."""
+    """Every message of the partition that was due up to `through` has been accepted, or is over; `trouble` says why
+    not, while that is so.
+    """
 
     TYPE = "iv3.partition-delivered.v1"
     partition: Annotated[int, Field(ge=0)]
@@ -44,7 +49,9 @@ class PartitionDelivered(Fact):
 
 
 class ProcessTroubled(Fact):
-    """What of one process of iv3 does not work, said again every minute while it lasts, and once more, without any, when it is over."""
+    """What of one process of iv3 does not work, said again every minute while it lasts, and once more, without any,
+    when it is over.
+    """
 
     TYPE = "iv3.process-troubled.v1"
     process: Name
@@ -72,7 +79,9 @@ class RecordDeadLettered(Fact):
 
 
 class RecordErased(Fact):
-    """A record of somebody who was erased lay here. Nothing of it is left but its place, by which others know theirs; every fold passes over it."""
+    """A record of somebody who was erased lay here. Nothing of it is left but its place, by which others know theirs;
+    every fold passes over it.
+    """
 
     TYPE = "iv3.erased.v1"
 

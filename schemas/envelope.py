@@ -1,8 +1,9 @@
 """The envelope: CloudEvents 1.0 structured JSON, one model per event type, decoded in one pass.
 
-`encode` is strict: it refuses what the model does not know. `decode` forgives one thing: a field that a newer release added to the same
-version, which it drops. It tells three failures apart, because each is answered differently: `Garbage` can never be read (dead letter), `NewerVersion` was
-written by a newer release (the role pauses and says "upgrade this worker"), and nothing else is raised.
+`encode` is strict: it refuses what the model does not know. `decode` forgives one thing: a field that a newer release
+added to the same version, which it drops. It tells three failures apart, because each is answered differently:
+`Garbage` can never be read (dead letter), `NewerVersion` was written by a newer release (the role pauses and says
+"upgrade this worker"), and nothing else is raised.
 """
 
 from dataclasses import dataclass
@@ -42,8 +43,8 @@ class NewerVersion(ValueError):
 class Event(Value):
     """One event. `time` is when it happened, `recordedtime` when iv3 accepted it, `subject` the person.
 
-    `actor` is who wrote it, as people know them ("Mum's phone"); `requestkey` finds an event again by the Idempotency-Key
-    of its request (a hash of person, token and key).
+    `actor` is who wrote it, as people know them ("Mum's phone"); `requestkey` finds an event again by the
+    Idempotency-Key of its request (a hash of person, token and key).
     """
 
     specversion: Literal["1.0"] = "1.0"
@@ -68,7 +69,9 @@ class Event(Value):
         return ms(self.recordedtime)
 
     def replaces(self, known_ms: int) -> bool:
-        """Whether it counts where one of its kind that was accepted at `known_ms` is known: the one accepted last does; an older one may come again."""
+        """Whether it counts where one of its kind that was accepted at `known_ms` is known: the one accepted last does;
+        an older one may come again.
+        """
         return self.recorded_ms >= known_ms
 
 

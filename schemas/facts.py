@@ -116,7 +116,9 @@ class EntryDeleted(Fact):
 
 
 class EntryRestored(Fact):
-    """The last change or deletion of an entry was taken back: it is again as it was in revision `as_of`, which `entry` repeats."""
+    """The last change or deletion of an entry was taken back: it is again as it was in revision `as_of`, which `entry`
+    repeats.
+    """
 
     TYPE = "iv3.entry-restored.v1"
     entry_id: Name

@@ -16,13 +16,14 @@ Chance = Annotated[float, Field(ge=0, le=1)]
 class ForecastMade(Fact):
     """Where glucose will probably be, 5 to 60 min after the reading it is based on (the event's time).
 
-    `mean_mgdl` and the quantile curves hold one value per 5 min. `p_low`, `p_urgent` and `p_high` are the chances that some reading of
-    the next 30 min lies below the low limit, below the urgent limit, above the high limit. `pos` is the reading's journal offset: a
-    fold that has already seen it drops the forecast. `shadows` holds the mean curves of predictors that are scored but never alert.
+    `mean_mgdl` and the quantile curves hold one value per 5 min. `p_low`, `p_urgent` and `p_high` are the chances that
+    some reading of the next 30 min lies below the low limit, below the urgent limit, above the high limit. `pos` is the
+    reading's journal offset: a fold that has already seen it drops the forecast. `shadows` holds the mean curves of
+    predictors that are scored but never alert.
 
-    Newer forecasts state what their predictor concludes, so that whoever decides need not know it: `calls_low`, whether a predicted low is to be told
-    of below `limit_mgdl` (none of the two: an earlier release; a limit alone: judge by the chance). `p_low` speaks of `p_low_limit_mgdl`, and is
-    `calibrated` where it comes true as often as it says.
+    Newer forecasts state what their predictor concludes, so that whoever decides need not know it: `calls_low`, whether
+    a predicted low is to be told of below `limit_mgdl` (none of the two: an earlier release; a limit alone: judge by
+    the chance). `p_low` speaks of `p_low_limit_mgdl`, and is `calibrated` where it comes true as often as it says.
     """
 
     TYPE = "iv3.forecast.v1"

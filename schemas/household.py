@@ -1,7 +1,7 @@
 """The household: everybody whom the configuration names, and the profile that it states of each.
 
-The first is whom a request means that names nobody: `person` with the top-level `dexcom`, `insulin` and `iv3`, as the Go iv3 had them. Where a
-configuration has only `people`, it is the first of those.
+The first is whom a request means that names nobody: `person` with the top-level `dexcom`, `insulin` and `iv3`, as the
+Go iv3 had them. Where a configuration has only `people`, it is the first of those.
 """
 
 from schemas.facts import Insulin, Limits, ProfileChanged
@@ -9,7 +9,9 @@ from schemas.settings import DexcomSettings, InsulinSettings, OwnNtfySettings, S
 
 
 def household(settings: Settings) -> tuple[WatchedSettings, ...]:
-    """Everybody, the default person first; never empty. Raises ValueError for two of one id, or two with one Dexcom account."""
+    """Everybody, the default person first; never empty. Raises ValueError for two of one id, or two with one Dexcom
+    account.
+    """
     first = _first(settings)
     people = ((first,) if first is not None else ()) + settings.people
     _refuse_doubles(people)
@@ -26,10 +28,19 @@ def _first(settings: Settings) -> WatchedSettings | None:
         return None
     person, seed = settings.person, settings.iv3
     return WatchedSettings.model_construct(
-        id=person.id, name=person.name, birth_year=person.birth_year, zone=person.zone, max_rapid_units=person.max_rapid_units,
-        unit=seed.unit, low_threshold=seed.low_threshold, high_threshold=seed.high_threshold,
-        missing_long_threshold=seed.missing_long_threshold, insulin=settings.insulin, dexcom=settings.dexcom, ntfy=OwnNtfySettings(),
-    )  # fmt: skip
+        id=person.id,
+        name=person.name,
+        birth_year=person.birth_year,
+        zone=person.zone,
+        max_rapid_units=person.max_rapid_units,
+        unit=seed.unit,
+        low_threshold=seed.low_threshold,
+        high_threshold=seed.high_threshold,
+        missing_long_threshold=seed.missing_long_threshold,
+        insulin=settings.insulin,
+        dexcom=settings.dexcom,
+        ntfy=OwnNtfySettings(),
+    )
 
 
 def _refuse_doubles(people: tuple[WatchedSettings, ...]) -> None:
@@ -50,7 +61,9 @@ def _refuse_doubles(people: tuple[WatchedSettings, ...]) -> None:
 
 
 def profile_of(person: WatchedSettings, digest: str) -> ProfileChanged:
-    """The profile that the configuration states. An insulin without `period_type` is left out: nobody may guess that it is rapid."""
+    """The profile that the configuration states. An insulin without `period_type` is left out: nobody may guess that it
+    is rapid.
+    """
     return ProfileChanged(
         name=person.name,
         unit=person.unit,

@@ -37,7 +37,9 @@ def change_id(entry: str, revision: int, body_digest: str) -> str:
 
 
 def episode_id(person: str, kind: str, cause: str) -> str:
-    """An alert episode: the same cause always opens the same one. Short, because ntfy's sequence ids hold 64 characters."""
+    """An alert episode: the same cause always opens the same one. Short, because ntfy's sequence ids hold 64
+    characters.
+    """
     return f"{kind.replace('_', '-')}-{_id('episode', person, kind, cause)[:13]}"
 
 

@@ -1,4 +1,5 @@
-"""The configuration after loading: every key, its default and its limits. The keys of the Go iv3 keep their names and meaning.
+"""The configuration after loading: every key, its default and its limits. The keys of the Go iv3 keep their names and
+meaning.
 
 Loading (files, environment, secrets) is `iv3/config.py`; each part of the program is given its slice, never the whole.
 """
@@ -66,7 +67,9 @@ class ApiSettings(Setting):
 
 
 class S3Settings(Setting):
-    """The bucket of the archive. The first four are the seed's; its own objects in the bucket are never touched: ours lie under `prefix`."""
+    """The bucket of the archive. The first four are the seed's; its own objects in the bucket are never touched: ours
+    lie under `prefix`.
+    """
 
     endpoint: str = ""  # empty: Amazon's own for `region`
     bucket: str = ""
@@ -91,7 +94,9 @@ class S3Settings(Setting):
 
 
 class InfluxSettings(Setting):
-    """An InfluxDB 2.7 or newer, for `series: influxdb`. Buckets are named `<database>_v<n>`; `database` itself is what InfluxQL asks for."""
+    """An InfluxDB 2.7 or newer, for `series: influxdb`. Buckets are named `<database>_v<n>`; `database` itself is what
+    InfluxQL asks for.
+    """
 
     url: str = "http://localhost:8086"
     token: SecretStr = SecretStr("")
@@ -216,7 +221,9 @@ class OwnNtfySettings(Setting):
 
 
 class WatchedSettings(PersonSettings):
-    """One of `people`: whom iv3 watches besides, or instead of, `person`. Thresholds are mg/dL as in `iv3:`; 0 or absent means the default."""
+    """One of `people`: whom iv3 watches besides, or instead of, `person`. Thresholds are mg/dL as in `iv3:`; 0 or
+    absent means the default.
+    """
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
     unit: Unit = "mmol/L"
@@ -239,7 +246,9 @@ class WatchedSettings(PersonSettings):
 
 
 class CredentialsSettings(Setting):
-    """The encrypted file of what `iv3 person add` was told. Absent: credentials.enc in the data folder, and credentials.key beside it."""
+    """The encrypted file of what `iv3 person add` was told. Absent: credentials.enc in the data folder, and
+    credentials.key beside it.
+    """
 
     file: str | None = None
     key: SecretStr | None = None  # IV3_CREDENTIALS__KEY or IV3_CREDENTIALS__KEY_FILE
@@ -253,7 +262,9 @@ def _on(value: object) -> object:
 
 
 class KafkaSettings(Setting):
-    """How Kafka is used where `log` names it. Absent `copies` and `in_sync`: as many as the cluster has, at most 3, all but one of them in sync."""
+    """How Kafka is used where `log` names it. Absent `copies` and `in_sync`: as many as the cluster has, at most 3, all
+    but one of them in sync.
+    """
 
     partitions: Annotated[int, Field(ge=1, le=1000)] = 12
     copies: Annotated[int, Field(ge=1, le=9)] | None = None

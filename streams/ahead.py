@@ -9,7 +9,9 @@ _T = TypeVar("_T")
 
 
 async def in_turn(asked: Iterable[Coroutine[Any, Any, _T]], most: int) -> AsyncGenerator[_T]:
-    """The answers, in order; at most so many are asked for before their turn, and what is not wanted any more is cancelled."""
+    """The answers, in order; at most so many are asked for before their turn, and what is not wanted any more is
+    cancelled.
+    """
     waiting: deque[asyncio.Task[_T]] = deque()
     following = iter(asked)
     try:

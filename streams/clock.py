@@ -1,4 +1,6 @@
-"""Clocks: real time, put right where a source says that the host's clock is wrong; and time that starts elsewhere and runs faster."""
+"""Clocks: real time, put right where a source says that the host's clock is wrong; and time that starts elsewhere and
+runs faster.
+"""
 
 import time
 from collections.abc import Callable
@@ -17,7 +19,9 @@ def running_s() -> float:
 
 
 class SystemClock:
-    """The host's clock, as long as nobody knows better. `wall_ns` and `running_ns` exist so that tests can set it wrong."""
+    """The host's clock, as long as nobody knows better. `wall_ns` and `running_ns` exist so that tests can set it
+    wrong.
+    """
 
     speed = 1.0
 
@@ -57,8 +61,8 @@ class ScaledClock:
 
 
 class SharedClock:
-    """A simulation's time, the same in every process that is told the same three numbers: at real time `real_ms` it is `origin_ms`, and it runs
-    `speed` times as fast.
+    """A simulation's time, the same in every process that is told the same three numbers: at real time `real_ms` it is
+    `origin_ms`, and it runs `speed` times as fast.
     """
 
     def __init__(self, origin_ms: int, real_ms: int, speed: float) -> None:

@@ -72,7 +72,9 @@ class ArchiveUnavailable(Transient):
 
 
 class ArchiveChanged(ArchiveUnavailable):
-    """Objects that were named a moment ago are not there any more: somebody merges, or writes. Looking again finds what is true."""
+    """Objects that were named a moment ago are not there any more: somebody merges, or writes. Looking again finds what
+    is true.
+    """
 
 
 class Permanent(StreamError):
@@ -88,8 +90,8 @@ class SourceRefused(StreamError):
 
 
 class NotifierRefused(StreamError):
-    """The notifier refuses. `code` is ntfy's five-digit code where it gave one; `final`: the message itself will never be taken, otherwise
-    it is the account or the topic that is refused, and the message is taken once that is put right.
+    """The notifier refuses. `code` is ntfy's five-digit code where it gave one; `final`: the message itself will never
+    be taken, otherwise it is the account or the topic that is refused, and the message is taken once that is put right.
     """
 
     def __init__(self, message: str, *, code: int | None = None, final: bool = True) -> None:

@@ -1,6 +1,7 @@
 """The roster: whose readings are asked for and where, and who is told of whom. It may change while iv3 runs.
 
-Whoever has a phone of their own is told there; the house's phones are told of everybody else, and stand in where a person's own fails.
+Whoever has a phone of their own is told there; the house's phones are told of everybody else, and stand in where a
+person's own fails.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -68,7 +68,9 @@ def partition_of(key: str | bytes, partitions: int = PARTITIONS) -> int:
 
 
 def is_essential(topic: str, value: bytes) -> bool:
-    """What may still be appended when the disk is nearly full: readings, source states, and everything an alarm needs."""
+    """What may still be appended when the disk is nearly full: readings, source states, and everything an alarm
+    needs.
+    """
     if topic in (ALERTS, HEARTBEATS, DEAD_LETTERS):
         return True
     return topic == JOURNAL and peek_type(value).startswith(_ESSENTIAL)

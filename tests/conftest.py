@@ -18,9 +18,14 @@ _SERVERS = {"kafka", "influx", "s3"}
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--servers", choices=("none", "local", "docker"), default="none",
-        help="real servers: local installs and starts them on loopback, docker runs them in containers, none leaves their tests out",
-    )  # fmt: skip
+        "--servers",
+        choices=("none", "local", "docker"),
+        default="none",
+        help=(
+            "real servers: local installs and starts them on loopback, docker runs them in containers, "
+            "none leaves their tests out"
+        ),
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

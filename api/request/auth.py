@@ -1,6 +1,8 @@
-"""Who may do what. Denied by default: every route names the least role, and a request shows a token in one of the ways clients know.
+"""Who may do what. Denied by default: every route names the least role, and a request shows a token in one of the ways
+clients know.
 
-Tokens are 256 random bits; only SHA-256 is stored. Wrong tokens are counted per address: 30 at once, then one a minute; a right one always works.
+Tokens are 256 random bits; only SHA-256 is stored. Wrong tokens are counted per address: 30 at once, then one a minute;
+a right one always works.
 """
 
 import base64
@@ -126,7 +128,8 @@ def _unauthorized(request: web.Request, needed: str) -> ProblemError:
     if shown and not request.app[TRIES].spend(request.remote or ""):
         return too_many()
     detail = "The token is unknown, revoked or expired." if shown else "Show a token: Authorization: Bearer …"
-    # Only the seed's apps expect to be asked for a name and a password; to a browser it would mean a dialog of its own over our page.
+    # Only the seed's apps expect to be asked for a name and a password; to a browser it would mean a dialog of its own
+    # over our page.
     scheme = 'Basic realm="iv3", charset="UTF-8"' if needed == "seed" else 'Bearer realm="iv3"'
     return ProblemError(401, detail, headers={"WWW-Authenticate": scheme})
 
@@ -150,7 +153,8 @@ def _caller(request: web.Request, needed: str) -> Caller | None:
             user, password = _basic(rest)
             if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.method not in _SAFE:
                 raise _foreign()  # a browser that remembers a password sends it along with any page's request
-            # A password that somebody chose can be guessed, so it is not even looked at once an address has guessed too often.
+            # A password that somebody chose can be guessed, so it is not even looked at once an address has guessed too
+            # often.
             may_guess = not request.app[TRIES].exhausted(request.remote or "")
             if needed == "seed" and may_guess and _is_seed_user(request, user, password):
                 return Caller("seed", "the seed's API user", "seed", (context_of(request).person,))
@@ -190,7 +194,9 @@ def _by_token(request: web.Request, token: str) -> Caller | None:
 
 
 def _refuse_foreign_pages(request: web.Request) -> None:
-    """A cookie is sent by any page the browser shows; a write must come from ours (SameSite=Strict is the first net)."""
+    """A cookie is sent by any page the browser shows; a write must come from ours (SameSite=Strict is the first
+    net).
+    """
     if request.method in _SAFE:
         return
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get(hdrs.ORIGIN)

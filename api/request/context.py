@@ -54,7 +54,9 @@ class LegacyRoutes:
 
 @dataclass
 class ApiContext:
-    """Made by the assembly; `person` is whom this process serves when a request names nobody. A request about somebody else has a view of its own."""
+    """Made by the assembly; `person` is whom this process serves when a request names nobody. A request about somebody
+    else has a view of its own.
+    """
 
     log: Log
     series: Series

@@ -1,8 +1,9 @@
-"""Typed handlers for aiohttp, and the OpenAPI 3.1 document that describes them, both from the handlers' own annotations.
+"""Typed handlers for aiohttp, and the OpenAPI 3.1 document that describes them, both from the handlers' own
+annotations.
 
-A handler names what it takes in the parameters `path`, `query` and `body`, each a pydantic model, and returns a model, or a Response where the
-status is chosen late or the body is written out by hand; then the operation is declared with the model as its `result`. Every operation declares
-the least role that may call it; there is no default.
+A handler names what it takes in the parameters `path`, `query` and `body`, each a pydantic model, and returns a model,
+or a Response where the status is chosen late or the body is written out by hand; then the operation is declared with
+the model as its `result`. Every operation declares the least role that may call it; there is no default.
 """
 
 import inspect
@@ -61,7 +62,9 @@ class Routes:
         result: type[BaseModel] | None = None,
         also: tuple[int, ...] = (),
     ) -> Callable[[Handle], Handle]:
-        """Declare an operation. `headers` are (name, description, required); `result` is the body of a handler that returns a Response."""
+        """Declare an operation. `headers` are (name, description, required); `result` is the body of a handler that
+        returns a Response.
+        """
 
         def declare(handler: Handle) -> Handle:
             hints = typing.get_type_hints(handler, include_extras=True)
@@ -159,43 +162,19 @@ def _described(
     operation: Operation, schemas: dict[str, Any], components: dict[str, Any], problem: dict[str, Any]
 ) -> dict[str, Any]:
     summary, _, text = (inspect.getdoc(operation.handler) or "").partition("\n")
-    parameters = [
-        {"name": name, "in": "header", "required": required, "description": said, "schema": {"type": "string"}}
-        for name, said, required in operation.headers
-    ]
-    if operation.of_person:
-        parameters.append({"name": PERSON, "in": "query", "required": False, "description": "Whom it is about; default: the first person.",
-                           "schema": {"type": "string", "minLength": 1, "maxLength": 80}})  # fmt: skip
-    for part in ("path", "query"):
-        schema = _resolved(schemas.get(part, {}), components)
-        for name, shape in schema.get("properties", {}).items():
-            required = part == "path" or name in schema.get("required", ())
-            parameters.append({
-                "name": name, "in": part, "required": required, "schema": shape, "description": shape.get("description", ""),
-            })  # fmt: skip
     good: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase}
     if "result" in schemas:
         good["content"] = {"application/json": {"schema": schemas["result"]}}
     responses: dict[str, Any] = {
         str(status): good | {"description": HTTPStatus(status).phrase} for status in (operation.status, *operation.also)
     }
-    failures = {
-        401,
-        403,
-        408,
-        503,
-        *operation.errors,
-        *((422,) if operation.parts or operation.of_person else ()),
-        *((404,) if operation.of_person else ()),
-        *((413,) if "body" in schemas else ()),
-    }
-    for status in sorted(failures):
+    for status in sorted(_failures(operation, schemas)):
         responses[str(status)] = {"description": HTTPStatus(status).phrase, **problem}
     described: dict[str, Any] = {
         "operationId": operation.handler.__name__,
         "summary": summary,
         "tags": list(operation.tags),
-        "parameters": parameters,
+        "parameters": _parameters(operation, schemas, components),
         "responses": responses,
         "security": [{"bearer": []}, {"basic": []}],
         "x-role": operation.role,
@@ -210,3 +189,47 @@ def _described(
 def _resolved(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = components[schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
     return found
+
+
+def _parameters(operation: Operation, schemas: dict[str, Any], components: dict[str, Any]) -> list[dict[str, Any]]:
+    parameters = [
+        {"name": name, "in": "header", "required": required, "description": said, "schema": {"type": "string"}}
+        for name, said, required in operation.headers
+    ]
+    if operation.of_person:
+        parameters.append(
+            {
+                "name": PERSON,
+                "in": "query",
+                "required": False,
+                "description": "Whom it is about; default: the first person.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 80},
+            }
+        )
+    for part in ("path", "query"):
+        schema = _resolved(schemas.get(part, {}), components)
+        for name, shape in schema.get("properties", {}).items():
+            required = part == "path" or name in schema.get("required", ())
+            parameters.append(
+                {
+                    "name": name,
+                    "in": part,
+                    "required": required,
+                    "schema": shape,
+                    "description": shape.get("description", ""),
+                }
+            )
+    return parameters
+
+
+def _failures(operation: Operation, schemas: dict[str, Any]) -> set[int]:
+    return {
+        401,
+        403,
+        408,
+        503,
+        *operation.errors,
+        *((422,) if operation.parts or operation.of_person else ()),
+        *((404,) if operation.of_person else ()),
+        *((413,) if "body" in schemas else ()),
+    }

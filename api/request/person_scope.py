@@ -1,7 +1,9 @@
-"""Whom a request is about, and whether its token may know. Decided once, before any handler runs, so that no route can forget to ask.
+"""Whom a request is about, and whether its token may know. Decided once, before any handler runs, so that no route can
+forget to ask.
 
-`?person=` names somebody; without it the default person is meant, or the first whom the token is bound to. A token that is bound to people opens
-nothing of anybody else. A handler finds the person in `hearing(request).person` and looks nowhere else.
+`?person=` names somebody; without it the default person is meant, or the first whom the token is bound to. A token that
+is bound to people opens nothing of anybody else. A handler finds the person in `hearing(request).person` and looks
+nowhere else.
 """
 
 from collections.abc import Sequence
@@ -17,7 +19,8 @@ MOST_CHARACTERS = 80
 
 
 def settle_person(request: web.Request, context: ApiContext, people: Sequence[str]) -> None:
-    """Give the handlers a view of the house as one person's. `people`: whom the token is bound to; nobody means everybody.
+    """Give the handlers a view of the house as one person's. `people`: whom the token is bound to; nobody means
+    everybody.
 
     Raises ProblemError 403 for somebody else's, 404 for a person whom iv3 does not know, 422 for what cannot be one.
     """

@@ -86,9 +86,14 @@ def answer(
 ) -> web.Response:
     """A problem document as a response."""
     problem = Problem(
-        title=HTTPStatus(status).phrase, status=status, detail=detail, instance=request.path, code=code,
-        errors=list(errors) or None, facts=facts,
-    )  # fmt: skip
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=request.path,
+        code=code,
+        errors=list(errors) or None,
+        facts=facts,
+    )
     body = pydantic_core.to_json(problem, exclude_none=True)
     return web.Response(body=body, status=status, headers=headers, content_type="application/problem+json")
 

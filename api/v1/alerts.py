@@ -70,7 +70,9 @@ def _event_of(event: AlertEvent, unit: Unit | None = None) -> AlertEvent:
 
 
 def open_alerts(context: ApiContext, person: str, now_ms: int, unit: Unit | None = None) -> list[OpenAlert]:
-    """Open episodes as a page shows them, most urgent first: what is so now, since when, who was told, when it rings again."""
+    """Open episodes as a page shows them, most urgent first: what is so now, since when, who was told, when it rings
+    again.
+    """
     snoozes = context.catalog.snoozes(person, now_ms)
     zone = context.catalog.profile(person).zone
     found = []
@@ -104,7 +106,9 @@ def open_alerts(context: ApiContext, person: str, now_ms: int, unit: Unit | None
 
 
 def _as_of_now(context: ApiContext, person: str, event: AlertEvent) -> AlertEvent:
-    """The event with the newest reading in place of the one it was decided from: a card must not contradict the value beside it."""
+    """The event with the newest reading in place of the one it was decided from: a card must not contradict the value
+    beside it.
+    """
     newest, before = context.catalog.newest_reading(person)
     if newest is None or event.kind in ("no_long_acting", "system"):
         return event

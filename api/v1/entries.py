@@ -108,8 +108,8 @@ def _with_creation(context: ApiContext, entry: EntryVersion) -> EntryShown:
 async def post_entry(request: web.Request, query: WaitQuery, body: EntryPosted) -> web.Response:
     """Log a dose, carbs, a note, a finger-stick or exercise.
 
-    The same Idempotency-Key with the same body is the same entry; with another body it is a 409. A dose that looks like a mistake is answered
-    409 `needs_confirm`; send it again with the same key and `confirm`.
+    The same Idempotency-Key with the same body is the same entry; with another body it is a 409. A dose that looks like
+    a mistake is answered 409 `needs_confirm`; send it again with the same key and `confirm`.
     """
     context, door = context_of(request), door_of(request)
     key = request.headers.get("Idempotency-Key", "").strip()

@@ -40,7 +40,8 @@ class NowQuery(Asked):
 async def get_now(request: web.Request, query: NowQuery) -> Now:
     """Everything a glance needs.
 
-    The newest reading with its age, the forecast or why there is none, insulin and carbs at work, open alerts, how the source answers.
+    The newest reading with its age, the forecast or why there is none, insulin and carbs at work, open alerts, how the
+    source answers.
     """
     context, caller = context_of(request), caller_of(request)
     person, now_ms = context.person, context.clock.now_ms()

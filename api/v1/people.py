@@ -1,5 +1,5 @@
-"""People: whom iv3 knows, as far as a token may see them; who is added, suspended and taken up again. Their accounts are not entered here:
-passwords go through `iv3 person add`, into an encrypted file.
+"""People: whom iv3 knows, as far as a token may see them; who is added, suspended and taken up again. Their accounts
+are not entered here: passwords go through `iv3 person add`, into an encrypted file.
 """
 
 from typing import Annotated

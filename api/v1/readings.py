@@ -102,7 +102,8 @@ class ReadingsPosted(Asked):
 async def post_readings(request: web.Request, body: ReadingsPosted) -> ReadingsTaken:
     """Readings from an uploader. Repeats are harmless: the same reading again is the same fact."""
     context, caller = context_of(request), caller_of(request)
-    # Two people whom one device uploads for may have the same value in the same second; the default person's ids are as they always were.
+    # Two people whom one device uploads for may have the same value in the same second; the default person's ids are as
+    # they always were.
     account = caller.token_id if context.person == context.default else f"{caller.token_id}/{context.person}"
     sent = [UploadedReading(item.time, item.in_mgdl(), item.trend) for item in body.items]
     door = door_of(request, source=f"upload/{caller.name}"[:_SOURCE_MOST])
@@ -112,7 +113,9 @@ async def post_readings(request: web.Request, body: ReadingsPosted) -> ReadingsT
 
 
 async def _known(context: ApiContext, first_ms: int, last_ms: int) -> set[str]:
-    """Ids that the Series has of this range, as far as it answers soon. Readings never wait for a series that is away."""
+    """Ids that the Series has of this range, as far as it answers soon. Readings never wait for a series that
+    is away.
+    """
     try:
         async with asyncio.timeout(_KNOWN_S):
             known = await context.series.readings(context.person, first_ms, last_ms + 1, 50_000)

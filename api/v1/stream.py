@@ -123,7 +123,9 @@ async def _send(
     *,
     retry_ms: int | None = None,
 ) -> None:
-    """One event. Its id is its moment; a page that comes back with one is told `hello` like any other, and fetches what it shows."""
+    """One event. Its id is its moment; a page that comes back with one is told `hello` like any other, and fetches what
+    it shows.
+    """
     now_ms = context.clock.now_ms()
     await response.send(json.dumps({"time_ms": now_ms, **data}), id=str(now_ms), event=name, retry=retry_ms)
 

@@ -20,6 +20,7 @@ def archive_of(setting: str, s3: S3Settings) -> Archive | None:
         return S3Archive(s3)
     if kind != "folder" or not place.strip():
         raise Misconfigured(
-            f"The archive {setting!r} is none that this release knows; write it like folder:/mnt/disk/iv3, or s3, or none."
+            f"The archive {setting!r} is none that this release knows; write it like "
+            "folder:/mnt/disk/iv3, or s3, or none."
         )
     return FolderArchive(Path(place).expanduser())

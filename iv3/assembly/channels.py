@@ -1,4 +1,6 @@
-"""Who is told, and how: the channels that the configuration names. Nothing here does any I/O; everything raises Misconfigured."""
+"""Who is told, and how: the channels that the configuration names. Nothing here does any I/O; everything raises
+Misconfigured.
+"""
 
 from schemas.settings import OwnNtfySettings, Settings
 from streams.adapters.notifiers.ntfy import Ntfy
@@ -11,7 +13,9 @@ from streams.ports.notifier import Notifier, Scheduler
 
 
 def channels_of(settings: Settings, clock: Clock, *, demo: bool = False) -> Channels:
-    """The house's channels; none where alarms are in shadow: nothing is sent, armed or pinged. A demo arms no dead-man's switch."""
+    """The house's channels; none where alarms are in shadow: nothing is sent, armed or pinged. A demo arms no
+    dead-man's switch.
+    """
     channels = _configured(settings, clock, demo=demo)
     return Channels(closers=channels.closers) if settings.alerts == "shadow" else channels
 

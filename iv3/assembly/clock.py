@@ -9,7 +9,9 @@ from streams.ports.clock import Clock
 
 
 def simulated_clock(text: str, settings: Settings) -> Clock:
-    """The clock of a simulation, `ORIGIN_MS/REAL_MS/SPEED`. Raises Misconfigured where anything real could be asked, or told, at a made-up time."""
+    """The clock of a simulation, `ORIGIN_MS/REAL_MS/SPEED`. Raises Misconfigured where anything real could be asked, or
+    told, at a made-up time.
+    """
     try:
         origin_ms, real_ms, speed = text.split("/")
         clock = SharedClock(int(origin_ms), int(real_ms), float(speed))

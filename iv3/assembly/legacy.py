@@ -1,4 +1,6 @@
-"""The older Go program, as the verbs that move in from it are handed it: its buckets in InfluxDB, and its own HTTP API. Read only."""
+"""The older Go program, as the verbs that move in from it are handed it: its buckets in InfluxDB, and its own HTTP API.
+Read only.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

@@ -46,7 +46,8 @@ def refuse_open_air(host: str, *, tls: bool) -> None:
         local = False
     if not local:
         raise Misconfigured(
-            f"Listening on {host} needs TLS. Set api.certfile and api.keyfile (`task ssl-gen` makes a pair), or stay on 127.0.0.1 and put in front:\n"
+            f"Listening on {host} needs TLS. Set api.certfile and api.keyfile (`task ssl-gen` makes a "
+            "pair), or stay on 127.0.0.1 and put in front:\n"
             "  tailscale serve --bg 8080\n"
             "  caddy reverse-proxy --from your.name.example --to 127.0.0.1:8080"
         )

@@ -1,6 +1,7 @@
 """Which log the configuration names, and the Apps that run on it.
 
-`LogPlace` is the one answer to what is asked of a log before it is open: is there one, is it a demo's, what is its id, is it on Kafka.
+`LogPlace` is the one answer to what is asked of a log before it is open: is there one, is it a demo's, what is its id,
+is it on Kafka.
 """
 
 import json
@@ -63,7 +64,9 @@ class LogPlace:
         return self.on_kafka or self.file.exists()
 
     def is_demo(self) -> bool:
-        """Whether it is a demo's, which is never on Kafka. Raises Misconfigured where there is no log, or the file is none of ours."""
+        """Whether it is a demo's, which is never on Kafka. Raises Misconfigured where there is no log, or the file is
+        none of ours.
+        """
         return False if self.on_kafka else is_demo(self.data)
 
     def file_id(self) -> str:
@@ -71,7 +74,9 @@ class LogPlace:
         return read_stamp(self.file, "log_id")
 
     async def open(self, *, demo: bool = False, worker: str | None = None, erasing: bool = False) -> OpenLog:
-        """Open it. Raises Misconfigured, LogUnavailable. `erasing` is for whoever makes Kafka's topics anew, and for nobody else."""
+        """Open it. Raises Misconfigured, LogUnavailable. `erasing` is for whoever makes Kafka's topics anew, and for
+        nobody else.
+        """
         if demo or not self.on_kafka:
             return open_log_file(self.file, demo=demo)
         if not erasing:
@@ -109,7 +114,9 @@ class LogPlace:
         return await topic_ids(kafka_link(self.settings))
 
     async def refuse_members(self, log_id: str) -> None:
-        """Raises Misconfigured while a worker anywhere is a member of this log's groups; on SQLite nobody elsewhere can be."""
+        """Raises Misconfigured while a worker anywhere is a member of this log's groups; on SQLite nobody elsewhere can
+        be.
+        """
         if not self.on_kafka:
             return
         from streams.adapters.logs.kafka.replacing import refuse_members
@@ -123,7 +130,9 @@ class LogPlace:
         await delete_topics(kafka_link(self.settings), list(names))
 
     async def look_at_brokers(self) -> tuple[int, bool]:
-        """How many brokers live, and whether the topics are still to be made. Raises LogUnavailable, Misconfigured where they would forget."""
+        """How many brokers live, and whether the topics are still to be made. Raises LogUnavailable, Misconfigured
+        where they would forget.
+        """
         from streams.adapters.logs.kafka.topics import Safety, look_at_topics
 
         kafka = self.settings.kafka
@@ -143,7 +152,9 @@ def open_log_file(path: Path, *, demo: bool = False) -> OpenLog:
 
 
 def is_demo(data: Path) -> bool:
-    """Whether the log in a folder is a demo's. Raises Misconfigured where there is none, or the file is none of ours."""
+    """Whether the log in a folder is a demo's. Raises Misconfigured where there is none, or the file is none of
+    ours.
+    """
     stamp = read_stamp(data / LOG_FILE, "demo")
     if not stamp:
         raise Misconfigured(f"There is no log in {data}. Name the data folder with --data (the demo's is ./data-demo).")
@@ -164,7 +175,8 @@ def _refuse_half_made(data: Path) -> None:
         return
     if half_made:
         raise Misconfigured(
-            f"The erasure of {note['person']} was interrupted while Kafka's topics were made anew; the log is whole in {data}. "
+            f"The erasure of {note['person']} was interrupted while Kafka's topics were made anew; the "
+            f"log is whole in {data}. "
             f"Run it again first: iv3 person erase {note['person']}"
         )
 

@@ -1,4 +1,6 @@
-"""People: the roster as configuration and vault make it, and followed while iv3 runs, so that `iv3 person add` needs no restart."""
+"""People: the roster as configuration and vault make it, and followed while iv3 runs, so that `iv3 person add` needs no
+restart.
+"""
 
 import asyncio
 import hashlib
@@ -46,7 +48,9 @@ def vault_of(settings: Settings, data: Path) -> CredentialsFile:
 
 
 def accounts_of(settings: Settings, kept: Mapping[str, Credentials]) -> dict[str, Credentials]:
-    """Everybody's account and phone: as configured, and else as the vault has it. Raises Misconfigured where two people share an account."""
+    """Everybody's account and phone: as configured, and else as the vault has it. Raises Misconfigured where two people
+    share an account.
+    """
     found = {person.id: Credentials(dexcom=person.dexcom, ntfy=person.ntfy) for person in household(settings)}
     for person, more in kept.items():
         known = found.get(person, Credentials())
@@ -82,7 +86,9 @@ class People:
         self.roster = Roster(self._build(self._first_look()), channels.targets)
 
     def _first_look(self) -> dict[str, Credentials]:
-        """What the vault has. One that cannot be opened takes nobody else's alarms away: iv3 runs, and says so on every page and phone."""
+        """What the vault has. One that cannot be opened takes nobody else's alarms away: iv3 runs, and says so on every
+        page and phone.
+        """
         if self._vault is None:
             return {}
         try:
@@ -175,7 +181,8 @@ class People:
 def source_of(
     settings: Settings, data: Path, clock: Clock, person: str, dexcom: DexcomSettings, *, url: str | None = None
 ) -> GlucoseSource | None:
-    """Where one person's readings are asked for, None where there is no account; `url` stands in for the server's. Raises Misconfigured.
+    """Where one person's readings are asked for, None where there is no account; `url` stands in for the server's.
+    Raises Misconfigured.
 
     The first person's session lies where it always lay; each other's in a folder of its own.
     """

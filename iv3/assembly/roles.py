@@ -25,7 +25,9 @@ from streams.topics import ALERTS
 
 
 async def put_together(plan: StartPlan, stack: AsyncExitStack, *, worker: str | None = None) -> Running:
-    """Open the log, and build series, channels and people; `stack` takes them down in order. Raises Misconfigured, LogUnavailable."""
+    """Open the log, and build series, channels and people; `stack` takes them down in order. Raises Misconfigured,
+    LogUnavailable.
+    """
     opened = await LogPlace(plan.settings, plan.data).open(demo=plan.demo, worker=worker)
     stack.push_async_callback(opened.log.close)
     served = await serve_series(plan.settings, plan.data, opened.log.log_id)
@@ -38,7 +40,9 @@ async def put_together(plan: StartPlan, stack: AsyncExitStack, *, worker: str | 
 
 
 async def add_roles(running: Running) -> None:
-    """Make the roles of the plan, as far as there is something for them to do; the first phones are known before anything is decided."""
+    """Make the roles of the plan, as far as there is something for them to do; the first phones are known before
+    anything is decided.
+    """
     if "notifier" in running.plan.roles:
         await _arm_first(running.plan, running.log, running.people.roster)
     running.roles = [make() for name, make in _makers(running).items() if name in running.plan.roles]
@@ -72,7 +76,9 @@ def _makers(running: Running) -> dict[str, Callable[[], Role]]:
 
 
 async def _arm_first(plan: StartPlan, log: Log, roster: Roster) -> None:
-    """In a new log the phone is known before anything is decided, so that a low of the first minute rings. Later ones the notifier adds."""
+    """In a new log the phone is known before anything is decided, so that a low of the first minute rings. Later ones
+    the notifier adds.
+    """
     if any(head for (topic, _), head in log.heads.items() if topic == ALERTS):
         return
     for name in roster.house:

@@ -29,7 +29,9 @@ class Running:
         return self.opened.log
 
     def troubles(self) -> list[str]:
-        """What of this process does not work and must be told. Accounts that cannot be read are part of it: somebody may go unwatched."""
+        """What of this process does not work and must be told. Accounts that cannot be read are part of it: somebody
+        may go unwatched.
+        """
         unread = ["the accounts of people who were added cannot be read"] if self.people.trouble else []
         return [*troubles(self.log, self.roles), *unread]
 

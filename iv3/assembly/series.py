@@ -1,4 +1,6 @@
-"""Wiring of the Series: which store the settings name, and staying with the version that serves while replays make others."""
+"""Wiring of the Series: which store the settings name, and staying with the version that serves while replays make
+others.
+"""
 
 import asyncio
 import logging

@@ -1,4 +1,6 @@
-"""The made-up outside world, as the demo and `iv3 simulate` are handed it: a fake Dexcom Share of one person or many, and recorded lives."""
+"""The made-up outside world, as the demo and `iv3 simulate` are handed it: a fake Dexcom Share of one person or many,
+and recorded lives.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,5 +36,7 @@ def parse_faults(text: str) -> frozenset[str]:
 
 
 def read_recorded(path: Path, *, start_ms: int, subject: str | None) -> list[SimulatedEvent]:
-    """A recorded life, moved so that its first row happens at `start_ms`. Raises ValueError naming the row that cannot be read."""
+    """A recorded life, moved so that its first row happens at `start_ms`. Raises ValueError naming the row that cannot
+    be read.
+    """
     return recorded.read_recorded(path, start_ms=start_ms, subject=subject)

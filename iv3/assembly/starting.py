@@ -27,7 +27,9 @@ from streams.storage.files import write_durably
 
 @dataclass(frozen=True)
 class StartOptions:
-    """What a command line may put in place of the configuration. `overrides` are environment variables, as they would be set."""
+    """What a command line may put in place of the configuration. `overrides` are environment variables, as they would
+    be set.
+    """
 
     config: Path | None = None
     host: str | None = None

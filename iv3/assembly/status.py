@@ -1,4 +1,6 @@
-"""Status: what the running parts say of themselves, collected: bars and health lines for the page, readiness for the outer world, metrics."""
+"""Status: what the running parts say of themselves, collected: bars and health lines for the page, readiness for the
+outer world, metrics.
+"""
 
 from collections.abc import Sequence
 
@@ -29,7 +31,9 @@ class Status:
         return [role.report(person) for role in self._roles]
 
     def _evaluated_ms(self) -> int:
-        """Through when alarms were decided: as this process's alerter knows, or as the others' heartbeats say; 0 while nobody has yet."""
+        """Through when alarms were decided: as this process's alerter knows, or as the others' heartbeats say; 0 while
+        nobody has yet.
+        """
         own = next((report.evaluated_ms for report in self._reports() if report.evaluated_ms is not None), None)
         return own if own is not None else self._heartbeats.evaluated_ms()
 
@@ -51,7 +55,10 @@ class Status:
             found.append(
                 Bar(
                     "shadow",
-                    "ALARMS ARE IN SHADOW: decided, not sent. Nobody is told of a low by this iv3 until `iv3 alerts on`.",
+                    (
+                        "ALARMS ARE IN SHADOW: decided, not sent. Nobody is told of a low by this iv3 until "
+                        "`iv3 alerts on`."
+                    ),
                 )
             )
         trouble = self._trouble(person)
@@ -79,7 +86,10 @@ class Status:
             found.append(
                 Bar(
                     "no_long_acting",
-                    "No long-acting dose is on record for 30 days. Log the last one, and iv3 can tell when one is missing.",
+                    (
+                        "No long-acting dose is on record for 30 days. Log the last one, and iv3 can tell "
+                        "when one is missing."
+                    ),
                 )
             )
         if self._log.nearly_full():
@@ -89,7 +99,9 @@ class Status:
         return found
 
     def _long_acting_missing(self, person: str) -> bool:
-        """Whether to ask for the last long-acting dose, where one is to be missed: without any there is nothing to alarm about. Asked until there is one."""
+        """Whether to ask for the last long-acting dose, where one is to be missed: without any there is nothing to
+        alarm about. Asked until there is one.
+        """
         profile = self._catalog.profile(person)
         if person in self._long_acting_seen or not profile.no_long_acting_h or not self._catalog.ready:
             return False
@@ -122,7 +134,9 @@ class Status:
         return []
 
     def _trouble(self, person: str) -> str:
-        """Why this person's alarms are not getting out. Of a notifier in another process only what is wrong with all of them is known."""
+        """Why this person's alarms are not getting out. Of a notifier in another process only what is wrong with all of
+        them is known.
+        """
         own = next((report.undelivered for report in self._reports(person) if report.undelivered is not None), None)
         return own if own is not None else self._heartbeats.trouble()
 

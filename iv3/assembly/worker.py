@@ -1,4 +1,6 @@
-"""A worker: some of the roles, in a process of its own, and a small page for whoever runs it. Any number of them share the work on Kafka."""
+"""A worker: some of the roles, in a process of its own, and a small page for whoever runs it. Any number of them share
+the work on Kafka.
+"""
 
 import asyncio
 import json

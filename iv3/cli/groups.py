@@ -101,7 +101,9 @@ def archive_drill(
     config: Config = None,
     json_: Json = False,
 ) -> None:
-    """Restore into a scratch folder, compare every record with the log, and remove it again. `iv3 up` does it once a week."""
+    """Restore into a scratch folder, compare every record with the log, and remove it again. `iv3 up` does it once a
+    week.
+    """
     from iv3.verbs.archive import drill as verb
 
     verb(data, config, archive, scratch, as_json=json_)

@@ -19,9 +19,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for _group, _name in (
-    (token_app, "token"), (config_app, "config"), (dead_app, "dead-letters"), (archive_app, "archive"), (service_app, "service"),
+    (token_app, "token"),
+    (config_app, "config"),
+    (dead_app, "dead-letters"),
+    (archive_app, "archive"),
+    (service_app, "service"),
     (person_app, "person"),
-):  # fmt: skip
+):
     app.add_typer(_group, name=_name)
 add_moving_verbs(app)
 
@@ -81,11 +85,23 @@ def up(
 
     verb.up(
         verb.UpOptions(
-            data=data, config=config, host=host, port=port, demo=demo, csv=csv, subject=subject, speed=speed,
-            ntfy_server=ntfy_server, ntfy_topic=ntfy_topic, clock=clock, log=log,
-            series=series, archive=archive, alerts=alerts,
+            data=data,
+            config=config,
+            host=host,
+            port=port,
+            demo=demo,
+            csv=csv,
+            subject=subject,
+            speed=speed,
+            ntfy_server=ntfy_server,
+            ntfy_topic=ntfy_topic,
+            clock=clock,
+            log=log,
+            series=series,
+            archive=archive,
+            alerts=alerts,
         )
-    )  # fmt: skip
+    )
 
 
 @app.command()
@@ -209,8 +225,12 @@ def topics(data: Data = DATA, config: Config = None, json_: Json = False) -> Non
 
 
 @app.command()
-def backup(to: Annotated[str | None, typer.Option("--to", help=ARCHIVE_HELP)] = None,
-           data: Data = DATA, config: Config = None, json_: Json = False) -> None:  # fmt: skip
+def backup(
+    to: Annotated[str | None, typer.Option("--to", help=ARCHIVE_HELP)] = None,
+    data: Data = DATA,
+    config: Config = None,
+    json_: Json = False,
+) -> None:
     """Bring the archive up to the log's head now."""
     from iv3.verbs.archive import backup as verb
 
@@ -218,8 +238,11 @@ def backup(to: Annotated[str | None, typer.Option("--to", help=ARCHIVE_HELP)] = 
 
 
 @app.command()
-def verify(archive: Annotated[str | None, typer.Option("--from", help=ARCHIVE_HELP)] = None,
-           config: Config = None, json_: Json = False) -> None:  # fmt: skip
+def verify(
+    archive: Annotated[str | None, typer.Option("--from", help=ARCHIVE_HELP)] = None,
+    config: Config = None,
+    json_: Json = False,
+) -> None:
     """Read the whole archive back and name every object that is missing, cut, swapped or flipped."""
     from iv3.verbs.archive import verify as verb
 
@@ -227,8 +250,12 @@ def verify(archive: Annotated[str | None, typer.Option("--from", help=ARCHIVE_HE
 
 
 @app.command()
-def restore(archive: Annotated[str | None, typer.Option("--from", help=ARCHIVE_HELP)] = None,
-            data: Data = DATA, config: Config = None, json_: Json = False) -> None:  # fmt: skip
+def restore(
+    archive: Annotated[str | None, typer.Option("--from", help=ARCHIVE_HELP)] = None,
+    data: Data = DATA,
+    config: Config = None,
+    json_: Json = False,
+) -> None:
     """Make a new log from the archive, byte for byte, in an empty data folder."""
     from iv3.verbs.archive import restore as verb
 
@@ -236,10 +263,16 @@ def restore(archive: Annotated[str | None, typer.Option("--from", help=ARCHIVE_H
 
 
 @app.command("copy")
-def copy_(source: Annotated[str, typer.Option("--from", help="sqlite, kafka, or kafka://host:9092.")],
-          target: Annotated[str, typer.Option("--to", help="sqlite, kafka, or kafka://host:9092; it must be empty.")],
-          partitions: Annotated[int | None, typer.Option(min=1, max=1000, help="Of the copy; a file has the log's, topics kafka.partitions.")] = None,
-          data: Data = DATA, config: Config = None, json_: Json = False) -> None:  # fmt: skip
+def copy_(
+    source: Annotated[str, typer.Option("--from", help="sqlite, kafka, or kafka://host:9092.")],
+    target: Annotated[str, typer.Option("--to", help="sqlite, kafka, or kafka://host:9092; it must be empty.")],
+    partitions: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Of the copy; a file has the log's, topics kafka.partitions.")
+    ] = None,
+    data: Data = DATA,
+    config: Config = None,
+    json_: Json = False,
+) -> None:
     """Copy the log from SQLite to Kafka or back, or to another Kafka, record for record, comparing each."""
     from iv3.verbs.copy import copy as verb
 

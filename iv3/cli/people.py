@@ -48,9 +48,20 @@ def person_add(
     from iv3.verbs import people as verb
 
     options = verb.AddOptions(
-        person, name, birth_year, zone, unit, dexcom_account, dexcom_region, dexcom_url, password_file, own_phone, topic_file,
-        not no_try, replace_phone,
-    )  # fmt: skip
+        person,
+        name,
+        birth_year,
+        zone,
+        unit,
+        dexcom_account,
+        dexcom_region,
+        dexcom_url,
+        password_file,
+        own_phone,
+        topic_file,
+        not no_try,
+        replace_phone,
+    )
     verb.add(data, config, options, as_json=json_)
 
 
@@ -95,7 +106,9 @@ def person_erase(
     config: Config = None,
     json_: Json = False,
 ) -> None:
-    """Take one person out of log, archive and charts, for ever, while iv3 is stopped; say what remains elsewhere. Interrupted: run it again."""
+    """Take one person out of log, archive and charts, for ever, while iv3 is stopped; say what remains elsewhere.
+    Interrupted: run it again.
+    """
     from iv3.verbs.erase import EraseOptions
     from iv3.verbs.erase import erase as verb
 

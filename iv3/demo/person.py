@@ -1,7 +1,9 @@
-"""The demo's person: simulated, or recorded; behind a fake Dexcom Share on loopback, so that the real client walks the real path.
+"""The demo's person: simulated, or recorded; behind a fake Dexcom Share on loopback, so that the real client walks the
+real path.
 
-Two weeks of the simulated person's history are put in the journal at the first start, under the identity the client gives its readings, so that
-what Share repeats of them is dropped like any overlap. A recorded person begins with the recording.
+Two weeks of the simulated person's history are put in the journal at the first start, under the identity the client
+gives its readings, so that what Share repeats of them is dropped like any overlap. A recorded person begins with the
+recording.
 """
 
 import asyncio
@@ -100,8 +102,14 @@ class DemoPerson:
             data = InsulinTaken(units=round(event.value, 2), insulin=name, action=action_of(name, INSULINS))
         digest = hashlib.blake2b(f"{event.kind}{event.value}".encode(), digest_size=8).hexdigest()
         return make(
-            data, id=derived_id("demo", event.time_ms, digest), source="demo", subject=PERSON, time=moment, recordedtime=moment, actor="Demo"
-        )  # fmt: skip
+            data,
+            id=derived_id("demo", event.time_ms, digest),
+            source="demo",
+            subject=PERSON,
+            time=moment,
+            recordedtime=moment,
+            actor="Demo",
+        )
 
     async def keep_diary(self, log: Log, catalog: Catalog, stopping: asyncio.Event) -> None:
         """Write doses and carbs down when they happen, and after a pause those that happened meanwhile."""

@@ -88,7 +88,9 @@ def demo_plan(options: DemoOptions, data: Path) -> StartPlan:
 
 
 def _demo_start(data: Path) -> tuple[int, int, list[int]]:
-    """(when this demo's person began, what time it is for them now, when they go low). A demo that ran fast goes on where it was."""
+    """(when this demo's person began, what time it is for them now, when they go low). A demo that ran fast goes on
+    where it was.
+    """
     now_ms = int(time.time() * 1000)
     note = data / "demo.json"
     if not note.exists():
@@ -112,7 +114,9 @@ async def _last_moments(data: Path) -> list[int]:
 
 
 def _noted(note: Path, started_ms: int, now_ms: int, lows_at_ms: list[int]) -> tuple[int, int, list[int]]:
-    """Order a low for soon after this start, unless one is under way, and write it down: a life that was lived never changes."""
+    """Order a low for soon after this start, unless one is under way, and write it down: a life that was lived never
+    changes.
+    """
     if not lows_at_ms or now_ms - lows_at_ms[-1] > _LOW_OVER_MS:
         lows_at_ms = [*lows_at_ms, now_ms + LOW_AFTER_MS]
     write_durably(note, json.dumps({"started_ms": started_ms, "lows_at_ms": lows_at_ms}).encode())

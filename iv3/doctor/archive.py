@@ -79,7 +79,8 @@ def _bucket(seen: Exposure) -> list[Finding]:
             Finding(
                 "archive-conditions",
                 False,
-                "The server cannot store an object only where there is none. iv3 looks before it writes; let one iv3 alone write there, and "
+                "The server cannot store an object only where there is none. iv3 looks before it writes; "
+                "let one iv3 alone write there, and "
                 "do not run `iv3 backup` beside `iv3 up`.",
                 serious=False,
             )

@@ -1,4 +1,6 @@
-"""What usually goes wrong, looked for one by one. Each check answers with a name, whether it is well, and a sentence that says what to do."""
+"""What usually goes wrong, looked for one by one. Each check answers with a name, whether it is well, and a sentence
+that says what to do.
+"""
 
 import ssl
 import stat
@@ -43,7 +45,10 @@ def _disk(data: Path) -> Finding:
         return Finding(
             "disk-full",
             False,
-            f"{folder} has {free >> 20} MiB left; below {RESERVE_BYTES >> 20} MiB only readings and alarms are saved. Free some space.",
+            (
+                f"{folder} has {free >> 20} MiB left; below {RESERVE_BYTES >> 20} MiB only readings and "
+                "alarms are saved. Free some space."
+            ),
         )
     return passed("disk-full", f"{folder} has {free >> 30} GiB left.")
 

@@ -1,4 +1,6 @@
-"""What usually goes wrong with Kafka, looked for: reachable, the password, topics that would forget. Nothing is made or changed."""
+"""What usually goes wrong with Kafka, looked for: reachable, the password, topics that would forget. Nothing is made or
+changed.
+"""
 
 from pathlib import Path
 
@@ -28,10 +30,14 @@ async def log(settings: Settings, data: Path, config: Path) -> list[Finding]:
     if brokers < 3:
         found.append(
             Finding(
-                "kafka-alone", False,
-                "With fewer than 3 brokers a disk that breaks takes the log with it: keep an archive, on another machine.",
+                "kafka-alone",
+                False,
+                (
+                    "With fewer than 3 brokers a disk that breaks takes the log with it: keep an archive, on "
+                    "another machine."
+                ),
                 serious=False,
             )
-        )  # fmt: skip
+        )
     made = "are made at the first start" if missing else "keep everything for ever"
     return [*found, passed("kafka-topics", f"The topics {made}.")]

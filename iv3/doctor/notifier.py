@@ -24,7 +24,10 @@ async def ntfy(settings: Settings, data: Path, config: Path) -> list[Finding]:
         said = f"ALARMS ARE OFF{whose}: set ntfy.topic (iv3 init makes one) and subscribe to it in the ntfy app."
         return [Finding("alarms-off", False, said)]
     if not topic:
-        said = "Everybody has a phone of their own; without ntfy.topic nobody is told when one of them fails, nor when iv3 is silent."
+        said = (
+            "Everybody has a phone of their own; without ntfy.topic nobody is told when one of them "
+            "fails, nor when iv3 is silent."
+        )
         return [Finding("no-house-phone", False, said, serious=False)]
     found = []
     if "ntfy.sh" in settings.ntfy.server and _bits(topic) < _GUESSABLE_BITS:
@@ -32,7 +35,10 @@ async def ntfy(settings: Settings, data: Path, config: Path) -> list[Finding]:
             Finding(
                 "topic-guessable",
                 False,
-                "The ntfy topic is short enough to be guessed, and whoever knows it reads the alarms: choose 24 random letters.",
+                (
+                    "The ntfy topic is short enough to be guessed, and whoever knows it reads the alarms: "
+                    "choose 24 random letters."
+                ),
                 serious=False,
             )
         )

@@ -54,7 +54,9 @@ def _profile(settings: Settings, person: WatchedSettings, whose: str) -> list[Fi
 
 
 async def accounts(settings: Settings, data: Path, config: Path) -> list[Finding]:
-    """One log-in at most for each account, and none while the journal, or what an earlier refusal left here, says to wait. Raises Misconfigured."""
+    """One log-in at most for each account, and none while the journal, or what an earlier refusal left here, says to
+    wait. Raises Misconfigured.
+    """
     del config
     kept = accounts_of(settings, vault_of(settings, data).read())
     known = {person: said.dexcom for person, said in kept.items() if said.dexcom.account}
@@ -89,7 +91,10 @@ async def _account(settings: Settings, data: Path, person: str, dexcom: DexcomSe
     wait_ms = await _no_login_before(settings, data, person)
     if wait_ms is not None and wait_ms > time.time() * 1000:
         until = datetime.fromtimestamp(wait_ms / 1000, UTC).strftime("%H:%M UTC")
-        said = f"Dexcom refused the last log-in; none is tried before {until}, so that the account is not locked. Check dexcom.password."
+        said = (
+            f"Dexcom refused the last log-in; none is tried before {until}, so that the account is not "
+            "locked. Check dexcom.password."
+        )
         return [Finding("dexcom-refused", False, said)]
     source = source_of(settings, data, SystemClock(), person, dexcom)
     if source is None:
@@ -121,13 +126,18 @@ def _clock(server_ms: int | None) -> list[Finding]:
         return []
     skew_s = time.time() - server_ms / 1000
     if abs(skew_s) > _SKEW_S:
-        said = f"This machine's clock is {skew_s:+.0f} s off Dexcom's: switch time synchronisation on (timedatectl set-ntp true)."
+        said = (
+            f"This machine's clock is {skew_s:+.0f} s off Dexcom's: switch time synchronisation on "
+            "(timedatectl set-ntp true)."
+        )
         return [Finding("clock-wrong", False, said)]
     return [passed("clock-wrong", "This machine's clock is right.")]
 
 
 async def _no_login_before(settings: Settings, data: Path, person: str) -> int | None:
-    """When the journal allows the next log-in, wherever the journal lies; None where it says nothing, or cannot be read now."""
+    """When the journal allows the next log-in, wherever the journal lies; None where it says nothing, or cannot be read
+    now.
+    """
     place = LogPlace(settings, data)
     if not place.exists():
         return None

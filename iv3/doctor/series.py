@@ -1,4 +1,6 @@
-"""What usually goes wrong with InfluxDB, looked for one by one: reachable, an InfluxDB 2, the token, its rights, the buckets. Nothing is made or changed."""
+"""What usually goes wrong with InfluxDB, looked for one by one: reachable, an InfluxDB 2, the token, its rights, the
+buckets. Nothing is made or changed.
+"""
 
 import re
 from pathlib import Path
@@ -26,7 +28,9 @@ async def series(settings: Settings, data: Path, config: Path) -> list[Finding]:
 
 
 def _log_id(settings: Settings, data: Path) -> str:
-    """The id of the log in the data folder, empty where there is none that can be read: then nothing is said of buckets."""
+    """The id of the log in the data folder, empty where there is none that can be read: then nothing is said of
+    buckets.
+    """
     try:
         return LogPlace(settings, data).file_id()
     except (Misconfigured, Transient):

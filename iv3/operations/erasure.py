@@ -1,7 +1,9 @@
-"""The steps of `iv3 person erase`, in an order in which a stop at any moment leaves the old log whole, or a state that the same command ends.
+"""The steps of `iv3 person erase`, in an order in which a stop at any moment leaves the old log whole, or a state that
+the same command ends.
 
-`DATA/erasing.json` says how far it is. On SQLite the copy takes the old log's place by one rename. On Kafka the copy in the data folder is the log from
-the moment the topics are deleted until they are made anew and every record in them was compared.
+`DATA/erasing.json` says how far it is. On SQLite the copy takes the old log's place by one rename. On Kafka the copy in
+the data folder is the log from the moment the topics are deleted until they are made anew and every record in them was
+compared.
 """
 
 import json
@@ -42,8 +44,9 @@ Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 @dataclass
 class ErasureNote:
-    """How far an erasure is. `copying`: the old log is in its place, and nothing counts yet. `remaking`: Kafka's topics are deleted and made
-    anew, and the copy in the workshop is the log. `clearing`: the new log is in its place, and what is left of the old goes.
+    """How far an erasure is. `copying`: the old log is in its place, and nothing counts yet. `remaking`: Kafka's topics
+    are deleted and made anew, and the copy in the workshop is the log. `clearing`: the new log is in its place, and
+    what is left of the old goes.
     """
 
     person: str
@@ -126,7 +129,9 @@ class Erasure:
     # -- erasing -----------------------------------------------------------------------------------
 
     async def run(self, note: ErasureNote | None, now_ms: int, earlier: list[str]) -> Done:
-        """Begin, or go on from where an interrupted run was. Raises Misconfigured, and what log, archive and series raise."""
+        """Begin, or go on from where an interrupted run was. Raises Misconfigured, and what log, archive and series
+        raise.
+        """
         vault_of(self.settings, self.data).read()  # what cannot be opened now cannot be cleared at the end
         await self._refuse_unreachable_series()
         if note is not None and is_under_way(self.place, note):
@@ -200,13 +205,16 @@ class Erasure:
         room = free_bytes(self.data) - RESERVE_BYTES
         if size > room:
             raise Misconfigured(
-                f"The copy needs about {size >> 20} MiB in {self.data}, and {max(0, room) >> 20} are left beside the reserve. Free some space first."
+                f"The copy needs about {size >> 20} MiB in {self.data}, and {max(0, room) >> 20} are left "
+                "beside the reserve. Free some space first."
             )
 
     # -- Kafka -------------------------------------------------------------------------------------
 
     async def _remake(self, note: ErasureNote) -> None:
-        """Delete what is left of the old topics, make them anew, and fill them from the workshop, which stays until every record was compared."""
+        """Delete what is left of the old topics, make them anew, and fill them from the workshop, which stays until
+        every record was compared.
+        """
         old = [name for name, there in (await self.place.topic_ids()).items() if note.topics.get(name) == there]
         copied = new_log_file(self._workshop / LOG_FILE)
         try:
@@ -233,7 +241,9 @@ class Erasure:
             await copied.close()
 
     async def _refuse_grown(self, note: ErasureNote, copied: Log) -> None:
-        """The last look before the old topics go: between a run that was killed and this one, workers elsewhere may have gone on writing to them."""
+        """The last look before the old topics go: between a run that was killed and this one, workers elsewhere may
+        have gone on writing to them.
+        """
         log = (await self.place.open(erasing=True)).log
         try:
             await self.place.refuse_members(log.log_id)
@@ -244,7 +254,8 @@ class Erasure:
             note.phase = "copying"
             self._save(note)
             raise Misconfigured(
-                "Somebody wrote to the log since it was copied. Nothing was deleted. Stop every iv3, and run the same command again: it copies anew."
+                "Somebody wrote to the log since it was copied. Nothing was deleted. Stop every iv3, and "
+                "run the same command again: it copies anew."
             )
 
     # -- clearing ----------------------------------------------------------------------------------
@@ -257,7 +268,8 @@ class Erasure:
         try:
             if log.log_id != note.new_log:
                 raise Misconfigured(
-                    f"The log is {log.log_id}, and neither the one that {self.person} was taken out of nor the one that was made. "
+                    f"The log is {log.log_id}, and neither the one that {self.person} was taken out of "
+                    "nor the one that was made. "
                     f"If that is meant, delete {self.data / ERASING} and run the same command again."
                 )
             if self.archive is not None:
@@ -293,7 +305,10 @@ class Erasure:
                 done.replayed = await replay(log, self.data, store, progress)
             done.buckets_left = await store.holding(self.person)
         except NewerVersion as error:
-            said = f"{self.person} is out of log and archive, but the charts cannot be made anew: {error}. Then run the same command again."
+            said = (
+                f"{self.person} is out of log and archive, but the charts cannot be made anew: "
+                f"{error}. Then run the same command again."
+            )
             raise Misconfigured(said) from error
         finally:
             await store.close()
@@ -307,7 +322,9 @@ def _delete(folder: Path, patterns: tuple[str, ...]) -> None:
 
 
 def forget_credentials(settings: Settings, data: Path, person: str) -> None:
-    """The end of every erasure: account and phone in the vault, and the person's sessions at Dexcom. Doing it twice is harmless. Raises Misconfigured."""
+    """The end of every erasure: account and phone in the vault, and the person's sessions at Dexcom. Doing it twice is
+    harmless. Raises Misconfigured.
+    """
     vault, people = vault_of(settings, data), household(settings)
     account = accounts_of(settings, vault.read()).get(person, Credentials()).dexcom
     if account.account:

@@ -32,6 +32,7 @@ def source_of(settings: Settings) -> tuple[str, str]:
     source = source_of_person(settings, Path("data"), SystemClock(), person.id, person.dexcom)
     if source is None:
         raise Misconfigured(
-            "dexcom.account is missing: with it, imported readings are the same as those that iv3 asks Dexcom for, and none counts twice."
+            "dexcom.account is missing: with it, imported readings are the same as those that iv3 asks "
+            "Dexcom for, and none counts twice."
         )
     return source.name, source.account

@@ -1,4 +1,6 @@
-"""What this machine can do: durable appends beside a raw commit of the same size, and the strict agent loop. `iv3 bench` and `benchmarks` share it."""
+"""What this machine can do: durable appends beside a raw commit of the same size, and the strict agent loop. `iv3
+bench` and `benchmarks` share it.
+"""
 
 import asyncio
 import time
@@ -100,7 +102,9 @@ class Folding(Role):
 
 
 async def loops(folder: Path, events: int = 60_000) -> tuple[float, float]:
-    """Events per second of CPU through the strict agent loop: a handler that does nothing, one that decodes and folds."""
+    """Events per second of CPU through the strict agent loop: a handler that does nothing, one that decodes and
+    folds.
+    """
     opened = open_log_file(folder / "loop.db")
     log = opened.log
     for n in range(0, events // len(_PEOPLE), _BATCH):

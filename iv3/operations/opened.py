@@ -1,4 +1,6 @@
-"""Opening the log for a verb that runs beside, or without, `iv3 up`: the one that the configuration names, or a demo's where the folder is one's."""
+"""Opening the log for a verb that runs beside, or without, `iv3 up`: the one that the configuration names, or a demo's
+where the folder is one's.
+"""
 
 import asyncio
 import tempfile
@@ -20,7 +22,9 @@ _T = TypeVar("_T")
 
 
 def log_settings(data: Path, config: Path | None) -> Settings:
-    """The configuration, as far as it says which log is meant: a demo's folder has its own, whatever the configuration says."""
+    """The configuration, as far as it says which log is meant: a demo's folder has its own, whatever the configuration
+    says.
+    """
     if (data / LOG_FILE).exists() and is_demo(data):
         return Settings()
     return configuration.load(config)
@@ -48,7 +52,9 @@ def with_log(
 
 
 def with_catalog(data: Path, ask: Callable[[Catalog], _T], config: Path | None = None) -> _T:
-    """Answer a question about what is true now: the whole log is folded into a catalog that is thrown away. Raises Misconfigured, LogUnavailable."""
+    """Answer a question about what is true now: the whole log is folded into a catalog that is thrown away. Raises
+    Misconfigured, LogUnavailable.
+    """
 
     async def work(log: Log) -> _T:
         async with _folded(log) as catalog:
@@ -66,7 +72,9 @@ def with_door(
     *,
     make: bool = False,
 ) -> _T:
-    """Run a command about a person, on a catalog that is thrown away. Raises Misconfigured, LogUnavailable, and what the command raises."""
+    """Run a command about a person, on a catalog that is thrown away. Raises Misconfigured, LogUnavailable, and what
+    the command raises.
+    """
 
     async def through(log: Log) -> _T:
         async with _folded(log) as catalog:

@@ -13,7 +13,9 @@ from streams.ports.notifier import Message
 
 
 def until_it_rang(settings: Settings) -> bool:
-    """An alarm that nobody acknowledges was not set up: it is sent until somebody says that it rang (True), or that it shall be later."""
+    """An alarm that nobody acknowledges was not set up: it is sent until somebody says that it rang (True), or that it
+    shall be later.
+    """
     while typer.confirm("Send a test alarm now?", default=True):
         _say(asyncio.run(send_trial_alarm(settings)))
         if typer.confirm("Did the phone ring?", default=None):
@@ -33,9 +35,12 @@ async def send_trial_alarm(settings: Settings) -> str:
     target = house_phone(settings, SystemClock())
     name = settings.person.name
     message = Message(
-        f"test-{int(time.time())}", f"{name}: test alarm" if name else "iv3: test alarm",
-        "This is how an urgent alarm arrives. Nothing is wrong.", 5, ("bell",),
-    )  # fmt: skip
+        f"test-{int(time.time())}",
+        f"{name}: test alarm" if name else "iv3: test alarm",
+        "This is how an urgent alarm arrives. Nothing is wrong.",
+        5,
+        ("bell",),
+    )
     try:
         await target.send(message)
     except (NotifierRefused, NotifierUnreachable) as error:

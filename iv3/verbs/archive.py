@@ -45,7 +45,8 @@ def _archive(settings: Settings, named: str | None, *, must_exist: bool = False)
         raise Misconfigured(f"There is no folder {folder}; is the disk that holds the archive mounted?")
     if archive is None:
         raise Misconfigured(
-            "No archive is named: set `archive: folder:PATH` or `archive: s3` in config.yaml, or name it here as folder:PATH or s3."
+            "No archive is named: set `archive: folder:PATH` or `archive: s3` in config.yaml, or name it "
+            "here as folder:PATH or s3."
         )
     return archive
 
@@ -87,7 +88,8 @@ def verify(config: Path | None, named: str | None, *, as_json: bool) -> None:
         )
         if report.leftovers:
             sys.stdout.write(
-                f"{report.leftovers:,} objects are left over from a merge that was stopped: they do no harm, and the next merge removes them.\n"
+                f"{report.leftovers:,} objects are left over from a merge that was stopped: they do no "
+                "harm, and the next merge removes them.\n"
             )
     if report.problems:
         fail(f"{len(report.problems)} objects are not as they should be.")
@@ -110,12 +112,15 @@ def restore(data: Path, config: Path | None, named: str | None, *, as_json: bool
         sys.stdout.write(json.dumps(report) + "\n")
         return
     sys.stdout.write(
-        f"{report['records']:,} records restored in {data}, under the new log id {report['log_id']}. `iv3 replay` or `iv3 up` comes next.\n"
+        f"{report['records']:,} records restored in {data}, under the new log id {report['log_id']}. `iv3 "
+        "replay` or `iv3 up` comes next.\n"
     )
 
 
 async def _restore_to_kafka(settings: Settings, archive: Archive, data: Path, *, as_json: bool) -> dict[str, object]:
-    """Restore into a file first, which is whole or not there; then copy it, comparing, into topics that must be empty."""
+    """Restore into a file first, which is whole or not there; then copy it, comparing, into topics that must be
+    empty.
+    """
     split = await _split_of(archive)
     # Of topics that are to be made: the log comes back as it was.
     kafka = settings.kafka.model_copy(update={"partitions": split})
@@ -189,7 +194,8 @@ def drill(data: Path, config: Path | None, named: str | None, scratch: Path | No
     elif outcome.ok:
         younger = f"; {outcome.not_archived:,} are younger than the archive" if outcome.not_archived else ""
         sys.stdout.write(
-            f"{outcome.records:,} records restored in {outcome.seconds:.0f} s, each as the log has it{younger}. The copy was removed again.\n"
+            f"{outcome.records:,} records restored in {outcome.seconds:.0f} s, each as the log has "
+            f"it{younger}. The copy was removed again.\n"
         )
     if not outcome.ok:
         fail(f"the archive could not be restored as it should: {outcome.problem}")
@@ -215,7 +221,8 @@ def prune(data: Path, config: Path | None, options: PruneOptions, *, as_json: bo
     keep_days = options.keep_days if options.keep_days is not None else settings.archive_keep_days
     if keep_days is None:
         raise Misconfigured(
-            "Everything in the archive is kept for ever: archive_keep_days is not set. Try another answer with --keep-days N --dry-run."
+            "Everything in the archive is kept for ever: archive_keep_days is not set. Try another "
+            "answer with --keep-days N --dry-run."
         )
     in_use = with_log(data, _its_id, config) if LogPlace(settings, data).exists() else None
 

@@ -45,7 +45,9 @@ class CompareOptions:
 
 
 def seed(options: CompareOptions, *, as_json: bool) -> None:
-    """Ask both, print what differs; exit 1 if anything does. Raises Misconfigured, SourceUnreachable, LogUnavailable."""
+    """Ask both, print what differs; exit 1 if anything does. Raises Misconfigured, SourceUnreachable,
+    LogUnavailable.
+    """
     settings = configuration.load(options.config)
     insulins = insulins_of(settings, options.names)
     source, _ = source_of(settings)

@@ -25,7 +25,9 @@ _WORKSHOP = ".copying"
 
 
 def copy(data: Path, config: Path | None, source: str, target: str, partitions: int | None, *, as_json: bool) -> None:
-    """Copy, compare, and only then let the copy be seen. `partitions` is how a new log is split. Raises Misconfigured."""
+    """Copy, compare, and only then let the copy be seen. `partitions` is how a new log is split. Raises
+    Misconfigured.
+    """
     settings = configuration.load(config)
     ends = [_named(settings, source, "--from"), _named(settings, target, "--to")]
     if ends[0].log == ends[1].log:
@@ -56,7 +58,8 @@ def copy(data: Path, config: Path | None, source: str, target: str, partitions: 
         sys.stdout.write(json.dumps(asdict(report)) + "\n")
         return
     sys.stdout.write(
-        f"{report.records:,} records copied into {report.partitions} partitions, each compared; the copy's log id is {report.to_log}. "
+        f"{report.records:,} records copied into {report.partitions} partitions, each compared; the "
+        f"copy's log id is {report.to_log}. "
         f"Set log: {ends[1].log} in config.yaml, and start; charts are rebuilt from it.\n"
     )
 
@@ -78,7 +81,8 @@ def _refuse_otherwise(target: Log, partitions: int | None) -> None:
     found = target.partitions[JOURNAL]
     if partitions is not None and found != partitions:
         raise Misconfigured(
-            f"The topics iv3.* were made with {found} partitions already, not {partitions}. Leave --partitions out to fill them as they are, "
+            f"The topics iv3.* were made with {found} partitions already, not {partitions}. Leave "
+            "--partitions out to fill them as they are, "
             "or delete them (they are made again)."
         )
 

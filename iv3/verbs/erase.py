@@ -1,4 +1,6 @@
-"""`iv3 person erase`: everything of one person out of log, archive and series, and what is left of them elsewhere, said."""
+"""`iv3 person erase`: everything of one person out of log, archive and series, and what is left of them elsewhere,
+said.
+"""
 
 import asyncio
 import json
@@ -28,7 +30,10 @@ from streams.errors import Misconfigured
 from streams.ports.archive import Archive
 from streams.storage.files import FileLock
 
-_CONFIGURED = "config.yaml (or .env) still describes them: take people, or person, dexcom and insulin, out before the next start, or iv3 watches them again"
+_CONFIGURED = (
+    "config.yaml (or .env) still describes them: take people, or person, dexcom and insulin, "
+    "out before the next start, or iv3 watches them again"
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,9 @@ class EraseOptions:
 
 
 def erase(options: EraseOptions, *, as_json: bool) -> None:
-    """Look, ask, erase, and say what remains elsewhere. Raises Misconfigured, and what log, archive and series raise."""
+    """Look, ask, erase, and say what remains elsewhere. Raises Misconfigured, and what log, archive and series
+    raise.
+    """
     person, data = options.person, options.data
     if not person.strip() or person == SYSTEM:
         raise Misconfigured("Name the person by their id, as `person.id` in config.yaml or the log has it.")
@@ -81,8 +88,14 @@ def _erase(erasure: Erasure, options: EraseOptions, *, as_json: bool) -> None:
         )
     if note is not None and under_way:
         if options.dry_run:
-            _say({"person": options.person, "dry_run": True, "begun": True},
-                 f"The erasure of {options.person} was begun and interrupted; run it again without --dry-run to end it.", as_json=as_json)  # fmt: skip
+            _say(
+                {"person": options.person, "dry_run": True, "begun": True},
+                (
+                    f"The erasure of {options.person} was begun and interrupted; run it again without "
+                    "--dry-run to end it."
+                ),
+                as_json=as_json,
+            )
             return
         earlier: list[str] = []
     else:
@@ -148,17 +161,22 @@ async def _remains(erasure: Erasure, mentions: int) -> list[str]:
     said = []
     if any(configured.id == person for configured in settings.people):
         said.append(
-            f"config.yaml still describes them: take {person} out of `people` before the next start, or iv3 asks for their readings again"
+            f"config.yaml still describes them: take {person} out of `people` before the next start, or "
+            "iv3 asks for their readings again"
         )
     elif household(settings)[0].id == person and not erasure.demo:
         said.append(
-            "config.yaml (and .env) still describe them: take person, dexcom and insulin out before the next start, or iv3 watches them again"
+            "config.yaml (and .env) still describe them: take person, dexcom and insulin out before the "
+            "next start, or iv3 watches them again"
         )
     said += [
         "notifications that phones have shown, in the ntfy app's history",
         "what the ntfy server keeps: 12 hours, unless it is configured otherwise",
         "what Dexcom itself has",
-        "exports, backups and copies of the data folder that somebody made by hand, and snapshots of the file system or the machine",
+        (
+            "exports, backups and copies of the data folder that somebody made by hand, and snapshots of the "
+            "file system or the machine"
+        ),
         "sectors of the disk until they are written again: files were deleted, not overwritten",
     ]
     if mentions:
@@ -170,10 +188,12 @@ async def _remains(erasure: Erasure, mentions: int) -> list[str]:
         said.append("an InfluxDB, if one was used before `series: sqlite`: delete its buckets by hand")
     if erasure.place.on_kafka:
         said.append(
-            "segments of deleted topics on the brokers' disks until file.delete.delay.ms is over (a minute, unless configured), longer on a broker that is down"
+            "segments of deleted topics on the brokers' disks until file.delete.delay.ms is over (a "
+            "minute, unless configured), longer on a broker that is down"
         )
         said.append(
-            "data folders of other machines: catalog-*.db, to be deleted there while iv3 is stopped (it is made anew), and copies of credentials.enc"
+            "data folders of other machines: catalog-*.db, to be deleted there while iv3 is stopped (it "
+            "is made anew), and copies of credentials.enc"
         )
     return said + await _of_the_bucket(erasure.archive)
 
@@ -192,7 +212,10 @@ async def _of_the_bucket(archive: Archive | None) -> list[str]:
 def _left_over(done: Done) -> list[str]:
     said = [f"the archive's object {key}, which no manifest describes" for key in done.objects_left]
     return said + [
-        f"the bucket {name} of InfluxDB, which was made from a log that this one does not know: delete it if nobody needs it"
+        (
+            f"the bucket {name} of InfluxDB, which was made from a log that this one does not know: delete it "
+            "if nobody needs it"
+        )
         for name in done.buckets_left
     ]
 
@@ -206,12 +229,18 @@ def _say(said: dict[str, Any], words: str, *, as_json: bool) -> None:
 
 def _would(person: str, found: LogTraces, finding: ArchiveTraces, remains: list[str]) -> dict[str, Any]:
     return {
-        "person": person, "dry_run": True,
+        "person": person,
+        "dry_run": True,
         "records": {topic: {"all": number, "theirs": found.theirs[topic]} for topic, number in found.records.items()},
-        "tokens_that_end": found.tokens, "records_of_others_that_name_them": found.mentions,
-        "archive": {"segments_to_be_rewritten": finding.segments, "earlier_logs_to_be_deleted": finding.earlier, "stays": finding.stays},
+        "tokens_that_end": found.tokens,
+        "records_of_others_that_name_them": found.mentions,
+        "archive": {
+            "segments_to_be_rewritten": finding.segments,
+            "earlier_logs_to_be_deleted": finding.earlier,
+            "stays": finding.stays,
+        },
         "remains": remains,
-    }  # fmt: skip
+    }
 
 
 def _would_in_words(person: str, found: LogTraces, finding: ArchiveTraces, remains: list[str]) -> str:
@@ -225,16 +254,27 @@ def _would_in_words(person: str, found: LogTraces, finding: ArchiveTraces, remai
 def _did(done: Done, remains: list[str], seconds: float) -> dict[str, Any]:
     note, replayed = done.note, done.replayed
     return {
-        "person": note.person, "dry_run": False, "from_log": note.old_log, "log_id": note.new_log, "erased": note.theirs,
-        "tokens_ended": note.tokens, "archive": {"deleted_objects": done.objects, "deleted_logs": [note.old_log, *note.earlier]},
-        "deleted_buckets": done.buckets, "replayed": asdict(replayed) if replayed is not None else None, "remains": remains, "seconds": seconds,
-    }  # fmt: skip
+        "person": note.person,
+        "dry_run": False,
+        "from_log": note.old_log,
+        "log_id": note.new_log,
+        "erased": note.theirs,
+        "tokens_ended": note.tokens,
+        "archive": {"deleted_objects": done.objects, "deleted_logs": [note.old_log, *note.earlier]},
+        "deleted_buckets": done.buckets,
+        "replayed": asdict(replayed) if replayed is not None else None,
+        "remains": remains,
+        "seconds": seconds,
+    }
 
 
 def _did_in_words(done: Done, remains: list[str], seconds: float) -> str:
     note = done.note
     lines = [
-        f"{note.person} is erased: {sum(note.theirs.values()):,} records, in {seconds:.0f} s. The log's id is {note.new_log} now."
+        (
+            f"{note.person} is erased: {sum(note.theirs.values()):,} records, in {seconds:.0f} s. The log's "
+            f"id is {note.new_log} now."
+        )
     ]
     if done.objects:
         lines.append(f"  {done.objects:,} objects of the archive were deleted; the new ones were compared with the log")

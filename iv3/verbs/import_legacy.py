@@ -45,7 +45,8 @@ def seed_influx(options: ImportOptions, *, as_json_: bool) -> None:
     token = settings.influxdb.token
     if not token.get_secret_value():
         raise Misconfigured(
-            "influxdb.token is missing: the token of the old program's InfluxDB, in INFLUXDB_TOKEN (as its .env has it) or in config.yaml."
+            "influxdb.token is missing: the token of the old program's InfluxDB, in INFLUXDB_TOKEN (as "
+            "its .env has it) or in config.yaml."
         )
     insulins = insulins_of(settings, options.names)
     source = source_of(settings)
@@ -101,7 +102,8 @@ async def _refuse_unknown(history: LegacyHistory, insulins: Insulins) -> None:
 def _sentence(names: Sequence[str]) -> str:
     maps = " ".join(f'--map "{name}=..."' for name in names)
     return (
-        f"The configuration does not know {', '.join(names)} as rapid or long-acting. Either it stands under another name below insulin: "
+        f"The configuration does not know {', '.join(names)} as rapid or long-acting. Either it stands "
+        "under another name below insulin: "
         f"then add {maps}; or add it there with its period_type. It is never guessed."
     )
 

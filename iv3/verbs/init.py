@@ -46,7 +46,8 @@ def init(config: Path) -> None:
     typer.echo(f"\nWritten: {config} (only you can read it).")
     if settings.topic:
         typer.echo(
-            f"\nSubscribe to this topic at {settings.ntfy.server} in the ntfy app; whoever knows it can read the alarms:\n  {settings.topic}"
+            f"\nSubscribe to this topic at {settings.ntfy.server} in the ntfy app; whoever knows it can "
+            f"read the alarms:\n  {settings.topic}"
         )
         until_it_rang(settings)
     typer.echo("\nNow run `iv3 up`. `iv3 doctor` looks for what may be wrong.")
@@ -113,7 +114,9 @@ def _ask_dexcom(account: str) -> dict[str, Any]:
 
 
 def _ask_for(question: str, check: Callable[[str], Any], default: str) -> Any:  # noqa: ANN401 - what the check makes of it
-    """Ask until the answer fits; a slip of the thumb costs that answer only. Without a terminal the first that does not fit ends it."""
+    """Ask until the answer fits; a slip of the thumb costs that answer only. Without a terminal the first that does not
+    fit ends it.
+    """
     while True:
         said = str(typer.prompt(question, default=default, show_default=bool(default))).strip()
         try:
@@ -200,7 +203,8 @@ def _as_told_of(settings: Settings, person: str, data: Path) -> Settings:
     known = accounts_of(settings, vault_of(settings, data).read())
     if person not in known:
         raise Misconfigured(
-            f"--person: {person} has no phone of their own, and is not in config.yaml; without --person the house's phone is tried."
+            f"--person: {person} has no phone of their own, and is not in config.yaml; without --person "
+            "the house's phone is tried."
         )
     named = settings.person.model_copy(update={"name": person})
     own = known[person].ntfy

@@ -52,7 +52,9 @@ def digest(data: Path, config: Path | None, *, as_json: bool) -> None:
 
 
 def _store(data: Path, config: Path | None, log: Log) -> SeriesStore:
-    """The Series' versions, as the configuration names them; a demo's are always in its folder. Raises Misconfigured."""
+    """The Series' versions, as the configuration names them; a demo's are always in its folder. Raises
+    Misconfigured.
+    """
     from iv3 import config as configuration
     from iv3.assembly.series import series_store
 
@@ -110,12 +112,15 @@ def replay(data: Path, config: Path | None, *, as_json: bool) -> None:
         sys.stdout.write(json.dumps(report, default=str) + "\n")
         return
     sys.stdout.write(
-        f"{report['records']:,} records replayed in {report['seconds']} s: {report['readings']:,} readings, {report['entries']:,} entries, "
-        f"{report['forecasts']:,} forecasts, {report['alerts']:,} rows of alerts. They agree with the log and serve from now on.\n"
+        f"{report['records']:,} records replayed in {report['seconds']} s: {report['readings']:,} "
+        f"readings, {report['entries']:,} entries, "
+        f"{report['forecasts']:,} forecasts, {report['alerts']:,} rows of alerts. They agree with the log "
+        "and serve from now on.\n"
     )
     if report["left_out"]:
         sys.stdout.write(
-            f"{report['left_out']} records are left out, because nothing can be made of them; `iv3 dead-letters list` shows them.\n"
+            f"{report['left_out']} records are left out, because nothing can be made of them; `iv3 "
+            "dead-letters list` shows them.\n"
         )
     for place in report["changed"]:  # type: ignore[attr-defined] # a tuple, made a field of a dict
         sys.stdout.write(f"The old series had something else at {place}.\n")
@@ -156,7 +161,9 @@ def dead_letters(data: Path, config: Path | None, *, as_json: bool) -> None:
 
 
 def retry(data: Path, config: Path | None, place: str) -> None:
-    """Append a given-up record again, byte for byte, at the end of its own partition. The ids in it drop whatever was handled before."""
+    """Append a given-up record again, byte for byte, at the end of its own partition. The ids in it drop whatever was
+    handled before.
+    """
     topic, _, rest = place.rpartition("/")
     topic, _, partition = topic.rpartition("/")
     known = {f"{x.topic}/{x.partition}/{x.offset}" for x in _letters(data, config)}
@@ -172,9 +179,13 @@ def retry(data: Path, config: Path | None, place: str) -> None:
         for letter in letters:
             told = letter.model_copy(update={"retried": True})
             event = make(
-                told, id=derived_id("retried", log.log_id, place, letter.role, now), source="iv3/dead-letters", subject=letter.role,
-                time=now, recordedtime=now,
-            )  # fmt: skip
+                told,
+                id=derived_id("retried", log.log_id, place, letter.role, now),
+                source="iv3/dead-letters",
+                subject=letter.role,
+                time=now,
+                recordedtime=now,
+            )
             await append_events(log, DEAD_LETTERS, [event])
 
     with_log(data, work, config)

@@ -1,4 +1,6 @@
-"""`iv3 person add|list|suspend|resume`: beside a running iv3 or without one. The log says who is watched, the vault where and how."""
+"""`iv3 person add|list|suspend|resume`: beside a running iv3 or without one. The log says who is watched, the vault
+where and how.
+"""
 
 import asyncio
 import json
@@ -60,7 +62,9 @@ class AddOptions:
 
 
 def add(data: Path, config: Path | None, options: AddOptions, *, as_json: bool) -> None:
-    """Try the account, say in the log that the person is watched, and keep account and phone encrypted. Raises Misconfigured."""
+    """Try the account, say in the log that the person is watched, and keep account and phone encrypted. Raises
+    Misconfigured.
+    """
     settings = _settings(data, config)
     _refuse_id(options.person)
     _refuse_configured(settings, options)
@@ -105,7 +109,8 @@ def _watch(
 def _refuse_to_replace_a_phone(options: AddOptions, before: Credentials) -> None:
     if before.ntfy.topic and (options.own_phone or options.topic_file is not None) and not options.replace_phone:
         raise Misconfigured(
-            f"{options.person} has a phone already, which would hear nothing more. Say --replace-phone if that is meant; "
+            f"{options.person} has a phone already, which would hear nothing more. Say --replace-phone if "
+            "that is meant; "
             f"`iv3 test-alarm --person {options.person}` tries the one that is there."
         )
 
@@ -141,11 +146,13 @@ def _tell_added(options: AddOptions, mine: Credentials, *, is_new: bool, as_json
         sys.stdout.write(json.dumps({"person": options.person, "new": is_new, "topic": topic}) + "\n")
         return
     sys.stdout.write(
-        f"{options.person} is {'watched from now on' if is_new else 'watched'}; a running iv3 takes it up within seconds.\n"
+        f"{options.person} is {'watched from now on' if is_new else 'watched'}; a running iv3 takes it up "
+        "within seconds.\n"
     )
     if not mine.dexcom.account:
         sys.stdout.write(
-            "There is no Dexcom account, so readings come by upload: `iv3 token new --role uploader --person ...` makes a token.\n"
+            "There is no Dexcom account, so readings come by upload: `iv3 token new --role uploader "
+            "--person ...` makes a token.\n"
         )
     if topic is not None:
         sys.stdout.write(f"Subscribe to this topic in the ntfy app; whoever knows it can read the alarms:\n  {topic}\n")
@@ -185,7 +192,8 @@ def suspend(data: Path, config: Path | None, person: str) -> None:
     """End polling and alarms for a person."""
     _through_door(data, config, person, suspend_person)
     sys.stdout.write(
-        f"{person} is suspended: no readings are asked for, nobody is alarmed. `iv3 person resume {person}` takes it back.\n"
+        f"{person} is suspended: no readings are asked for, nobody is alarmed. `iv3 person resume "
+        f"{person}` takes it back.\n"
     )
 
 
@@ -253,16 +261,23 @@ def _known(data: Path, config: Path | None) -> Mapping[str, KnownPerson]:
 def _watched(options: AddOptions) -> WatchedSettings:
     """What the command line says of a person. Raises Misconfigured."""
     said: dict[str, Any] = {
-        "id": options.person, "name": options.name, "birth_year": options.birth_year, "zone": options.zone, "unit": options.unit or "mmol/L",
-    }  # fmt: skip
+        "id": options.person,
+        "name": options.name,
+        "birth_year": options.birth_year,
+        "zone": options.zone,
+        "unit": options.unit or "mmol/L",
+    }
     if not options.name.isprintable():
         raise Misconfigured("--name must be characters that can be printed: a phone shows it in front of every alarm.")
     if options.account and options.region not in get_args(Region):
         raise Misconfigured(f"--dexcom-region is {options.region!r}; it must be one of {', '.join(get_args(Region))}.")
     if options.account:
         said["dexcom"] = {
-            "account": options.account, "password": _password(options), "region": options.region, "url": options.url,
-        }  # fmt: skip
+            "account": options.account,
+            "password": _password(options),
+            "region": options.region,
+            "url": options.url,
+        }
     topic = _topic(options)
     if topic:
         said["ntfy"] = {"topic": topic}
@@ -306,7 +321,9 @@ def _secret(path: Path, option: str) -> str:
 
 
 def _try(settings: Settings, data: Path, person: str, dexcom: DexcomSettings) -> None:
-    """One log-in, with the client and the session file that the poller will use. Raises Misconfigured where Dexcom refuses it."""
+    """One log-in, with the client and the session file that the poller will use. Raises Misconfigured where Dexcom
+    refuses it.
+    """
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     source = source_of(settings, data, SystemClock(), person, dexcom)
 
@@ -326,5 +343,6 @@ def _try(settings: Settings, data: Path, person: str, dexcom: DexcomSettings) ->
         raise Misconfigured(f"{error} Nothing was changed; --no-try keeps the account without trying it.") from None
     if not readings:
         sys.stderr.write(
-            "iv3: Dexcom accepts the log-in and has no readings of the last 24 h: is sharing on, with at least one follower, and the region right?\n"
+            "iv3: Dexcom accepts the log-in and has no readings of the last 24 h: is sharing on, with at "
+            "least one follower, and the region right?\n"
         )

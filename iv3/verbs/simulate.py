@@ -66,7 +66,10 @@ async def _one(options: SimulateOptions) -> None:
         raise Misconfigured(f"Port {options.port} cannot be used: {error.strerror}.") from None
     await _until_stopped(
         person.server,
-        f"A fake Dexcom Share server. In config.yaml:\n  dexcom: {{account: demo, password: demo, url: {person.server.url}}}\n",
+        (
+            f"A fake Dexcom Share server. In config.yaml:\n  dexcom: {{account: demo, password: demo, url: "
+            f"{person.server.url}}}\n"
+        ),
     )
 
 
@@ -78,7 +81,10 @@ async def _town(options: SimulateOptions) -> None:
         raise Misconfigured(f"Port {options.port} cannot be used: {error.strerror}.") from None
     if options.write is not None:
         _write(options.write, {"people": people_of(options.people, url)})
-    said = f"A fake Dexcom Share server with {options.people} accounts, p0001 and so on, each with the password {TOWN_PASSWORD}, at\n  {url}\n"
+    said = (
+        f"A fake Dexcom Share server with {options.people} accounts, p0001 and so on, each with the "
+        f"password {TOWN_PASSWORD}, at\n  {url}\n"
+    )
     await _until_stopped(town, said + (f"Written: {options.write}.\n" if options.write is not None else ""))
 
 

@@ -24,9 +24,11 @@ _STOP_WAIT_S = 15.0
 
 
 def stop(data: Path, config: Path | None = None, pause: str | None = None) -> None:
-    """Stop the `iv3 up` of a data folder, and wait until it is gone. Whose process a number in a file names is never guessed.
+    """Stop the `iv3 up` of a data folder, and wait until it is gone. Whose process a number in a file names is never
+    guessed.
 
-    The dead-man's switch stays armed, unless a `pause` says for how long nobody need be told: then it is put off by as much.
+    The dead-man's switch stays armed, unless a `pause` says for how long nobody need be told: then it is put off by as
+    much.
     """
     by_s = _pause_s(pause) if pause is not None else None
     settings = configuration.load(config) if by_s is not None else None
@@ -50,7 +52,8 @@ async def _put_off(data: Path, settings: Settings, by_s: float) -> None:
     channels = channels_of(settings, SystemClock())
     if channels.dead_man is None:
         sys.stdout.write(
-            "There is no dead-man's switch to put off: no ntfy topic is set, ntfy.dead_man is false, or alarms are in shadow.\n"
+            "There is no dead-man's switch to put off: no ntfy topic is set, ntfy.dead_man is false, or "
+            "alarms are in shadow.\n"
         )
         return
     opened = await LogPlace(settings, data).open()
@@ -58,7 +61,8 @@ async def _put_off(data: Path, settings: Settings, by_s: float) -> None:
         await move(opened.log.log_id, channels.dead_man, by_s)
     except (NotifierRefused, NotifierUnreachable) as error:
         fail(
-            f"The dead-man's switch could not be put off, so the phone will say within 40 min that iv3 is silent: {error}"
+            "The dead-man's switch could not be put off, so the phone will say within 40 min that iv3 is "
+            f"silent: {error}"
         )
     finally:
         for close in channels.closers:

@@ -38,7 +38,8 @@ def worker(options: WorkerOptions) -> None:
     plan = _plan(options.data, options.config, options.host, options.port, options.clock)
     if not LogPlace(plan.settings, options.data).on_kafka:
         raise Misconfigured(
-            "Workers share a log on Kafka, and this configuration has log: sqlite, which `iv3 up` runs whole. Set log: kafka://HOST:9092."
+            "Workers share a log on Kafka, and this configuration has log: sqlite, which `iv3 up` runs "
+            "whole. Set log: kafka://HOST:9092."
         )
     with_data_folder(options.data)
     asyncio.run(run_worker(replace(plan, roles=roles or ROLES, worker=options.name)))
@@ -50,7 +51,8 @@ def api(data: Path, config: Path | None, host: str | None, port: int | None, clo
     plan = _plan(data, config, host, port, clock)
     if not LogPlace(plan.settings, data).on_kafka:
         raise Misconfigured(
-            "`iv3 api` shares a log on Kafka with workers, and this configuration has log: sqlite: `iv3 up` runs both. Set log: kafka://HOST:9092."
+            "`iv3 api` shares a log on Kafka with workers, and this configuration has log: sqlite: `iv3 "
+            "up` runs both. Set log: kafka://HOST:9092."
         )
     with_data_folder(data)
     asyncio.run(run(replace(plan, roles=frozenset(), on_ready=announce)))

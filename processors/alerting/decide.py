@@ -1,7 +1,9 @@
-"""Decide: what must be said because of one input. Pure: it changes nothing; `Episodes.evolve` follows when the decision was read back.
+"""Decide: what must be said because of one input. Pure: it changes nothing; `Episodes.evolve` follows when the decision
+was read back.
 
-A decision is one record with the position of its input. At or before the position up to which a person is decided it is always empty, so that a
-redelivered journal, met by decisions that are already ahead of it, can never open an episode a second time.
+A decision is one record with the position of its input. At or before the position up to which a person is decided it is
+always empty, so that a redelivered journal, met by decisions that are already ahead of it, can never open an episode a
+second time.
 """
 
 from collections.abc import Mapping
@@ -27,7 +29,8 @@ from schemas.model import at_ms, ms
 Closed = Mapping[tuple[str, str], int]  # (person, kind) -> when the last episode of it ended
 _MIN = 60_000
 _SET_BACK_MS = _MIN  # a ring that lies further ahead was dated by a clock that was wrong
-# Minutes until an alarm nobody answered rings again, by step; the last one repeats. Urgent low as Dexcom's: every 5 min.
+# Minutes until an alarm nobody answered rings again, by step; the last one repeats. Urgent low as Dexcom's: every 5
+# min.
 REPEATS_MIN: dict[AlertKind, tuple[int, ...]] = {
     "urgent_low": (5, 10, 10),
     "low": (15,),
@@ -55,7 +58,9 @@ _CLEAR_FRESH_MS = 10 * _MIN
 def decide(
     state: PersonState, episodes: Episodes, position: DecisionPosition, now_ms: int, runtime: Runtime
 ) -> AlertsDecided | None:
-    """What follows from the input at `position`, or None. `state` has already taken the input in; `episodes` is as read back."""
+    """What follows from the input at `position`, or None. `state` has already taken the input in; `episodes` is as read
+    back.
+    """
     if is_repeat(position, episodes.through.get(state.person)):
         return None
     mine = episodes.of(state.person)
@@ -89,7 +94,9 @@ def _at_tick(
 
 
 def _at_forecast(state: PersonState, mine: dict[str, Episode], episodes: Episodes, now_ms: int) -> list[AlertEvent]:
-    """Open a predicted low, or end one that is foreseen no longer; after its end it stays quiet for a while instead of flickering."""
+    """Open a predicted low, or end one that is foreseen no longer; after its end it stays quiet for a while instead of
+    flickering.
+    """
     condition = predicted_low_condition(state, now_ms)
     episode, newest = mine.get("predicted_low"), state.line.newest
     if episode is not None:
@@ -144,7 +151,8 @@ def _openings(
             continue
         if state.snoozes.get(condition.kind, 0) > now_ms:
             continue
-        # What opens again for the same cause is another episode: under the first one's name its rings would count as delivered.
+        # What opens again for the same cause is another episode: under the first one's name its rings would count as
+        # delivered.
         again = closed.get((state.person, condition.kind))
         name = episode_id(
             state.person, condition.kind, condition.cause if again is None else f"{condition.cause}/{again}"
@@ -174,7 +182,9 @@ def _taken_over(condition: Condition, mine: dict[str, Episode], now_ms: int) -> 
 
 
 def _closings(state: PersonState, mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
-    """What a new reading ends. Missing data never ends a low: two readings of 80 or more do, the newest at most 10 min old."""
+    """What a new reading ends. Missing data never ends a low: two readings of 80 or more do, the newest at most 10 min
+    old.
+    """
     newest = state.line.newest
     if newest is None:
         return []
@@ -229,7 +239,9 @@ def _expiries(mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
 
 
 def _lows_again(state: PersonState, mine: dict[str, Episode], now_ms: int) -> list[AlertEvent]:
-    """An unanswered low rings again also while nothing may be concluded from what is missing: a fresh reading says that it was one."""
+    """An unanswered low rings again also while nothing may be concluded from what is missing: a fresh reading says that
+    it was one.
+    """
     newest = state.line.newest
     if newest is None or now_ms - newest.time_ms > FRESH_MS:
         return []

@@ -1,4 +1,6 @@
-"""Episodes: the fold of what was decided, read back from the log. The same code runs in the alerter, the notifier and the checks."""
+"""Episodes: the fold of what was decided, read back from the log. The same code runs in the alerter, the notifier and
+the checks.
+"""
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
@@ -9,10 +11,11 @@ from schemas.model import ms
 
 
 def is_repeat(position: DecisionPosition, through: DecisionPosition | None) -> bool:
-    """Whether a decision repeats one that counted: it lies at or before the position up to which the person is decided (None: nowhere yet).
+    """Whether a decision repeats one that counted: it lies at or before the position up to which the person is decided
+    (None: nowhere yet).
 
-    A redelivered record leads to such a decision, and so does a worker that was stopped and woken: it can still write once what its successor
-    has decided. Every fold drops it.
+    A redelivered record leads to such a decision, and so does a worker that was stopped and woken: it can still write
+    once what its successor has decided. Every fold drops it.
     """
     return through is not None and position <= through
 
@@ -39,8 +42,8 @@ class Episode:
 class Episodes:
     """Everybody's episodes of one partition.
 
-    `through` is the position in the input up to which a person is decided: what is at or before it decides nothing again, however often it
-    is redelivered. An episode that opens while one of its kind is open is a no-op, as a net.
+    `through` is the position in the input up to which a person is decided: what is at or before it decides nothing
+    again, however often it is redelivered. An episode that opens while one of its kind is open is a no-op, as a net.
     """
 
     open: dict[tuple[str, str], Episode] = field(default_factory=dict)

@@ -1,4 +1,6 @@
-"""The outbox: which messages are due, which were attempted, which arrived. A fold of the alerts, for every target alike."""
+"""The outbox: which messages are due, which were attempted, which arrived. A fold of the alerts, for every target
+alike.
+"""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -17,9 +19,9 @@ from schemas.alerts import (
 from schemas.envelope import Event
 from schemas.model import ms
 
-# An episode that is over is forgotten two days later, for nothing can make a step of it due again: what is decided at a place that was decided
-# before is a repeat and dropped, and what opens again for the same cause has another name. Outcomes come late, but not later than the half day for
-# which ntfy can be asked about a message.
+# An episode that is over is forgotten two days later, for nothing can make a step of it due again: what is decided at a
+# place that was decided before is a repeat and dropped, and what opens again for the same cause has another name.
+# Outcomes come late, but not later than the half day for which ntfy can be asked about a message.
 KEPT_MS = 2 * 86_400_000
 _OVER = 9  # behind every urgency
 ALL_CLEAR = 0  # the step of the message that ends an episode
@@ -56,8 +58,8 @@ class Due:
 
 @dataclass
 class Outbox:
-    """One partition's messages. `house` are the phones of everybody who has none of their own; `armed` holds those that were added before what is
-    folded now, `told` whoever has phones of their own, as the log says it.
+    """One partition's messages. `house` are the phones of everybody who has none of their own; `armed` holds those that
+    were added before what is folded now, `told` whoever has phones of their own, as the log says it.
     """
 
     house: tuple[str, ...]
@@ -113,7 +115,9 @@ class Outbox:
         return self.told.get(person) or tuple(target for target in self.house if target in self.armed)
 
     def _tell(self, person: str, targets: tuple[str, ...]) -> list[Step]:
-        """Others are told of the person from here on. What is open and was not sent yet is theirs now, so that no alarm falls between two phones."""
+        """Others are told of the person from here on. What is open and was not sent yet is theirs now, so that no alarm
+        falls between two phones.
+        """
         before = self.targets_of(person)
         self.told.pop(person, None)
         if targets:
@@ -152,7 +156,9 @@ class Outbox:
         self.shown.setdefault((step.episode, step.target), set()).add(step.step)
 
     def refuse(self, step: Step, *, final: bool) -> None:
-        """The target did not take it: for good, or until the account is put right. Then it stays due, unless something newer takes its place."""
+        """The target did not take it: for good, or until the account is put right. Then it stays due, unless something
+        newer takes its place.
+        """
         if final:
             self._settle(step, "undeliverable")
             return

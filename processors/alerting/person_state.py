@@ -131,7 +131,9 @@ class PersonState:
 
     @property
     def high_since_ms(self) -> int | None:
-        """Since when every reading was at or above the high alarm's limit, without a gap that could hide another; None while it is not."""
+        """Since when every reading was at or above the high alarm's limit, without a gap that could hide another; None
+        while it is not.
+        """
         run = self.line.run(self.profile.limits.high_alarm_mgdl, _LONGEST_HIGH_GAP_MS)
         return run[0].time_ms if run else None
 
@@ -155,23 +157,25 @@ class PersonState:
 
     def dump(self) -> str:
         """The state as text."""
-        return json.dumps({
-            "person": self.person,
-            "line": self.line.dump(),
-            "newest_offset": self.newest_offset,
-            "profile_ms": self.profile_ms,
-            "profile": self.profile.model_dump(mode="json"),
-            "source": self.source.model_dump(mode="json") if self.source else None,
-            "source_times": [self.source_recorded_ms, self.source_since_ms],
-            "warm_up_until_ms": self.warm_up_until_ms,
-            "entries": [encode(_as_event(entry)).decode() for entry in self.entries.values()],
-            "revisions": {entry.id: [entry.revision, entry.deleted] for entry in self.entries.values()},
-            "snoozes": self.snoozes,
-            "acknowledged": self.acknowledged,
-            "forecast": self.forecast.model_dump(mode="json") if self.forecast else None,
-            "late_forecasts": self.late_forecasts,
-            "suspended_ms": self.suspended_ms,
-        })  # fmt: skip
+        return json.dumps(
+            {
+                "person": self.person,
+                "line": self.line.dump(),
+                "newest_offset": self.newest_offset,
+                "profile_ms": self.profile_ms,
+                "profile": self.profile.model_dump(mode="json"),
+                "source": self.source.model_dump(mode="json") if self.source else None,
+                "source_times": [self.source_recorded_ms, self.source_since_ms],
+                "warm_up_until_ms": self.warm_up_until_ms,
+                "entries": [encode(_as_event(entry)).decode() for entry in self.entries.values()],
+                "revisions": {entry.id: [entry.revision, entry.deleted] for entry in self.entries.values()},
+                "snoozes": self.snoozes,
+                "acknowledged": self.acknowledged,
+                "forecast": self.forecast.model_dump(mode="json") if self.forecast else None,
+                "late_forecasts": self.late_forecasts,
+                "suspended_ms": self.suspended_ms,
+            }
+        )
 
     @classmethod
     def load(cls, state: str, offset: int) -> "PersonState":
@@ -199,6 +203,11 @@ class PersonState:
 
 def _as_event(entry: EntryVersion) -> Event:
     return make(
-        entry.data, id=entry.id, source="iv3/alerter", subject=entry.person, time=at_ms(entry.time_ms),
-        recordedtime=at_ms(entry.recorded_ms), actor=entry.actor,
-    )  # fmt: skip
+        entry.data,
+        id=entry.id,
+        source="iv3/alerter",
+        subject=entry.person,
+        time=at_ms(entry.time_ms),
+        recordedtime=at_ms(entry.recorded_ms),
+        actor=entry.actor,
+    )

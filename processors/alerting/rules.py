@@ -42,7 +42,9 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What the rules must know of the running system: when it began to evaluate, whether it lags, and what of it does not work."""
+    """What the rules must know of the running system: when it began to evaluate, whether it lags, and what of it does
+    not work.
+    """
 
     started_ms: int
     up_ms: int  # for how long; setting the clock back takes nothing off it
@@ -55,7 +57,8 @@ class Runtime:
 
 
 def heard_since_start(state: PersonState, runtime: Runtime) -> bool:
-    """Whether the source has answered or failed once since the start, an uploader had its turn, or none of it can be waited for any longer.
+    """Whether the source has answered or failed once since the start, an uploader had its turn, or none of it can be
+    waited for any longer.
 
     Before that nothing may be concluded from time alone: what is missing may be a moment away.
     """
@@ -70,14 +73,16 @@ def evidence_of(state: PersonState, **more: object) -> Evidence:
     person = {"name": state.profile.name, "unit": state.profile.unit, "zone": state.profile.zone}
     if newest is None:
         return Evidence.model_validate(person | more)
-    return Evidence.model_validate({
-        "glucose_mgdl": newest.glucose_mgdl,
-        "delta_mgdl": change_mgdl(newest, state.line.before(newest)),
-        "trend": newest.trend,
-        "reading_time": at_ms(newest.time_ms),
-        **person,
-        **more,
-    })  # fmt: skip
+    return Evidence.model_validate(
+        {
+            "glucose_mgdl": newest.glucose_mgdl,
+            "delta_mgdl": change_mgdl(newest, state.line.before(newest)),
+            "trend": newest.trend,
+            "reading_time": at_ms(newest.time_ms),
+            **person,
+            **more,
+        }
+    )
 
 
 def glucose_condition(state: PersonState, now_ms: int) -> Condition | None:
@@ -129,7 +134,9 @@ def predicted_low_condition(state: PersonState, now_ms: int) -> Condition | None
 
 
 def _calls(newest: Reading, forecast: ForecastMade, limit_mgdl: float) -> bool:
-    """What the forecast itself says, whichever predictor made it; where it has no rule of its own, whether a low is likelier than not."""
+    """What the forecast itself says, whichever predictor made it; where it has no rule of its own, whether a low is
+    likelier than not.
+    """
     if forecast.limit_mgdl is None:
         return called_low_unstated(forecast, newest, limit_mgdl)
     return forecast.calls_low if forecast.calls_low is not None else forecast.p_low > LIKELIER_THAN_NOT
@@ -152,8 +159,8 @@ def _treated_already(state: PersonState, newest: Reading, forecast: ForecastMade
 def stale_condition(state: PersonState, now_ms: int, runtime: Runtime, *, low_open: bool) -> Condition | None:
     """No reading for too long, and why.
 
-    Lost while low (last below 80, a chance of a low of a quarter, or a low that is open): at 2 cadences and a minute, ringing through.
-    Otherwise at the larger of 15 min and 3 cadences, ringing through at twice that.
+    Lost while low (last below 80, a chance of a low of a quarter, or a low that is open): at 2 cadences and a minute,
+    ringing through. Otherwise at the larger of 15 min and 3 cadences, ringing through at twice that.
     """
     if not heard_since_start(state, runtime):
         return None
@@ -198,7 +205,9 @@ def stale_reason(state: PersonState) -> str:
 
 
 def long_acting_condition(state: PersonState, now_ms: int) -> Condition | None:
-    """No long-acting dose logged for longer than the profile allows. Without any on record there is nothing to go by."""
+    """No long-acting dose logged for longer than the profile allows. Without any on record there is nothing to
+    go by.
+    """
     hours = state.profile.no_long_acting_h
     doses = state.doses("long")
     if not hours or not doses:
@@ -211,14 +220,17 @@ def long_acting_condition(state: PersonState, now_ms: int) -> Condition | None:
 
 
 def troubles_met(state: PersonState, runtime: Runtime) -> list[str]:
-    """What of iv3 itself, or of this machine, shows in the data of one person; worded the same for as long as it lasts."""
+    """What of iv3 itself, or of this machine, shows in the data of one person; worded the same for as long as
+    it lasts.
+    """
     troubles = []
     if runtime.up_ms >= SETTLED_MS and state.late_forecasts >= LATE_FORECASTS and not state.foreseen:
         troubles.append("forecasts are late, so a low may not be foreseen")
     skew_s = state.source.clock_skew_s if state.source is not None else None
     if skew_s is not None:
         troubles.append(
-            f"this machine's clock is {_length(abs(skew_s))} {'fast' if skew_s > 0 else 'slow'}; Dexcom's is used instead"
+            f"this machine's clock is {_length(abs(skew_s))} {'fast' if skew_s > 0 else 'slow'}; Dexcom's "
+            "is used instead"
         )
     return troubles
 

@@ -1,6 +1,8 @@
-"""Episodes and outboxes as text and back, exactly: what was folded from a state that was put away is what would have been folded without that.
+"""Episodes and outboxes as text and back, exactly: what was folded from a state that was put away is what would have
+been folded without that.
 
-An outbox is put away as the log alone says it. One that sends runs ahead of the log, and what it believes for a moment is not to be remembered.
+An outbox is put away as the log alone says it. One that sends runs ahead of the log, and what it believes for a moment
+is not to be remembered.
 """
 
 from typing import Any, TypeVar
@@ -31,21 +33,23 @@ def dump_outbox(outbox: Outbox) -> str:
     done: dict[str, dict[str, list[tuple[int, str]]]] = {}
     for step, outcome in outbox.done.items():
         done.setdefault(step.episode, {}).setdefault(outcome, []).append((step.step, step.target))
-    return _text({
-        "episodes": _episodes(outbox.episodes),
-        "armed": sorted(outbox.armed),
-        "told": outbox.told,
-        "due": [[*step, due.event, due.person, due.opened_ms, due.closed] for step, due in outbox.due.items()],
-        "attempted": sorted(outbox.attempted),
-        "refused": sorted(outbox.refused),
-        "done": done,
-        "shown": [[*key, sorted(steps)] for key, steps in outbox.shown.items()],
-        "to_clear": [[*key, at_ms] for key, at_ms in outbox.to_clear.items()],
-        "handed": [[step, steps] for step, steps in outbox.handed.items()],
-        "opened": outbox.opened,
-        "ended": outbox.ended,
-        "newest_ms": outbox.newest_ms,
-    })  # fmt: skip
+    return _text(
+        {
+            "episodes": _episodes(outbox.episodes),
+            "armed": sorted(outbox.armed),
+            "told": outbox.told,
+            "due": [[*step, due.event, due.person, due.opened_ms, due.closed] for step, due in outbox.due.items()],
+            "attempted": sorted(outbox.attempted),
+            "refused": sorted(outbox.refused),
+            "done": done,
+            "shown": [[*key, sorted(steps)] for key, steps in outbox.shown.items()],
+            "to_clear": [[*key, at_ms] for key, at_ms in outbox.to_clear.items()],
+            "handed": [[step, steps] for step, steps in outbox.handed.items()],
+            "opened": outbox.opened,
+            "ended": outbox.ended,
+            "newest_ms": outbox.newest_ms,
+        }
+    )
 
 
 def load_outbox(text: str, house: tuple[str, ...]) -> Outbox:

@@ -1,7 +1,7 @@
 """Snoozes: how long each kind of alarm may be kept quiet.
 
-The rule holds where a snooze is folded, whichever door wrote it and however long ago: a fact in the log that asks for more counts for as long as is
-allowed, from the moment in which it was accepted.
+The rule holds where a snooze is folded, whichever door wrote it and however long ago: a fact in the log that asks for
+more counts for as long as is allowed, from the moment in which it was accepted.
 """
 
 from schemas.facts import AlertsSnoozed

@@ -1,6 +1,8 @@
-"""Words: what a notification says. Words that cannot cause a second injection: "logged" or "no ... logged", never an order to act.
+"""Words: what a notification says. Words that cannot cause a second injection: "logged" or "no ... logged", never an
+order to act.
 
-A test scans every sentence here. Ages are worked out at the moment of sending, so that an old alarm never reads like a new one.
+A test scans every sentence here. Ages are worked out at the moment of sending, so that an old alarm never reads like a
+new one.
 """
 
 from datetime import UTC
@@ -110,7 +112,10 @@ def body(event: AlertEvent, now_ms: int) -> str:
             limit = "the urgent limit" if event.kind == "urgent_low" else "the low limit"
             text = f"Below {limit}: {value_words(e)} {e.unit}{_delta(e)}; {last}."
         case "predicted_low":
-            text = f"{chance_words(e.chance or 0)} chance below {spoken(e.limit_mgdl or 70, e.unit)} within 30 min; {last}."
+            text = (
+                f"{chance_words(e.chance or 0)} chance below {spoken(e.limit_mgdl or 70, e.unit)} "
+                f"within 30 min; {last}."
+            )
         case "high":
             text = f"Above the high limit for an hour or more: {value_words(e)} {e.unit}{_delta(e)}; {last}."
         case "stale":

@@ -1,7 +1,9 @@
-"""The chain of one partition of the archive: which of its objects count, which were merged into a day's, and what is wrong with the rest.
+"""The chain of one partition of the archive: which of its objects count, which were merged into a day's, and what is
+wrong with the rest.
 
-A segment of a day stands for the small ones it replaced, from its first offset to its last: what lies there of them is left over from a merge that was
-stopped before it deleted them. Everything before the end of the last day is in days; small segments follow.
+A segment of a day stands for the small ones it replaced, from its first offset to its last: what lies there of them is
+left over from a merge that was stopped before it deleted them. Everything before the end of the last day is in days;
+small segments follow.
 """
 
 import re
@@ -91,7 +93,8 @@ def manifests_wanted(keys: Iterable[str]) -> list[str]:
 def chain(
     log_id: str, place: Partition, keys: Iterable[str], described: Mapping[str, bytes], since: tuple[int, str] = (0, "")
 ) -> Chain:
-    """Put the objects of a partition in order; `described` holds the manifests. Everything that is not as it should be becomes a problem.
+    """Put the objects of a partition in order; `described` holds the manifests. Everything that is not as it should be
+    becomes a problem.
 
     `since`, an offset and the end of the chain before it, leaves out what lies earlier; then `keys` must do so too.
     """
@@ -130,7 +133,8 @@ def _read(found: Chain, log_id: str, name: ObjectName, described: Mapping[str, b
     where = (manifest.log_id, manifest.topic, manifest.partition)
     if where != (log_id, *found.place) or segments.described_by(manifest)[0] != name.key:
         found.problems.append(
-            f"{name.key} describes {manifest.topic}/{manifest.partition} from {manifest.first}: it lies in the wrong place"
+            f"{name.key} describes {manifest.topic}/{manifest.partition} from {manifest.first}: it lies "
+            "in the wrong place"
         )
         return None
     return manifest

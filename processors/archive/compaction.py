@@ -12,15 +12,17 @@ MOST_BYTES = 32 * 1024 * 1024  # compressed, before merging
 
 
 def delay_ms(log_id: str) -> int:
-    """How long after midnight a log's days are merged: always the same for one log, and seldom the same for two that share a server."""
+    """How long after midnight a log's days are merged: always the same for one log, and seldom the same for two that
+    share a server.
+    """
     return _LEAST_AGE_MS + int(log_id[:8], 16) % _SPREAD_MS
 
 
 def groups(links: Sequence[Link], now_ms: int, delay: int) -> Iterator[list[Link]]:
     """The runs of links to be merged, in order, each one as a whole. `links` follow the last merged day.
 
-    A run is over when its day is, or when a later one has been there for as long: a clock that once stood in the future must not keep
-    everything after it small for ever.
+    A run is over when its day is, or when a later one has been there for as long: a clock that once stood in the future
+    must not keep everything after it small for ever.
     """
     oldest_from = [0] * len(links)  # of this link and all later ones, the greatest age
     for number in range(len(links) - 1, -1, -1):

@@ -1,8 +1,10 @@
-"""Segments: how the archive is laid out. docs/reference/archive.md is the format's document; everything here is bytes in, bytes out.
+"""Segments: how the archive is laid out. docs/reference/archive.md is the format's document; everything here is bytes
+in, bytes out.
 
-A segment holds consecutive records of one partition, one JSON line each, compressed with zstd; beside it lies a manifest with its digests, chained to
-the manifest before it. Small segments are merged into one of a day, whose manifest holds both ends of the chain that it replaces. `head.json` names
-the heads and the last manifest of every partition, so that a missing tail is noticed too.
+A segment holds consecutive records of one partition, one JSON line each, compressed with zstd; beside it lies a
+manifest with its digests, chained to the manifest before it. Small segments are merged into one of a day, whose
+manifest holds both ends of the chain that it replaces. `head.json` names the heads and the last manifest of every
+partition, so that a missing tail is noticed too.
 """
 
 import base64
@@ -17,7 +19,8 @@ FORMAT = 1
 DAY_FORMAT = 2  # of the manifest of a merged segment: a release that cannot read it says so instead of finding damage
 ROOT = "v1"
 USUAL_PARTITIONS = 12  # of a log whose head does not say how many it has
-REMOVAL = "removal.json"  # beside a log's head once its removal was begun: it is no choice any more, and the next one finishes it
+# beside a log's head once its removal was begun: it is no choice any more, and the next one finishes it
+REMOVAL = "removal.json"
 _LEVEL = 3
 SEGMENT, MANIFEST = ".jsonl.zst", ".manifest.json"
 _DAY_LEVEL = 19  # once a day and kept for ever: a seventh of a second for an eighth of the size
@@ -53,7 +56,8 @@ class Manifest(NamedTuple):
     first_ms: int
     last_ms: int
     previous: str  # SHA-256 of the manifest before it, empty for the first
-    ends: str = ""  # of a merged segment only: SHA-256 of the last manifest it replaced, which the next one names as its previous
+    # of a merged segment only: SHA-256 of the last manifest it replaced, which the next one names as its previous
+    ends: str = ""
 
 
 def folder_of(log_id: str, topic: str = "", partition: int | None = None) -> str:
@@ -77,7 +81,9 @@ def manifest_key(segment: str) -> str:
 
 
 def day_segment_key(log_id: str, topic: str, partition: int, first: int, digest: str) -> str:
-    """A merged segment. Other bytes have another name, so that nobody's is ever taken for another's; its manifest says which one counts."""
+    """A merged segment. Other bytes have another name, so that nobody's is ever taken for another's; its manifest says
+    which one counts.
+    """
     return f"{folder_of(log_id, topic, partition)}{first:020d}.day-{digest[:12]}{SEGMENT}"
 
 
@@ -173,9 +179,19 @@ def manifest_of(
 ) -> Manifest:
     """The manifest of a segment of these records."""
     return Manifest(
-        log_id, topic, partition, records[0].offset, records[-1].offset, len(records), sha256(raw), sha256(compressed),
-        len(compressed), records[0].timestamp_ms, records[-1].timestamp_ms, previous,
-    )  # fmt: skip
+        log_id,
+        topic,
+        partition,
+        records[0].offset,
+        records[-1].offset,
+        len(records),
+        sha256(raw),
+        sha256(compressed),
+        len(compressed),
+        records[0].timestamp_ms,
+        records[-1].timestamp_ms,
+        previous,
+    )
 
 
 def end_of(manifest: Manifest, data: bytes) -> str:
@@ -245,7 +261,9 @@ def write_head(
     written_ms: int,
     partitions: int = USUAL_PARTITIONS,
 ) -> bytes:
-    """`head.json`: for each (topic, partition) the next offset and the digest of the last manifest, and how the log is split."""
+    """`head.json`: for each (topic, partition) the next offset and the digest of the last manifest, and how the log is
+    split.
+    """
     heads = {
         f"{topic}/{partition}": {"next": following, "manifest": digest}
         for topic, partition, following, digest in sorted(ends)

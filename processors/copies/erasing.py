@@ -1,8 +1,8 @@
 """Erasing a person: which records are theirs, and what takes the place of one.
 
-A record is theirs by its key or subject. Of what belongs to nobody (tokens, foreign documents), it is what names them; and what nobody can read any
-more, but names them. A record of somebody else that names them, or was written with a token of theirs, is that person's, and stays: it is counted, so
-that it can be told.
+A record is theirs by its key or subject. Of what belongs to nobody (tokens, foreign documents), it is what names them;
+and what nobody can read any more, but names them. A record of somebody else that names them, or was written with a
+token of theirs, is that person's, and stays: it is counted, so that it can be told.
 """
 
 from collections.abc import Mapping
@@ -57,7 +57,9 @@ def _around_id(erased_ms: int) -> tuple[bytes, bytes]:
 
 @dataclass
 class Traces:
-    """Where a person is met. `tokens` (id -> name) are those that opened their data: they go, and so does what ended them."""
+    """Where a person is met. `tokens` (id -> name) are those that opened their data: they go, and so does what ended
+    them.
+    """
 
     person: str
     tokens: dict[str, str] = field(default_factory=dict)

@@ -1,7 +1,9 @@
-"""A log split finer: where each record of a partition comes to lie, and how records that name places are written for it.
+"""A log split finer: where each record of a partition comes to lie, and how records that name places are written for
+it.
 
-Only to a multiple of the old number: then each new partition takes from one old one alone, and what was said of that one (who is told from when, up to
-where forecasts are made) holds for the new one as it is. Forecasts and decisions name journal offsets, by which every fold drops what it has seen.
+Only to a multiple of the old number: then each new partition takes from one old one alone, and what was said of that
+one (who is told from when, up to where forecasts are made) holds for the new one as it is. Forecasts and decisions name
+journal offsets, by which every fold drops what it has seen.
 """
 
 from array import array
@@ -25,7 +27,9 @@ class UnknownPosition(ValueError):
 
 
 class Split:
-    """One old partition of `old`, dealt out among those of `new` that it shares. 8 bytes of memory for each of its journal's records."""
+    """One old partition of `old`, dealt out among those of `new` that it shares. 8 bytes of memory for each of its
+    journal's records.
+    """
 
     def __init__(self, partition: int, old: int, new: int, partition_of: PartitionOf) -> None:
         self.shares = range(partition, new, old)
@@ -37,7 +41,9 @@ class Split:
         self._head = 0
 
     def home(self, key: bytes, value: bytes | None) -> int:
-        """The new partition of a record: by its key. What an erasure left in the place of a record has none of its own, and stays where it counts."""
+        """The new partition of a record: by its key. What an erasure left in the place of a record has none of its own,
+        and stays where it counts.
+        """
         if is_placeholder(value) and not self._houses:
             return self.shares[0]
         there = self._partition_of(key, self._new)
@@ -51,7 +57,8 @@ class Split:
         return there
 
     def moved(self, offset: int, key: bytes) -> int:
-        """Where an old place of the journal lies among what went to the partition of `key`: a record's own new offset, or that of the last one before it.
+        """Where an old place of the journal lies among what went to the partition of `key`: a record's own new offset,
+        or that of the last one before it.
 
         -1 is before the first, as it was. Raises UnknownPlace.
         """

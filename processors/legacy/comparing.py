@@ -1,4 +1,6 @@
-"""What the older Go program has and iv3 has not, and the other way round. Equal things are counted, so two equal doses are two."""
+"""What the older Go program has and iv3 has not, and the other way round. Equal things are counted, so two equal doses
+are two.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,7 +13,9 @@ from schemas.facts import CarbsEaten, GlucoseRead, InsulinTaken
 
 
 class LegacyRow(NamedTuple):
-    """A reading, a dose or a meal, as far as both programs know it: a whole second, an amount, and of a dose its insulin."""
+    """A reading, a dose or a meal, as far as both programs know it: a whole second, an amount, and of a dose its
+    insulin.
+    """
 
     time_s: int
     amount: float
@@ -38,7 +42,9 @@ def differ(old: Iterable[LegacyRow], new: Iterable[LegacyRow]) -> Difference:
 
 
 class KnownByIv3:
-    """A fold of the journal: one person's readings of one source, doses and carbs of [from_ms, to_ms), as they are now."""
+    """A fold of the journal: one person's readings of one source, doses and carbs of [from_ms, to_ms), as they
+    are now.
+    """
 
     def __init__(self, person: str, source: str, from_ms: int, to_ms: int) -> None:
         self._person, self._source, self._from_ms, self._to_ms = person, source, from_ms, to_ms

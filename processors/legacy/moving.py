@@ -1,7 +1,7 @@
 """Moving in: what a row of the older Go program becomes here, with the same identity that it has when it is heard live.
 
-A reading has the id of a reading of the same Dexcom account, a dose or meal the id that the seed's routes give it. So whatever was heard twice,
-or imported twice, is there once.
+A reading has the id of a reading of the same Dexcom account, a dose or meal the id that the seed's routes give it. So
+whatever was heard twice, or imported twice, is there once.
 """
 
 from collections import Counter
@@ -52,7 +52,9 @@ class Insulins:
         return proper_name(self._names.get(said.strip().casefold(), said), self._insulins)
 
     def dose(self, said: str, units: float) -> InsulinTaken | None:
-        """The dose; None where the profile does not know the insulin, for nobody may guess that it is rapid. Raises ValidationError."""
+        """The dose; None where the profile does not know the insulin, for nobody may guess that it is rapid. Raises
+        ValidationError.
+        """
         name = self.name(said)
         action = action_of(name, self._insulins)
         return InsulinTaken(units=units, insulin=name, action=action) if action is not None else None

@@ -19,7 +19,8 @@ class Dose(NamedTuple):
 
 
 def iob_fraction(minutes: float, duration_min: float, peak_min: float) -> float:
-    """The fraction of a rapid dose still to act after `minutes`: the exponential model of the Loop project (peak and duration).
+    """The fraction of a rapid dose still to act after `minutes`: the exponential model of the Loop project (peak and
+    duration).
 
     With tau = p(1 - p/d)/(1 - 2p/d), a = 2 tau/d and S = 1/(1 - a + (1 + a)e^(-d/tau)):
     IOB(t) = 1 - S(1 - a)((t^2/(tau d (1 - a)) - t/tau - 1)e^(-t/tau) + 1).
@@ -36,7 +37,8 @@ def iob_fraction(minutes: float, duration_min: float, peak_min: float) -> float:
 
 
 def iob_units(doses: Iterable[Dose], insulins: Iterable[Insulin], now_ms: int) -> float:
-    """Rapid insulin on board, units. Give rapid doses only; one whose name has left the profile since acts like the default curve.
+    """Rapid insulin on board, units. Give rapid doses only; one whose name has left the profile since acts like the
+    default curve.
 
     Names are compared as `profiles.action_of` compares them.
     """

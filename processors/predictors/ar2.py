@@ -1,8 +1,8 @@
 """AR2: Nightscout's second-order autoregression on ln(glucose/140), with its cone as the band.
 
-y' = -0.723 y[-1] + 1.716 y, clamped to 36-400 mg/dL; the alarm rule is the mean of log10(p/120)^2 over the next steps above 0.05 together
-with a value below the limit at 20 min (lib/plugins/ar2.js; coefficients only, the code is ours). The cone is read as one standard deviation of
-ln(glucose); it is not calibrated to any person.
+y' = -0.723 y[-1] + 1.716 y, clamped to 36-400 mg/dL; the alarm rule is the mean of log10(p/120)^2 over the next steps
+above 0.05 together with a value below the limit at 20 min (lib/plugins/ar2.js; coefficients only, the code is ours).
+The cone is read as one standard deviation of ln(glucose); it is not calibrated to any person.
 """
 
 import math
@@ -25,7 +25,9 @@ _LOSS_KNOWS_MGDL = 75.0  # a level curve below about 74 has a loss above the lim
 
 
 class Ar2:
-    """Needs a reading from 2.5 to 20 min ago: with none there is no slope to go on. A sensor of one minute has several; the last of them counts."""
+    """Needs a reading from 2.5 to 20 min ago: with none there is no slope to go on. A sensor of one minute has several;
+    the last of them counts.
+    """
 
     name = "ar2"
     calibrated = False
@@ -55,7 +57,9 @@ class Ar2:
         return Prediction(tuple(curve), CONE)
 
     def calls_low(self, reading: Reading, prediction: Prediction, limit_mgdl: float) -> bool:
-        """See `Predictor.calls_low`. The loss was made for 70 mg/dL; a higher limit was chosen by somebody who wants to hear of it earlier."""
+        """See `Predictor.calls_low`. The loss was made for 70 mg/dL; a higher limit was chosen by somebody who wants to
+        hear of it earlier.
+        """
         curve = prediction.mean_mgdl
         loss = sum(math.log10(value / 120) ** 2 for value in curve[:_LOSS_STEPS]) / _LOSS_DIVISOR
         grave = loss > _LOSS_LIMIT or limit_mgdl > _LOSS_KNOWS_MGDL

@@ -1,4 +1,6 @@
-"""The two simplest predictors: no change, and the straight line of the seed. Shadows: they show what the live one is worth."""
+"""The two simplest predictors: no change, and the straight line of the seed. Shadows: they show what the live one is
+worth.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,7 +37,9 @@ class Persistence:
 
 
 class Linear:
-    """The seed's rule: half the change over the last three readings, per reading, straight on. It knows no times, as the seed did not."""
+    """The seed's rule: half the change over the last three readings, per reading, straight on. It knows no times, as
+    the seed did not.
+    """
 
     name = "linear"
     calibrated = False

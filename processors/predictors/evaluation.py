@@ -1,4 +1,6 @@
-"""The NDJSON protocol of the streaming evaluator: one event in, for glucose one answer out. See docs/reference/predictors.md."""
+"""The NDJSON protocol of the streaming evaluator: one event in, for glucose one answer out. See
+docs/reference/predictors.md.
+"""
 
 from typing import Any
 
@@ -12,7 +14,9 @@ _SCORED_STEPS = 6
 
 
 def answer(predictor: Predictor, event: dict[str, Any]) -> dict[str, Any] | None:
-    """The answer to one event; None to an event that wants none. Raises ValueError for an event that does not follow the protocol."""
+    """The answer to one event; None to an event that wants none. Raises ValueError for an event that does not follow
+    the protocol.
+    """
     if event.get("type") != "glucose":
         return None
     try:

@@ -1,4 +1,6 @@
-"""Forecasting: one person's journal folded into the live prediction and its shadows. The same log gives the same state, bit for bit."""
+"""Forecasting: one person's journal folded into the live prediction and its shadows. The same log gives the same state,
+bit for bit.
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -70,12 +72,14 @@ class ForecastState:
 
     def dump(self) -> str:
         """The state as text; `load(dump())` is the same state."""
-        return json.dumps({
-            "line": self.line.dump(),
-            "marks": self.marks,
-            "marks_ms": self.marks_ms,
-            "predictors": {name: predictor.dump() for name, predictor in self.predictors.items()},
-        })  # fmt: skip
+        return json.dumps(
+            {
+                "line": self.line.dump(),
+                "marks": self.marks,
+                "marks_ms": self.marks_ms,
+                "predictors": {name: predictor.dump() for name, predictor in self.predictors.items()},
+            }
+        )
 
     @classmethod
     def load(cls, state: str, offset: int) -> "ForecastState":

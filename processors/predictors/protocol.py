@@ -24,7 +24,9 @@ class Marks(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """Curves of one value per 5 min, mg/dL, and chances for the next 30 min. `sd_log` is the spread of ln(glucose) at each step."""
+    """Curves of one value per 5 min, mg/dL, and chances for the next 30 min. `sd_log` is the spread of ln(glucose) at
+    each step.
+    """
 
     mean_mgdl: tuple[float, ...]
     sd_log: tuple[float, ...] | None = None
@@ -54,20 +56,25 @@ class Prediction(NamedTuple):
 
 
 class Predictor(Protocol):
-    """A fold of one person's readings and entries. The same inputs in the same order give the same state, bit for bit."""
+    """A fold of one person's readings and entries. The same inputs in the same order give the same state, bit
+    for bit.
+    """
 
     name: str
     calibrated: bool  # whether its chances come true as often as they say
 
     def take(self, happened: Reading | Event) -> Prediction | None:
-        """Take in what happened. From a reading, which is the newest of the canonical line, look ahead; None where there is nothing honest to say.
+        """Take in what happened. From a reading, which is the newest of the canonical line, look ahead; None where
+        there is nothing honest to say.
 
         An event of an entry (a dose, a meal, a correction, a deletion) is only taken in, and answered with None.
         """
         ...
 
     def calls_low(self, reading: Reading, prediction: Prediction, limit_mgdl: float) -> bool | None:
-        """Whether the predictor's own rule calls for a predicted-low alarm below this limit; None: it has none, and its chance is judged."""
+        """Whether the predictor's own rule calls for a predicted-low alarm below this limit; None: it has none, and its
+        chance is judged.
+        """
         ...
 
     def dump(self) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""What the journal says of a person's glucose source: the readings that are known, when a log-in may be tried again, how it answered last."""
+"""What the journal says of a person's glucose source: the readings that are known, when a log-in may be tried again,
+how it answered last.
+"""
 
 import json
 from dataclasses import dataclass, field
@@ -17,7 +19,9 @@ _SKEW_NEWS_S = 30.0  # a clock that is wrong by as much more is news
 
 @dataclass
 class Account:
-    """One person, and what the journal says of their source. Kept of everybody, for a person may be added while this runs."""
+    """One person, and what the journal says of their source. Kept of everybody, for a person may be added while this
+    runs.
+    """
 
     person: str
     known: dict[str, int] = field(default_factory=dict)  # reading id -> time_ms, of the last day
@@ -74,9 +78,13 @@ class Ledger:
     def dump(self) -> str:
         """The state as text."""
         accounts = {
-            source: {"known": a.known, "newest_ms": a.newest_ms, "state": a.state.model_dump(mode="json") if a.state is not None else None}
+            source: {
+                "known": a.known,
+                "newest_ms": a.newest_ms,
+                "state": a.state.model_dump(mode="json") if a.state is not None else None,
+            }
             for source, a in self.accounts.items()
-        }  # fmt: skip
+        }
         return json.dumps({"person": self.person, "suspended_ms": self.suspended_ms, "accounts": accounts})
 
     @classmethod

@@ -47,8 +47,8 @@ def next_poll_at_ms(
 
 
 def ask_back_to(times_ms: Iterable[int], now_ms: int) -> int | None:
-    """The reading to ask back to: the newest, or the last one before a hole of the last hours, for a phone that comes back sends first
-    what is new and then, minutes later, what it kept. None where there is no reading yet.
+    """The reading to ask back to: the newest, or the last one before a hole of the last hours, for a phone that comes
+    back sends first what is new and then, minutes later, what it kept. None where there is no reading yet.
     """
     times = sorted(times_ms)
     if not times:

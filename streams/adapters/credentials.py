@@ -1,7 +1,8 @@
-"""The vault: what `iv3 person add` was told of people's accounts and phones, in one encrypted file; never in the log, the archive or a command line.
+"""The vault: what `iv3 person add` was told of people's accounts and phones, in one encrypted file; never in the log,
+the archive or a command line.
 
-The file is Fernet (AES-128-CBC and HMAC-SHA256) over JSON. Its key is a secret of the configuration or a file beside it, mode 0600, that no backup
-of the log contains. Whoever polls or tells needs both; several machines share a copy.
+The file is Fernet (AES-128-CBC and HMAC-SHA256) over JSON. Its key is a secret of the configuration or a file beside
+it, mode 0600, that no backup of the log contains. Whoever polls or tells needs both; several machines share a copy.
 """
 
 import base64
@@ -36,10 +37,13 @@ class CredentialsFile:
     """One encrypted file. Every method reads or replaces it whole."""
 
     def __init__(self, path: Path, key_path: Path, key: SecretStr | None = None) -> None:
-        """Does no I/O. `key`, where it is given, wins over the file at `key_path`. Raises Misconfigured for a key that is too short."""
+        """Does no I/O. `key`, where it is given, wins over the file at `key_path`. Raises Misconfigured for a key that
+        is too short.
+        """
         if key is not None and len(key.get_secret_value().strip()) < _LEAST_KEY:
             raise Misconfigured(
-                f"credentials.key must be at least {_LEAST_KEY} random characters, such as `openssl rand -base64 32` prints."
+                f"credentials.key must be at least {_LEAST_KEY} random characters, such as `openssl rand "
+                "-base64 32` prints."
             )
         self.path, self._key_path, self._key = path, key_path, key
 
@@ -54,7 +58,9 @@ class CredentialsFile:
         return Stamp(found.st_mtime_ns, found.st_ino, found.st_size)
 
     def read(self) -> dict[str, Credentials]:
-        """What is kept, by person; nothing where there is no file. Raises Misconfigured where it cannot be read with this key."""
+        """What is kept, by person; nothing where there is no file. Raises Misconfigured where it cannot be read with
+        this key.
+        """
         try:
             if self.path.stat().st_size > _MOST_BYTES:
                 raise Misconfigured(f"{self.path} is larger than 64 MiB; that is no file of credentials.")
@@ -70,7 +76,8 @@ class CredentialsFile:
             return {person: Credentials.model_validate(kept) for person, kept in said.items()}
         except InvalidToken:
             raise Misconfigured(
-                f"{self.path} cannot be opened with this key, or is damaged. Set credentials.key (or {self._key_path}) to the key it was "
+                f"{self.path} cannot be opened with this key, or is damaged. Set credentials.key (or "
+                f"{self._key_path}) to the key it was "
                 "made with, or move the file away and enter the accounts again with `iv3 person add`."
             ) from None
         except (ValueError, AttributeError, ValidationError):
@@ -122,7 +129,8 @@ class CredentialsFile:
             return self._key_path.read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             raise Misconfigured(
-                f"{self.path} is encrypted, and its key is not here: put it at {self._key_path}, or set IV3_CREDENTIALS__KEY_FILE."
+                f"{self.path} is encrypted, and its key is not here: put it at {self._key_path}, or set "
+                "IV3_CREDENTIALS__KEY_FILE."
             ) from None
         except OSError as error:
             raise Misconfigured(f"{self._key_path} cannot be read: {error.strerror}.") from None

@@ -52,7 +52,9 @@ class HttpClient:
     """Asks one server. Opens its connections with the first request, closes them with `close`."""
 
     def __init__(self, whom: str, *, timeout_s: float = TIMEOUT_S, tls: ssl.SSLContext | None = None) -> None:
-        """`whom` is the server's name in sentences; `timeout_s` is for a whole request, seconds; `tls` None: as the machine trusts."""
+        """`whom` is the server's name in sentences; `timeout_s` is for a whole request, seconds; `tls` None: as the
+        machine trusts.
+        """
         self._tls = tls
         self._whom = whom
         self._timeout_s = timeout_s
@@ -77,9 +79,14 @@ class HttpClient:
         # The sentence is raised outside the handlers: an aiohttp error kept as cause or context could name the address.
         try:
             async with self._open().request(
-                method, url, params=params, headers=headers, data=body, allow_redirects=False,
+                method,
+                url,
+                params=params,
+                headers=headers,
+                data=body,
+                allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
-            ) as response:  # fmt: skip
+            ) as response:
                 content = bytearray()
                 async for chunk in response.content.iter_any():
                     content += chunk

@@ -1,6 +1,7 @@
 """The drill: restore from the archive into a scratch folder, hold every record against the log, and take it away again.
 
-An archive that was never restored is a hope. The outcome is kept in the data folder, so that the page, the alarms and the doctor know it.
+An archive that was never restored is a hope. The outcome is kept in the data folder, so that the page, the alarms and
+the doctor know it.
 """
 
 import asyncio
@@ -69,7 +70,9 @@ def _lock(scratch: Path) -> FileLock:
 async def drill(
     log: Log, archive: Archive, new_log: NewLog, scratch: Path, now_ms: int, progress: Progress | None = None
 ) -> DrillOutcome:
-    """Restore, compare, take away. Raises ArchiveUnavailable, which is no outcome: it is tried again; so does another drill at work."""
+    """Restore, compare, take away. Raises ArchiveUnavailable, which is no outcome: it is tried again; so does another
+    drill at work.
+    """
     lock = _lock(scratch)
     if not lock.try_acquire():
         raise Transient(f"A drill is at work in {scratch} already; try again when it is done.")
@@ -110,7 +113,8 @@ async def _room(archive: Archive, log_id: str, scratch: Path) -> str:
     if needed <= free:
         return ""
     return (
-        f"there is no room for a drill in {scratch.parent}: it may take {needed >> 20} MiB and {max(0, free) >> 20} are left beside the reserve. "
+        f"there is no room for a drill in {scratch.parent}: it may take {needed >> 20} MiB and "
+        f"{max(0, free) >> 20} are left beside the reserve. "
         "Free some space, or name another disk: iv3 archive drill --scratch DIR"
     )
 

@@ -1,4 +1,6 @@
-"""Looking an archive over: what it lists and what its manifests say, several objects at a time, before any segment is read."""
+"""Looking an archive over: what it lists and what its manifests say, several objects at a time, before any segment is
+read.
+"""
 
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing

@@ -1,4 +1,6 @@
-"""What an archive needs once in a while: days merged, a drill, earlier logs removed. Beside the writing of it, never in its way."""
+"""What an archive needs once in a while: days merged, a drill, earlier logs removed. Beside the writing of it, never in
+its way.
+"""
 
 import logging
 import time
@@ -35,7 +37,9 @@ class MaintenancePolicy:
 
 
 class Maintenance:
-    """Does what is due, one thing after the other. `stamp_ms` is the clock of the log's own stamps, which says when a day is over."""
+    """Does what is due, one thing after the other. `stamp_ms` is the clock of the log's own stamps, which says when a
+    day is over.
+    """
 
     def __init__(
         self,

@@ -1,7 +1,8 @@
 """Merging: the small segments of a day that is over become one, so that years stay quick to list and to restore.
 
-The order makes every stop harmless: the day's segment is put and read back; then its manifest, from which moment on the small ones no longer count;
-then these are deleted. Whoever comes next, this process or another, finishes what was begun. Of two mergers at once the first manifest wins.
+The order makes every stop harmless: the day's segment is put and read back; then its manifest, from which moment on the
+small ones no longer count; then these are deleted. Whoever comes next, this process or another, finishes what was
+begun. Of two mergers at once the first manifest wins.
 """
 
 import asyncio
@@ -33,7 +34,9 @@ class MergeReport:
 
 
 async def merge(archive: Archive, log_id: str, now_ms: int, progress: Progress | None = None) -> MergeReport:
-    """Merge every day of a log that is over at `now_ms` (by the clock that stamps records). Raises ArchiveUnavailable."""
+    """Merge every day of a log that is over at `now_ms` (by the clock that stamps records). Raises
+    ArchiveUnavailable.
+    """
     report = MergeReport(log_id)
     by_place: dict[Partition, list[ObjectName]] = {}
     for key in await archive.list(segments.folder_of(log_id)):
@@ -56,7 +59,9 @@ async def merge(archive: Archive, log_id: str, now_ms: int, progress: Progress |
 
 
 async def _is_merged_meanwhile(archive: Archive, log_id: str, place: Partition, listed: list[ObjectName]) -> bool:
-    """Whether a day has come since the partition was listed: then what is missing was merged into it and deleted by somebody else."""
+    """Whether a day has come since the partition was listed: then what is missing was merged into it and deleted by
+    somebody else.
+    """
     known = {name.key for name in listed}
     for key in await archive.list(segments.folder_of(log_id)):
         name = object_name(key)
@@ -109,9 +114,14 @@ class _Partition:
         first = run[0].manifest
         raw, packed = await asyncio.to_thread(segments.pack, await self._records(run), day=True)
         manifest = first._replace(
-            last=run[-1].manifest.last, last_ms=run[-1].manifest.last_ms, records=sum(link.manifest.records for link in run),
-            size=len(packed), raw_sha256=segments.sha256(raw), sha256=segments.sha256(packed), ends=run[-1].end,
-        )  # fmt: skip
+            last=run[-1].manifest.last,
+            last_ms=run[-1].manifest.last_ms,
+            records=sum(link.manifest.records for link in run),
+            size=len(packed),
+            raw_sha256=segments.sha256(raw),
+            sha256=segments.sha256(packed),
+            ends=run[-1].end,
+        )
         name, segment = segments.described_by(manifest)
         await self._archive.put_if_absent(segment, packed)
         await self._check(manifest, segment)
@@ -153,7 +163,9 @@ class _Partition:
     # -- what an earlier merge could not finish ----------------------------------------------------
 
     async def _delete_leftovers(self, small: Sequence[ObjectName], end: int) -> None:
-        """Small objects inside a merged day, and days' segments that lost to another. A day is read back before anything of it goes."""
+        """Small objects inside a merged day, and days' segments that lost to another. A day is read back before
+        anything of it goes.
+        """
         firsts = sorted(self._days)
         gone, far = [], {first async for first in self._reaching_beyond(small, end)}
         for name in small:
@@ -167,7 +179,9 @@ class _Partition:
         await self._delete(gone)
 
     async def _reaching_beyond(self, small: Sequence[ObjectName], end: int) -> AsyncGenerator[int, None]:
-        """Where segments begin that hold more than the days: one who slept for long put them. They wait until the days have it all."""
+        """Where segments begin that hold more than the days: one who slept for long put them. They wait until the days
+        have it all.
+        """
         wanted = {name.key: name.first for name in small if name.is_manifest}
         async for key, data in prefetch(self._archive, wanted):
             try:
@@ -177,7 +191,9 @@ class _Partition:
                 yield wanted[key]  # nobody can say what it holds
 
     async def _day(self, first: int) -> Manifest | None:
-        """The manifest of the day that begins here, once its segment was read back. Raises ArchiveDamaged, ArchiveChanged."""
+        """The manifest of the day that begins here, once its segment was read back. Raises ArchiveDamaged,
+        ArchiveChanged.
+        """
         if first not in self._days or first in self._whole:
             return self._whole.get(first)
         key = self._days[first]

@@ -41,8 +41,9 @@ async def restore(
 ) -> RestoreReport:
     """Make the log of `target` from the archive: `checked` hears of the manifests, `progress` of the records.
 
-    Everything is built, checked and counted in a folder of its own, which a crash leaves behind and the next try clears away; the last step is
-    a rename. Raises Misconfigured if the target has a log, ArchiveDamaged (naming the first object) if anything is not as it should be.
+    Everything is built, checked and counted in a folder of its own, which a crash leaves behind and the next try clears
+    away; the last step is a rename. Raises Misconfigured if the target has a log, ArchiveDamaged (naming the first
+    object) if anything is not as it should be.
     """
     if (target / "log.db").exists():
         raise Misconfigured(f"{target} has a log already. Restore into an empty folder: name it with --data.")

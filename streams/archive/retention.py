@@ -1,5 +1,6 @@
-"""Retention: what an archive may forget. Records of the log in use never; but every restore, copy or erasure makes a new log, and archives it anew, so
-that earlier logs lie beside it twice over. These are removed once they are old enough, and once every record of theirs is in the log in use.
+"""Retention: what an archive may forget. Records of the log in use never; but every restore, copy or erasure makes a
+new log, and archives it anew, so that earlier logs lie beside it twice over. These are removed once they are old
+enough, and once every record of theirs is in the log in use.
 """
 
 import asyncio
@@ -36,7 +37,9 @@ class Unplaced(NamedTuple):
 
 @dataclass
 class Earlier:
-    """One log that is not the one in use. `lost` says what no newer archive has; while it says anything, nothing is removed unasked."""
+    """One log that is not the one in use. `lost` says what no newer archive has; while it says anything, nothing is
+    removed unasked.
+    """
 
     log_id: str
     written_ms: int
@@ -65,9 +68,11 @@ class RetentionPlan:
 async def plan(
     archive: Archive, in_use: str, keep_days: int, now_ms: int, give_up: Collection[str] = ()
 ) -> RetentionPlan:
-    """Look at every log but the one in use. `give_up` names those that may go although records of theirs are nowhere else.
+    """Look at every log but the one in use. `give_up` names those that may go although records of theirs are nowhere
+    else.
 
-    Raises ArchiveUnavailable; ArchiveDamaged if the log in use is not whole in the archive: then everything else may be needed.
+    Raises ArchiveUnavailable; ArchiveDamaged if the log in use is not whole in the archive: then everything else may be
+    needed.
     """
     newest = await take_inventory(archive, in_use)
     if newest.problems:
@@ -108,16 +113,22 @@ def described(survey: Inventory, written: int) -> Earlier:
         keys.append(segments.head_key(survey.log_id))
     named = {*keys, removal_key(survey.log_id)}
     return Earlier(
-        survey.log_id, written, survey.records, sum(link.manifest.size for link in survey.links),
-        [key for key in keys if key in set(survey.keys)], foreign=sum(key not in named for key in survey.keys),
-    )  # fmt: skip
+        survey.log_id,
+        written,
+        survey.records,
+        sum(link.manifest.size for link in survey.links),
+        [key for key in keys if key in set(survey.keys)],
+        foreign=sum(key not in named for key in survey.keys),
+    )
 
 
 # -- what would be lost ----------------------------------------------------------------------------
 
 
 async def _lost(archive: Archive, earlier: Inventory, newest: Inventory) -> list[str]:
-    """In sentences, what the earlier log has and the newest has not. A restore keeps every record in its place, so most are met there."""
+    """In sentences, what the earlier log has and the newest has not. A restore keeps every record in its place, so most
+    are met there.
+    """
     said = [f"it is damaged: {problem}" for problem in earlier.problems[:3]]
     left: Counter[Unplaced] = Counter()
     for place, chain in sorted(earlier.chains.items()):
@@ -182,7 +193,9 @@ def _day(stamp_ms: int) -> str:
 
 
 async def remove(archive: Archive, made: RetentionPlan) -> int:
-    """Remove what the plan names, key by key; how many objects. Stopped anywhere, the next removal finishes it. Raises ArchiveUnavailable."""
+    """Remove what the plan names, key by key; how many objects. Stopped anywhere, the next removal finishes it. Raises
+    ArchiveUnavailable.
+    """
     count = 0
     for earlier in made.removable:
         if earlier.log_id == made.in_use:

@@ -36,7 +36,9 @@ async def log_ids(archive: Archive) -> list[str]:
 
 
 async def the_log_id(archive: Archive, log_id: str | None) -> str:
-    """The log that is meant; where none is named, the one whose head was written last. Raises ArchiveDamaged if there is none."""
+    """The log that is meant; where none is named, the one whose head was written last. Raises ArchiveDamaged if there
+    is none.
+    """
     found = await log_ids(archive)
     if log_id is not None:
         if log_id not in found:
@@ -68,7 +70,8 @@ async def read_back(
 ) -> VerifyReport:
     """Read every object of a log and check it; `take` gets the records of each good segment, in order.
 
-    Raises ArchiveUnavailable; ArchiveChanged where a merge took away what a `survey` of a while ago named, or what `take` waits for.
+    Raises ArchiveUnavailable; ArchiveChanged where a merge took away what a `survey` of a while ago named, or what
+    `take` waits for.
     """
     for _ in range(LOOKS - 1):
         try:

@@ -1,4 +1,6 @@
-"""Backup and verification: the log into an archive, and the archive read back. `archiver` uses the same writer, `restore` the same reader."""
+"""Backup and verification: the log into an archive, and the archive read back. `archiver` uses the same writer,
+`restore` the same reader.
+"""
 
 import asyncio
 import logging
@@ -20,7 +22,8 @@ from streams.topics import ARCHIVED, JOURNAL
 logger = logging.getLogger("iv3.backup")
 
 MOST_RECORDS = 10_000  # per segment: some megabytes, read and checked at once
-_FRESH_S = 60.0  # what is known of the archive's end is asked for again after that; merges leave alone what is younger than ten minutes
+# what is known of the archive's end is asked for again after that; merges leave alone what is younger than ten minutes
+_FRESH_S = 60.0
 
 
 @dataclass(slots=True)
@@ -32,7 +35,9 @@ class _End:
 
 
 class ArchiveWriter:
-    """Brings the archive of a log up to date. Of two at work at once the first to put a segment wins, and the other goes on behind it."""
+    """Brings the archive of a log up to date. Of two at work at once the first to put a segment wins, and the other
+    goes on behind it.
+    """
 
     def __init__(self, log: Log, archive: Archive, clock: Clock) -> None:
         self._log, self._archive, self._clock = log, archive, clock
@@ -68,7 +73,8 @@ class ArchiveWriter:
         return sum(max(0, head - ends.get(at, _End()).following) for at, head in heads if at[0] in ARCHIVED)
 
     async def catch_up(self, progress: Progress | None = None, *, say: bool = True) -> int:
-        """Archive everything that is in the log now. Returns how many records. Raises ArchiveUnavailable, ArchiveDamaged.
+        """Archive everything that is in the log now. Returns how many records. Raises ArchiveUnavailable,
+        ArchiveDamaged.
 
         Without `say` the head is left to the next call: until it is there, nobody takes this log for the newest.
         """

@@ -19,7 +19,8 @@ class Quiet(NamedTuple):
 
 
 async def acknowledge(door: Door, episode_id: str, *, treated: bool) -> Position:
-    """Answer an open episode: it stops ringing, and rings again later if nothing changed; `treated` asks sooner. Again is harmless.
+    """Answer an open episode: it stops ringing, and rings again later if nothing changed; `treated` asks sooner. Again
+    is harmless.
 
     Raises NotFound, Conflict (`closed`), and as `Log.append`.
     """
@@ -39,7 +40,9 @@ async def acknowledge(door: Door, episode_id: str, *, treated: bool) -> Position
 
 
 async def snooze(door: Door, kind: str, minutes: int) -> Quiet:
-    """Keep a kind of alarm quiet for so many minutes from now. Raises BadValue for longer than is allowed, and as `Log.append`."""
+    """Keep a kind of alarm quiet for so many minutes from now. Raises BadValue for longer than is allowed, and as
+    `Log.append`.
+    """
     most = most_snooze_min(kind)
     if minutes > most:
         raise BadValue(f"may be at most {most} for {kind}", field="minutes")

@@ -16,7 +16,9 @@ from streams.topics import JOURNAL
 
 @dataclass(slots=True)
 class KeyLocks:
-    """One write of a request key at a time in this process; across processes the id that follows from the key makes two writes one."""
+    """One write of a request key at a time in this process; across processes the id that follows from the key makes two
+    writes one.
+    """
 
     _held: dict[str, asyncio.Lock] = field(default_factory=dict)
 
@@ -34,7 +36,9 @@ class KeyLocks:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """One caller's way to write about one person. `owner` tells the keys of two callers apart; `locks` are shared by a process."""
+    """One caller's way to write about one person. `owner` tells the keys of two callers apart; `locks` are shared by a
+    process.
+    """
 
     log: Log
     catalog: Catalog

@@ -1,4 +1,6 @@
-"""Entries: logged, corrected, deleted, taken back. A key makes a write that is sent twice one entry; a revision makes two changes at once one of them."""
+"""Entries: logged, corrected, deleted, taken back. A key makes a write that is sent twice one entry; a revision makes
+two changes at once one of them.
+"""
 
 import re
 from collections.abc import Sequence
@@ -14,8 +16,9 @@ from streams.commands.refusals import BadValue, Conflict, NeedsConfirmation, Not
 from streams.ports.log import Position
 from streams.topics import JOURNAL
 
-# Two people who write the key "1" mean two entries, so a key counts within its token. A UUID is nobody else's: the phone that kept an entry over
-# a new sign-in sends it under another token, and it is the same entry all the same (docs/decisions/0006-random-keys.md).
+# Two people who write the key "1" mean two entries, so a key counts within its token. A UUID is nobody else's: the
+# phone that kept an entry over a new sign-in sends it under another token, and it is the same entry all the same
+# (docs/decisions/0006-random-keys.md).
 _RANDOM_KEY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MOST_AROUND = 5_000  # doses within eight days of one
 SAME_WITHIN_MS = 30_000  # an equal write without a key, this soon after the first, is the same one, sent again
@@ -35,7 +38,8 @@ class Written(NamedTuple):
 async def log_entry(
     door: Door, key: str, told: str, fact: Fact, *, time_ms: int | None = None, confirmed: bool = False
 ) -> Written:
-    """Log what happened at `time_ms`, or now. The same key with the same content (`told` is its digest) is the same entry.
+    """Log what happened at `time_ms`, or now. The same key with the same content (`told` is its digest) is the same
+    entry.
 
     Raises Conflict (`key_reused`), NeedsConfirmation, BadValue, NotReadYet, and as `Log.append`.
     """
@@ -83,7 +87,9 @@ def _ask(door: Door, fact: Fact, time_ms: int, *, but: str = "") -> None:
 
 
 async def log_without_key(door: Door, fact: Fact, kind: str, time_s: int, value: float, name: str) -> Written:
-    """Log what a client wrote that sends no key: an equal write within half a minute is the same one, sent again. Raises BadValue, and as `Log.append`."""
+    """Log what a client wrote that sends no key: an equal write within half a minute is the same one, sent again.
+    Raises BadValue, and as `Log.append`.
+    """
     now_ms = door.clock.now_ms()
     door.refuse_odd_time(time_s * 1000, named="ts")
     await door.catalog.caught_up()
@@ -117,7 +123,8 @@ async def find_entry(door: Door, name: str) -> EntryVersion:
 async def correct_entry(
     door: Door, entry: EntryVersion, seen: int, data: dict[str, object], *, time_ms: int | None, asks: bool
 ) -> Written:
-    """Give an entry that was seen in revision `seen` new content; the old stays in its history. `asks`: a dose is looked at as a new one would be.
+    """Give an entry that was seen in revision `seen` new content; the old stays in its history. `asks`: a dose is
+    looked at as a new one would be.
 
     Raises Conflict (`deleted`, `conflict`), NeedsConfirmation, BadValue, and as `Log.append`.
     """
@@ -137,14 +144,18 @@ async def correct_entry(
 
 
 async def delete_entry(door: Door, entry: EntryVersion, seen: int | None) -> Written:
-    """Delete an entry; its history stays, and it can be taken back. Raises Conflict (`deleted`, `conflict`), and as `Log.append`."""
+    """Delete an entry; its history stays, and it can be taken back. Raises Conflict (`deleted`, `conflict`), and as
+    `Log.append`.
+    """
     if entry.deleted:
         raise Conflict("The entry is deleted already.", code="deleted")
     return await _change(door, entry, EntryDeleted(entry_id=entry.id, revision=(seen or entry.revision) + 1))
 
 
 async def delete_entries(door: Door, entries: Sequence[EntryVersion], cause: str) -> None:
-    """Delete several, one event for each, so that each can be taken back. `cause` is part of the events' ids. Raises as `Log.append`."""
+    """Delete several, one event for each, so that each can be taken back. `cause` is part of the events' ids. Raises as
+    `Log.append`.
+    """
     now_ms = door.clock.now_ms()
     events = [
         door.author.say(
@@ -161,7 +172,9 @@ async def delete_entries(door: Door, entries: Sequence[EntryVersion], cause: str
 
 
 async def undo_entry(door: Door, entry: EntryVersion, seen: int | None) -> Written:
-    """Take the last change or deletion back: the entry is again as it was before it. Raises Conflict (`nothing_to_undo`, `conflict`), and as `Log.append`."""
+    """Take the last change or deletion back: the entry is again as it was before it. Raises Conflict
+    (`nothing_to_undo`, `conflict`), and as `Log.append`.
+    """
     if entry.revision < 2:
         raise Conflict(
             "There is nothing to undo: the entry was never changed. Delete it instead.", code="nothing_to_undo"

@@ -22,7 +22,8 @@ async def add_person(door: Door, name: str, profile: ProfileChanged) -> None:
 
 
 async def watch_person(door: Door, name: str | None, profile: ProfileChanged | None) -> None:
-    """Say that the door's person is watched, under this name (None: that was said already), and what their profile is (None: as it was).
+    """Say that the door's person is watched, under this name (None: that was said already), and what their profile is
+    (None: as it was).
 
     Raises as `Log.append`.
     """

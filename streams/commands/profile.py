@@ -7,7 +7,9 @@ from streams.ports.log import Position
 
 
 async def replace_profile(door: Door, profile: ProfileChanged) -> tuple[str, Position]:
-    """Replace the profile; it holds until it is replaced again or the configuration changes. The event's id, and where it lies. Raises as `Log.append`."""
+    """Replace the profile; it holds until it is replaced again or the configuration changes. The event's id, and where
+    it lies. Raises as `Log.append`.
+    """
     kept = door.catalog.profile(door.person).config_digest
     now_ms = door.clock.now_ms()
     event = door.author.say(
@@ -21,7 +23,8 @@ async def replace_profile(door: Door, profile: ProfileChanged) -> tuple[str, Pos
 
 
 async def declare_profile(door: Door, profile: ProfileChanged) -> None:
-    """Put a profile of the configuration into the journal, unless its digest says that it is there; a person of whom nothing was said is added with it.
+    """Put a profile of the configuration into the journal, unless its digest says that it is there; a person of whom
+    nothing was said is added with it.
 
     Raises as `Log.append`.
     """

@@ -15,7 +15,8 @@ from streams.ports.log import Position
 MOST_AT_ONCE = 1_000
 _LOWEST_MGDL, _HIGHEST_MGDL = 39, 600  # what sensors give
 
-# Of these ids and this range of time (first and last, epoch milliseconds), those that were written before, as far as is known.
+# Of these ids and this range of time (first and last, epoch milliseconds), those that were written before, as far as is
+# known.
 KnownReadings = Callable[[int, int], Awaitable[set[str]]]
 
 

@@ -1,5 +1,6 @@
-"""Copying a log into another, which has its own id: from SQLite to Kafka, and back. Where both have as many partitions, the same records lie at the
-same offsets; where the other has a multiple, they are dealt out (`streams.copies.repartition`). Either way every record is read back and compared.
+"""Copying a log into another, which has its own id: from SQLite to Kafka, and back. Where both have as many partitions,
+the same records lie at the same offsets; where the other has a multiple, they are dealt out
+(`streams.copies.repartition`). Either way every record is read back and compared.
 """
 
 from collections import Counter
@@ -31,11 +32,13 @@ class CopyReport:
 
 
 async def copy(source: Log, target: Log, progress: Progress | None = None) -> CopyReport:
-    """Copy journal, forecasts, alerts and dead letters up to the heads of now, then read every record back and compare it.
+    """Copy journal, forecasts, alerts and dead letters up to the heads of now, then read every record back and compare
+    it.
 
-    Snapshots and heartbeats are made anew, but for when the dead-man's switch was put off. Raises Misconfigured where the target holds records already
-    or its number of partitions is no multiple, CopyFailed also where somebody wrote to either meanwhile, and as the logs do. A copy that was interrupted
-    leaves a target that is refused the next time: it must be deleted first.
+    Snapshots and heartbeats are made anew, but for when the dead-man's switch was put off. Raises Misconfigured where
+    the target holds records already or its number of partitions is no multiple, CopyFailed also where somebody wrote to
+    either meanwhile, and as the logs do. A copy that was interrupted leaves a target that is refused the next time: it
+    must be deleted first.
     """
     await refuse_used(target)
     heads = {place: head for place, head in (await source.latest(ARCHIVED)).items() if head}
@@ -60,7 +63,8 @@ async def copy(source: Log, target: Log, progress: Progress | None = None) -> Co
         )
     if {place: head for place, head in (await source.latest(ARCHIVED)).items() if head} != heads:
         raise CopyFailed(
-            "Somebody wrote to the log while it was copied, and the copy lacks it. Stop iv3 everywhere, delete the copy, and copy again."
+            "Somebody wrote to the log while it was copied, and the copy lacks it. Stop iv3 everywhere, "
+            "delete the copy, and copy again."
         )
     await carry_switch(source, target)
     return CopyReport(source.log_id, target.log_id, wanted.total(), target.partitions[JOURNAL])
@@ -99,5 +103,6 @@ async def _compare(target: Log, place: Partition, wanted: list[ArchivedRecord]) 
     for number, record in enumerate(wanted):
         if number >= len(found) or found[number] != record:
             raise CopyFailed(
-                f"{place[0]}/{place[1]}/{record.offset} did not arrive as it is in the log: copy again into an empty one."
+                f"{place[0]}/{place[1]}/{record.offset} did not arrive as it is in the log: copy again "
+                "into an empty one."
             )

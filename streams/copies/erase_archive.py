@@ -1,7 +1,8 @@
-"""The archive when a person is erased: the copy without them is archived and held against the log before it takes the old one's place; then the old
-log goes, and every earlier one that has anything of them.
+"""The archive when a person is erased: the copy without them is archived and held against the log before it takes the
+old one's place; then the old log goes, and every earlier one that has anything of them.
 
-An earlier log goes only if every other record of it is in the log in use: what would be lost with it is found before anything is changed.
+An earlier log goes only if every other record of it is in the log in use: what would be lost with it is found before
+anything is changed.
 """
 
 import asyncio
@@ -27,7 +28,9 @@ from streams.topics import ARCHIVED, JOURNAL
 
 @dataclass
 class ArchiveTraces:
-    """What the archive has of a person. `stays` says of each log that cannot go why, in a sentence; then nothing may be begun."""
+    """What the archive has of a person. `stays` says of each log that cannot go why, in a sentence; then nothing may be
+    begun.
+    """
 
     segments: int = 0  # of the log in use
     earlier: list[str] = field(default_factory=list)  # ids of earlier logs that go
@@ -43,7 +46,8 @@ async def find(archive: Archive, log: Log, person: str, give_up: Collection[str]
     for place, chain in survey.chains.items():
         if chain.following > dict(log.heads).get(place, 0):
             raise ArchiveDamaged(
-                f"the archive has records of {place[0]}/{place[1]} that the log has not: something was lost there. Nothing was changed; "
+                f"the archive has records of {place[0]}/{place[1]} that the log has not: something was "
+                "lost there. Nothing was changed; "
                 "iv3 restore comes first."
             )
     found = ArchiveTraces(len(survey.links))
@@ -57,7 +61,8 @@ async def find(archive: Archive, log: Log, person: str, give_up: Collection[str]
             continue
         if lost and name not in give_up:
             found.stays.append(
-                f"The archive of the earlier log {name} has records of {person}, and others that are nowhere else: {'; '.join(lost)}. If nobody "
+                f"The archive of the earlier log {name} has records of {person}, and others that are "
+                f"nowhere else: {'; '.join(lost)}. If nobody "
                 f"needs them, let it go: --lose {name}"
             )
         else:
@@ -119,7 +124,8 @@ async def _meet(log: Log, left: Counter[Unplaced]) -> None:
 async def archive_anew(log: Log, archive: Archive, progress: Progress | None = None, *, say: bool) -> None:
     """Archive a log, whole, then read every object back and hold every record against the log.
 
-    Raises ArchiveUnavailable, ArchiveDamaged. Without `say` nobody takes it for the newest yet (see `ArchiveWriter.catch_up`).
+    Raises ArchiveUnavailable, ArchiveDamaged. Without `say` nobody takes it for the newest yet (see
+    `ArchiveWriter.catch_up`).
     """
     heads = {place: head for place, head in (await log.latest(ARCHIVED)).items() if head}
     await ArchiveWriter(log, archive, SystemClock()).catch_up(progress, say=say)
@@ -140,7 +146,9 @@ async def archive_anew(log: Log, archive: Archive, progress: Progress | None = N
 
 
 async def forget(archive: Archive, names: Collection[str], in_use: str) -> int:
-    """Remove logs from the archive; how many objects. Stopped anywhere, the same call finishes it. Raises ArchiveUnavailable."""
+    """Remove logs from the archive; how many objects. Stopped anywhere, the same call finishes it. Raises
+    ArchiveUnavailable.
+    """
     earlier = []
     for name in names:
         survey = await take_inventory(archive, name)

@@ -1,5 +1,5 @@
-"""A copy of a log without one person: each record of theirs replaced at its offset, for forecasts and decisions name journal offsets; all others
-byte for byte. Every record is read back and compared before anybody may use the copy.
+"""A copy of a log without one person: each record of theirs replaced at its offset, for forecasts and decisions name
+journal offsets; all others byte for byte. Every record is read back and compared before anybody may use the copy.
 """
 
 from collections import Counter
@@ -76,7 +76,8 @@ class Erasing:
         return found
 
     async def write(self, target: Log, name: str, erased_ms: int, progress: Progress | None = None) -> LogTraces:
-        """Write the copy into an empty log, then read every record back and compare. `name` is what placeholders' ids are made of.
+        """Write the copy into an empty log, then read every record back and compare. `name` is what placeholders' ids
+        are made of.
 
         Raises CopyFailed, and as the logs do.
         """
@@ -129,7 +130,8 @@ class Erasing:
         found = [ArchivedRecord(r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in records]
         if found != wanted:
             raise CopyFailed(
-                f"{place[0]}/{place[1]}, from offset {first}: the copy is not what it should be. Run the same command again."
+                f"{place[0]}/{place[1]}, from offset {first}: the copy is not what it should be. Run the "
+                "same command again."
             )
         for record in found:  # by another rule than the one that made it
             if record.key == self.traces.person.encode() and not is_placeholder(record.value):
@@ -137,9 +139,11 @@ class Erasing:
 
 
 async def fill(source: Log, target: Log, progress: Progress | None = None) -> None:
-    """Bring `target` up to `source`, whose records it may hold in part; then compare every record. What lies behind is somebody's newer work.
+    """Bring `target` up to `source`, whose records it may hold in part; then compare every record. What lies behind is
+    somebody's newer work.
 
-    So an interrupted copy goes on where it was. Raises CopyFailed where the target holds anything else, and as the logs do.
+    So an interrupted copy goes on where it was. Raises CopyFailed where the target holds anything else, and as the logs
+    do.
     """
     heads = {place: head for place, head in (await source.latest(ARCHIVED)).items() if head}
     there = await target.latest(ARCHIVED)
@@ -166,6 +170,7 @@ async def _same(target: Log, place: Partition, wanted: list[ArchivedRecord]) -> 
     records = await target.read(*place, first, first + len(wanted), len(wanted))
     if [ArchivedRecord(r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in records] != wanted:
         raise CopyFailed(
-            f"{place[0]}/{place[1]}, from offset {first}: the new topics hold something else, so another iv3 wrote to them. Stop every worker and "
+            f"{place[0]}/{place[1]}, from offset {first}: the new topics hold something else, so another "
+            "iv3 wrote to them. Stop every worker and "
             "API, delete the topics iv3.*, and run the same command again: the copy in the data folder is whole."
         )

@@ -1,7 +1,7 @@
 """A log split finer: everybody's records in their order, and each place that a record names as it is there.
 
-Each old partition is dealt out on its own, since each new one takes from one alone. What is said of a partition goes to each of its shares. Dead letters
-of topics that are made anew stay behind, for nothing lies at their places.
+Each old partition is dealt out on its own, since each new one takes from one alone. What is said of a partition goes to
+each of its shares. Dead letters of topics that are made anew stay behind, for nothing lies at their places.
 """
 
 from collections import Counter, defaultdict
@@ -25,13 +25,16 @@ def refuse_other_than_multiple(old: int, new: int) -> None:
     """Raise Misconfigured unless every new partition takes from one old one alone."""
     if new % old:
         raise Misconfigured(
-            f"A log of {old} partitions cannot become one of {new}: people of several partitions would come into one, where what was said of each "
+            f"A log of {old} partitions cannot become one of {new}: people of several partitions would "
+            "come into one, where what was said of each "
             f"(who is told from when) would count for all. Take a multiple of {old}, for instance {2 * old}."
         )
 
 
 class Repartition:
-    """One source up to its heads, for a target of which only the number of partitions and the log id are needed. It gives the same each time."""
+    """One source up to its heads, for a target of which only the number of partitions and the log id are needed. It
+    gives the same each time.
+    """
 
     def __init__(self, source: Log, target: Log, heads: Mapping[Partition, int]) -> None:
         """Raises Misconfigured where the target's number is no multiple of the source's."""
@@ -85,7 +88,8 @@ class Repartition:
                 value = moved_record(value, event, key, split)
             except UnknownPosition as error:
                 raise CopyFailed(
-                    f"{record.topic}/{record.partition}/{record.offset} {error}; it can be copied only as it is, with {self._old} partitions."
+                    f"{record.topic}/{record.partition}/{record.offset} {error}; it can be copied only as "
+                    f"it is, with {self._old} partitions."
                 ) from error
         for there in split.shares if is_of_a_partition(event) else (split.home(key, value),):
             self._put(record, there, value)
@@ -109,7 +113,9 @@ class Repartition:
 
 
 def _event_of(record: Record) -> Event | None:
-    """The event; None of what nobody can read, and so nobody asks for a place. What a newer release wrote may name places that this one does not know of."""
+    """The event; None of what nobody can read, and so nobody asks for a place. What a newer release wrote may name
+    places that this one does not know of.
+    """
     try:
         return decode(record.value)
     except NewerVersion as error:

@@ -1,4 +1,6 @@
-"""A partition read whole, for whoever makes another log of it: a record that is missing ends it, for all behind would move up unnoticed."""
+"""A partition read whole, for whoever makes another log of it: a record that is missing ends it, for all behind would
+move up unnoticed.
+"""
 
 from collections.abc import AsyncGenerator, Mapping
 
@@ -16,7 +18,8 @@ async def records_of(log: Log, place: Partition, heads: Mapping[Partition, int])
         records = await log.read(*place, at, head, _AT_ONCE)
         if [record.offset for record in records] != list(range(at, at + len(records))) or not records:
             raise CopyFailed(
-                f"{place[0]}/{place[1]}: a record behind {at - 1} is missing in the log; iv3 verify its archive. The log was not changed."
+                f"{place[0]}/{place[1]}: a record behind {at - 1} is missing in the log; iv3 verify its "
+                "archive. The log was not changed."
             )
         yield records
         at += len(records)

@@ -9,7 +9,9 @@ from streams.ports.notifier import Notifier, Scheduler
 
 @dataclass(frozen=True)
 class Channels:
-    """The house's ways out: who is told, the second way for what is urgent, who keeps the dead-man's switch, and who is pinged."""
+    """The house's ways out: who is told, the second way for what is urgent, who keeps the dead-man's switch, and who is
+    pinged.
+    """
 
     targets: Sequence[Notifier] = ()
     fallback: Notifier | None = None

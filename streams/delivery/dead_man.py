@@ -1,9 +1,10 @@
 """The dead-man's switch: a message that goes out by itself when iv3 falls silent.
 
-A message "iv3 is silent" lies scheduled at ntfy, 40 minutes ahead, and is put off every ten while all is well. Two ids alternate, because putting one off
-is a deletion and an insertion, and a power cut between the two would lose it. All is well when every partition's alarms were decided through five minutes
-ago and nothing that is due waits to be sent, so a source that is away, or a sensor that warms up, never reads as silence. One per deployment: whoever holds
-the partition of `_system` runs it. A stop never disarms it.
+A message "iv3 is silent" lies scheduled at ntfy, 40 minutes ahead, and is put off every ten while all is well. Two ids
+alternate, because putting one off is a deletion and an insertion, and a power cut between the two would lose it. All is
+well when every partition's alarms were decided through five minutes ago and nothing that is due waits to be sent, so a
+source that is away, or a sensor that warms up, never reads as silence. One per deployment: whoever holds the partition
+of `_system` runs it. A stop never disarms it.
 """
 
 import asyncio
@@ -34,7 +35,10 @@ EVALUATED_WITHIN_S = 300.0
 _LOOK_S = 30.0
 _DAY_MS = 86_400_000
 _SHORTEST_LOOK_S = 0.2  # real seconds, however fast the clock
-_BODY = "Nothing was heard of iv3 for half an hour: no alarm would come from it now. Check by finger-stick, and look whether its machine runs."
+_BODY = (
+    "Nothing was heard of iv3 for half an hour: no alarm would come from it now. Check by "
+    "finger-stick, and look whether its machine runs."
+)
 
 Ping = Callable[[str], Awaitable[None]]  # called with "" while all is well, else with what is wrong
 
@@ -116,7 +120,9 @@ class DeadMan:
         return trouble()
 
     async def _arm(self, target: Scheduler) -> bool:
-        """Schedule the id whose turn it is, see that it lies there, and only then note it. One request is in flight at a time."""
+        """Schedule the id whose turn it is, see that it lies there, and only then note it. One request is in flight at
+        a time.
+        """
         name = self._ids[0]
         try:
             if not self._asked and not await target.probe():
@@ -145,7 +151,9 @@ class DeadMan:
         return True
 
     async def _tidy(self, target: Scheduler) -> None:
-        """Take back what earlier processes scheduled, and say it if that rang: once, and until the server has answered all of it."""
+        """Take back what earlier processes scheduled, and say it if that rang: once, and until the server has answered
+        all of it.
+        """
         with suppress(NotifierRefused):  # what may not be taken back rings; that is no reason not to be on guard
             for other in (self._ids[1], *await self._of_earlier_logs()):
                 await target.cancel(other)
@@ -164,7 +172,10 @@ class DeadMan:
             if set(ours) == self._laid and len(ours) == len(self._laid):
                 return True
             if len(ours) > len(set(ours)):
-                self.state.off = "the ntfy server keeps scheduled messages that were put off (cache-batch-*): the switch would ring for nothing"
+                self.state.off = (
+                    "the ntfy server keeps scheduled messages that were put off "
+                    "(cache-batch-*): the switch would ring for nothing"
+                )
             else:
                 self._laid = set(ours)  # one fired, or was lost: go on from what is there
                 return bool(ours)
@@ -178,8 +189,14 @@ class DeadMan:
         fires_ms = await self._last_fires_ms()
         if fires_ms and fires_ms < self._clock.now_ms():
             await target.send(
-                Message(f"iv3-dead-{self._log.log_id[:12]}-back", f"{self._label}iv3 is back", "Alarms are watched again.", 3, ("white_check_mark",))
-            )  # fmt: skip
+                Message(
+                    f"iv3-dead-{self._log.log_id[:12]}-back",
+                    f"{self._label}iv3 is back",
+                    "Alarms are watched again.",
+                    3,
+                    ("white_check_mark",),
+                )
+            )
 
     async def _last_fires_ms(self) -> int:
         return (await self._looked()).fires_ms
@@ -190,7 +207,9 @@ class DeadMan:
         return pulse
 
     async def _of_earlier_logs(self) -> list[str]:
-        """The ids of the switch of a log that this one is a copy of: nobody puts that off any more, and it would ring for nothing."""
+        """The ids of the switch of a log that this one is a copy of: nobody puts that off any more, and it would ring
+        for nothing.
+        """
         known = {name.rpartition("-")[0] for name in (await self._looked()).switches}
         return sorted(f"{name}-{which}" for name in known - {self._ids[0].rpartition("-")[0]} for which in "ab")
 
@@ -199,9 +218,13 @@ class DeadMan:
         fires_ms = now + DELAY_S * 1000
         self.state.armed_ms, self.state.fires_ms = now, fires_ms
         event = make(
-            DeadManArmed(sequence_id=name, fires=at_ms(fires_ms)), id=derived_id("dead-man", name, now), source="iv3/notifier",
-            subject=SYSTEM, time=at_ms(now), recordedtime=at_ms(now),
-        )  # fmt: skip
+            DeadManArmed(sequence_id=name, fires=at_ms(fires_ms)),
+            id=derived_id("dead-man", name, now),
+            source="iv3/notifier",
+            subject=SYSTEM,
+            time=at_ms(now),
+            recordedtime=at_ms(now),
+        )
         with suppress(Transient):
             await self._log.append(
                 HEARTBEATS, SYSTEM, [encode(event)], partition=partition_of(SYSTEM, self._log.partitions[HEARTBEATS])

@@ -1,4 +1,6 @@
-"""The second way out: an urgent message that the first does not take goes there too, once, and is noted in the log like any other delivery."""
+"""The second way out: an urgent message that the first does not take goes there too, once, and is noted in the log like
+any other delivery.
+"""
 
 import asyncio
 import logging

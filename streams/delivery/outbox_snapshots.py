@@ -1,6 +1,8 @@
-"""The outboxes of the partitions that a notifier holds, as the log says them, with snapshots: whoever takes a partition over need not read all of it.
+"""The outboxes of the partitions that a notifier holds, as the log says them, with snapshots: whoever takes a partition
+over need not read all of it.
 
-What is being sent runs ahead of the log and lies beside (`Sending`), so that nothing that is due can be lost by a snapshot.
+What is being sent runs ahead of the log and lies beside (`Sending`), so that nothing that is due can be lost by a
+snapshot.
 """
 
 from collections import Counter
@@ -47,7 +49,9 @@ class LogOutbox:
         ).decode()
 
     def restore(self, text: str, offset: int) -> tuple[Outbox, int]:
-        """Take over the state that `dump` gave, and go on from `offset`; from nothing, where the house has other phones now."""
+        """Take over the state that `dump` gave, and go on from `offset`; from nothing, where the house has other phones
+        now.
+        """
         raw = pydantic_core.from_json(text)
         if tuple(raw["house"]) != self.outbox.house:
             return self.outbox, 0
@@ -70,7 +74,9 @@ class OutboxSnapshots:
         self._known = {}
 
     async def recall(self, partition: int) -> tuple[Outbox, int]:
-        """The outbox as the newest snapshot has it, and the offset from which the alerts are to be folded into it by `take`."""
+        """The outbox as the newest snapshot has it, and the offset from which the alerts are to be folded into it by
+        `take`.
+        """
         known = self._known[partition] = LogOutbox(self._house)
         offset, text = await self._snapshots.load(partition)
         return known.restore(text, offset) if offset else (known.outbox, 0)

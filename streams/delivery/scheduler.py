@@ -1,7 +1,9 @@
-"""The sender of one target: urgent first, one message at a time, and what it does not take never holds up another target.
+"""The sender of one target: urgent first, one message at a time, and what it does not take never holds up another
+target.
 
-The order of a delivery: 1. `DeliveryAttempted` is durable; 2. the message is sent; 3. its outcome is durable. An attempt without an outcome is asked
-about at the server before it is sent again, so a message rings once whoever is killed in between.
+The order of a delivery: 1. `DeliveryAttempted` is durable; 2. the message is sent; 3. its outcome is durable. An
+attempt without an outcome is asked about at the server before it is sent again, so a message rings once whoever is
+killed in between.
 """
 
 import asyncio
@@ -135,7 +137,9 @@ class TargetSender:
         sending.delivered(step)
 
     async def _refused(self, step: Step, due: Due, error: NotifierRefused) -> None:
-        """Say loudly, once a message, that it did not go out. One that only waits for the account to be put right stays due."""
+        """Say loudly, once a message, that it did not go out. One that only waits for the account to be put right stays
+        due.
+        """
         sending = next((sending for sending in self._partitions.values() if sending.is_due(step)), None)
         if sending is None:
             return  # something newer took its place meanwhile
@@ -149,7 +153,9 @@ class TargetSender:
             self.state.refused = str(error)
 
     async def _clear_predecessors(self, step: Step) -> None:
-        """Clear what a message replaces, only now that it was accepted. An all-clear replaces everything, itself at last."""
+        """Clear what a message replaces, only now that it was accepted. An all-clear replaces everything, itself at
+        last.
+        """
         for sending in self._partitions.values():
             for shown in sending.shown((step.episode, step.target)):
                 if shown != step:

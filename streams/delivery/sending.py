@@ -1,8 +1,9 @@
-"""What is being sent: the outbox of one partition as the log says it, and what this process did that the log has not said yet.
+"""What is being sent: the outbox of one partition as the log says it, and what this process did that the log has not
+said yet.
 
-The outbox is one fold, of records read back. An attempt, an arrival or a refusal counts here a moment before its record is folded, so that nothing
-is sent twice meanwhile; once the log says it too, it is forgotten here. What was taken off a phone is noted nowhere else: after a start it is taken
-off once more, which shows nobody anything.
+The outbox is one fold, of records read back. An attempt, an arrival or a refusal counts here a moment before its record
+is folded, so that nothing is sent twice meanwhile; once the log says it too, it is forgotten here. What was taken off a
+phone is noted nowhere else: after a start it is taken off once more, which shows nobody anything.
 """
 
 from dataclasses import dataclass, field

@@ -61,9 +61,13 @@ async def tell_of(log: Log, clock: Clock, person: str, targets: tuple[str, ...])
     """Append who is told of a person from here on; nobody named: the house's phones."""
     now = at_ms(clock.now_ms())
     event = make(
-        PersonTold(targets=targets), id=derived_id("person-told", person, clock.now_ms(), *targets), source="iv3/notifier",
-        subject=person, time=now, recordedtime=now,
-    )  # fmt: skip
+        PersonTold(targets=targets),
+        id=derived_id("person-told", person, clock.now_ms(), *targets),
+        source="iv3/notifier",
+        subject=person,
+        time=now,
+        recordedtime=now,
+    )
     await append_events(log, ALERTS, [event])
 
 

@@ -37,9 +37,13 @@ class Archive(Protocol):
         ...
 
     async def sweep(self, prefix: str) -> None:
-        """Remove what crashes left half-written below a prefix that nobody writes to any more. Raises ArchiveUnavailable."""
+        """Remove what crashes left half-written below a prefix that nobody writes to any more. Raises
+        ArchiveUnavailable.
+        """
         ...
 
     async def exposure(self) -> Exposure | None:
-        """Who else can look in, asked of the server; None where it lies on a disk of this machine. Raises ArchiveUnavailable."""
+        """Who else can look in, asked of the server; None where it lies on a disk of this machine. Raises
+        ArchiveUnavailable.
+        """
         ...

@@ -50,7 +50,9 @@ class Delivery(NamedTuple):
 
 
 class EpisodeRecord(NamedTuple):
-    """One episode with everything that was decided and delivered of it, oldest first; `closed_ms` is None while it is open."""
+    """One episode with everything that was decided and delivered of it, oldest first; `closed_ms` is None while it is
+    open.
+    """
 
     id: str
     kind: str
@@ -105,7 +107,9 @@ class Catalog(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether the heads that the log had at the start have been reached; before that nothing may be concluded from an answer."""
+        """Whether the heads that the log had at the start have been reached; before that nothing may be concluded from
+        an answer.
+        """
         ...
 
     @property
@@ -182,7 +186,9 @@ class Catalog(Protocol):
         ...
 
     def people(self) -> dict[str, bool]:
-        """Everybody who was added or has a profile or readings, by id; whether they are watched, that is not suspended."""
+        """Everybody who was added or has a profile or readings, by id; whether they are watched, that is not
+        suspended.
+        """
         ...
 
     def count_people(self) -> int:

@@ -1,4 +1,6 @@
-"""The driver port: what the supervision of a role and the Faust driver of its App say to each other. One object, as `app.link`."""
+"""The driver port: what the supervision of a role and the Faust driver of its App say to each other. One object, as
+`app.link`.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,8 +16,8 @@ async def _nothing_in_hand() -> None:
 class DriverLink:
     """What is said in one life of an App. The defaults are the answers of an App that has no role.
 
-    The role's side sets `start_offsets` and `may_seek` once it has folded, and the three calls that the driver makes. The driver sets `lease_holds`
-    and `standby`.
+    The role's side sets `start_offsets` and `may_seek` once it has folded, and the three calls that the driver makes.
+    The driver sets `lease_holds` and `standby`.
     """
 
     start_offsets: Mapping[Partition, int] = field(

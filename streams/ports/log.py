@@ -34,7 +34,9 @@ class Log(Protocol):
 
     @property
     def log_id(self) -> str:
-        """Made when the log was made; every restore and copy has another, so that an old offset is never taken for a new one."""
+        """Made when the log was made; every restore and copy has another, so that an old offset is never taken for a
+        new one.
+        """
         ...
 
     @property
@@ -44,8 +46,8 @@ class Log(Protocol):
 
     @property
     def heads(self) -> Mapping[Partition, int]:
-        """The next offset of every partition, as far as this process knows; kept up to date within a moment. For what must not miss a
-        record that another process has just appended, ask `latest`.
+        """The next offset of every partition, as far as this process knows; kept up to date within a moment. For what
+        must not miss a record that another process has just appended, ask `latest`.
         """
         ...
 
@@ -92,11 +94,15 @@ class Log(Protocol):
         ...
 
     async def append_as_was(self, topic: str, partition: int, records: Sequence[ArchivedRecord]) -> None:
-        """Append records as another log had them: their own timestamps, keys and headers. For restore and copy. Raises as `append`."""
+        """Append records as another log had them: their own timestamps, keys and headers. For restore and copy. Raises
+        as `append`.
+        """
         ...
 
     async def tidy(self) -> None:
-        """Forget what the topics may forget, where the log does not do so by itself. Raises LogUnavailable, LogRefused."""
+        """Forget what the topics may forget, where the log does not do so by itself. Raises LogUnavailable,
+        LogRefused.
+        """
         ...
 
     def subscribe(self, wake: Callable[[frozenset[str]], None]) -> Callable[[], None]:

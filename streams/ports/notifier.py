@@ -28,7 +28,9 @@ class Notifier(Protocol):
         ...
 
     async def probe(self) -> bool:
-        """Whether the server knows sequence ids (ntfy 2.16 or newer); nothing that needs them may be armed otherwise."""
+        """Whether the server knows sequence ids (ntfy 2.16 or newer); nothing that needs them may be armed
+        otherwise.
+        """
         ...
 
     async def send(self, message: Message) -> None:
@@ -56,5 +58,7 @@ class Scheduler(Notifier, Protocol):
         ...
 
     async def pending(self) -> list[str] | None:
-        """The ids of messages that are scheduled, one entry for each; None where it will not say. Raises NotifierUnreachable."""
+        """The ids of messages that are scheduled, one entry for each; None where it will not say. Raises
+        NotifierUnreachable.
+        """
         ...

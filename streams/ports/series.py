@@ -48,7 +48,9 @@ class Series(Protocol):
         ...
 
     async def apply(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
-        """Make the changes visible together with the position, or neither. Applying again changes nothing. Raises SeriesUnavailable."""
+        """Make the changes visible together with the position, or neither. Applying again changes nothing. Raises
+        SeriesUnavailable.
+        """
         ...
 
     async def readings(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[Reading]:
@@ -105,7 +107,9 @@ class SeriesVersion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SeriesExamination:
-    """What a look at the server of a Series found. The steps are taken in the order reach, token, bucket, write; the first that fails is the last."""
+    """What a look at the server of a Series found. The steps are taken in the order reach, token, bucket, write; the
+    first that fails is the last.
+    """
 
     address: str
     version: str = ""  # of the server
@@ -117,7 +121,9 @@ class SeriesExamination:
 
 
 class SeriesStore(Protocol):
-    """Versions of the Series of one log, side by side. One serves; a replay makes the next and lets that serve instead."""
+    """Versions of the Series of one log, side by side. One serves; a replay makes the next and lets that serve
+    instead.
+    """
 
     @property
     def look_s(self) -> float:
@@ -125,7 +131,9 @@ class SeriesStore(Protocol):
         ...
 
     async def ready(self, known: SeriesVersion | None = None) -> SeriesVersion:
-        """The version that serves. Made, empty, if there is none of this log. `known` is what served so far. Raises SeriesUnavailable."""
+        """The version that serves. Made, empty, if there is none of this log. `known` is what served so far. Raises
+        SeriesUnavailable.
+        """
         ...
 
     async def serving(self) -> SeriesVersion:
@@ -137,7 +145,9 @@ class SeriesStore(Protocol):
         ...
 
     async def make(self) -> tuple[SeriesVersion, RebuiltSeries]:
-        """The next version, empty, beside the one that serves; what an interrupted replay left is removed. Raises SeriesUnavailable."""
+        """The next version, empty, beside the one that serves; what an interrupted replay left is removed. Raises
+        SeriesUnavailable.
+        """
         ...
 
     async def serve(self, version: SeriesVersion) -> None:
@@ -149,7 +159,9 @@ class SeriesStore(Protocol):
         ...
 
     async def examine(self) -> SeriesExamination | None:
-        """Look at its server step by step, making and changing nothing; None where there is no server. Raises nothing of its own."""
+        """Look at its server step by step, making and changing nothing; None where there is no server. Raises nothing
+        of its own.
+        """
         ...
 
     async def forget_logs(self, log_ids: Collection[str]) -> list[str]:
@@ -161,7 +173,9 @@ class SeriesStore(Protocol):
         ...
 
     async def remove(self, version: SeriesVersion) -> None:
-        """Delete a version that does not serve, once whoever served from it has had time to look. Raises SeriesUnavailable."""
+        """Delete a version that does not serve, once whoever served from it has had time to look. Raises
+        SeriesUnavailable.
+        """
         ...
 
     async def close(self) -> None:

@@ -15,7 +15,8 @@ class SourceReading:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """One answer of a glucose source: readings oldest first, sensor codes (1-38, not glucose) with their times, what could not be read.
+    """One answer of a glucose source: readings oldest first, sensor codes (1-38, not glucose) with their times, what
+    could not be read.
 
     `server_time_ms` is the source's own clock (HTTP Date), None where it gave none.
     """

@@ -1,6 +1,7 @@
 """The alerter: decides once. Journal and forecasts come by Faust; its own alerts it follows with `Log.read`.
 
-Per partition, under one lock shared with the ticks: follow the alerts to the head, decide, append, read back, unlock. A decision is one record.
+Per partition, under one lock shared with the ticks: follow the alerts to the head, decide, append, read back, unlock. A
+decision is one record.
 """
 
 import asyncio
@@ -129,8 +130,9 @@ class Alerter(Role):
             self._snapshots.touched(record.partition, event.subject)
 
     def _pass_over(self, event: Event, record: Record) -> None:
-        """What an erasure left belongs to nobody. In the house's own partition it may have been the newest that the house's decisions stand on, and
-        they must not stand further back than before; in any other its place is not one of the house's.
+        """What an erasure left belongs to nobody. In the house's own partition it may have been the newest that the
+        house's decisions stand on, and they must not stand further back than before; in any other its place is not one
+        of the house's.
         """
         if record.topic == JOURNAL and record.partition == partition_of(SYSTEM, self.log.partitions[JOURNAL]):
             house = self._state_of(SYSTEM, record.partition)
@@ -154,8 +156,8 @@ class Alerter(Role):
         self._alerts_at[partition] = await self.fold_log(ALERTS, partition, self._alerts_at[partition], None, step)
 
     async def handle_batch(self, records: Sequence[Record]) -> None:
-        """Take each in and decide, in order; the alerts of a partition are followed once for all that is there, or a backlog would be worked off at the
-        pace of the log's answers.
+        """Take each in and decide, in order; the alerts of a partition are followed once for all that is there, or a
+        backlog would be worked off at the pace of the log's answers.
         """
         came: dict[int, list[tuple[Record, Event]]] = {}
         for record in records:
@@ -195,7 +197,9 @@ class Alerter(Role):
         self._in_hand.discard(event.subject)
 
     def _foresee(self, state: PersonState, record: Record, forecast: ForecastMade) -> bool:
-        """Whether the forecast counts. One that comes again after an outage was overtaken by what came with it: it is not late for that."""
+        """Whether the forecast counts. One that comes again after an outage was overtaken by what came with it: it is
+        not late for that.
+        """
         again = record.offset < self._forecasts_at.get(record.partition, 0)
         self._forecasts_at[record.partition] = max(record.offset + 1, self._forecasts_at.get(record.partition, 0))
         if again and forecast.pos != state.newest_offset:
@@ -212,7 +216,9 @@ class Alerter(Role):
     async def _decide(
         self, state: PersonState, partition: int, position: DecisionPosition, troubles: Sequence[str] | None = ()
     ) -> None:
-        """Under the partition's lock, after the alerts were read to their head under it. `troubles` None: the house is told of them."""
+        """Under the partition's lock, after the alerts were read to their head under it. `troubles` None: the house is
+        told of them.
+        """
         now_ms = self.clock.now_ms()
         through = self.episodes[partition].through.get(state.person)
         if through is not None and position.tick_ms and position.offset == through.offset and position <= through:
@@ -225,9 +231,13 @@ class Alerter(Role):
             return
         body = decided.model_dump_json()
         event = make(
-            decided, id=decision_id(state.person, position.offset, position.stage, digest(body.encode())), source=f"iv3/{self.name}",
-            subject=state.person, time=at_ms(now_ms), recordedtime=at_ms(now_ms),
-        )  # fmt: skip
+            decided,
+            id=decision_id(state.person, position.offset, position.stage, digest(body.encode())),
+            source=f"iv3/{self.name}",
+            subject=state.person,
+            time=at_ms(now_ms),
+            recordedtime=at_ms(now_ms),
+        )
         assignment = self.assignment
         await append_events(self.log, ALERTS, [event])
         self._still(assignment)
@@ -296,8 +306,8 @@ class Alerter(Role):
             await self._heartbeat(moment)
 
     def _told_of_each(self) -> bool:
-        """Whether what is wrong with iv3 is told about each person: there is only one, as far as this process, its configuration and the heartbeats know;
-        or the house has no phone, and people only their own.
+        """Whether what is wrong with iv3 is told about each person: there is only one, as far as this process, its
+        configuration and the heartbeats know; or the house has no phone, and people only their own.
         """
         known = sum(person != SYSTEM for person in self.people)
         return self._roster.only_own_phones or max(known, len(self._roster.people), self._pulse.counted()[0]) <= 1
@@ -321,7 +331,9 @@ class Alerter(Role):
     async def _tick_partition(
         self, partition: int, people: list[str], moment: int, troubles: Sequence[str] | None
     ) -> None:
-        """Everybody of a partition under one lock, for which the alerts are followed once: nobody else decides meanwhile."""
+        """Everybody of a partition under one lock, for which the alerts are followed once: nobody else decides
+        meanwhile.
+        """
         async with self._locks[partition]:
             await self._follow(partition)
             for number, person in enumerate(people):
@@ -340,7 +352,9 @@ class Alerter(Role):
                 await self._decided.keep(partition, self._alerts_at[partition], dump)
 
     async def _tell_house(self, moment: int, troubles: Sequence[str]) -> None:
-        """Whoever holds the house's own partition decides what everybody shares, from what all partitions and processes said."""
+        """Whoever holds the house's own partition decides what everybody shares, from what all partitions and processes
+        said.
+        """
         partition = partition_of(SYSTEM, self.log.partitions[ALERTS])
         if partition not in self._locks:
             return
@@ -359,7 +373,10 @@ class Alerter(Role):
             watched, silent = counted(people, self.episodes[partition], moment)
             event = make(
                 PartitionEvaluated(partition=partition, through=at_ms(moment), watched=watched, silent=silent),
-                id=derived_id("heartbeat", partition, moment), source=f"iv3/{self.name}", subject=str(partition),
-                time=at_ms(moment), recordedtime=at_ms(moment),
-            )  # fmt: skip
+                id=derived_id("heartbeat", partition, moment),
+                source=f"iv3/{self.name}",
+                subject=str(partition),
+                time=at_ms(moment),
+                recordedtime=at_ms(moment),
+            )
             await self.log.append(HEARTBEATS, str(partition), [encode(event)], partition=partition)

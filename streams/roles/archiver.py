@@ -1,7 +1,8 @@
 """The archiver: keeps the archive at most a minute behind the log, and in order.
 
-Its group says whose partitions it looks after; how far it is, the archive itself says. So it acknowledges at once and reads from the log what it
-writes: after any crash it goes on behind the last manifest, and the archive being away for days costs nothing but the wait.
+Its group says whose partitions it looks after; how far it is, the archive itself says. So it acknowledges at once and
+reads from the log what it writes: after any crash it goes on behind the last manifest, and the archive being away for
+days costs nothing but the wait.
 """
 
 import asyncio

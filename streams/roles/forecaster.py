@@ -36,7 +36,9 @@ class Forecaster(Role):
         ] = {}  # (partition, offset) -> what is folded but not yet acknowledged
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
-        """Take up snapshots, fold silently to the committed offset, and read in the own output how far it has spoken."""
+        """Take up snapshots, fold silently to the committed offset, and read in the own output how far it has
+        spoken.
+        """
         self.people, self._emitted, self._said = {}, {}, {}
         for (topic, partition), offset in committed.items():
             self._emitted[partition] = await self._spoken(partition)
@@ -107,7 +109,9 @@ class Forecaster(Role):
             await self._snapshots.changed(record.partition, person, self.people, record.offset + 1)
 
     def _event(self, event: Event, said: ForecastResult) -> Event:
-        """Nothing of the wall clock is in it, so that a fold that was interrupted writes the same bytes as one that was not."""
+        """Nothing of the wall clock is in it, so that a fold that was interrupted writes the same bytes as one that was
+        not.
+        """
         return make(
             said,
             id=forecast_id(event.id),

@@ -1,7 +1,7 @@
 """The notifier: nobody is told twice, nobody is forgotten, and no target holds up another.
 
-Handling a record is only folding; the roster is reconciled with what the log says of who is told. One sender a target (`delivery.scheduler`) sends what
-is due, urgent first.
+Handling a record is only folding; the roster is reconciled with what the log says of who is told. One sender a target
+(`delivery.scheduler`) sends what is due, urgent first.
 """
 
 import asyncio
@@ -86,7 +86,9 @@ class AlarmNotifier(Role):
     # -- folding -----------------------------------------------------------------------------------
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
-        """Fold the alerts to the head, from the last snapshot on; a target that is new is told of nothing that was decided before."""
+        """Fold the alerts to the head, from the last snapshot on; a target that is new is told of nothing that was
+        decided before.
+        """
         self._targets = self.roster.notifiers()
         self.sendings.clear()
         start: dict[Partition, int] = {}
@@ -151,7 +153,9 @@ class AlarmNotifier(Role):
             end()
 
     async def _let_finish(self, tasks: dict[str, asyncio.Task[None]]) -> None:
-        """Whoever leaves ends what is being sent, so that what arrived is noted before it is handed on to another phone."""
+        """Whoever leaves ends what is being sent, so that what arrived is noted before it is handed on to another
+        phone.
+        """
         names = self.roster.notifiers()
         for name in [name for name, sender in self._senders.items() if names.get(name) is not sender.target]:
             self._senders.pop(name).leave()
@@ -175,8 +179,8 @@ class AlarmNotifier(Role):
                 self._senders[name], tasks[name] = sender, group.create_task(sender.run())
 
     async def _arm(self) -> None:
-        """Write down, once and in every partition, from where on the house's phones are told, and who has phones of their own. It counts once it is
-        read back, in the order of the log; until then those are told who were.
+        """Write down, once and in every partition, from where on the house's phones are told, and who has phones of
+        their own. It counts once it is read back, in the order of the log; until then those are told who were.
         """
         partitions = self.log.partitions[ALERTS]
         for partition, outbox in self.outboxes.items():
@@ -194,7 +198,8 @@ class AlarmNotifier(Role):
     # -- when the first way out is shut ------------------------------------------------------------
 
     def _overdue(self, *, own: bool) -> list[tuple[Sending, Step, Due]]:
-        """Urgent messages that will not get out the first way soon: refused, put off for long, or waiting for two minutes already.
+        """Urgent messages that will not get out the first way soon: refused, put off for long, or waiting for two
+        minutes already.
 
         `own`: those to people's own phones; otherwise those to the house's.
         """
@@ -213,7 +218,9 @@ class AlarmNotifier(Role):
         return found
 
     def _beyond_house(self) -> list[tuple[Sending, Step, Due]]:
-        """What the second way takes: what the house's phones do not, and what people's own do not where the house's cannot stand in."""
+        """What the second way takes: what the house's phones do not, and what people's own do not where the house's
+        cannot stand in.
+        """
         shut = not self.roster.house or any(
             self.states[name].failing for name in self.roster.house if name in self.states
         )
@@ -239,9 +246,13 @@ class AlarmNotifier(Role):
                 through = oldest if now_ms - oldest > LOUD_AFTER_S * 1000 else now_ms
                 said = PartitionDelivered(partition=partition, through=at_ms(through), trouble=self.trouble()[:300])
                 event = make(
-                    said, id=derived_id("delivered", partition, now_ms), source=f"iv3/{self.name}", subject=str(partition), time=at_ms(now_ms),
+                    said,
+                    id=derived_id("delivered", partition, now_ms),
+                    source=f"iv3/{self.name}",
+                    subject=str(partition),
+                    time=at_ms(now_ms),
                     recordedtime=at_ms(now_ms),
-                )  # fmt: skip
+                )
                 beats.append(self.log.append(HEARTBEATS, str(partition), [encode(event)], partition=partition))
             for answer in await asyncio.gather(*beats, return_exceptions=True):
                 if isinstance(answer, Exception) and not isinstance(answer, Transient):
@@ -249,7 +260,9 @@ class AlarmNotifier(Role):
             await asyncio.sleep(max(_SHORTEST_BEAT_S, _BEAT_S / self.clock.speed))
 
     def sent_today(self, target: str) -> int:
-        """Messages of this UTC day to a target, with those that set the dead-man's switch, as far as this process knows: public servers take 250."""
+        """Messages of this UTC day to a target, with those that set the dead-man's switch, as far as this process
+        knows: public servers take 250.
+        """
         day = self.clock.now_ms() // _DAY_MS
         sent, first = self._snapshots.sent(target, day), self.roster.house[:1]
         return sent + (self.dead_man.state.arms[day] if self.dead_man is not None and (target,) == first else 0)
@@ -258,9 +271,13 @@ class AlarmNotifier(Role):
         now_ms = self.clock.now_ms()
         kind = type(data).__name__
         event = make(
-            data, id=derived_id(kind, *step, 0 if kind == "Delivered" else now_ms), source=f"iv3/{self.name}",
-            subject=due.person, time=at_ms(now_ms), recordedtime=at_ms(now_ms),
-        )  # fmt: skip
+            data,
+            id=derived_id(kind, *step, 0 if kind == "Delivered" else now_ms),
+            source=f"iv3/{self.name}",
+            subject=due.person,
+            time=at_ms(now_ms),
+            recordedtime=at_ms(now_ms),
+        )
         await append_with_retry(lambda: append_events(self.log, ALERTS, [event]))
 
     def message(self, step: Step, due: Due) -> Message:
@@ -270,7 +287,9 @@ class AlarmNotifier(Role):
     # -- what pages ask ----------------------------------------------------------------------------
 
     def trouble(self, person: str | None = None) -> str:
-        """Why a person's alarms are not getting out, or an empty string. Without a person: the house's, or those of most people."""
+        """Why a person's alarms are not getting out, or an empty string. Without a person: the house's, or those of
+        most people.
+        """
         if person is not None:
             return next(filter(None, map(self._trouble_of, self.roster.targets_of(person))), "")
         house = next(filter(None, map(self._trouble_of, self.roster.house)), "")

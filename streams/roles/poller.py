@@ -1,7 +1,8 @@
 """The poller: asks the glucose source, appends what the journal does not have, and how the source answers.
 
-The journal is its memory: on assignment it reads which ids of the last day are there, when a log-in is allowed again, and the newest reading. So a
-restart neither doubles a reading nor locks an account. People come and go by the roster, and by what the journal says of them.
+The journal is its memory: on assignment it reads which ids of the last day are there, when a log-in is allowed again,
+and the newest reading. So a restart neither doubles a reading nor locks an account. People come and go by the roster,
+and by what the journal says of them.
 """
 
 import asyncio
@@ -54,7 +55,9 @@ class Poller(Role):
         self._writing: dict[tuple[str, str], asyncio.Task[None]] = {}  # (person, source) -> what is being appended
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
-        """Take up snapshots, read what the journal knows since of the people of these partitions, and start at its head."""
+        """Take up snapshots, read what the journal knows since of the people of these partitions, and start at its
+        head.
+        """
         self.people, self.watching, self._writing = {}, {}, {}
         start: dict[Partition, int] = {}
         for topic, partition in committed:
@@ -186,9 +189,14 @@ class Poller(Role):
             data = GlucoseRead.model_validate({"glucose_mgdl": reading.glucose_mgdl, "trend": reading.trend})
             events.append(
                 make(
-                    data, id=name, source=source.name, subject=account.person, time=at_ms(reading.time_ms), recordedtime=now
+                    data,
+                    id=name,
+                    source=source.name,
+                    subject=account.person,
+                    time=at_ms(reading.time_ms),
+                    recordedtime=now,
                 )
-            )  # fmt: skip
+            )
         if events:
             writing = asyncio.ensure_future(self._write(account, events))
             self._writing[account.person, source.name] = writing
@@ -216,20 +224,28 @@ class Poller(Role):
     async def _say(
         self, account: Account, source: GlucoseSource, state: SourceState, reason: str, login: polling.LoginPolicy
     ) -> None:
-        """Append the source's state if it is news, or the first since the start: then everybody knows that it was asked."""
+        """Append the source's state if it is news, or the first since the start: then everybody knows that it was
+        asked.
+        """
         account.login = login  # whatever becomes of the record: no try may be forgotten
         now = self.clock.now_ms()
         data = SourceStateChanged(
-            state=state, reason=reason[:500], refusals=login.refusals,
+            state=state,
+            reason=reason[:500],
+            refusals=login.refusals,
             no_login_before=at_ms(login.no_login_before_ms) if login.no_login_before_ms else None,
             clock_skew_s=account.skew_s,
-        )  # fmt: skip
+        )
         if account.polls > 1 and account.state is not None and not is_news(account.state, data):
             return
         event = make(
-            data, id=derived_id("source", account.person, source.name, now), source=source.name,
-            subject=account.person, time=at_ms(now), recordedtime=at_ms(now),
-        )  # fmt: skip
+            data,
+            id=derived_id("source", account.person, source.name, now),
+            source=source.name,
+            subject=account.person,
+            time=at_ms(now),
+            recordedtime=at_ms(now),
+        )
         await self.log.append(JOURNAL, account.person, [encode(event)])
         account.state = data
 

@@ -1,4 +1,6 @@
-"""One Faust App as iv3 wants it: no web server, no tables, nothing of the defaults that lose events (see docs/decisions)."""
+"""One Faust App as iv3 wants it: no web server, no tables, nothing of the defaults that lose events (see
+docs/decisions).
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -55,12 +57,16 @@ def make_app(group: str, connect: Connect, *, data_folder: str, **overrides: Any
 
 
 def group_of(log: Log, role: str) -> str:
-    """The consumer group of a role: a log that was made anew starts with fresh groups, so that an old offset is never taken for a new one."""
+    """The consumer group of a role: a log that was made anew starts with fresh groups, so that an old offset is never
+    taken for a new one.
+    """
     return f"iv3-{log.log_id[:16]}-{role}"
 
 
 def kafka_settings(worker: str, session_s: float) -> dict[str, Any]:
-    """What `make_app` needs besides on Kafka. `worker` is the member's static name, never used by two workers at once."""
+    """What `make_app` needs besides on Kafka. `worker` is the member's static name, never used by two workers
+    at once.
+    """
     return {
         "consumer_group_instance_id": worker,
         "broker_session_timeout": session_s,

@@ -1,8 +1,9 @@
 """A tenure: the time from one assignment of partitions to a role until they are taken away again.
 
-On SQLite it lasts as long as the App does; on Kafka partitions move whenever a worker comes or goes. What belongs to the past must not be
-written any more: before each append the role's own view of the log asks the tenure. It is no transaction. A process that is stopped between
-the question and the write, and woken later, can still write once; every fold drops what it then says twice (see docs/decisions).
+On SQLite it lasts as long as the App does; on Kafka partitions move whenever a worker comes or goes. What belongs to
+the past must not be written any more: before each append the role's own view of the log asks the tenure. It is no
+transaction. A process that is stopped between the question and the write, and woken later, can still write once; every
+fold drops what it then says twice (see docs/decisions).
 """
 
 import asyncio
@@ -55,7 +56,9 @@ class Assignment:
 
 
 class AssignedLog:
-    """A role's view of the log: reads pass, appends only while the role holds the partition. Dead letters always may: their ids are derived."""
+    """A role's view of the log: reads pass, appends only while the role holds the partition. Dead letters always may:
+    their ids are derived.
+    """
 
     def __init__(self, log: Log, tenure: Callable[[], Assignment | None]) -> None:
         self._log, self._tenure = log, tenure

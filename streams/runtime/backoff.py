@@ -10,7 +10,9 @@ LONGEST_DELAY_S = 5.0  # an outage that ends is noticed within this
 
 
 class Backoff:
-    """Delays that double from the first to the longest, seconds. What the other side asks for goes before, up to a limit."""
+    """Delays that double from the first to the longest, seconds. What the other side asks for goes before, up to a
+    limit.
+    """
 
     def __init__(self, first_s: float | None = None, longest_s: float | None = None) -> None:
         self.first_s = FIRST_DELAY_S if first_s is None else first_s

@@ -1,9 +1,10 @@
 """`consume`: the one body that every agent has. Decode nothing, decide nothing: handle, and acknowledge last.
 
-A failing record gets one of three answers. *Retry*: an outage, tried again with backoff for ever (an attempt counts as progress). *Record*: it
-can never be handled, so its address goes to the dead letters and the rest flows on. *Stop*: a bug; the role alone is rebuilt and replays, and
-the third stop at one record makes it a dead letter. A record of a newer release is none of these: the role waits before it, not ready,
-until it is upgraded. `consume` never raises into Faust, whose own crash handling would acknowledge what failed.
+A failing record gets one of three answers. *Retry*: an outage, tried again with backoff for ever (an attempt counts as
+progress). *Record*: it can never be handled, so its address goes to the dead letters and the rest flows on. *Stop*: a
+bug; the role alone is rebuilt and replays, and the third stop at one record makes it a dead letter. A record of a newer
+release is none of these: the role waits before it, not ready, until it is upgraded. `consume` never raises into Faust,
+whose own crash handling would acknowledge what failed.
 """
 
 import asyncio
@@ -41,7 +42,9 @@ def as_record(message: Any) -> Record:  # noqa: ANN401 - Faust's own type
 
 
 async def consume(role: Role, life: Life, stream: Any) -> None:  # noqa: ANN401 - Faust's own type
-    """Feed the role every record of the stream, one by one or in batches of what is already there, and acknowledge what it handled."""
+    """Feed the role every record of the stream, one by one or in batches of what is already there, and acknowledge what
+    it handled.
+    """
     events: AsyncIterator[Any] = stream.noack().events().__aiter__()
     waiting = stream.channel.queue
     while True:
@@ -71,8 +74,8 @@ async def consume(role: Role, life: Life, stream: Any) -> None:  # noqa: ANN401 
 
 
 def _in_sequence(role: Role, life: Life, batch: Sequence[Any]) -> list[tuple[Any, Record]]:
-    """What comes next in each partition. A record that was taken off the stream before its partition moved is dropped here: the new owner, or
-    this one after its fold, is given it again in order.
+    """What comes next in each partition. A record that was taken off the stream before its partition moved is dropped
+    here: the new owner, or this one after its fold, is given it again in order.
     """
     following = dict(role.progress.next_offset)
     due = []
@@ -113,7 +116,8 @@ def _alone(role: Role) -> Handle:
 
 
 async def _together(role: Role, records: Sequence[Record], assignment: Assignment) -> bool:
-    """Whether the whole batch was handled at once. If not, each record is tried alone, so that only the guilty one pays.
+    """Whether the whole batch was handled at once. If not, each record is tried alone, so that only the guilty one
+    pays.
 
     An outage is nobody's guilt: the batch is tried again as it is, for as long as the assignment lasts.
     """

@@ -1,4 +1,6 @@
-"""The pulse: through when alarms were decided and delivered, partition by partition, as the heartbeats say, whichever process wrote them."""
+"""The pulse: through when alarms were decided and delivered, partition by partition, as the heartbeats say, whichever
+process wrote them.
+"""
 
 import asyncio
 import logging
@@ -94,7 +96,9 @@ class Heartbeats:
 
 
 async def carry_switch(source: Log, target: Log) -> None:
-    """Let a copy of a log know under which ids the switch of the first was put off, so that whoever runs on the copy takes that back."""
+    """Let a copy of a log know under which ids the switch of the first was put off, so that whoever runs on the copy
+    takes that back.
+    """
     pulse = Heartbeats(source)
     await pulse.look()
     if pulse.switches:

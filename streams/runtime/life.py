@@ -1,4 +1,6 @@
-"""A life: one App of a role, from its start to its end, as its agent body and its supervision share it; and what the role did in all of them."""
+"""A life: one App of a role, from its start to its end, as its agent body and its supervision share it; and what the
+role did in all of them.
+"""
 
 import asyncio
 from dataclasses import dataclass, field

@@ -1,5 +1,6 @@
-"""The house: all roles, the API and the followers in one loop. One event stops them together; a watchdog outside the loop sees to it
-that a loop that hangs, or a role that makes no progress while it lags, ends the process, for the supervisor to start it again.
+"""The house: all roles, the API and the followers in one loop. One event stops them together; a watchdog outside the
+loop sees to it that a loop that hangs, or a role that makes no progress while it lags, ends the process, for the
+supervisor to start it again.
 """
 
 import asyncio
@@ -39,7 +40,9 @@ class Process:
         self._services += services
 
     async def run(self) -> None:
-        """Run everything. A service that ends or fails before the stop ends the process: nothing here may die unseen."""
+        """Run everything. A service that ends or fails before the stop ends the process: nothing here may die
+        unseen.
+        """
         loop = asyncio.get_running_loop()
         self.stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -61,7 +64,9 @@ class Process:
 
     @staticmethod
     def _exit_or_raise(done: "set[asyncio.Task[None]]") -> None:
-        """A part is gone. What only the configuration can mend is raised; for anything else the process ends and is started again."""
+        """A part is gone. What only the configuration can mend is raised; for anything else the process ends and is
+        started again.
+        """
         for task in done:
             error = task.exception()
             if isinstance(error, Misconfigured):

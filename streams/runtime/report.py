@@ -1,4 +1,6 @@
-"""What a role says of itself when it is asked: troubles that must be told, lines for a page, figures for Prometheus. Nothing of it is kept."""
+"""What a role says of itself when it is asked: troubles that must be told, lines for a page, figures for Prometheus.
+Nothing of it is kept.
+"""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -29,7 +31,9 @@ class Metric(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeadManReport:
-    """How the dead-man's switch stands. `off` says why it is not armed at all, `waits` why it is not being put off now."""
+    """How the dead-man's switch stands. `off` says why it is not armed at all, `waits` why it is not being put
+    off now.
+    """
 
     fires_ms: int
     off: str
@@ -40,8 +44,9 @@ class DeadManReport:
 class RoleReport:
     """A role at this moment. `troubles` are a few words each, the same for as long as it lasts.
 
-    `evaluated_ms` is through when alarms were decided, None from a role that decides none. `undelivered` says why alarms do not get out, empty
-    while they do, None from a role that sends none. `dead_man` is None from whoever does not hold the switch.
+    `evaluated_ms` is through when alarms were decided, None from a role that decides none. `undelivered` says why
+    alarms do not get out, empty while they do, None from a role that sends none. `dead_man` is None from whoever does
+    not hold the switch.
     """
 
     troubles: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """A role: what is done with the records of some topics. How it is run, `supervision` knows.
 
-At each assignment, before anything is delivered, the role folds what it needs to know of its partitions (`fold`) and says where to start. Then it is
-handed records, one by one or in batches, beside whatever `work` does in the background.
+At each assignment, before anything is delivered, the role folds what it needs to know of its partitions (`fold`) and
+says where to start. Then it is handed records, one by one or in batches, beside whatever `work` does in the background.
 """
 
 import asyncio
@@ -52,8 +52,8 @@ class Role:
     # -- what a role writes ------------------------------------------------------------------------
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
-        """Forget everything, and learn what is needed of these partitions before the first record; return start offsets that differ from the
-        committed ones. Called at every assignment.
+        """Forget everything, and learn what is needed of these partitions before the first record; return start offsets
+        that differ from the committed ones. Called at every assignment.
         """
         del committed
         return {}
@@ -87,8 +87,8 @@ class Role:
     ) -> int:
         """Fold [start, to) without Faust, leaving out what this role gave up.
 
-        What can never be read becomes a dead letter here too, or the role would fall at every start. Before a record of a newer release it
-        waits for ever: "upgrade this worker".
+        What can never be read becomes a dead letter here too, or the role would fall at every start. Before a record of
+        a newer release it waits for ever: "upgrade this worker".
         """
         unreadable: list[tuple[Record, str]] = []
 
@@ -112,7 +112,9 @@ class Role:
         return reached
 
     async def give_up_for_sure(self, record: Record, reason: str) -> None:
-        """Give a record up, trying until the log takes the dead letter: it must be durable before the record is acknowledged."""
+        """Give a record up, trying until the log takes the dead letter: it must be durable before the record is
+        acknowledged.
+        """
 
         def failed(error: Transient) -> None:
             self.progress.retries += 1
@@ -167,7 +169,9 @@ class Role:
         return sum(max(0, self.log.heads.get(tp, 0) - at) for tp, at in dict(self.progress.next_offset).items())
 
     def report(self, person: str = "") -> RoleReport:
-        """What this role says of itself now. `person` is whom a page is about; what is nobody's own says the same for each."""
+        """What this role says of itself now. `person` is whom a page is about; what is nobody's own says the same for
+        each.
+        """
         del person
         progress, label = self.progress, (("role", self.name),)
         troubles = []

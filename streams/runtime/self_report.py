@@ -1,4 +1,6 @@
-"""A process says in the log what of it does not work, so that whoever decides for the house can tell of it, in whichever process that is."""
+"""A process says in the log what of it does not work, so that whoever decides for the house can tell of it, in
+whichever process that is.
+"""
 
 import asyncio
 import logging
@@ -23,7 +25,9 @@ _MOST, _LONGEST = 20, 300
 
 
 class SelfReport:
-    """Looks at the troubles of this process and writes them to the house's partition of the heartbeats: at once when they change, else every minute."""
+    """Looks at the troubles of this process and writes them to the house's partition of the heartbeats: at once when
+    they change, else every minute.
+    """
 
     def __init__(self, log: Log, clock: Clock, process: str, troubles: Callable[[], Sequence[str]]) -> None:
         self._log, self._clock, self._process, self._troubles = log, clock, process, troubles
@@ -47,9 +51,13 @@ class SelfReport:
         if found == self._said and not (found and now_ms - self._said_ms >= AGAIN_S * 1000):
             return
         event = make(
-            ProcessTroubled(process=self._process, troubles=found), id=derived_id("troubled", self._process, now_ms), source="iv3", subject=SYSTEM,
-            time=at_ms(now_ms), recordedtime=at_ms(now_ms),
-        )  # fmt: skip
+            ProcessTroubled(process=self._process, troubles=found),
+            id=derived_id("troubled", self._process, now_ms),
+            source="iv3",
+            subject=SYSTEM,
+            time=at_ms(now_ms),
+            recordedtime=at_ms(now_ms),
+        )
         partition = partition_of(SYSTEM, self._log.partitions[HEARTBEATS])
         await self._log.append(HEARTBEATS, SYSTEM, [encode(event)], partition=partition)
         self._said, self._said_ms = found, now_ms

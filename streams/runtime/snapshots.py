@@ -1,10 +1,11 @@
 """Snapshots: how a role that folds the journal finds its state again without reading all of it.
 
-Every `EVERY` records of a partition (more where it holds many people) the role writes the state of each person that changed, and then a floor: below
-its offset everybody is covered. On assignment it loads them and silently folds from the floor to the committed offset. A snapshot of another log or
-version is ignored.
+Every `EVERY` records of a partition (more where it holds many people) the role writes the state of each person that
+changed, and then a floor: below its offset everybody is covered. On assignment it loads them and silently folds from
+the floor to the committed offset. A snapshot of another log or version is ignored.
 
-What is folded of the alerts is one state for a whole partition (`PartitionSnapshots`): it goes on from the newest one that fits, or from nothing.
+What is folded of the alerts is one state for a whole partition (`PartitionSnapshots`): it goes on from the newest one
+that fits, or from nothing.
 """
 
 import json
@@ -74,7 +75,8 @@ class Snapshots:
                 states[taken.person] = (taken.state, taken.offset)
 
         await self._log.fold(SNAPSHOTS, partition, 0, None, step)
-        # Compaction keeps only the last of a key: if that is an older one, what lies between it and the floor is in no snapshot.
+        # Compaction keeps only the last of a key: if that is an older one, what lies between it and the floor is in no
+        # snapshot.
         if not floor or any(states.get(person, ("", -1))[1] < at for person, at in covered.items()):
             self._kept[partition] = {}
             return 0, {}
@@ -82,11 +84,15 @@ class Snapshots:
         return floor, states
 
     def touched(self, partition: int, person: str) -> None:
-        """Note a change that a silent fold brought: the next floor covers this person only with a snapshot of its own."""
+        """Note a change that a silent fold brought: the next floor covers this person only with a snapshot of
+        its own.
+        """
         self._changed.setdefault(partition, set()).add(person)
 
     async def changed(self, partition: int, person: str, people: Mapping[str, Folded], next_offset: int) -> None:
-        """Note that a person's state changed; write snapshots when enough has. A disk that is nearly full only costs a longer start."""
+        """Note that a person's state changed; write snapshots when enough has. A disk that is nearly full only costs a
+        longer start.
+        """
         self._changed.setdefault(partition, set()).add(person)
         self._since[partition] = self._since.get(partition, 0) + 1
         if self._since[partition] < max(EVERY, _EACH * len(self._changed[partition])):
@@ -110,14 +116,20 @@ class Snapshots:
         )
         key = f"{self._role}/{person}" if person is not None else f"{self._role}//floor"
         event = make(
-            taken, id=derived_id(key, partition, offset), source=f"iv3/{self._role}", subject=person or self._role,
-            time=now, recordedtime=now,
-        )  # fmt: skip
+            taken,
+            id=derived_id(key, partition, offset),
+            source=f"iv3/{self._role}",
+            subject=person or self._role,
+            time=now,
+            recordedtime=now,
+        )
         await self._log.append(SNAPSHOTS, key, [encode(event)], partition=partition)
 
 
 class PartitionSnapshots:
-    """Writes and reads the snapshots of one fold over whole partitions. `fold` names it; no role is called so, and so no person's key begins so."""
+    """Writes and reads the snapshots of one fold over whole partitions. `fold` names it; no role is called so, and so
+    no person's key begins so.
+    """
 
     def __init__(self, log: Log, clock: Clock, fold: str, version: str) -> None:
         self._log, self._clock, self._fold, self._version = log, clock, fold, version
@@ -155,7 +167,9 @@ class PartitionSnapshots:
         self._since[partition] = self._since.get(partition, 0) + 1
 
     async def keep(self, partition: int, offset: int, dump: Callable[[], str]) -> None:
-        """Write the state before `offset`, if enough was folded since the last time. Where that cannot be done, the next start only takes longer."""
+        """Write the state before `offset`, if enough was folded since the last time. Where that cannot be done, the
+        next start only takes longer.
+        """
         if self._since.get(partition, 0) < max(EVERY, self._size.get(partition, 0) // _SHARE):
             return
         state = dump()
@@ -165,8 +179,13 @@ class PartitionSnapshots:
             role=self._fold, log_id=self._log.log_id, offset=offset, version=self._version, state=state
         )
         event = make(
-            taken, id=derived_id(self._key, partition, offset), source=f"iv3/{self._fold}", subject=self._fold, time=now, recordedtime=now
-        )  # fmt: skip
+            taken,
+            id=derived_id(self._key, partition, offset),
+            source=f"iv3/{self._fold}",
+            subject=self._fold,
+            time=now,
+            recordedtime=now,
+        )
         try:
             await self._log.append(SNAPSHOTS, self._key, [encode(event)], partition=partition)
         except Transient as error:

@@ -1,8 +1,9 @@
 """Supervision: how any role runs, so that a stuck or broken one cannot hold up another.
 
-Every start builds a fresh Faust App (one consumer group), attached to no Faust worker. At each assignment the role folds, and says where to start. Before
-partitions go there is no new work, the background is stopped and the record in hand finished. A crash of the App, a failing handler or an ended
-background task stops this App alone; after a pause it is built again.
+Every start builds a fresh Faust App (one consumer group), attached to no Faust worker. At each assignment the role
+folds, and says where to start. Before partitions go there is no new work, the background is stopped and the record in
+hand finished. A crash of the App, a failing handler or an ended background task stops this App alone; after a pause it
+is built again.
 """
 
 import asyncio
@@ -30,7 +31,10 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 _CALM_S = 30.0
 _IN_HAND_S = 12.0  # an append is answered within ten
 _HAND_OVER_S = 3.0  # what is in hand is finished within milliseconds; past this the new owner need not wait
-_REPLACED = "Another worker has joined the group under this one's name, so this one stops. Give each worker a name of its own (--name)."
+_REPLACED = (
+    "Another worker has joined the group under this one's name, so this one stops. Give each "
+    "worker a name of its own (--name)."
+)
 
 
 class Supervision:
@@ -42,7 +46,9 @@ class Supervision:
         self._life: Life
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Run the role until `stopping`, building it again whenever it fails. Raises Misconfigured where that would only meet the same."""
+        """Run the role until `stopping`, building it again whenever it fails. Raises Misconfigured where that would
+        only meet the same.
+        """
         role, loop = self.role, asyncio.get_running_loop()
         stops: dict[Any, int] = {}
         pauses = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
@@ -73,7 +79,8 @@ class Supervision:
         # One agent over all topics: one order, one record at a time.
         channel = app.topic(*role.topics, key_serializer="raw", value_serializer="raw")
 
-        # Awaited by Faust before it seeks and before the flow resumes, with no timeout. (`perform_seek` runs under one and dies silently.)
+        # Awaited by Faust before it seeks and before the flow resumes, with no timeout. (`perform_seek` runs under one
+        # and dies silently.)
         @app.on_rebalance_complete.connect
         async def assigned(app: Any, **_: Any) -> None:  # noqa: ANN401 - Faust is untyped
             del app
@@ -87,7 +94,8 @@ class Supervision:
     async def _assigned(self) -> None:
         role, life = self.role, self._life
         await self._lost()
-        # What hangs in the log's hands is answered within its deadline. A fold beside it would know less than what it then does.
+        # What hangs in the log's hands is answered within its deadline. A fold beside it would know less than what it
+        # then does.
         with suppress(TimeoutError):
             async with asyncio.timeout(_IN_HAND_S):
                 await life.idle.wait()
@@ -108,7 +116,9 @@ class Supervision:
         role.state = "running"
 
     async def _learn(self, generation: object) -> dict[Partition, int] | None:
-        """Fold, trying until the log answers; the offset at which each partition starts, or None where the partitions moved once more."""
+        """Fold, trying until the log answers; the offset at which each partition starts, or None where the partitions
+        moved once more.
+        """
         role, app = self.role, self._life.app
         delays = Backoff()
         while app.consumer_generation_id == generation and not app.should_stop:
@@ -137,7 +147,9 @@ class Supervision:
             self._life.fail(done.exception() or RuntimeError("its background work ended"))
 
     async def _lost(self) -> None:
-        """The partitions go: no new work, the background stopped, what is in hand finished, or its append would land behind the new owner's fold."""
+        """The partitions go: no new work, the background stopped, what is in hand finished, or its append would land
+        behind the new owner's fold.
+        """
         role, life = self.role, self._life
         if life.end_assignment() is None:
             return
@@ -181,7 +193,9 @@ class Supervision:
         return f"crashed: {app.crash_reason!r}" if app.crash_reason else ", ".join(reasons)
 
     async def _cancel(self, working: "asyncio.Future[Any]") -> None:
-        """Cancel the background work until it has ended: a library may swallow a cancellation that comes at the wrong moment."""
+        """Cancel the background work until it has ended: a library may swallow a cancellation that comes at the wrong
+        moment.
+        """
         for _ in range(round(STOP_DEADLINE_S / _CANCEL_AGAIN_S)):
             working.cancel()
             done, _ = await asyncio.wait({working}, timeout=_CANCEL_AGAIN_S)

@@ -17,7 +17,9 @@ def free_bytes(folder: Path) -> int:
 
 
 def refuse_remote(folder: Path) -> None:
-    """Raise Misconfigured where `folder` lies on NFS, CIFS or FUSE: SQLite's locks and syncs cannot be trusted there."""
+    """Raise Misconfigured where `folder` lies on NFS, CIFS or FUSE: SQLite's locks and syncs cannot be trusted
+    there.
+    """
     mounts = Path("/proc/self/mountinfo")
     if not mounts.exists():  # not Linux: nothing to ask
         return

@@ -20,7 +20,8 @@ def sqlite_version() -> str:
 
 @contextmanager
 def explain_open_errors(path: Path) -> Iterator[None]:
-    """Say in a sentence why a SQLite file cannot be opened. A damaged one keeps its own error: a file that is derived is then made anew.
+    """Say in a sentence why a SQLite file cannot be opened. A damaged one keeps its own error: a file that is derived
+    is then made anew.
 
     Raises LogUnavailable where it may pass (a full or failing disk), Misconfigured where it will not.
     """
@@ -34,7 +35,8 @@ def explain_open_errors(path: Path) -> Iterator[None]:
         ) from None
     except (apsw.FullError, apsw.IOError) as error:
         raise LogUnavailable(
-            f"{path} cannot be opened ({error}): the disk is full, or fails. Free some space; what was accepted is not lost."
+            f"{path} cannot be opened ({error}): the disk is full, or fails. Free some space; what was "
+            "accepted is not lost."
         ) from None
 
 

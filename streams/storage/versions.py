@@ -1,7 +1,7 @@
 """Generations: which version of the files that are derived from the log is the current one.
 
-`DATA/projections.json` names it; a replay builds the next one beside it and then flips the pointer, durably and at once. Whoever serves from
-the files looks at the pointer from time to time.
+`DATA/projections.json` names it; a replay builds the next one beside it and then flips the pointer, durably and at
+once. Whoever serves from the files looks at the pointer from time to time.
 """
 
 import json
@@ -82,7 +82,9 @@ def _beside(path: Path) -> tuple[str, str]:
 
 
 def readable(opened: Callable[[], _T], path: Path) -> _T:
-    """Open a file that is derived from the log. One that is damaged is set aside and made anew: the log has everything."""
+    """Open a file that is derived from the log. One that is damaged is set aside and made anew: the log has
+    everything.
+    """
     try:
         return opened()
     except (apsw.NotADBError, apsw.CorruptError) as error:

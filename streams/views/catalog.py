@@ -1,7 +1,8 @@
-"""The catalog: what is true now. Every API process follows all partitions of journal and alerts by itself, in no group, and keeps what it
-learned in a SQLite file of its own, so that a restart goes on from where it was.
+"""The catalog: what is true now. Every API process follows all partitions of journal and alerts by itself, in no group,
+and keeps what it learned in a SQLite file of its own, so that a restart goes on from where it was.
 
-It knows entries by id with their history, the profile, tokens, episodes, snoozes, how the source answers, and the newest readings.
+It knows entries by id with their history, the profile, tokens, episodes, snoozes, how the source answers, and the
+newest readings.
 """
 
 import asyncio
@@ -86,7 +87,9 @@ class Catalog(CatalogAnswers):
         return all(self._position.get(p, 0) >= head for p, head in goal.items() if p[0] in FOLLOWED)
 
     def subscribe(self, listener: Callable[[frozenset[tuple[str, str]]], None]) -> Callable[[], None]:
-        """Call `listener` with what changed, as (person, readings|entries|alerts|source|profile|people|tokens); return what ends it."""
+        """Call `listener` with what changed, as (person, readings|entries|alerts|source|profile|people|tokens); return
+        what ends it.
+        """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
@@ -121,7 +124,9 @@ class Catalog(CatalogAnswers):
             self.store.close()
 
     async def _caught_up_for_now(self) -> bool:
-        """False where its file cannot be written (a full disk, most often): it says so once and tries again, for the log has everything."""
+        """False where its file cannot be written (a full disk, most often): it says so once and tries again, for the
+        log has everything.
+        """
         try:
             await self.catch_up()
         except SqliteError as error:
@@ -163,7 +168,9 @@ class Catalog(CatalogAnswers):
         self.take((topic, partition), pairs, seen)
 
     def take(self, place: Partition, pairs: Sequence[tuple[Record, Event]], seen: int) -> None:
-        """Fold decoded records of one partition in, which leads to offset `seen`; a replay that has decoded them anyway calls it too."""
+        """Fold decoded records of one partition in, which leads to offset `seen`; a replay that has decoded them anyway
+        calls it too.
+        """
         changed: set[tuple[str, str]] = set()
         touched: set[str] = set()
         with self.store.transaction():

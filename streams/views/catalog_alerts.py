@@ -94,7 +94,10 @@ class CatalogAlerts(CatalogPeople):
 
     def episodes(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EpisodeRecord]:
         """See `Catalog`."""
-        sql = f"SELECT {_EPISODE} FROM episodes WHERE person=? AND opened_ms>=? AND opened_ms<? ORDER BY opened_ms DESC, id LIMIT ?"
+        sql = (
+            f"SELECT {_EPISODE} FROM episodes WHERE person=? AND opened_ms>=? AND opened_ms<? ORDER BY "
+            "opened_ms DESC, id LIMIT ?"
+        )
         return [_record(row) for row in self._db.execute(sql, (person, from_ms, to_ms, limit))]
 
     def open_episodes(self, person: str) -> list[EpisodeRecord]:

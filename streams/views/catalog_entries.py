@@ -74,7 +74,8 @@ class CatalogEntries:
         """Entries of [from_ms, to_ms), oldest first, behind the place `after` (time, id)."""
         sql = (
             f"SELECT {_ENTRY} FROM entries WHERE person=?1 AND time_ms>=?2 AND time_ms<?3 AND (time_ms, id) > (?4, ?5) "
-            "AND (?6 OR NOT deleted) AND (?7='[]' OR kind IN (SELECT value FROM json_each(?7))) ORDER BY time_ms, id LIMIT ?8"
+            "AND (?6 OR NOT deleted) AND (?7='[]' OR kind IN (SELECT value FROM json_each(?7))) ORDER BY "
+            "time_ms, id LIMIT ?8"
         )
         bindings = (person, from_ms, to_ms, *after, deleted, json.dumps(list(kinds)), limit)
         return [entry_of(row) for row in self._db.execute(sql, bindings)]
@@ -91,7 +92,10 @@ class CatalogEntries:
 
     def history(self, entry_id: str) -> list[EntryRevision]:
         """Every version, oldest first."""
-        sql = "SELECT revision, kind, time_ms, deleted, data, recorded_ms, actor FROM versions WHERE id=? ORDER BY revision"
+        sql = (
+            "SELECT revision, kind, time_ms, deleted, data, recorded_ms, actor FROM versions WHERE "
+            "id=? ORDER BY revision"
+        )
         return [
             EntryRevision(revision, kind, time_ms, bool(deleted), json.loads(data), recorded_ms, actor)
             for revision, kind, time_ms, deleted, data, recorded_ms, actor in self._db.execute(sql, (entry_id,))

@@ -61,11 +61,16 @@ class CatalogPeople:
 
     def knows(self, person: str) -> bool:
         """Whether anything is known of a person."""
-        sql = "SELECT 1 FROM newest WHERE person=?1 AND what IN ('person', 'profile', 'source') UNION SELECT 1 FROM lines WHERE person=?1 LIMIT 1"
+        sql = (
+            "SELECT 1 FROM newest WHERE person=?1 AND what IN ('person', 'profile', 'source') UNION "
+            "SELECT 1 FROM lines WHERE person=?1 LIMIT 1"
+        )
         return self._db.execute(sql, (person,)).fetchone() is not None
 
     def people(self) -> dict[str, bool]:
-        """Everybody who was added or has a profile or readings, by id; whether they are watched, that is not suspended."""
+        """Everybody who was added or has a profile or readings, by id; whether they are watched, that is not
+        suspended.
+        """
         sql = "SELECT person FROM newest WHERE what IN ('person', 'profile') UNION SELECT person FROM lines ORDER BY 1"
         return {
             person: event is None or not isinstance(event.data, PersonSuspended)
@@ -75,7 +80,10 @@ class CatalogPeople:
 
     def count_people(self) -> int:
         """How many there are."""
-        sql = "SELECT count(*) FROM (SELECT person FROM newest WHERE what IN ('person', 'profile') UNION SELECT person FROM lines)"
+        sql = (
+            "SELECT count(*) FROM (SELECT person FROM newest WHERE what IN ('person', 'profile') UNION "
+            "SELECT person FROM lines)"
+        )
         return int(self._db.execute(sql).fetchone()[0])
 
     def is_suspended(self, person: str) -> bool:

@@ -1,5 +1,5 @@
-"""Replay: what is derived from the log made anew, beside what serves, verified, then swapped. Never through Faust, and without any effect on the
-world: nothing in history can page anyone.
+"""Replay: what is derived from the log made anew, beside what serves, verified, then swapped. Never through Faust, and
+without any effect on the world: nothing in history can page anyone.
 """
 
 import asyncio
@@ -29,7 +29,9 @@ from streams.views.catalog import FOLLOWED, Catalog
 from streams.views.rows import rows_of, touched_by
 
 BATCH = 500  # records per transaction
-_FEW = 50  # of those that the catalog does not follow: forecasts are large, and while few are in hand they stay in the processor's cache
+# of those that the catalog does not follow: forecasts are large, and while few are in hand they stay in the processor's
+# cache
+_FEW = 50
 _TOPICS = (JOURNAL, FORECASTS, ALERTS)  # readings before what was made of them
 
 Progress = Callable[[int, int], None]
@@ -88,8 +90,8 @@ class _Expected:
 async def replay(log: Log, data: Path, store: SeriesStore, progress: Progress | None = None) -> ReplayReport:
     """Build the next version of Series and catalog up to the head, verify it, let it serve, delete the old one.
 
-    Raises NewerVersion where the log holds what only a newer release can read, ReplayFailed where the result does not agree with the log,
-    SeriesUnavailable where the series cannot be reached.
+    Raises NewerVersion where the log holds what only a newer release can read, ReplayFailed where the result does not
+    agree with the log, SeriesUnavailable where the series cannot be reached.
     """
     began = time.monotonic()
     with _collector_off():
@@ -99,7 +101,9 @@ async def replay(log: Log, data: Path, store: SeriesStore, progress: Progress | 
 
 @contextmanager
 def _collector_off() -> Iterator[None]:
-    """Millions of small objects come and go here, none of them in a cycle; looking for cycles among them is a fifth of the work."""
+    """Millions of small objects come and go here, none of them in a cycle; looking for cycles among them is a fifth of
+    the work.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -139,9 +143,17 @@ async def _replay(log: Log, data: Path, store: SeriesStore, progress: Progress |
     if served is not None:
         await store.remove(served)
     return ReplayReport(
-        version.number, old_catalog + 1, building.done, building.left_out, counts["readings"], counts["entries"], counts["forecasts"],
-        counts["alerts"], changed, 0.0,
-    )  # fmt: skip
+        version.number,
+        old_catalog + 1,
+        building.done,
+        building.left_out,
+        counts["readings"],
+        counts["entries"],
+        counts["forecasts"],
+        counts["alerts"],
+        changed,
+        0.0,
+    )
 
 
 async def _serving(store: SeriesStore) -> SeriesVersion | None:
@@ -153,7 +165,9 @@ async def _serving(store: SeriesStore) -> SeriesVersion | None:
 
 
 async def _changed(store: SeriesStore, fresh: Series, old: SeriesVersion | None) -> tuple[str, ...]:
-    """Where the digests of the rebuilt series and the one that serves differ, as far as both have read the same of the log."""
+    """Where the digests of the rebuilt series and the one that serves differ, as far as both have read the same of the
+    log.
+    """
     if old is None:
         return ()
     served = await store.open(old)

@@ -14,7 +14,9 @@ from streams.ports.series import Series
 async def apply_records(
     series: Series, records: Sequence[tuple[Record, Event]], through: Through | None = None
 ) -> None:
-    """Project records into a Series, in order, together with the position behind them. `through` knows the decisions before them."""
+    """Project records into a Series, in order, together with the position behind them. `through` knows the decisions
+    before them.
+    """
     touched = touched_by(records)
     entries = await series.entries_by_id(touched) if touched else {}
     changes, reached = rows_of(records, entries, {} if through is None else through)

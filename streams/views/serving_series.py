@@ -1,4 +1,6 @@
-"""A Series whose adapter can be exchanged while others use it: a replay made the next version, and from one call to the next it serves."""
+"""A Series whose adapter can be exchanged while others use it: a replay made the next version, and from one call to the
+next it serves.
+"""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +16,9 @@ GRACE_S = 5.0  # calls that began before the swap are over by then
 
 
 class ServingSeries:
-    """The `Series` port, handed through to the adapter of the moment. Until there is one, everything raises SeriesUnavailable."""
+    """The `Series` port, handed through to the adapter of the moment. Until there is one, everything raises
+    SeriesUnavailable.
+    """
 
     def __init__(self, series: Series | None, why: str = "the series was not reached yet") -> None:
         self._adapter, self.why = series, why
@@ -22,7 +26,8 @@ class ServingSeries:
 
     @property
     def adapter(self) -> Series:
-        """The adapter of the moment. Whoever writes with a position must stay with one: another's position is another's.
+        """The adapter of the moment. Whoever writes with a position must stay with one: another's position is
+        another's.
 
         Raises SeriesUnavailable.
         """

@@ -1,4 +1,6 @@
-"""The native API on a real socket over the real log: what is answered, what is refused, and that nothing refused leaves a trace."""
+"""The native API on a real socket over the real log: what is answered, what is refused, and that nothing refused leaves
+a trace.
+"""
 
 import asyncio
 import base64
@@ -156,8 +158,12 @@ async def test_an_entry_is_changed_deleted_and_brought_back_with_its_history(iv3
     assert entry["deleted"], "undoing the undoing deletes it again"
     _, history = await iv3.ask("GET", path + "/history", token=owner)
     assert [(row["revision"], row["units"], row["deleted"]) for row in history["items"]] == [
-        (1, 4.5, False), (2, 6, False), (3, 6, True), (4, 6, False), (5, 6, True),
-    ]  # fmt: skip
+        (1, 4.5, False),
+        (2, 6, False),
+        (3, 6, True),
+        (4, 6, False),
+        (5, 6, True),
+    ]
 
 
 async def test_of_two_changes_made_from_one_revision_the_first_wins_and_the_second_is_told(
@@ -416,8 +422,14 @@ async def test_every_route_declares_a_role_and_refuses_who_has_none(iv3: Served)
     from api.request.openapi import ROLE
 
     tokens = {role: await iv3.token(role) for role in ("owner", "writer", "uploader", "reader")}  # type: ignore[arg-type]
-    allowed = {"reader": {"reader", "writer", "owner"}, "writer": {"writer", "owner"}, "owner": {"owner"},
-               "uploader": {"uploader", "owner"}, "now": {"reader", "writer", "uploader", "owner"}, "seed": {"owner"}}  # fmt: skip
+    allowed = {
+        "reader": {"reader", "writer", "owner"},
+        "writer": {"writer", "owner"},
+        "owner": {"owner"},
+        "uploader": {"uploader", "owner"},
+        "now": {"reader", "writer", "uploader", "owner"},
+        "seed": {"owner"},
+    }
     seen = 0
     for route in build_api(iv3.context).router.routes():
         needed = getattr(route.handler, ROLE, None)

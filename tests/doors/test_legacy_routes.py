@@ -1,6 +1,8 @@
-"""The nine routes of the Go iv3, against the golden answers of the running seed; where the seed was wrong, what ours answers instead.
+"""The nine routes of the Go iv3, against the golden answers of the running seed; where the seed was wrong, what ours
+answers instead.
 
-The golden file lies beside the project (`../shared/golden`); without it the same walk is checked against the figures written here.
+The golden file lies beside the project (`../shared/golden`); without it the same walk is checked against the figures
+written here.
 """
 
 import json
@@ -16,8 +18,8 @@ from tests.support.serving import Served, serving
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "seed_iv3_go.json"
 START = 1_685_600_000
 VALUES = [112, 118, 131, 146.5, 160, 185, 190, 176, 150, 120, 95, 78, 69, 64, 72]
-TRENDS = ["Flat", "FortyFiveUp", "SingleUp", "SingleUp", "DoubleUp", "FortyFiveUp", "Flat", "FortyFiveDown", "SingleDown",
-          "SingleDown", "DoubleDown", "SingleDown", "FortyFiveDown", "Flat", "FortyFiveUp"]  # fmt: skip
+TRENDS = ["Flat", "FortyFiveUp", "SingleUp", "SingleUp", "DoubleUp", "FortyFiveUp", "Flat", "FortyFiveDown",
+          "SingleDown", "SingleDown", "DoubleDown", "SingleDown", "FortyFiveDown", "Flat", "FortyFiveUp"]  # fmt: skip
 CONFIG = {
     "iv3": {"unit": "mmol/L", "missing_long_threshold": 26, "high_threshold": 180, "low_threshold": 80},
     "insulin": [

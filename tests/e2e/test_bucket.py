@@ -1,4 +1,6 @@
-"""The whole of iv3 with its archive in a bucket, configured as the Go iv3 was: kept up, looked at, merged, tried, lost and restored."""
+"""The whole of iv3 with its archive in a bucket, configured as the Go iv3 was: kept up, looked at, merged, tried, lost
+and restored.
+"""
 
 import json
 import shutil

@@ -103,7 +103,8 @@ def test_the_seeds_own_file_loads_unchanged_and_100_is_explained(tmp_path: Path)
             "iv3: {endpoint: some-topic}",
             "iv3: {unit: mmol/L, endpoint: t, missing_long_threshold: 26, high_threshold: 180, low_threshold: 100}",
         )
-        + "insulin: [{name: Humalog, duration: 240, peak: 75, period_type: short}, {name: Tresiba, duration: 2520, peak: 0, period_type: long}]\n"
+        + "insulin: [{name: Humalog, duration: 240, peak: 75, period_type: short}, {name: Tresiba, "
+        "duration: 2520, peak: 0, period_type: long}]\n"
         "api: {username: u, password: p}\ns3: {endpoint: e, bucket: b, key: k, secret: s}\n"
     )
     (tmp_path / ".env").write_text("INFLUXDB_TOKEN=x\nIV3_ENV=dev\nDD_API_KEY=y\n")
@@ -145,7 +146,8 @@ def configured(folder: Path, outside: Outside, **more: str) -> None:
     password = more.get("password", "demo")
     (folder / "config.yaml").write_text(
         f"dexcom: {{account: demo, password: {password}, url: '{outside.share.url}'}}\n"
-        f"ntfy: {{server: '{outside.phone.url}', topic: {more.get('topic', 'alarms')}}}\nperson: {{zone: Europe/Berlin}}\napi: {{port: 0}}\n"
+        f"ntfy: {{server: '{outside.phone.url}', topic: {more.get('topic', 'alarms')}}}\nperson: {{zone: "
+        f"Europe/Berlin}}\napi: {{port: 0}}\n"
     )
     (folder / "config.yaml").chmod(int(more.get("mode", "600"), 8))
 

@@ -33,5 +33,6 @@ def test_ar2_gets_the_baselines_own_figures_from_the_evaluator() -> None:
     ours = [row for row in rows if row[0] == "ours"]
     assert len(ours) == len(theirs) >= 3
     for mine, other in zip(ours, theirs, strict=True):
-        # Errors, Clarke zones, what the score ranks, the alarms; the bands (cell 4) only ours has, and the last is time.
+        # Errors, Clarke zones, what the score ranks, the alarms; the bands (cell 4) only ours has, and the last is
+        # time.
         assert [mine[n] for n in (1, 2, 3, 5, 6)] == [other[n] for n in (1, 2, 3, 5, 6)]

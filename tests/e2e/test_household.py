@@ -1,4 +1,6 @@
-"""A house of several people: they are added, seen and suspended while the real iv3 runs, from the command line, the API and the page."""
+"""A house of several people: they are added, seen and suspended while the real iv3 runs, from the command line, the API
+and the page.
+"""
 
 import asyncio
 import json
@@ -127,19 +129,40 @@ def test_what_cannot_be_added_is_said_in_one_sentence_and_leaves_nothing(house: 
     (house.folder / "topic").write_text("two words/and a slash")
     refusals = {
         "same account": house.add("other", "--dexcom-account", "P0001", rc=2),
-        "refused by Dexcom": house.iv3("person", "add", "p0003", "--dexcom-account", "p0003", "--dexcom-url", house.share,
-                                       "--password-file", "wrong", rc=2),
+        "refused by Dexcom": house.iv3(
+            "person",
+            "add",
+            "p0003",
+            "--dexcom-account",
+            "p0003",
+            "--dexcom-url",
+            house.share,
+            "--password-file",
+            "wrong",
+            rc=2,
+        ),
         "configured": house.add("p0001", rc=2),
         "no password": house.iv3("person", "add", "p0003", "--dexcom-account", "p0003", rc=2),
         "no region": house.iv3("person", "add", "p0003", "--dexcom-account", "x", "--dexcom-region", "eu", rc=2),
-        "no address": house.iv3("person", "add", "p0003", "--dexcom-account", "x", "--dexcom-url", "ftp://x",
-                                "--password-file", "password", "--no-try", rc=2),
+        "no address": house.iv3(
+            "person",
+            "add",
+            "p0003",
+            "--dexcom-account",
+            "x",
+            "--dexcom-url",
+            "ftp://x",
+            "--password-file",
+            "password",
+            "--no-try",
+            rc=2,
+        ),
         "no topic": house.iv3("person", "add", "p0003", "--topic-file", "topic", rc=2),
         "no id": house.iv3("person", "add", "p 3", rc=2),
         "no zone": house.iv3("person", "add", "p0003", "--zone", "Moon/Base", rc=2),
         "no unit": house.iv3("person", "add", "p0003", "--unit", "stones", rc=2),
         "unknown": house.iv3("person", "suspend", "nobody", rc=2),
-    }  # fmt: skip
+    }
     for what, said in refusals.items():
         assert said.startswith("iv3: "), (what, said)
         assert len(said.splitlines()) == 1, (what, said)

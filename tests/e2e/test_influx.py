@@ -1,4 +1,6 @@
-"""`series: influxdb` with the real command: the seed's own variables, a replay beside it, an InfluxDB that comes late, and what `doctor` says."""
+"""`series: influxdb` with the real command: the seed's own variables, a replay beside it, an InfluxDB that comes late,
+and what `doctor` says.
+"""
 
 import json
 import subprocess
@@ -30,8 +32,13 @@ def up(influx: Influx, tmp_path: Path) -> Iterator[Up]:
 
 def iv3(up: Up, *arguments: str, code: int = 0) -> str:
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "iv3", *arguments], cwd=up.data.parent, capture_output=True, text=True, timeout=120, check=False
-    )  # fmt: skip
+        [sys.executable, "-P", "-m", "iv3", *arguments],
+        cwd=up.data.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -128,7 +135,9 @@ def test_the_doctor_names_what_is_wrong_with_it(up: Up, influx: Influx) -> None:
     right = f"INFLUXDB_TOKEN={influx.token}\nINFLUXDB_URL={influx.url}\n"
     assert "influxdb.token" in said("token", f"INFLUXDB_TOKEN=nonsense\nINFLUXDB_URL={influx.url}\n")
     assert "influxdb.org" in said("token", f"{right}IV3_INFLUXDB__ORG=nobody\n")
-    assert "could not be reached" in said("unreachable", f"INFLUXDB_TOKEN={influx.token}\nINFLUXDB_URL=http://127.0.0.1:9\n")  # fmt: skip
+    assert "could not be reached" in said(
+        "unreachable", f"INFLUXDB_TOKEN={influx.token}\nINFLUXDB_URL=http://127.0.0.1:9\n"
+    )
     assert "is no InfluxDB 2" in said("unreachable", f"INFLUXDB_TOKEN={influx.token}\nINFLUXDB_URL={up.url}\n")
     assert "iv3 up" in said("bucket", f"{right}IV3_INFLUXDB__DATABASE=other\n")
     permissions = [{"action": "read", "resource": {"type": kind}} for kind in ("buckets", "orgs", "dbrp")]

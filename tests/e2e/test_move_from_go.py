@@ -1,4 +1,6 @@
-"""The page `docs/howto/move-from-go.md` keeps its word: its own commands, in its order, on a real InfluxDB and beside a stand-in of the old program."""
+"""The page `docs/howto/move-from-go.md` keeps its word: its own commands, in its order, on a real InfluxDB and beside a
+stand-in of the old program.
+"""
 
 import os
 import re
@@ -53,9 +55,25 @@ class Sunday:
         (self.here / "_iv3_ssl").mkdir(parents=True)
         pair = (self.here / "_iv3_ssl" / "certfile.crt", self.here / "_iv3_ssl" / "keyfile.key")
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "300", "-subj", "/CN=somebody", "-keyout", str(pair[1]),
-             "-out", str(pair[0])], check=True, capture_output=True,
-        )  # fmt: skip
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "300",
+                "-subj",
+                "/CN=somebody",
+                "-keyout",
+                str(pair[1]),
+                "-out",
+                str(pair[0]),
+            ],
+            check=True,
+            capture_output=True,
+        )
         pair[1].chmod(0o600)
         self.pair, self.trusts = pair, ssl.create_default_context(cafile=str(pair[0]))
         self.trusts.check_hostname = False
@@ -86,8 +104,12 @@ class Sunday:
         """As the old program would have: what it heard from Dexcom in the last day, and older history."""
         seed.make_buckets(self.influx)
         share = DexcomShare(
-            username="demo", password=SecretStr("demo"), region="us", session_file=self.here / "s.json", base_url=self.outside.share.url
-        )  # fmt: skip
+            username="demo",
+            password=SecretStr("demo"),
+            region="us",
+            session_file=self.here / "s.json",
+            base_url=self.outside.share.url,
+        )
 
         async def ask() -> Fetched:
             try:
@@ -98,7 +120,9 @@ class Sunday:
         heard = self.outside.call(ask()).readings
         assert len(heard) > 250
         days = range(2, 40)
-        seed.write(self.influx, "iv3_glucose", [seed.reading(r.time_ms // 1000, r.glucose_mgdl, r.trend or "") for r in heard])  # fmt: skip
+        seed.write(
+            self.influx, "iv3_glucose", [seed.reading(r.time_ms // 1000, r.glucose_mgdl, r.trend or "") for r in heard]
+        )
         old = [seed.reading(self.now - day * DAY_S + n * 300, 50 + day + n % 30) for day in days for n in range(100)]
         seed.write(self.influx, "iv3_glucose", old)
         seed.write(self.influx, "iv3_insulin", [seed.dose(self.now - day * DAY_S, 18, "Tresiba") for day in days])
@@ -137,9 +161,15 @@ class Sunday:
 
     def _iv3(self, words: list[str]) -> None:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "iv3", *words], cwd=self.here, env=self._environment(), input="y\ny\n", capture_output=True, text=True,
-            timeout=90, check=False,
-        )  # fmt: skip
+            [sys.executable, "-P", "-m", "iv3", *words],
+            cwd=self.here,
+            env=self._environment(),
+            input="y\ny\n",
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         self.said[" ".join(words[:2])] = done.stdout + done.stderr
         if words == ["stop"] and self.running is not None:
@@ -149,8 +179,12 @@ class Sunday:
     def _start(self, words: list[str]) -> None:
         with (self.here / "up.log").open("ab") as out:
             self.running = subprocess.Popen(
-                [sys.executable, "-P", "-m", "iv3", *words], cwd=self.here, env=self._environment(), stdout=out, stderr=out
-            )  # fmt: skip
+                [sys.executable, "-P", "-m", "iv3", *words],
+                cwd=self.here,
+                env=self._environment(),
+                stdout=out,
+                stderr=out,
+            )
         deadline = time.monotonic() + 60
         while not (self.here / "data" / "run.json").exists():
             assert self.running.poll() is None, (self.here / "up.log").read_text()
@@ -233,7 +267,9 @@ def test_the_page_moves_somebody_over_and_back(sunday: Sunday, influx: Influx) -
     time.sleep(1)
     assert len(sunday.outside.phone.received) == probed, "nothing was sent, and nothing armed"
     until_typed("iv3 alerts on")
-    assert [e.data.action for e in sunday.log(JOURNAL) if isinstance(e.data, InsulinTaken) and e.data.units == 7] == ["rapid"]  # fmt: skip
+    assert [e.data.action for e in sunday.log(JOURNAL) if isinstance(e.data, InsulinTaken) and e.data.units == 7] == [
+        "rapid"
+    ]
     until_typed("iv3 up")
     time.sleep(2)
     # What iv3 sends to learn what a server can do is silent; the dead-man's switch lies in the future.

@@ -1,4 +1,6 @@
-"""`iv3 person erase` on a data folder with an archive: everything of one person goes, whatever kills the command on its way."""
+"""`iv3 person erase` on a data folder with an archive: everything of one person goes, whatever kills the command on its
+way.
+"""
 
 import asyncio
 import json
@@ -189,9 +191,12 @@ def test_nobody_is_erased_unasked_nor_beside_a_running_house(place: Place) -> No
     assert "nothing of a person" in (
         subprocess.run(
             [*place.command("--yes")[:-1], place.command("--yes")[-1].replace(GONE, "nobody")],
-            cwd=place.root, capture_output=True, text=True, check=False,
+            cwd=place.root,
+            capture_output=True,
+            text=True,
+            check=False,
         ).stderr
-    )  # fmt: skip
+    )
 
 
 def test_the_question_names_the_person_and_no_is_no(place: Place) -> None:
@@ -244,12 +249,16 @@ def test_an_earlier_log_that_has_something_of_others_alone_keeps_anything_from_b
 
 STEPS = {
     "while it copies": "import streams.copies.erase_person as m; m.Erasing._compare = die",
-    "while it archives the copy": "import streams.archive.writer as m; one = m.ArchiveWriter._one; m.ArchiveWriter._one = nth(one, 3)",
+    "while it archives the copy": (
+        "import streams.archive.writer as m; one = m.ArchiveWriter._one; m.ArchiveWriter._one = nth(one, 3)"
+    ),
     "before the rename": "import iv3.assembly.log as m; m.replacement.replace_log = die",
     "with the sign up": "import streams.adapters.logs.sqlite.replacement as m; m._settle = nth(m._settle, 2)",
     "right after the rename": "import streams.adapters.logs.sqlite.replacement as m; m.sync_folder = die",
     "before the rename is noted": "import iv3.operations.erasure as m; m.Erasure._save = nth(m.Erasure._save, 3)",
-    "while the old archive is deleted": "import streams.adapters.archives.folder as m; m.FolderArchive.delete = nth(m.FolderArchive.delete, 4)",
+    "while the old archive is deleted": (
+        "import streams.adapters.archives.folder as m; m.FolderArchive.delete = nth(m.FolderArchive.delete, 4)"
+    ),
     "while charts are made anew": "import iv3.operations.erasure as m; m.replay = die",
     "at the very end": "import iv3.operations.erasure as m; m.forget_credentials = die",
 }
@@ -266,10 +275,17 @@ def test_killed_at_any_step_the_old_log_is_whole_or_the_same_command_ends_it(pla
     if list(STEPS).index(step) < list(STEPS).index("with the sign up"):
         assert asyncio.run(_records(place.data)) == before, "as if nothing had happened"
         assert asyncio.run(log_ids(FolderArchive(place.archive)))
-    other = subprocess.run(
-        [*place.command("--yes")[:-1], place.command("--yes")[-1].replace(GONE, STAYS)],
-        cwd=place.root, capture_output=True, text=True, check=False,
-    ) if list(STEPS).index(step) > list(STEPS).index("right after the rename") else None  # fmt: skip
+    other = (
+        subprocess.run(
+            [*place.command("--yes")[:-1], place.command("--yes")[-1].replace(GONE, STAYS)],
+            cwd=place.root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if list(STEPS).index(step) > list(STEPS).index("right after the rename")
+        else None
+    )
     if other is not None:
         assert (other.returncode, "must be ended first" in other.stderr) == (2, True), other.stderr
     found = json.loads(place.iv3("doctor", "--json"))

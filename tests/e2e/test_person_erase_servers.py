@@ -65,10 +65,14 @@ def place(tmp_path: Path, kafka: Kafka, influx: Influx, s3: Bucket) -> Place:
     (tmp_path / "data").mkdir()
     asyncio.run(make())
     config = {
-        "log": kafka.url, "kafka": {"session_s": 4}, "series": "influxdb", "archive": "s3", "person": {"id": STAYS},
+        "log": kafka.url,
+        "kafka": {"session_s": 4},
+        "series": "influxdb",
+        "archive": "s3",
+        "person": {"id": STAYS},
         "influxdb": {"url": influx.url, "token": influx.token},
         "s3": {"endpoint": s3.server.endpoint, "bucket": s3.name, "key": KEY, "secret": SECRET},
-    }  # fmt: skip
+    }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     (tmp_path / "config.yaml").chmod(0o600)
     return Place(tmp_path)
@@ -156,7 +160,9 @@ STEPS = {
     "with all topics deleted": "import iv3.assembly.log as m; m.LogPlace.open = nth(m.LogPlace.open, 4)",
     "while they are filled": "import streams.copies.erase_person as m; m._same = die",
     "before that is noted": "import iv3.operations.erasure as m; m.Erasure._save = nth(m.Erasure._save, 4)",
-    "while the new archive is written": "import streams.archive.writer as m; m.ArchiveWriter._one = nth(m.ArchiveWriter._one, 3)",
+    "while the new archive is written": (
+        "import streams.archive.writer as m; m.ArchiveWriter._one = nth(m.ArchiveWriter._one, 3)"
+    ),
     "while charts are made anew": "import iv3.operations.erasure as m; m.replay = die",
 }
 
@@ -198,8 +204,13 @@ def test_a_worker_that_wrote_to_half_filled_topics_is_noticed_and_the_copy_is_wh
     before = asyncio.run(_seen(kafka, influx))
     place.killed(LIE_IN_WAIT + STEPS["with all topics deleted"])
     here = subprocess.run(
-        [sys.executable, "-P", "-m", "iv3", "worker"], cwd=place.root, capture_output=True, text=True, timeout=60, check=False
-    )  # fmt: skip
+        [sys.executable, "-P", "-m", "iv3", "worker"],
+        cwd=place.root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (here.returncode, "was interrupted while Kafka's topics were made anew" in here.stderr) == (2, True)
     assert asyncio.run(topic_ids(_link(kafka))) == {}, "and it made none"
 

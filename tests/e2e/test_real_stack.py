@@ -1,4 +1,6 @@
-"""The real stack, whole: a person's day through Share, Kafka, InfluxDB, the API, ntfy and S3; held against embedded defaults, deleted, and made again."""
+"""The real stack, whole: a person's day through Share, Kafka, InfluxDB, the API, ntfy and S3; held against embedded
+defaults, deleted, and made again.
+"""
 
 import asyncio
 import json
@@ -60,15 +62,20 @@ class Stack:
         self.events = lived(real_ms - 2 * 3_600_000)
         self.outside = Outside(self.events, now_ms=self.clock.now_ms)
         config = {
-            "log": kafka.url, "series": "influxdb", "archive": "s3",
+            "log": kafka.url,
+            "series": "influxdb",
+            "archive": "s3",
             "influxdb": {"url": influx.url, "token": TOKEN, "org": ORG},
             "s3": {"endpoint": s3.server.endpoint, "bucket": s3.name, "key": KEY, "secret": SECRET, "path_style": True},
             "dexcom": {"account": "demo", "password": "demo", "region": "ous", "url": self.outside.share.url},
             "ntfy": {"server": self.outside.phone.url, "topic": "stack"},
-            "insulin": [{"name": "Humalog", "duration": 300, "peak": 75, "period_type": "short"},
-                        {"name": "Tresiba", "duration": 2520, "period_type": "long", "every_h": 24}],
-            "person": {"zone": "UTC"}, "api": {"port": 0},
-        }  # fmt: skip
+            "insulin": [
+                {"name": "Humalog", "duration": 300, "peak": 75, "period_type": "short"},
+                {"name": "Tresiba", "duration": 2520, "period_type": "long", "every_h": 24},
+            ],
+            "person": {"zone": "UTC"},
+            "api": {"port": 0},
+        }
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         self.process: subprocess.Popen[bytes] | None = None
         self.token = ""
@@ -76,8 +83,11 @@ class Stack:
     def start(self) -> None:
         with (self.folder / "up.log").open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "iv3", "up", "--clock", self.clock_option], stdout=out, stderr=out, cwd=self.folder
-            )  # fmt: skip
+                [sys.executable, "-P", "-m", "iv3", "up", "--clock", self.clock_option],
+                stdout=out,
+                stderr=out,
+                cwd=self.folder,
+            )
         deadline = time.monotonic() + 60
         while not (self.folder / "data" / "run.json").exists():
             assert self.process.poll() is None, self.said()
@@ -90,8 +100,13 @@ class Stack:
 
     def iv3(self, *arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "iv3", *arguments], cwd=self.folder, capture_output=True, text=True, timeout=300, check=False
-        )  # fmt: skip
+            [sys.executable, "-P", "-m", "iv3", *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -110,7 +125,9 @@ class Stack:
             return error.code, json.loads(error.read() or b"null")
 
     def live(self, hours: float) -> int:
-        """Live, writing down what the person of the recording ate and injected when they did. Returns how many entries."""
+        """Live, writing down what the person of the recording ate and injected when they did. Returns how many
+        entries.
+        """
         end_ms = self.began_ms + round(hours * 3_600_000)
         diary = [e for e in self.events if e.kind != "glucose" and self.began_ms < e.time_ms < end_ms and e.value > 0]
         for number, event in enumerate(diary):

@@ -1,4 +1,6 @@
-"""Recorded people walk the real path: a CSV behind the fake Share, the real client, log, series and API; every reading, dose and meal arrives as it was."""
+"""Recorded people walk the real path: a CSV behind the fake Share, the real client, log, series and API; every reading,
+dose and meal arrives as it was.
+"""
 
 import csv
 import time

@@ -100,9 +100,27 @@ def a_certificate(folder: Path) -> tuple[Path, Path]:
     cert, key = folder / "certfile.crt", folder / "keyfile.key"
     folder.mkdir(exist_ok=True)
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=localhost", "-addext",
-         "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "30",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            str(key),
+            "-out",
+            str(cert),
+        ],
+        check=True,
+        capture_output=True,
+    )
     return cert, key
 
 
@@ -195,7 +213,9 @@ def test_the_demos_low_rings_once_a_step_and_ends_with_an_all_clear(tmp_path: Pa
 
 
 def _episodes_of_lows(outside: Outside) -> Iterator[str]:
-    """Of every low that rang through; on a busy machine something else (readings that are late) may ring, and end, before it."""
+    """Of every low that rang through; on a busy machine something else (readings that are late) may ring, and end,
+    before it.
+    """
     for message in (r.message for r in outside.phone.received if r.message["event"] == "message"):
         name = message.get("sequence_id") or ""
         if "low" in message["title"].lower() and message["priority"] == 5 and not name.endswith("-clear"):

@@ -1,4 +1,6 @@
-"""The older program beside iv3's log: the same is the same however it is spelt, and what only one of them has is named."""
+"""The older program beside iv3's log: the same is the same however it is spelt, and what only one of them has
+is named.
+"""
 
 import json
 import os
@@ -44,8 +46,14 @@ def program(influx: Influx) -> Iterator[SeedProgram]:
 def iv3(home: Path, *arguments: str, code: int = 0) -> str:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("IV3_", "INFLUXDB_"))}
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "iv3", *arguments], cwd=home, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )  # fmt: skip
+        [sys.executable, "-P", "-m", "iv3", *arguments],
+        cwd=home,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -54,7 +62,9 @@ def compared(home: Path, program: SeedProgram, *more: str, code: int = 0) -> Any
     return json.loads(iv3(home, "compare", "seed", "--url", program.url, "--json", *more, code=code))
 
 
-def test_what_was_imported_is_the_same_and_what_came_since_is_named(home: Path, influx: Influx, program: SeedProgram) -> None:  # fmt: skip
+def test_what_was_imported_is_the_same_and_what_came_since_is_named(
+    home: Path, influx: Influx, program: SeedProgram
+) -> None:
     now = int(time.time()) - 1200
     seed.write(influx, "iv3_glucose", [seed.reading(now - n * 300, 100 + n) for n in range(400)])
     seed.write(influx, "iv3_insulin", [seed.dose(now, 4, "humalog"), seed.dose(now - 60, 20, "basal")])
@@ -62,7 +72,11 @@ def test_what_was_imported_is_the_same_and_what_came_since_is_named(home: Path, 
     mapped = ("--map", "basal=Lantus")
     iv3(home, "import", "seed-influx", *mapped)
     same = compared(home, program, *mapped)
-    assert {kind: same[kind]["both"] for kind in ("readings", "doses", "carbs")} == {"readings": 286, "doses": 2, "carbs": 1}  # fmt: skip
+    assert {kind: same[kind]["both"] for kind in ("readings", "doses", "carbs")} == {
+        "readings": 286,
+        "doses": 2,
+        "carbs": 1,
+    }
     assert compared(home, program, "--hours", "48", *mapped)["readings"]["both"] == 400
     seed.write(influx, "iv3_insulin", [seed.dose(now + 7, 3, "Humalog")])
     seed.write(influx, "iv3_glucose", [seed.reading(now, 222)])

@@ -1,4 +1,6 @@
-"""History comes over from a real InfluxDB in the older program's layout: once, however often it is imported, and nobody is paged for it."""
+"""History comes over from a real InfluxDB in the older program's layout: once, however often it is imported, and nobody
+is paged for it.
+"""
 
 import json
 import os
@@ -51,8 +53,14 @@ def home(influx: Influx, tmp_path: Path) -> Path:
 def iv3(home: Path, *arguments: str, code: int = 0) -> str:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("IV3_", "INFLUXDB_"))}
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "iv3", *arguments], cwd=home, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )  # fmt: skip
+        [sys.executable, "-P", "-m", "iv3", *arguments],
+        cwd=home,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -72,7 +80,11 @@ def journal(home: Path) -> list[Event]:
 @pytest.mark.servers
 def test_a_history_is_imported_once_and_later_only_what_is_new(home: Path, influx: Influx) -> None:
     seed.write(influx, "iv3_glucose", [seed.reading(NOON + n * 300, 100 + n % 90) for n in range(2000)])
-    seed.write(influx, "iv3_insulin", [seed.dose(NOON, 4, "humalog"), seed.dose(NOON + 60, 4, "Humalog"), seed.dose(NOON, 20, "Lantus")])  # fmt: skip
+    seed.write(
+        influx,
+        "iv3_insulin",
+        [seed.dose(NOON, 4, "humalog"), seed.dose(NOON + 60, 4, "Humalog"), seed.dose(NOON, 20, "Lantus")],
+    )
     seed.write(influx, "iv3_carb", [seed.meal(NOON, 30), seed.meal(NOON + 86_400 * 40, 45)])
     seed.write(influx, "iv3_events", [f'event event="high_glucose",message="m" {NOON * 10**9}'])
     looked = imported(home, "--dry-run")
@@ -112,14 +124,23 @@ def test_an_unknown_insulin_stops_it_before_anything_is_written(home: Path, infl
 @pytest.mark.servers
 def test_what_the_log_refuses_is_named_by_its_time_and_never_made_up(home: Path, influx: Influx) -> None:
     ahead = int(time.time()) + 86_400
-    seed.write(influx, "iv3_glucose", [seed.reading(NOON, 5), seed.reading(NOON + 300, 700), seed.reading(NOON + 600, 90, "sideways")])  # fmt: skip
-    seed.write(influx, "iv3_insulin", [seed.dose(NOON, 0, "Humalog"), seed.dose(NOON + 1, 301, "Humalog"), seed.dose(ahead, 3, "Humalog")])  # fmt: skip
+    seed.write(
+        influx,
+        "iv3_glucose",
+        [seed.reading(NOON, 5), seed.reading(NOON + 300, 700), seed.reading(NOON + 600, 90, "sideways")],
+    )
+    seed.write(
+        influx,
+        "iv3_insulin",
+        [seed.dose(NOON, 0, "Humalog"), seed.dose(NOON + 1, 301, "Humalog"), seed.dose(ahead, 3, "Humalog")],
+    )
     seed.write(influx, "iv3_carb", ["carb other=1i 1685620800000000000", seed.meal(NOON + 5, -3)])
     report = imported(home)
     assert (report["new"], report["left_out"]) == (1, 6)
     assert {row["time"] for row in report["left_out_rows"] if row["bucket"] == "iv3_glucose"} == {
-        "2023-06-01T12:00:00Z", "2023-06-01T12:05:00Z"
-    }  # fmt: skip
+        "2023-06-01T12:00:00Z",
+        "2023-06-01T12:05:00Z",
+    }
     (event,) = journal(home)
     assert event.data == GlucoseRead(glucose_mgdl=90, trend=None)
     assert "2023-06-01 12:00:01Z" in iv3(home, "import", "seed-influx")
@@ -196,7 +217,9 @@ def test_lows_and_doses_of_the_past_page_nobody_and_a_low_of_now_does(home: Path
     config["dexcom"] = {"account": "demo", "password": "demo", "url": outside.share.url}
     (home / "config.yaml").write_text(yaml.safe_dump(config))
     up = Up(home / "data", demo=False)
-    lows = [at for back_h in (3, 5, 30, 200, 9000) for at in range(now - back_h * 3600, now - back_h * 3600 + 3000, 300)]  # fmt: skip
+    lows = [
+        at for back_h in (3, 5, 30, 200, 9000) for at in range(now - back_h * 3600, now - back_h * 3600 + 3000, 300)
+    ]
     seed.write(influx, "iv3_glucose", [seed.reading(at + 7, 45, "DoubleDown") for at in lows])
     seed.write(influx, "iv3_insulin", [seed.dose(now - 7200 + n, 30, "Lantus") for n in (0, 60)])
     try:

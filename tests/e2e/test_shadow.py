@@ -1,4 +1,6 @@
-"""Alarms in shadow, with the real command: decided and shown, nothing sent or armed, and nothing of it rings afterwards."""
+"""Alarms in shadow, with the real command: decided and shown, nothing sent or armed, and nothing of it rings
+afterwards.
+"""
 
 import os
 import subprocess
@@ -34,10 +36,14 @@ def outside() -> Iterator[Outside]:
 def home(outside: Outside, tmp_path: Path) -> Path:
     insulin = [{"name": "Lantus", "duration": 1440, "period_type": "long"}]
     config = {
-        "ntfy": {"server": outside.phone.url, "topic": TOPIC, "fallback": {"server": outside.phone.url, "topic": "other"}},
+        "ntfy": {
+            "server": outside.phone.url,
+            "topic": TOPIC,
+            "fallback": {"server": outside.phone.url, "topic": "other"},
+        },
         "iv3": {"missing_long_threshold": 26},
         "insulin": insulin,
-    }  # fmt: skip
+    }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     return tmp_path
 
@@ -134,9 +140,15 @@ def test_without_a_long_acting_dose_on_record_it_is_asked_for_and_nobody_is_page
 def alerts_on(home: Path, answers: str) -> tuple[int, str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("IV3_")}
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "iv3", "alerts", "on"], cwd=home, env=environment, input=answers, capture_output=True, text=True,
-        timeout=60, check=False,
-    )  # fmt: skip
+        [sys.executable, "-P", "-m", "iv3", "alerts", "on"],
+        cwd=home,
+        env=environment,
+        input=answers,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -165,9 +177,15 @@ def at(minute: int, data: Fact) -> Event:
 
 def opened(minute: int, kind: AlertKind) -> Event:
     change = AlertEvent(
-        change="opened", episode=f"{kind}-episode", kind=kind, step=1, priority=4, urgency=2, at=at_ms(1_700_000_000_000 + minute * 60_000),
+        change="opened",
+        episode=f"{kind}-episode",
+        kind=kind,
+        step=1,
+        priority=4,
+        urgency=2,
+        at=at_ms(1_700_000_000_000 + minute * 60_000),
         evidence=Evidence(),
-    )  # fmt: skip
+    )
     return at(minute, AlertsDecided(pos=(minute, 0, 0), events=(change,)))
 
 

@@ -1,4 +1,6 @@
-"""What ships: the compose file, the image, the guard of InfluxDB's data, the systemd unit. What needs Docker cannot run here and is read instead."""
+"""What ships: the compose file, the image, the guard of InfluxDB's data, the systemd unit. What needs Docker cannot run
+here and is read instead.
+"""
 
 import os
 import re
@@ -123,9 +125,12 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd is not beside the checkout")
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "iv3", "service", "show", "--user", "root", "--folder", str(tmp_path)], capture_output=True, text=True,
-        timeout=30, check=True,
-    )  # fmt: skip
+        [sys.executable, "-P", "-m", "iv3", "service", "show", "--user", "root", "--folder", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
     file = tmp_path / "iv3.service"
     file.write_text(done.stdout)
     verified = subprocess.run(
@@ -143,7 +148,11 @@ def test_a_folder_that_would_break_out_of_the_unit_is_refused(tmp_path: Path) ->
 
 def test_without_a_configuration_no_service_is_installed(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "iv3", "service", "install", "--folder", str(tmp_path)], capture_output=True, text=True, timeout=30, check=False
-    )  # fmt: skip
+        [sys.executable, "-P", "-m", "iv3", "service", "install", "--folder", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr

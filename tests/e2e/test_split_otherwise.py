@@ -1,4 +1,6 @@
-"""A house that grows: its file is dealt out to Kafka with twice the partitions, workers go on there, and the archive brings it back from nothing."""
+"""A house that grows: its file is dealt out to Kafka with twice the partitions, workers go on there, and the archive
+brings it back from nothing.
+"""
 
 import asyncio
 import json
@@ -28,8 +30,13 @@ MANY = 24
 def iv3(folder: Path, *arguments: str, code: int = 0) -> Any:
     """Run a command; what it says, as JSON, or what it complains of."""
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "iv3", *arguments, "--json"], cwd=folder, capture_output=True, text=True, timeout=100, check=False
-    )  # fmt: skip
+        [sys.executable, "-P", "-m", "iv3", *arguments, "--json"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return json.loads(done.stdout) if code == 0 else done.stderr
 

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """A demo that ran for some hours of its own time, with an entry that was changed and one that was deleted, and was stopped."""
+    """A demo that ran for some hours of its own time, with an entry that was changed and one that was deleted, and was
+    stopped.
+    """
     folder = tmp_path_factory.mktemp("lived")
     up = Up(folder / "data", "--speed", "500")  # a reading is fresh for less than two seconds then
     up.start()

@@ -221,7 +221,10 @@ def test_nothing_is_left_for_later_in_the_code(word: str) -> None:
 
 
 def test_help_is_quick_because_no_verb_is_imported_for_it() -> None:
-    code = "import sys; sys.argv = ['iv3', '--help']\nfrom iv3.start import main\ntry:\n    main()\nexcept SystemExit:\n    pass\n"
+    code = (
+        "import sys; sys.argv = ['iv3', '--help']\nfrom iv3.start import main\ntry:\n    "
+        "main()\nexcept SystemExit:\n    pass\n"
+    )
     code += "heavy = {'faust', 'aiohttp', 'apsw', 'yaml', 'pydantic'} & set(sys.modules)\nassert not heavy, heavy"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,7 +1,9 @@
-"""`python -m tests.mutants [--again] [PATH ...]`: break `processors` in every way that cosmic-ray knows, and count what no unit test notices.
+"""`python -m tests.mutants [--again] [PATH ...]`: break `processors` in every way that cosmic-ray knows, and count what
+no unit test notices.
 
-What is broken and which tests are asked stands in pyproject.toml, [tool.cosmic-ray]. The session stays in .mutants/session.sqlite: an interrupted
-run goes on where it was, `--again` tries once more what was alive, `--fresh` begins anew, and `cr-report .mutants/session.sqlite` shows each mutant.
+What is broken and which tests are asked stands in pyproject.toml, [tool.cosmic-ray]. The session stays in
+.mutants/session.sqlite: an interrupted run goes on where it was, `--again` tries once more what was alive, `--fresh`
+begins anew, and `cr-report .mutants/session.sqlite` shows each mutant.
 """
 
 import argparse

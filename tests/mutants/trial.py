@@ -1,4 +1,6 @@
-"""One mutant on trial: a forked interpreter imports the broken module in the place of ours and runs the unit tests until one fails."""
+"""One mutant on trial: a forked interpreter imports the broken module in the place of ours and runs the unit tests
+until one fails.
+"""
 
 import difflib
 import gc
@@ -92,7 +94,9 @@ def _silence() -> Iterator[None]:
 
 
 def begin(trial: Trial, limit_s: float) -> int:
-    """Start the trial in a process of its own, which ends by itself after `limit_s` of work, however busy the machine is; its id."""
+    """Start the trial in a process of its own, which ends by itself after `limit_s` of work, however busy the machine
+    is; its id.
+    """
     pid = os.fork()
     if pid:
         return pid

@@ -1,4 +1,6 @@
-"""The archive: the port's exam, the archiver beside a living log, verification that names what is wrong, and restore byte for byte."""
+"""The archive: the port's exam, the archiver beside a living log, verification that names what is wrong, and restore
+byte for byte.
+"""
 
 import asyncio
 import json
@@ -330,7 +332,8 @@ async def test_a_restore_that_is_killed_leaves_the_whole_log_or_none(tmp_path: P
         "import asyncio, sys, pathlib\nfrom streams.adapters.archives.folder import FolderArchive\n"
         "from streams.adapters.logs.sqlite.log import SqliteLog\nfrom streams.archive.restore import restore\n"
         "print('begun', flush=True)\n"
-        f"asyncio.run(restore(FolderArchive(pathlib.Path({str(tmp_path / 'archive')!r})), SqliteLog, pathlib.Path({str(target)!r})))"
+        f"asyncio.run(restore(FolderArchive(pathlib.Path({str(tmp_path / 'archive')!r})), SqliteLog, "
+        f"pathlib.Path({str(target)!r})))"
     )
     killed = 0
     for _ in range(12):

@@ -1,4 +1,6 @@
-"""The drill restores what the archive holds and finds what is not right; retention removes what is there twice, and nothing else."""
+"""The drill restores what the archive holds and finds what is not right; retention removes what is there twice, and
+nothing else.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,6 @@
-"""Small segments become one per day: the same records, the same chain, whatever stops a merge and whoever else is at work."""
+"""Small segments become one per day: the same records, the same chain, whatever stops a merge and whoever else is at
+work.
+"""
 
 import asyncio
 import json
@@ -92,8 +94,11 @@ async def test_a_merged_archive_is_read_with_zstd_and_jq_alone(log: SqliteLog, t
     await merge(archive, log.log_id, T0 + 2 * DAY_MS + delay_ms(log.log_id))  # the third day is not over
     said = subprocess.run(
         f"zstd -dc {tmp_path}/archive/v1/*/iv3.journal/*/*.jsonl.zst | jq -c '[.offset, .value]'",
-        shell=True, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     rows = [json.loads(line) for line in said.stdout.splitlines()]
     assert sorted(row[0] for row in rows) == list(range(36))
     assert rows[0][1] == '{"n":0}'

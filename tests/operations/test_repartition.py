@@ -1,4 +1,6 @@
-"""A log dealt out to another number of partitions: everybody's history in its order, and everything that folds it goes on as if nothing had been."""
+"""A log dealt out to another number of partitions: everybody's history in its order, and everything that folds it goes
+on as if nothing had been.
+"""
 
 import asyncio
 import json
@@ -123,7 +125,9 @@ async def histories(log: Log) -> dict[tuple[str, bytes | None], list[Any]]:
 
 
 async def places_are_true(log: Log, of_decisions: dict[str, str] | None = None) -> dict[str, str]:
-    """Every forecast lies at its reading, every decision at its person's record, every dead letter at what nobody can read. Decision -> what it lies at."""
+    """Every forecast lies at its reading, every decision at its person's record, every dead letter at what nobody can
+    read. Decision -> what it lies at.
+    """
     found = {}
     journal = {(r.partition, r.offset): r for r in await everything(log) if r.topic == JOURNAL}
     newest: dict[int, int] = {}
@@ -172,7 +176,9 @@ async def test_everybodys_history_is_the_same_and_every_place_that_is_named_is_t
 
 
 async def test_people_of_several_partitions_never_come_into_one(old: SqliteLog, tmp_path: Path) -> None:
-    """What was said of each (a phone that is told from here on) would count for all: an old alarm could ring, a due one be lost."""
+    """What was said of each (a phone that is told from here on) would count for all: an old alarm could ring, a due one
+    be lost.
+    """
     for partitions in (1, 6, 18):
         new = SqliteLog(tmp_path / f"{partitions}.db", partitions=partitions)
         with pytest.raises(Misconfigured, match=rf"12 partitions cannot become one of {partitions}.* for instance 24"):

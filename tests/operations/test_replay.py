@@ -151,7 +151,9 @@ async def test_a_series_whose_data_were_deleted_comes_back_with_the_same_digest(
 
 
 @pytest.mark.servers
-async def test_whoever_asks_for_the_name_while_versions_change_is_answered_by_one_or_the_other(influx: Any, tmp_path: Path) -> None:  # fmt: skip
+async def test_whoever_asks_for_the_name_while_versions_change_is_answered_by_one_or_the_other(
+    influx: Any, tmp_path: Path
+) -> None:
     async with serving(tmp_path, lambda _, log_id: influx_store(influx, log_id)) as iv3:
         await live(iv3)
         over, asked = asyncio.Event(), 0

@@ -50,9 +50,14 @@ class Street:
 
     def source(self, account: str) -> DexcomShare:
         return DexcomShare(
-            username=account, password=SecretStr(PASSWORD), region="ous", session_file=self.folder / f"{account}.json",
-            base_url=self.url, timeout_s=2.0, now_ms=self.clock.now_ms,
-        )  # fmt: skip
+            username=account,
+            password=SecretStr(PASSWORD),
+            region="ous",
+            session_file=self.folder / f"{account}.json",
+            base_url=self.url,
+            timeout_s=2.0,
+            now_ms=self.clock.now_ms,
+        )
 
     async def readings(self, person: str) -> Counter[int]:
         records = await self.log.read(JOURNAL, partition_of(person), 0, None, 100_000)
@@ -351,9 +356,12 @@ def test_what_arrived_while_it_was_handed_on_is_not_said_again_by_a_later_fold()
     at = at_ms(T0)
     names = {"episode": "l", "step": 1, "target": "house", "sequence_id": "l-1"}
     facts: list[tuple[str, Any]] = [
-        ("house", TargetAdded(target="house")), ("lena", said("low", episode="l").data), ("lena", DeliveryAttempted(**names)),
-        ("lena", PersonTold(targets=("own",))), ("lena", Delivered(**names)),
-    ]  # fmt: skip
+        ("house", TargetAdded(target="house")),
+        ("lena", said("low", episode="l").data),
+        ("lena", DeliveryAttempted(**names)),
+        ("lena", PersonTold(targets=("own",))),
+        ("lena", Delivered(**names)),
+    ]
     box = Outbox(("house",))
     for n, (subject, fact) in enumerate(facts):
         assert [step.target for step in box.due] == ([] if n < 2 else ["house"] if n < 4 else ["own"])

@@ -43,8 +43,11 @@ class House:
         (self.folder / "data" / "run.json").unlink(missing_ok=True)
         with (self.folder / "up.log").open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "iv3", "up", "--clock", self.clock], stdout=out, stderr=out, cwd=self.folder
-            )  # fmt: skip
+                [sys.executable, "-P", "-m", "iv3", "up", "--clock", self.clock],
+                stdout=out,
+                stderr=out,
+                cwd=self.folder,
+            )
         deadline = time.monotonic() + 30
         while not (self.folder / "data" / "run.json").exists():
             assert self.process.poll() is None, self.said()
@@ -119,10 +122,13 @@ def test_after_everything_is_killed_the_phone_says_so_twice_and_never_a_third_ti
 def test_a_source_that_is_away_or_loses_readings_never_reads_as_silence(tmp_path: Path) -> None:
     outside = Outside()
     try:
-        house = House(tmp_path, {
-            "ntfy": {"server": outside.phone.url, "topic": "watch"},
-            "dexcom": {"account": "demo", "password": "demo", "region": "ous", "url": outside.share.url},
-        })  # fmt: skip
+        house = House(
+            tmp_path,
+            {
+                "ntfy": {"server": outside.phone.url, "topic": "watch"},
+                "dexcom": {"account": "demo", "password": "demo", "region": "ous", "url": outside.share.url},
+            },
+        )
         house.start()
         time.sleep(15 * MINUTE_S)
         outside.call(outside.share.stop())
@@ -149,7 +155,9 @@ HOUR_MS = 3_600_000
 @pytest.mark.long
 @pytest.mark.timeout(round(DAYS * 86_400 / SLOW) + 180)
 def test_days_with_lost_readings_an_outage_and_a_warm_up_never_read_as_silence(tmp_path: Path) -> None:
-    """One reading in twenty never comes; once a day Dexcom is away for an hour and a half, and a new sensor warms up for two."""
+    """One reading in twenty never comes; once a day Dexcom is away for an hour and a half, and a new sensor warms up
+    for two.
+    """
     rnd, lost = random.Random(5), 0
     begin = int(time.time() * 1000)
     end = begin + round(DAYS * 86_400_000) + HOUR_MS

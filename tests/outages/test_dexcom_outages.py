@@ -1,4 +1,6 @@
-"""The poller against a Dexcom Share that fails in every way it was seen to fail: no reading is lost, none is appended twice, no account is locked."""
+"""The poller against a Dexcom Share that fails in every way it was seen to fail: no reading is lost, none is appended
+twice, no account is locked.
+"""
 
 import asyncio
 from collections import Counter
@@ -31,7 +33,8 @@ HOUR = 60 * MIN
 DAY = 24 * HOUR
 SPEED = 2000
 PERSON = simulate(11, T0 - 2 * DAY, T0 + 4 * DAY)
-# What a fault itself changes of values or times is no loss of ours; with these the journal must hold what the server *gave*.
+# What a fault itself changes of values or times is no loss of ours; with these the journal must hold what the server
+# *gave*.
 ALTERED = {"jitter", "1-minute", "low-high-codes", "int-trends"}
 SILENT = {"wrong-password", "lock-out", "zero-uuid", "no-session-holds", "empty-list", "empty-body", "html-403", "429"}
 
@@ -63,9 +66,14 @@ class Place:
     @asynccontextmanager
     async def polling(self, password: str = "demo") -> AsyncIterator[Poller]:
         source = DexcomShare(
-            username="demo", password=SecretStr(password), region="ous", session_file=self.folder / "session.json",
-            base_url=self.server.url, timeout_s=2.0, now_ms=self.clock.now_ms,
-        )  # fmt: skip
+            username="demo",
+            password=SecretStr(password),
+            region="ous",
+            session_file=self.folder / "session.json",
+            base_url=self.server.url,
+            timeout_s=2.0,
+            now_ms=self.clock.now_ms,
+        )
         poller = Poller(self.log, self.clock, app_maker(self.log), Roster.of({"me": source}))
         try:
             async with running(poller):
@@ -191,7 +199,9 @@ async def test_a_wrong_password_for_a_day_costs_few_tries(place: Place) -> None:
 
 @pytest.mark.parametrize("speed", [1])
 async def test_a_corrected_password_is_tried_at_once(place: Place) -> None:
-    """In real time: were the refused password's ten minutes waited out, the log-in would not come before the limit below."""
+    """In real time: were the refused password's ten minutes waited out, the log-in would not come before the limit
+    below.
+    """
     async with place.polling("wrong") as poller:
         await until(lambda: poller.account("me", "dexcom-share").state is not None, within_s=60)
     async with place.polling() as poller:

@@ -1,4 +1,6 @@
-"""The second way out, with a real webhook, a real mail server and an ntfy that is shut: urgent messages get out, once, and come back when ntfy does."""
+"""The second way out, with a real webhook, a real mail server and an ntfy that is shut: urgent messages get out, once,
+and come back when ntfy does.
+"""
 
 import json
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,6 @@
-"""Twenty-four hours in which InfluxDB fails in every way it can, hour after hour: each low is told on time, and at the end nothing is missing."""
+"""Twenty-four hours in which InfluxDB fails in every way it can, hour after hour: each low is told on time, and at the
+end nothing is missing.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -30,7 +32,8 @@ from tests.support.running import caught_up, until
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
 
 MIN = 60_000
-BEGAN_MS = 1_795_924_800_000  # a Sunday, 04:00 UTC: with Monday InfluxDB begins another shard, in which another program may be the first to write
+# a Sunday, 04:00 UTC: with Monday InfluxDB begins another shard, in which another program may be the first to write
+BEGAN_MS = 1_795_924_800_000
 ON_TIME_S = 2.0  # from the append to the phone, with the series away
 HOUR = (120, 100, 84, 66, 58, 52, 60, 78, 92, 105, 118, 124)  # a low, an urgent low, and their end
 
@@ -60,9 +63,13 @@ class Day(World):
             at = self.began_ms + (self.hour * 12 + number) * 5 * MIN
             self.set_clock.set(at + 10_000)
             reading = make(
-                GlucoseRead(glucose_mgdl=float(value), trend="Flat"), id=reading_id("s", "a", at, value, "Flat"), source="s", subject="me",
-                time=at_ms(at), recordedtime=at_ms(at),
-            )  # fmt: skip
+                GlucoseRead(glucose_mgdl=float(value), trend="Flat"),
+                id=reading_id("s", "a", at, value, "Flat"),
+                source="s",
+                subject="me",
+                time=at_ms(at),
+                recordedtime=at_ms(at),
+            )
             before = len(self.rung("low")) + len(self.rung("urgent-low"))
             began = asyncio.get_running_loop().time()
             await append_events(self.log, JOURNAL, [reading])
@@ -73,8 +80,10 @@ class Day(World):
             if number == 2:
                 dose = InsulinTaken(units=1.5, insulin="Humalog")
                 await append_events(
-                    self.log, JOURNAL, [make(dose, id=f"dose {at}", source="api", subject="me", time=at_ms(at), recordedtime=at_ms(at))]
-                )  # fmt: skip
+                    self.log,
+                    JOURNAL,
+                    [make(dose, id=f"dose {at}", source="api", subject="me", time=at_ms(at), recordedtime=at_ms(at))],
+                )
         self.hour += 1
 
     def rung(self, kind: str) -> list[str]:
@@ -89,8 +98,10 @@ class Day(World):
 def token_of(influx: Influx) -> Any:
     """A token that may do what iv3 does, and can be switched off."""
     permissions = [
-        {"action": action, "resource": {"type": kind}} for kind in ("buckets", "orgs", "dbrp") for action in ("read", "write")
-    ]  # fmt: skip
+        {"action": action, "resource": {"type": kind}}
+        for kind in ("buckets", "orgs", "dbrp")
+        for action in ("read", "write")
+    ]
     return influx.ask("POST", "/api/v2/authorizations", {"orgID": influx.org_id, "permissions": permissions})
 
 
@@ -190,5 +201,6 @@ async def test_in_every_hour_of_a_day_of_failures_the_lows_are_told_and_no_point
     told = sorted(day.waits)
     slowest, half = f"{max(told) * 1000:.0f} ms", f"{told[len(told) // 2] * 1000:.0f} ms"
     print(
-        f"\n{len(told)} alarms, to the phone in {half} (median), {slowest} (slowest); {sum(row.rows for row in rows)} rows, 0 lost"
+        f"\n{len(told)} alarms, to the phone in {half} (median), {slowest} (slowest); "
+        f"{sum(row.rows for row in rows)} rows, 0 lost"
     )

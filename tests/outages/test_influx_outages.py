@@ -1,5 +1,5 @@
-"""The projector against an InfluxDB that is down, killed, frozen, overrun, closed, emptied or spoiled: no point is lost, none counts twice,
-and alarms are decided all the while.
+"""The projector against an InfluxDB that is down, killed, frozen, overrun, closed, emptied or spoiled: no point is
+lost, none counts twice, and alarms are decided all the while.
 """
 
 import asyncio
@@ -69,7 +69,12 @@ class World:
     @asynccontextmanager
     async def projecting(self, *, url: str = "", token: str = "", timeout_s: float = 2.0) -> AsyncIterator[None]:
         """Roles and the follower of versions, as `iv3 up` runs them."""
-        server = InfluxServer(url=url or self.influx.url, token=SecretStr(token or self.influx.token), org=self.influx.org, timeout_s=timeout_s)  # fmt: skip
+        server = InfluxServer(
+            url=url or self.influx.url,
+            token=SecretStr(token or self.influx.token),
+            org=self.influx.org,
+            timeout_s=timeout_s,
+        )
         self.store = InfluxStore(server, "iv3", self.log.log_id, look_s=0.1)
         self.series = ServingSeries(None)
         make_app = app_maker(self.log)
@@ -100,18 +105,26 @@ class World:
             at = self.began_ms + n * 60_000
             value = 120.0 + n % 40
             reading = make(
-                GlucoseRead(glucose_mgdl=value, trend="Flat"), id=reading_id("s", "a", at, value, "Flat"), source="s", subject="me",
-                time=at_ms(at), recordedtime=at_ms(at),
-            )  # fmt: skip
+                GlucoseRead(glucose_mgdl=value, trend="Flat"),
+                id=reading_id("s", "a", at, value, "Flat"),
+                source="s",
+                subject="me",
+                time=at_ms(at),
+                recordedtime=at_ms(at),
+            )
             await self.log.append(JOURNAL, "me", [encode(reading)] * (1 + (n % 10 == 0)))
             if n % 5 == 0:
                 name = f"dose {n}"
                 dose = InsulinTaken(units=1.5, insulin="Humalog")
                 made = make(dose, id=name, source="api", subject="me", time=at_ms(at), recordedtime=at_ms(at))
                 moved = EntryCorrected(
-                    entry_id=name, revision=2, entry=Entry(type=CarbsEaten.TYPE, time=at_ms(at + 5000), data={"grams": 9.5})
-                )  # fmt: skip
-                change = make(moved, id=f"change {n}", source="api", subject="me", time=at_ms(at), recordedtime=at_ms(at))  # fmt: skip
+                    entry_id=name,
+                    revision=2,
+                    entry=Entry(type=CarbsEaten.TYPE, time=at_ms(at + 5000), data={"grams": 9.5}),
+                )
+                change = make(
+                    moved, id=f"change {n}", source="api", subject="me", time=at_ms(at), recordedtime=at_ms(at)
+                )
                 await append_events(self.log, JOURNAL, [made, change] if n % 2 else [made])
 
     async def somebody_goes_low(self) -> None:
@@ -119,8 +132,13 @@ class World:
         person = f"person{next(self.numbers)}"
         moment = at_ms(now_ms())
         low = make(
-            GlucoseRead(glucose_mgdl=60.0, trend="Flat"), id=f"low of {person}", source="s", subject=person, time=moment, recordedtime=moment
-        )  # fmt: skip
+            GlucoseRead(glucose_mgdl=60.0, trend="Flat"),
+            id=f"low of {person}",
+            source="s",
+            subject=person,
+            time=moment,
+            recordedtime=moment,
+        )
         (at,) = await append_events(self.log, JOURNAL, [low])
 
         async def opened() -> bool:
@@ -244,7 +262,9 @@ async def test_a_wrong_token_is_named_and_everything_comes_in_once_it_is_right(w
 
 async def test_a_token_that_is_taken_away_while_it_is_used_is_named(world: World) -> None:
     permissions = [{"action": action, "resource": {"type": "buckets"}} for action in ("read", "write")]
-    permissions += [{"action": action, "resource": {"type": kind}} for kind in ("orgs", "dbrp") for action in ("read", "write")]  # fmt: skip
+    permissions += [
+        {"action": action, "resource": {"type": kind}} for kind in ("orgs", "dbrp") for action in ("read", "write")
+    ]
     made = world.influx.ask(
         "POST", "/api/v2/authorizations", {"orgID": world.influx.org_id, "permissions": permissions}
     )
@@ -292,7 +312,9 @@ async def test_a_bucket_that_somebody_made_of_the_same_name_is_not_taken_for_the
         await world.live(120)
         await world.settled()
         world.influx.delete_bucket("iv3_v1")
-        world.influx.ask("POST", "/api/v2/buckets", {"orgID": world.influx.org_id, "name": "iv3_v1", "retentionRules": []})  # fmt: skip
+        world.influx.ask(
+            "POST", "/api/v2/buckets", {"orgID": world.influx.org_id, "name": "iv3_v1", "retentionRules": []}
+        )
         await world.live()
         await asyncio.sleep(1)
         await world.nothing_is_lost()
@@ -317,7 +339,9 @@ async def test_where_another_program_wrote_another_type_it_says_so_waits_and_a_r
 @pytest.mark.parametrize("retention", [3600 * 24])
 async def test_a_bucket_that_forgets_is_not_used(world: World, retention: int) -> None:
     rules = [{"type": "expire", "everySeconds": retention}]
-    world.influx.ask("POST", "/api/v2/buckets", {"orgID": world.influx.org_id, "name": "iv3_v1", "retentionRules": rules})  # fmt: skip
+    world.influx.ask(
+        "POST", "/api/v2/buckets", {"orgID": world.influx.org_id, "name": "iv3_v1", "retentionRules": rules}
+    )
     async with world.projecting():
         await world.live(120)
         await until(lambda: "forgets after 1 days" in world.series.why)

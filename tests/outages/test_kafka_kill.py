@@ -81,7 +81,9 @@ def test_nothing_is_lost_doubled_or_missed_whichever_worker_goes(tmp_path: Path,
 def test_a_worker_that_was_frozen_for_longer_than_its_session_says_nothing_that_counts_twice(
     tmp_path: Path, kafka: Kafka, phone: Phone
 ) -> None:
-    """As a laptop that sleeps does: when it wakes, its people are another worker's, and it must find out before it writes."""
+    """As a laptop that sleeps does: when it wakes, its people are another worker's, and it must find out before it
+    writes.
+    """
     simulation = Simulation(tmp_path, kafka.url, speed=SPEED, ntfy=phone.server.url)
     workers = [Worker(simulation, "w1"), Worker(simulation, "w2")]
     people = None
@@ -183,8 +185,10 @@ def test_a_worker_waits_for_a_broker_that_is_not_there_yet(tmp_path: Path, kafka
 def test_of_two_workers_of_one_name_one_stops_and_says_why(tmp_path: Path, kafka: Kafka) -> None:
     simulation = Simulation(tmp_path, kafka.url, speed=1)
     first, here, elsewhere = (
-        Worker(simulation, "same"), Worker(simulation, "same"), Worker(simulation, "same", data="elsewhere"),
-    )  # fmt: skip
+        Worker(simulation, "same"),
+        Worker(simulation, "same"),
+        Worker(simulation, "same", data="elsewhere"),
+    )
     first.start()
     refused = subprocess.run(here.command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
     assert refused.returncode == 2
@@ -197,8 +201,8 @@ def test_of_two_workers_of_one_name_one_stops_and_says_why(tmp_path: Path, kafka
 
 
 def settle(simulation: Simulation, workers: list[Worker]) -> list[float]:
-    """Wait until everything is done, stop the workers, and let one that decides nothing do what they had just decided: time goes on, and with it
-    what time alone calls for. Returns how long each stop took.
+    """Wait until everything is done, stop the workers, and let one that decides nothing do what they had just decided:
+    time goes on, and with it what time alone calls for. Returns how long each stop took.
     """
     wait_until_quiet(workers)
     stops = [worker.stop() for worker in workers]
@@ -245,9 +249,14 @@ async def check(data: Path, url: str, people: People, rang: list[str]) -> dict[s
         await live.close()
         await fresh.close()
         return {
-            "accepted": len(people.accepted), "unsure": people.unsure,
-            "twice in the raw log": doubled, "forecasts": forecasts, "forecasts said twice in the raw log": repeats,
-            "steps": steps_as_due(events[ALERTS], rang), "rang": len(set(rang)), "rang twice": len(rang) - len(set(rang)),
-        }  # fmt: skip
+            "accepted": len(people.accepted),
+            "unsure": people.unsure,
+            "twice in the raw log": doubled,
+            "forecasts": forecasts,
+            "forecasts said twice in the raw log": repeats,
+            "steps": steps_as_due(events[ALERTS], rang),
+            "rang": len(set(rang)),
+            "rang twice": len(rang) - len(set(rang)),
+        }
     finally:
         await log.close()

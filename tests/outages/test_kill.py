@@ -1,4 +1,5 @@
-"""kill -9 and SIGTERM of everything at random moments under load: nothing accepted is lost or counted twice, no step is missed or rings twice.
+"""kill -9 and SIGTERM of everything at random moments under load: nothing accepted is lost or counted twice, no step is
+missed or rings twice.
 
 Three cycles by default; IV3_TEST_CYCLES sets another number (`task chaos`: 50).
 """
@@ -146,7 +147,9 @@ async def _compare(data: Path) -> None:
 
 
 def _restless(path: Path) -> Path:
-    """A recorded person who goes low and comes back every half hour, for two weeks: something rings every few seconds of the test."""
+    """A recorded person who goes low and comes back every half hour, for two weeks: something rings every few seconds
+    of the test.
+    """
     hour = (66, 52, 60, 85, 95, 110)
     start = datetime(2026, 1, 5, tzinfo=UTC)
     rows = [f"me,{start + timedelta(minutes=5 * n):%Y-%m-%dT%H:%M:%SZ},{hour[n % 6] + n % 2}" for n in range(14 * 288)]
@@ -176,7 +179,9 @@ def _metrics(up: Up) -> dict[str, float]:
 
 
 def _end_with_nothing_due(up: Up) -> None:
-    """Time goes on until the last moment, and what was decided in it may not have been sent. After another start it must have been, sooner or later."""
+    """Time goes on until the last moment, and what was decided in it may not have been sent. After another start it
+    must have been, sooner or later.
+    """
     for _ in range(5):
         _wait_until_quiet(up)
         up.stop()

@@ -1,4 +1,6 @@
-"""Nights that go wrong: a machine whose clock is hours off, a start after a night without power, a disk that fills up."""
+"""Nights that go wrong: a machine whose clock is hours off, a start after a night without power, a disk that
+fills up.
+"""
 
 import asyncio
 import os
@@ -88,7 +90,9 @@ async def _append(log: SqliteLog, event: Event) -> None:
 def test_after_a_night_without_power_nothing_of_the_night_rings_and_nothing_is_called_stale_too_soon(
     tmp_path: Path,
 ) -> None:
-    """The log's newest reading is nine hours old, the night had lows, and Dexcom takes longer to answer than the first ticks take to come."""
+    """The log's newest reading is nine hours old, the night had lows, and Dexcom takes longer to answer than the first
+    ticks take to come.
+    """
     begun = host_ms()
     outside = Outside(day(begun, lambda minutes: 48 if 150 < minutes < 210 else 120), slow_s=8.0)
     outside.share.set_faults(["slow"])

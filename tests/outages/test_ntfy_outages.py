@@ -1,4 +1,6 @@
-"""The notifier against an ntfy that is down, slow, overrun, forgetful or closed: every step arrives, once for the phone, and who cannot be told is shown."""
+"""The notifier against an ntfy that is down, slow, overrun, forgetful or closed: every step arrives, once for the
+phone, and who cannot be told is shown.
+"""
 
 import asyncio
 import itertools
@@ -45,9 +47,15 @@ def said(
     """A decision with one event in it."""
     at = at_ms(T0)
     event = AlertEvent(
-        change=change, episode=episode or f"{kind}-1", kind=kind, step=step, priority=priority, urgency=URGENCY[kind], at=at,
+        change=change,
+        episode=episode or f"{kind}-1",
+        kind=kind,
+        step=step,
+        priority=priority,
+        urgency=URGENCY[kind],
+        at=at,
         evidence=Evidence(glucose_mgdl=54, reading_time=at),
-    )  # fmt: skip
+    )
     n = next(numbers)
     return make(
         AlertsDecided(pos=(n, 0, 0), events=(event,)), id=f"d{n}", source="t", subject="me", time=at, recordedtime=at
@@ -226,7 +234,9 @@ async def test_one_target_that_is_dead_holds_up_no_other(world: World) -> None:
 async def test_after_a_crash_between_the_message_and_its_record_the_server_is_asked(
     world: World, arrived: bool
 ) -> None:
-    """Attempted is durable, then the process died: before or after the message reached the server, nobody here can know."""
+    """Attempted is durable, then the process died: before or after the message reached the server, nobody here can
+    know.
+    """
     async with world.notifying() as notifier:
         target = next(iter(notifier.states))
     at = at_ms(T0)

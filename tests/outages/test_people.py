@@ -1,7 +1,8 @@
-"""Fifty people on two workers of a real Kafka and a real InfluxDB, for a simulated day, with a kill of each worker on the way.
+"""Fifty people on two workers of a real Kafka and a real InfluxDB, for a simulated day, with a kill of each worker on
+the way.
 
-The day passes so quickly that a busy machine comes late to everything in it, and rings for nothing that is long past. So an evening follows at a
-twelfth of that pace, in which whoever goes low must be heard of.
+The day passes so quickly that a busy machine comes late to everything in it, and rings for nothing that is long past.
+So an evening follows at a twelfth of that pace, in which whoever goes low must be heard of.
 """
 
 import asyncio
@@ -66,13 +67,18 @@ class Town:
 
 
 class Household:
-    """Two workers, each with a folder, a configuration and a way to Dexcom of its own; log, series and archive are shared."""
+    """Two workers, each with a folder, a configuration and a way to Dexcom of its own; log, series and archive are
+    shared.
+    """
 
     def __init__(self, folder: Path, kafka: Kafka, influx: Influx, phone: Phone) -> None:
         shared: dict[str, Any] = {
-            "ntfy": phone.server.url, "person": None, "series": "influxdb", "archive": f"folder:{folder / 'archive'}",
+            "ntfy": phone.server.url,
+            "person": None,
+            "series": "influxdb",
+            "archive": f"folder:{folder / 'archive'}",
             "influxdb": {"url": influx.url, "token": influx.token, "org": influx.org},
-        }  # fmt: skip
+        }
         self.phone, self.log = phone, kafka.url
         self.sims = [Simulation(folder / name, kafka.url, speed=SPEED, **shared) for name in ("a", "b")]
         self.sims[1].origin_ms, self.sims[1].real_ms = self.sims[0].origin_ms, self.sims[0].real_ms
@@ -84,7 +90,8 @@ class Household:
             path = simulation.folder / "config.yaml"
             path.write_text(path.read_text() + f"people: {people}\n")
         self.workers = [Worker(s, name, roles=ALL) for s, name in zip(self.sims, ("a", "b"), strict=True)]
-        # Whoever has nothing to do with the decisions of time does what the two had just decided when they were stopped.
+        # Whoever has nothing to do with the decisions of time does what the two had just decided when they were
+        # stopped.
         self.last = Worker(self.sims[0], "last", roles="projector,forecaster,notifier,archiver")
 
     def now_ms(self) -> int:
@@ -108,7 +115,9 @@ class Household:
         return min((value for _, value, _ in home.readings(from_ms, to_ms)), default=0.0)
 
     def evening(self) -> list[str]:
-        """Time goes on, slower; two who are well, one with a phone of their own and one without, go low. Returns whom, once they were told."""
+        """Time goes on, slower; two who are well, one with a phone of their own and one without, go low. Returns whom,
+        once they were told.
+        """
         for worker in self.workers:
             worker.stop()
         begun_ms, real_ms = self.now_ms(), int(time.time() * 1000)
@@ -209,7 +218,9 @@ async def check(folder: Path, house: Household, url: str, live: list[Any], windo
 def every_reading_is_in_the_log(
     house: Household, journal: list[tuple[Any, Event]], window: tuple[int, int]
 ) -> dict[str, Any]:
-    """What the town had in the time of the simulation, each person's own, and nothing else; ids that stand twice in the raw log are counted."""
+    """What the town had in the time of the simulation, each person's own, and nothing else; ids that stand twice in the
+    raw log are counted.
+    """
     found: dict[str, Counter[str]] = {name: Counter() for name in account_names(PEOPLE)}
     times: dict[str, set[int]] = {name: set() for name in found}
     for _, event in journal:
@@ -248,7 +259,9 @@ async def archived_once(folder: Path, log: KafkaLog) -> int:
 
 
 def each_account_had_one_poller(house: Household, until_ms: int) -> int:
-    """In the day, who asked for an account changes only where partitions moved: when the second worker came, and at each kill and return. Returns how often."""
+    """In the day, who asked for an account changes only where partitions moved: when the second worker came, and at
+    each kill and return. Returns how often.
+    """
     changes: Counter[str] = Counter()
     asker: dict[str, int] = {}
     assert {account for account, _, _ in house.town.share.asked} == set(account_names(PEOPLE))

@@ -1,5 +1,6 @@
-"""Power loss, simulated under SQLite: every write and sync of the log's writer is recorded, and the disk is rebuilt as it may look after a cut
-at random points: what was synced is there, what was not is there, gone or torn. No acknowledged record may be missing.
+"""Power loss, simulated under SQLite: every write and sync of the log's writer is recorded, and the disk is rebuilt as
+it may look after a cut at random points: what was synced is there, what was not is there, gone or torn. No acknowledged
+record may be missing.
 """
 
 import asyncio

@@ -1,5 +1,5 @@
-"""The archive's bucket away, busy, slow, frozen, closed or spoiled, and whoever works on it killed: the log keeps everything, nobody else waits,
-what is damaged is named, and in the end the archive gives every record back.
+"""The archive's bucket away, busy, slow, frozen, closed or spoiled, and whoever works on it killed: the log keeps
+everything, nobody else waits, what is damaged is named, and in the end the archive gives every record back.
 """
 
 import asyncio
@@ -284,9 +284,12 @@ async def test_an_object_that_is_there_twice_is_named(s3: Bucket, log: SqliteLog
 def begun(what: str, said: dict[str, Any]) -> "subprocess.Popen[str]":
     """The process, about to start its work."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.archive_process", what], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "tests.support.archive_process", what],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(json.dumps(said) + "\n")
@@ -304,7 +307,10 @@ def kill_after(process: "subprocess.Popen[str]", seconds: float) -> bool:
 
 
 def told(s3: Bucket, **more: Any) -> dict[str, Any]:
-    return {"s3": {"endpoint": s3.server.endpoint, "bucket": s3.name, "key": KEY, "secret": SECRET, "region": REGION}, **more}  # fmt: skip
+    return {
+        "s3": {"endpoint": s3.server.endpoint, "bucket": s3.name, "key": KEY, "secret": SECRET, "region": REGION},
+        **more,
+    }
 
 
 @pytest.mark.long

@@ -286,7 +286,9 @@ async def test_a_changed_password_ends_in_a_refusal_after_one_log_in(
 async def test_five_wrong_passwords_lock_the_account_for_a_while(
     build: Any, server: ShareServer, time: Time, tmp_path: Path
 ) -> None:
-    """Five machines, each with one wrong try: none of them did anything wrong, and the account is locked all the same."""
+    """Five machines, each with one wrong try: none of them did anything wrong, and the account is locked all
+    the same.
+    """
     kinds = [
         getattr(
             await refused(build(password=SecretStr("wrong"), session_file=tmp_path / f"{n}" / "s.json"), server),

@@ -1,4 +1,6 @@
-"""What the library between us and InfluxDB must never change: a number that is none is refused whole, the token stays with us."""
+"""What the library between us and InfluxDB must never change: a number that is none is refused whole, the token stays
+with us.
+"""
 
 import subprocess
 import sys
@@ -54,6 +56,9 @@ async def test_what_a_stranger_answers_is_said_without_a_word_of_it(influx: Any)
 
 
 def test_only_who_has_an_influxdb_loads_the_library() -> None:
-    code = "import sys, iv3.assembly.series, iv3.operations.erasure, iv3.doctor.series\nassert 'influxdb_client' not in sys.modules"
+    code = (
+        "import sys, iv3.assembly.series, iv3.operations.erasure, iv3.doctor.series\nassert "
+        "'influxdb_client' not in sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

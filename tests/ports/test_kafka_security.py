@@ -1,4 +1,6 @@
-"""Kafka with TLS and SCRAM: the log, the roles and every command speak so, and what is wrong is said in a sentence without any secret."""
+"""Kafka with TLS and SCRAM: the log, the roles and every command speak so, and what is wrong is said in a sentence
+without any secret.
+"""
 
 import ssl
 import subprocess
@@ -34,8 +36,24 @@ pytestmark = pytest.mark.servers
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: Any) -> Path:
     folder: Path = tmp_path_factory.mktemp("tls")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
-               "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"]  # fmt: skip
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=127.0.0.1",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "cert.pem",
+    ]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     (folder / "both.pem").write_text((folder / "key.pem").read_text() + (folder / "cert.pem").read_text())
     return folder
@@ -60,8 +78,12 @@ async def test_the_log_and_the_roles_work_over_tls_with_a_password(secured: Kafk
     log = KafkaLog(link)
     await log.open()
     forecaster = Forecaster(
-        log, SystemClock(), lambda role: make_app(group_of(log, role), partial(Transport, log), data_folder="/nonexistent", **kafka_settings("w", 10))
-    )  # fmt: skip
+        log,
+        SystemClock(),
+        lambda role: make_app(
+            group_of(log, role), partial(Transport, log), data_folder="/nonexistent", **kafka_settings("w", 10)
+        ),
+    )
     async with running(forecaster):
         for n in range(6):
             await append_events(log, JOURNAL, [reading(n, 100)])

@@ -33,8 +33,14 @@ async def any_log(request: Any, tmp_path: Path) -> AsyncIterator[Any]:
 
 def test_a_key_lies_where_kafka_puts_it() -> None:
     """The six vectors of Kafka's own Utils test."""
-    words = (b"21", b"foobar", b"a-little-bit-long-string", b"a-little-bit-longer-string",
-             b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", b"abc")  # fmt: skip
+    words = (
+        b"21",
+        b"foobar",
+        b"a-little-bit-long-string",
+        b"a-little-bit-longer-string",
+        b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
+        b"abc",
+    )
     signed = (-973932308, -790332482, -985981536, -1486304829, -58897971, 479470107)
     assert [murmur2(word) for word in words] == [number & 0xFFFFFFFF for number in signed]
 

@@ -1,4 +1,6 @@
-"""The archive in a bucket, on a real server: what it leaves alone, how it finds the bucket, what it says when the bucket cannot be used."""
+"""The archive in a bucket, on a real server: what it leaves alone, how it finds the bucket, what it says when the
+bucket cannot be used.
+"""
 
 import asyncio
 import socket
@@ -246,9 +248,27 @@ async def test_a_certificate_that_nobody_vouches_for(
 ) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=localhost", "-addext",
-         "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "30",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            str(key),
+            "-out",
+            str(cert),
+        ],
+        check=True,
+        capture_output=True,
+    )
     server = S3Server(tmp_path / "tls", cert=cert, key=key)
     server.start()
     try:
@@ -268,12 +288,16 @@ async def test_a_certificate_that_nobody_vouches_for(
         (500, "<Code>InternalError</Code>", ("answered 500", "tried again")),
         (403, "<Code>AccessDenied</Code>", ("s3.key", "give it the right")),
         (403, "<Code>RequestTimeTooSkewed</Code>", ("clock", "timedatectl")),
-        (400, "<Code>AuthorizationHeaderMalformed</Code><Region>eu-central-1</Region>", ("set s3.region to eu-central-1",)),
+        (
+            400,
+            "<Code>AuthorizationHeaderMalformed</Code><Region>eu-central-1</Region>",
+            ("set s3.region to eu-central-1",),
+        ),
         (301, "<Code>PermanentRedirect</Code><Endpoint>x.example</Endpoint>", ("s3.region", "s3.endpoint to match")),
         (507, "<Code>QuotaExceeded</Code>", ("full",)),
         (418, "<Code>Teapot</Code>", ("answered 418 (Teapot)", "s3.endpoint")),
     ],
-)  # fmt: skip
+)
 async def test_what_a_server_answers_is_said_in_a_sentence(
     s3: Bucket, proxy: S3Faults, status: int, xml: str, words: tuple[str, ...]
 ) -> None:
@@ -303,7 +327,8 @@ async def test_a_silent_server_costs_a_bounded_time_and_a_stop_none(s3: Bucket, 
 
 def test_a_call_that_hangs_does_not_hold_up_the_end_of_the_process(s3: Bucket) -> None:
     code = (
-        "import asyncio\nfrom schemas.settings import S3Settings\nfrom streams.adapters.archives.s3.archive import S3Archive\n"
+        "import asyncio\nfrom schemas.settings import S3Settings\nfrom "
+        "streams.adapters.archives.s3.archive import S3Archive\n"
         "async def main():\n"
         f"    archive = S3Archive(S3Settings(endpoint={s3.server.endpoint!r}, bucket='x', key='k', secret='s'))\n"
         "    archive.client()\n"
@@ -357,9 +382,11 @@ def policy(bucket: str, *actions: str) -> str:
     import json
 
     statement = {
-        "Effect": "Allow", "Principal": "*", "Action": list(actions),
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": list(actions),
         "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
-    }  # fmt: skip
+    }
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 

@@ -94,13 +94,17 @@ async def series(stores: Stores) -> AsyncIterator[Series]:
     await opened.close()
 
 
-def reading(time_ms: int, value: float, source: str = "dexcom-share", person: str = "me", trend: Any = "Flat") -> PutReading:  # fmt: skip
+def reading(
+    time_ms: int, value: float, source: str = "dexcom-share", person: str = "me", trend: Any = "Flat"
+) -> PutReading:
     name = reading_id(source, person, time_ms, value, trend)
     return PutReading(person, Reading(time_ms, value, trend, source, name), time_ms + 5)
 
 
 def dose(name: str, time_ms: int, units: float = 4.0, person: str = "me", insulin: str = "Humalog") -> EntryVersion:
-    return EntryVersion(name, person, "insulin", time_ms, 1, False, InsulinTaken(units=units, insulin=insulin), time_ms + 5, "Mum")  # fmt: skip
+    return EntryVersion(
+        name, person, "insulin", time_ms, 1, False, InsulinTaken(units=units, insulin=insulin), time_ms + 5, "Mum"
+    )
 
 
 def forecast(time_ms: int, based_on: str, text: str = "{}", person: str = "me") -> PutForecast:
@@ -127,7 +131,10 @@ async def test_numbers_and_what_is_missing_come_back_as_what_they_were(series: S
     await series.apply([known, none], {HERE: 1})
     found = await series.readings("me", T0, T0 + DAY, 10)
     assert found == [known.reading, none.reading]
-    assert [[type(part) for part in row] for row in found] == [[int, float, str, str, str], [int, float, type(None), str, str]]  # fmt: skip
+    assert [[type(part) for part in row] for row in found] == [
+        [int, float, str, str, str],
+        [int, float, type(None), str, str],
+    ]
 
 
 async def test_what_was_put_is_read_back_exactly(series: Series) -> None:
@@ -258,9 +265,11 @@ async def test_an_entry_that_goes_away_and_comes_back_in_one_batch_is_there_once
 async def test_every_kind_of_entry_is_kept(series: Series) -> None:
     facts = {
         "insulin": InsulinTaken(units=0.5, insulin="Humalog", action="rapid", note='"quoted" \\ and,=\n'),
-        "carbs": CarbsEaten(grams=12.25), "fingerstick": FingerstickTaken(glucose_mgdl=101.5),
-        "exercise": ExerciseDone(minutes=30), "note": NoteWritten(text="x" * 2000),
-    }  # fmt: skip
+        "carbs": CarbsEaten(grams=12.25),
+        "fingerstick": FingerstickTaken(glucose_mgdl=101.5),
+        "exercise": ExerciseDone(minutes=30),
+        "note": NoteWritten(text="x" * 2000),
+    }
     versions = [EntryVersion(k, "me", k, T0 + n, 1, False, f, T0, None) for n, (k, f) in enumerate(facts.items())]
     await put(series, *map(PutEntry, versions))
     assert await series.entries("me", T0, T0 + DAY, 10) == versions
@@ -431,13 +440,17 @@ times = st.builds(
 
 @st.composite
 def histories(draw: Any) -> list[Event]:
-    """Events as a log may hold them: revised readings, repeats, corrections in and out of turn, moves, deletions, forecasts twice."""
+    """Events as a log may hold them: revised readings, repeats, corrections in and out of turn, moves, deletions,
+    forecasts twice.
+    """
     rnd = random.Random(draw(st.integers(0, 2**32)))
     events: list[Event] = []
     ids = [f"entry {n}" for n in range(4)]
 
     def event(data: Any, time_ms: int, name: str, person: str, source: str = "api") -> Event:
-        return make(data, id=name, source=source, subject=person, time=at_ms(time_ms), recordedtime=at_ms(T0 + len(events)))  # fmt: skip
+        return make(
+            data, id=name, source=source, subject=person, time=at_ms(time_ms), recordedtime=at_ms(T0 + len(events))
+        )
 
     for n in range(draw(st.integers(1, 40))):
         person, time_ms = draw(people), draw(times)
@@ -458,10 +471,13 @@ def histories(draw: Any) -> list[Event]:
                 )
                 if entry.type == "iv3.insulin.v1":
                     entry = entry.model_copy(update={"data": {"units": 2.5, "insulin": rnd.choice(["A, b", "C"])}})
-                data = rnd.choice([
-                    EntryCorrected(entry_id=name, revision=revision, entry=entry), EntryDeleted(entry_id=name, revision=revision),
-                    EntryRestored(entry_id=name, revision=revision, as_of=1, entry=entry),
-                ])  # fmt: skip
+                data = rnd.choice(
+                    [
+                        EntryCorrected(entry_id=name, revision=revision, entry=entry),
+                        EntryDeleted(entry_id=name, revision=revision),
+                        EntryRestored(entry_id=name, revision=revision, as_of=1, entry=entry),
+                    ]
+                )
                 events.append(event(data, T0 + n, f"change {n}", "me"))
             case "forecast":
                 events.append(event(a_forecast(f"r{rnd.randint(0, 3)}", time_ms, n), time_ms, f"f{n}", person))
@@ -473,9 +489,21 @@ def histories(draw: Any) -> list[Event]:
 def a_forecast(based_on: str, time_ms: int, n: int) -> ForecastMade:
     curve = (100.0 + n,) * STEPS
     return ForecastMade(
-        based_on=based_on, pos=n, reading_time=at_ms(time_ms), glucose_mgdl=100.0, predictor="ar2", mean_mgdl=curve, p10_mgdl=curve,
-        p25_mgdl=curve, p75_mgdl=curve, p90_mgdl=curve, p_low=0.25, p_urgent=0.0, p_high=0.5, shadows={},
-    )  # fmt: skip
+        based_on=based_on,
+        pos=n,
+        reading_time=at_ms(time_ms),
+        glucose_mgdl=100.0,
+        predictor="ar2",
+        mean_mgdl=curve,
+        p10_mgdl=curve,
+        p25_mgdl=curve,
+        p75_mgdl=curve,
+        p90_mgdl=curve,
+        p_low=0.25,
+        p_urgent=0.0,
+        p_high=0.5,
+        shadows={},
+    )
 
 
 async def live(series: Series, events: Sequence[Event], sizes: Sequence[int]) -> None:
@@ -531,7 +559,9 @@ def by_hand(events: Sequence[Event]) -> tuple[dict[Any, str], dict[str, EntryVer
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=histories(), sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4))
-def test_any_sequence_of_events_gives_the_digest_of_a_fresh_series(tmp_path: Path, events: list[Event], sizes: list[int]) -> None:  # fmt: skip
+def test_any_sequence_of_events_gives_the_digest_of_a_fresh_series(
+    tmp_path: Path, events: list[Event], sizes: list[int]
+) -> None:
     async def check() -> None:
         digests = await digests_of(sqlite_places(tmp_path), events, sizes)
         assert digests[0] == digests[1]
@@ -540,7 +570,9 @@ def test_any_sequence_of_events_gives_the_digest_of_a_fresh_series(tmp_path: Pat
 
 
 class Flaky(InfluxServer):
-    """A server on a bad line: some requests never arrive, of some the answer is lost. Which ones follows from `seed`."""
+    """A server on a bad line: some requests never arrive, of some the answer is lost. Which ones follows from
+    `seed`.
+    """
 
     rnd: random.Random | None = None
 
@@ -587,7 +619,9 @@ def test_whatever_request_fails_and_whether_it_had_arrived_the_digest_is_that_of
 def test_a_worker_that_wakes_up_after_another_took_over_changes_nothing_and_the_position_never_goes_back(
     tmp_path: Path, influx: Any, events: list[Event], cuts: list[int], sizes: list[int]
 ) -> None:
-    """One stops just before it writes; the other goes on from where the series is; then the first writes what it had in hand."""
+    """One stops just before it writes; the other goes on from where the series is; then the first writes what it had in
+    hand.
+    """
     begun, in_hand, late = sorted(min(cut, len(events)) for cut in cuts)
 
     async def check() -> None:
@@ -614,7 +648,11 @@ def test_a_worker_that_wakes_up_after_another_took_over_changes_nothing_and_the_
 
 @pytest.mark.servers
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(events=histories(), sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4), most_held=st.sampled_from([3, 10, 10_000]))  # fmt: skip
+@given(
+    events=histories(),
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    most_held=st.sampled_from([3, 10, 10_000]),
+)
 def test_any_sequence_of_events_gives_the_same_digest_in_sqlite_and_influxdb_live_and_replayed(
     tmp_path: Path, influx: Any, events: list[Event], sizes: list[int], most_held: int
 ) -> None:

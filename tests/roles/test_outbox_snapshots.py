@@ -75,9 +75,16 @@ class Diary:
 
     def decided(self, episode: str, change: Any, step: int = 1, kind: Any = "low", **more: Any) -> AlertsDecided:
         event = AlertEvent(
-            change=change, episode=episode, kind=kind, step=step, priority=4, urgency=2, at=at_ms(self.now_ms), evidence=Evidence(glucose_mgdl=61.0),
+            change=change,
+            episode=episode,
+            kind=kind,
+            step=step,
+            priority=4,
+            urgency=2,
+            at=at_ms(self.now_ms),
+            evidence=Evidence(glucose_mgdl=61.0),
             **more,
-        )  # fmt: skip
+        )
         return AlertsDecided(pos=(self.number, 0, 0), events=(event,))
 
     @staticmethod
@@ -225,7 +232,9 @@ async def test_a_snapshot_of_another_log_or_version_or_of_other_phones_is_left_a
 async def test_somebody_whose_phone_is_gone_is_told_of_nothing_that_was_decided_before(
     log: SqliteLog, diary: Diary
 ) -> None:
-    """Whoever was told is a fact of the log, so that what a roster lacks at a start (a restored log has no accounts) pages nobody with the past."""
+    """Whoever was told is a fact of the log, so that what a roster lacks at a start (a restored log has no accounts)
+    pages nobody with the past.
+    """
     own = Roster({"me": Watched(target=Phone("own"))}, house=(Phone(),))
     async with running(first := AlarmNotifier(log, SetClock(T0), app_maker(log), Channels(), roster=own)):
         await until(lambda: first.outboxes[P].told == {"me": ("own",)})

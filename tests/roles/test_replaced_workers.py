@@ -1,4 +1,6 @@
-"""What a replaced worker still writes: it was stopped between its last question and its write, woken, and its record lies behind its successor's."""
+"""What a replaced worker still writes: it was stopped between its last question and its write, woken, and its record
+lies behind its successor's.
+"""
 
 from pathlib import Path
 
@@ -21,12 +23,23 @@ T0 = 1_795_500_000_000
 def decided(number: int, pos: int, time_ms: int) -> Event:
     at = at_ms(time_ms)
     opened = AlertEvent(
-        change="opened", episode=f"low-{pos}", kind="low", step=1, priority=5, urgency=1, at=at,
+        change="opened",
+        episode=f"low-{pos}",
+        kind="low",
+        step=1,
+        priority=5,
+        urgency=1,
+        at=at,
         evidence=Evidence(glucose_mgdl=60.0, reading_time=at),
-    )  # fmt: skip
+    )
     return make(
-        AlertsDecided(pos=(pos, 0, 0), events=(opened,)), id=f"d{number}", source="t", subject="me", time=at, recordedtime=at
-    )  # fmt: skip
+        AlertsDecided(pos=(pos, 0, 0), events=(opened,)),
+        id=f"d{number}",
+        source="t",
+        subject="me",
+        time=at,
+        recordedtime=at,
+    )
 
 
 async def test_leaves_no_row_in_the_series_nor_in_the_catalog_nor_in_a_replay(log: SqliteLog, tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""The roles on real Faust Apps: what must hold when offsets are lost, state is redelivered, records are poisoned and processes come and go."""
+"""The roles on real Faust Apps: what must hold when offsets are lost, state is redelivered, records are poisoned and
+processes come and go.
+"""
 
 import asyncio
 import subprocess
@@ -44,8 +46,13 @@ P = partition_of("me")
 def reading(n: int, glucose: float, person: str = "me") -> Event:
     at = at_ms(T0 + n * 5 * MIN)
     return make(
-        GlucoseRead(glucose_mgdl=glucose, trend="Flat"), id=f"{person}-r{n}", source="test", subject=person, time=at, recordedtime=at
-    )  # fmt: skip
+        GlucoseRead(glucose_mgdl=glucose, trend="Flat"),
+        id=f"{person}-r{n}",
+        source="test",
+        subject=person,
+        time=at,
+        recordedtime=at,
+    )
 
 
 def wave(n: int) -> float:
@@ -89,7 +96,9 @@ async def test_the_forecaster_says_nothing_twice_though_its_offsets_are_lost(log
 
 
 async def test_the_alerter_decides_nothing_twice_though_its_offsets_are_lost(log: SqliteLog) -> None:
-    """The alerts it folds are far ahead of the journal that comes again: without the places every low would open once more."""
+    """The alerts it folds are far ahead of the journal that comes again: without the places every low would open once
+    more.
+    """
     clock = SetClock(T0)
     roles: list[Role] = [Forecaster(log, clock, app_maker(log)), Alerter(log, clock, app_maker(log))]
     async with running(*roles):

@@ -1,4 +1,6 @@
-"""What is wrong with iv3 itself is told to the house, once, however many people it watches and in whichever process it shows."""
+"""What is wrong with iv3 itself is told to the house, once, however many people it watches and in whichever process it
+shows.
+"""
 
 import asyncio
 
@@ -39,9 +41,14 @@ async def peopled(log: SqliteLog, *, skew_s: float | None = None) -> None:
     for number, person in enumerate(PEOPLE):
         at = at_ms(T0)
         state = SourceStateChanged(state="ok", clock_skew_s=skew_s)
-        await append_events(log, JOURNAL, [
-            make(state, id=f"s{number}", source="t", subject=person, time=at, recordedtime=at), reading(number, 120, person),
-        ])  # fmt: skip
+        await append_events(
+            log,
+            JOURNAL,
+            [
+                make(state, id=f"s{number}", source="t", subject=person, time=at, recordedtime=at),
+                reading(number, 120, person),
+            ],
+        )
 
 
 async def test_a_full_disk_is_told_once_and_its_end_too(log: SqliteLog) -> None:

@@ -3,13 +3,16 @@
 A scenario holds, in minutes after its beginning:
 
 * `profile`: the profile's fields; `runtime`: what the rules must know of the running system, where it is not as usual;
-* `inputs`: `reads` (a value every `every` minutes, from `source`, seen `late` minutes after it was taken), a fact by its `type` and `data`
-  (which `happened` earlier, if it says so), `answers` or `snoozes` an alarm that is open, or `troubles` of iv3 itself from then on;
+* `inputs`: `reads` (a value every `every` minutes, from `source`, seen `late` minutes after it was taken), a fact by
+  its `type` and `data`
+  (which `happened` earlier, if it says so), `answers` or `snoozes` an alarm that is open, or `troubles` of iv3 itself
+  from then on;
 * `ticks`: every so many seconds, until;
 * `decisions`: all of them, in order: when, what, and as much more of each as the scenario has something to say about;
 * `forecasts`: what is foreseen from some of the readings, `at_20_min` to a tenth.
 
-What is expected is argued from docs/reference/alerts.md in `why`, and was worked out by hand; no output was ever copied into one.
+What is expected is argued from docs/reference/alerts.md in `why`, and was worked out by hand; no output was ever copied
+into one.
 """
 
 import json

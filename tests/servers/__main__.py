@@ -1,4 +1,6 @@
-"""`python -m tests.servers [NAME ...]`: install the servers, so that the first test run need not wait for their builds."""
+"""`python -m tests.servers [NAME ...]`: install the servers, so that the first test run need not wait for their
+builds.
+"""
 
 import sys
 import time

@@ -1,7 +1,9 @@
-"""The same servers in containers, for machines with an engine and without toolchains: `--servers=docker`, by testcontainers.
+"""The same servers in containers, for machines with an engine and without toolchains: `--servers=docker`, by
+testcontainers.
 
-A container gets the command, the folder (at the same path), the user and the network of the process that it stands for, so that every test meets the
-same addresses and files; killing and freezing are the engine's. Needs an engine whose containers may use the host's network: Docker or Podman on Linux.
+A container gets the command, the folder (at the same path), the user and the network of the process that it stands for,
+so that every test meets the same addresses and files; killing and freezing are the engine's. Needs an engine whose
+containers may use the host's network: Docker or Podman on Linux.
 """
 
 import os

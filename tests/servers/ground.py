@@ -1,4 +1,6 @@
-"""What every server stands on: the cache folder, a lock while it is built, a free port, and one process that can be killed and frozen."""
+"""What every server stands on: the cache folder, a lock while it is built, a free port, and one process that can be
+killed and frozen.
+"""
 
 import ctypes
 import fcntl
@@ -77,9 +79,14 @@ class Process:
         environment = {"HOME": str(self.folder), "PATH": os.environ["PATH"], **self.environment}
         with (self.folder / "server.log").open("ab") as out:
             self._process = subprocess.Popen(
-                self.command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=self.folder, env=environment,
+                self.command,
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                cwd=self.folder,
+                env=environment,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, no lock is taken in it
-            )  # fmt: skip
+            )
         self.wait(answers, within_s)
 
     def wait(self, answers: Callable[[], bool], within_s: float = 60.0) -> None:

@@ -1,6 +1,7 @@
 """A real InfluxDB 2.7 (write API, InfluxQL, Flux; no pages), built from the Go module proxy and crates.io.
 
-Needs Go, Cargo, a C compiler and pkg-config, once; the build takes about six minutes on two cores and 3 GB of disk, most of which it gives back.
+Needs Go, Cargo, a C compiler and pkg-config, once; the build takes about six minutes on two cores and 3 GB of disk,
+most of which it gives back.
 """
 
 import json
@@ -129,9 +130,13 @@ class _Build:
             shutil.copy(home, self.place / "cargo")
         command = [*_NICE, "cargo", "build", "--locked", "--release", "-p", "flux", "--lib"]
         return subprocess.Popen(
-            [*command, "--no-default-features", "--features", "cffi"], cwd=flux / "libflux", env=self.environment,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            [*command, "--no-default-features", "--features", "cffi"],
+            cwd=flux / "libflux",
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def _early_packages(self, server: Path) -> str:
         shape = '{{if not .Standard}}{{.ImportPath}} {{join .Deps " "}}{{end}}'
@@ -143,8 +148,15 @@ class _Build:
 
     def _say(self, command: list[str], folder: Path, *, said: str | None = None, must: bool = True) -> str:
         done = subprocess.run(
-            command, cwd=folder, env=self.environment, input=said, capture_output=True, text=True, timeout=3600, check=False
-        )  # fmt: skip
+            command,
+            cwd=folder,
+            env=self.environment,
+            input=said,
+            capture_output=True,
+            text=True,
+            timeout=3600,
+            check=False,
+        )
         if must and done.returncode:
             raise NotInstallable(f"InfluxDB could not be built: {' '.join(command[:6])}: {done.stderr[-2000:]}")
         return done.stdout
@@ -169,12 +181,21 @@ class Influx:
         self.process = process_of(
             "influx",
             [
-                "influxd" if chosen() else str(install()), "--reporting-disabled", "--ui-disabled", "--no-tasks",
-                "--http-bind-address", f"127.0.0.1:{self.port}", "--bolt-path", str(folder / "influxd.bolt"),
-                "--sqlite-path", str(folder / "influxd.sqlite"), "--engine-path", str(folder / "engine"),
+                "influxd" if chosen() else str(install()),
+                "--reporting-disabled",
+                "--ui-disabled",
+                "--no-tasks",
+                "--http-bind-address",
+                f"127.0.0.1:{self.port}",
+                "--bolt-path",
+                str(folder / "influxd.bolt"),
+                "--sqlite-path",
+                str(folder / "influxd.sqlite"),
+                "--engine-path",
+                str(folder / "engine"),
             ],
             folder,
-        )  # fmt: skip
+        )
 
     def start(self) -> None:
         """Start it, wait until it answers, and set it up if it is new."""
@@ -206,7 +227,9 @@ class Influx:
         self.process.thaw()
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | bytes | None = None) -> Any:
-        """One request as the operator, by the standard library: a server must not be judged by the client under test."""
+        """One request as the operator, by the standard library: a server must not be judged by the client under
+        test.
+        """
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, {"Authorization": f"Token {TOKEN}"}, method=method)
         try:

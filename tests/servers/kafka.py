@@ -1,4 +1,6 @@
-"""A real Apache Kafka (KRaft), one node or three, from Maven Central. Needs Java 17 (a headless one will do) and, once, Maven."""
+"""A real Apache Kafka (KRaft), one node or three, from Maven Central. Needs Java 17 (a headless one will do) and, once,
+Maven.
+"""
 
 import asyncio
 import base64
@@ -185,14 +187,21 @@ class Kafka:
             broker.folder.mkdir(parents=True, exist_ok=True)
             (broker.folder / "log4j2.xml").write_text(_LOG4J.format(log=broker.folder / "broker.log"))
             settings = {
-                **_SETTINGS, "node.id": broker.number, "controller.quorum.voters": voters, "log.dirs": broker.folder / "data",
+                **_SETTINGS,
+                "node.id": broker.number,
+                "controller.quorum.voters": voters,
+                "log.dirs": broker.folder / "data",
                 "listeners": f"PLAINTEXT://127.0.0.1:{broker.port},CONTROLLER://127.0.0.1:{broker.controller_port}",
                 "advertised.listeners": f"PLAINTEXT://127.0.0.1:{broker.port}",
-                "default.replication.factor": copies, "min.insync.replicas": safe,
-                "offsets.topic.replication.factor": copies, "transaction.state.log.replication.factor": copies,
-                "transaction.state.log.min.isr": safe, "share.coordinator.state.topic.replication.factor": copies,
-                "share.coordinator.state.topic.min.isr": safe, **more,
-            }  # fmt: skip
+                "default.replication.factor": copies,
+                "min.insync.replicas": safe,
+                "offsets.topic.replication.factor": copies,
+                "transaction.state.log.replication.factor": copies,
+                "transaction.state.log.min.isr": safe,
+                "share.coordinator.state.topic.replication.factor": copies,
+                "share.coordinator.state.topic.min.isr": safe,
+                **more,
+            }
             if self._pem is not None:
                 settings |= self._secure(settings)
             properties = broker.folder / "server.properties"
@@ -213,7 +222,9 @@ class Kafka:
 
 
 def _live_nodes(port: int) -> set[int]:
-    """The nodes that one node says are alive (Metadata v4, by hand: a server must not be judged by the client under test)."""
+    """The nodes that one node says are alive (Metadata v4, by hand: a server must not be judged by the client under
+    test).
+    """
     body = struct.pack(">hhih", 3, 4, 1, 2) + b"up" + struct.pack(">i?", 0, False)
     try:
         with socket.create_connection(("127.0.0.1", port), 1) as link:

@@ -1,4 +1,6 @@
-"""A line that fails as it is told to, between a client and an HTTP server: refusals of its own, requests cut, answers lost, silence."""
+"""A line that fails as it is told to, between a client and an HTTP server: refusals of its own, requests cut, answers
+lost, silence.
+"""
 
 import asyncio
 import socket
@@ -13,7 +15,9 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Fault:
-    """What happens to the next `times` requests that `hits` picks. The request reaches the server only where `reaches`."""
+    """What happens to the next `times` requests that `hits` picks. The request reaches the server only where
+    `reaches`.
+    """
 
     times: int
     answer: bytes | None = None  # None: the connection is reset instead
@@ -45,7 +49,9 @@ class FaultProxy:
         self.port = int(self._server.sockets[0].getsockname()[1])
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:  # fmt: skip
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
         self._server.close()
         for writer in list(self._open):
             _reset(writer)
@@ -57,7 +63,14 @@ class FaultProxy:
 
     # -- what can go wrong -------------------------------------------------------------------------
 
-    def refuse(self, status: int, times: int, headers: Mapping[str, str] | None = None, body: bytes = b"", **more: Callable[[str], bool]) -> None:  # fmt: skip
+    def refuse(
+        self,
+        status: int,
+        times: int,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        **more: Callable[[str], bool],
+    ) -> None:
         """Answer requests here, as a proxy or a tired server does."""
         fields = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         head = f"HTTP/1.1 {status} Said\r\n{fields}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"

@@ -1,4 +1,6 @@
-"""A real S3 server: versitygw on a folder, built from the Go module proxy. Objects are plain files below it, so that a test can flip a bit."""
+"""A real S3 server: versitygw on a folder, built from the Go module proxy. Objects are plain files below it, so that a
+test can flip a bit.
+"""
 
 import os
 import socket
@@ -30,9 +32,13 @@ def install() -> Path:
         fresh = binary.parent.with_name(f"{binary.parent.name}.new")
         environment = {**os.environ, "GOBIN": str(fresh), "GOFLAGS": "-buildvcs=false -trimpath"}
         done = subprocess.run(
-            ["go", "install", "-ldflags=-s -w", _MODULE], env=environment, capture_output=True, text=True, timeout=1500,
+            ["go", "install", "-ldflags=-s -w", _MODULE],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=1500,
             check=False,
-        )  # fmt: skip
+        )
         if done.returncode:
             raise NotInstallable(f"versitygw could not be built: {done.stderr[-1000:]}")
         fresh.rename(binary.parent)
@@ -42,7 +48,8 @@ def install() -> Path:
 class S3Server:
     """A server whose objects lie in `folder`/objects; made anew on the same folder it has the same port and objects.
 
-    `cert` and `key` (files) make it speak TLS. `domain` lets buckets be named in front of it, as the first label of the host.
+    `cert` and `key` (files) make it speak TLS. `domain` lets buckets be named in front of it, as the first label of the
+    host.
     """
 
     def __init__(self, folder: Path, *, cert: Path | None = None, key: Path | None = None, domain: str = "") -> None:
@@ -55,11 +62,22 @@ class S3Server:
         self.port, self.scheme = int(noted.read_text()), "https" if cert else "http"
         # With a folder of accounts an unknown key is answered 403 InvalidAccessKeyId, as Amazon does.
         command = [
-            "versitygw" if chosen() else str(install()), "--port", f"127.0.0.1:{self.port}", "--region", REGION, "--quiet", "--keep-alive",
-            "--iam-dir", str(folder / "iam"), *(("--cert", str(cert), "--key", str(key)) if cert else ()),
+            "versitygw" if chosen() else str(install()),
+            "--port",
+            f"127.0.0.1:{self.port}",
+            "--region",
+            REGION,
+            "--quiet",
+            "--keep-alive",
+            "--iam-dir",
+            str(folder / "iam"),
+            *(("--cert", str(cert), "--key", str(key)) if cert else ()),
             *(("--virtual-domain", domain) if domain else ()),
-            "posix", "--versioning-dir", str(folder / "versions"), str(self.objects),
-        ]  # fmt: skip
+            "posix",
+            "--versioning-dir",
+            str(folder / "versions"),
+            str(self.objects),
+        ]
         self._process = process_of("s3", command, folder, {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET})
 
     @property
@@ -100,9 +118,15 @@ class S3Server:
         from botocore.config import Config
 
         return boto3.client(
-            "s3", endpoint_url=self.endpoint, aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name=REGION,
-            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, read_timeout=10, connect_timeout=3),
-        )  # fmt: skip
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=KEY,
+            aws_secret_access_key=SECRET,
+            region_name=REGION,
+            config=Config(
+                signature_version="s3v4", s3={"addressing_style": "path"}, read_timeout=10, connect_timeout=3
+            ),
+        )
 
     def bucket(self) -> "Bucket":
         """A fresh bucket."""

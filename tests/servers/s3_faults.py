@@ -1,10 +1,15 @@
-"""Between iv3 and a real S3 server: answers that are slow, refused, cut or lost. What is not spoiled is passed on as it is."""
+"""Between iv3 and a real S3 server: answers that are slow, refused, cut or lost. What is not spoiled is passed on as it
+is.
+"""
 
 import asyncio
 from dataclasses import dataclass
 from typing import Self
 
-_BUSY = b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>'
+_BUSY = (
+    b'<?xml version="1.0" encoding="UTF-8"?>'
+    b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+)
 
 
 @dataclass
@@ -21,7 +26,9 @@ class Fault:
 
 
 class S3Faults:
-    """A proxy on loopback. `async with S3Faults(port) as proxy`, then set `proxy.fault`; `proxy.endpoint` is what `s3.endpoint` names."""
+    """A proxy on loopback. `async with S3Faults(port) as proxy`, then set `proxy.fault`; `proxy.endpoint` is what
+    `s3.endpoint` names.
+    """
 
     def __init__(self, upstream_port: int) -> None:
         self._upstream = upstream_port
@@ -102,9 +109,14 @@ class S3Faults:
 
 
 def _answer(status: int, said: bytes) -> bytes:
-    return b"HTTP/1.1 %d X\r\nContent-Type: application/xml\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (
-        status, len(said),
-    ) + said  # fmt: skip
+    return (
+        b"HTTP/1.1 %d X\r\nContent-Type: application/xml\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
+        % (
+            status,
+            len(said),
+        )
+        + said
+    )
 
 
 def _fields(head: bytes) -> dict[bytes, bytes]:

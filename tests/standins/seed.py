@@ -1,4 +1,6 @@
-"""The older Go program, as far as somebody who moves away from it meets it: its buckets in InfluxDB, filled in its layout, and its API."""
+"""The older Go program, as far as somebody who moves away from it meets it: its buckets in InfluxDB, filled in its
+layout, and its API.
+"""
 
 import base64
 import json
@@ -44,7 +46,9 @@ USERNAME, PASSWORD = "retool", "a-password-of-tests"
 
 
 class SeedProgram:
-    """Its API over TLS on loopback, answering from its buckets as the running one did when `golden/seed_iv3_go.json` was recorded."""
+    """Its API over TLS on loopback, answering from its buckets as the running one did when `golden/seed_iv3_go.json`
+    was recorded.
+    """
 
     def __init__(self, influx: Influx, certificate: tuple[Path, Path] | None = None) -> None:
         program = self

@@ -6,7 +6,9 @@ from typing import Any
 
 
 class MailSink:
-    """`mails` holds every message taken. `refuse` makes it answer recipients with 550, `broken` makes it hang up at once."""
+    """`mails` holds every message taken. `refuse` makes it answer recipients with 550, `broken` makes it hang up at
+    once.
+    """
 
     def __init__(self) -> None:
         self.mails: list[Any] = []

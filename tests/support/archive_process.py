@@ -1,4 +1,5 @@
-"""A process to be killed: `python -m tests.support.archive_process archive|merge|restore`, told on standard input where and what.
+"""A process to be killed: `python -m tests.support.archive_process archive|merge|restore`, told on standard input where
+and what.
 
 It prints `begun` when it is about to start, and `done` at the end.
 """

@@ -1,4 +1,6 @@
-"""A log with some days in it and an archive of small segments, and what the two hold: shared by the tests of the archive."""
+"""A log with some days in it and an archive of small segments, and what the two hold: shared by the tests of the
+archive.
+"""
 
 from typing import Any
 

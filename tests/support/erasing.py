@@ -1,4 +1,6 @@
-"""A log of two people in one partition, and words that must be found nowhere once the one is erased: shared by the tests of erasing."""
+"""A log of two people in one partition, and words that must be found nowhere once the one is erased: shared by the
+tests of erasing.
+"""
 
 import json
 import signal
@@ -94,10 +96,14 @@ async def tokens(log: Log) -> None:
 
 async def strays(log: Log) -> None:
     """What names her where one would not look: documents of nobody, garbage under her key, dead letters."""
-    await append_events(log, JOURNAL, [
-        said(DocumentSaved(collection="treatments", document_id=DOCUMENT, body={"of": [{"who": GONE}]}), SYSTEM, 1),
-        said(DocumentSaved(collection="treatments", document_id="nobodys", body={"of": "me"}), SYSTEM, 2),
-    ])  # fmt: skip
+    await append_events(
+        log,
+        JOURNAL,
+        [
+            said(DocumentSaved(collection="treatments", document_id=DOCUMENT, body={"of": [{"who": GONE}]}), SYSTEM, 1),
+            said(DocumentSaved(collection="treatments", document_id="nobodys", body={"of": "me"}), SYSTEM, 2),
+        ],
+    )
     (at,) = await log.append(JOURNAL, GONE, [b"\xff not an event " + NOTE.encode()])
     (his,) = await log.append(JOURNAL, STAYS, [b"not an event of his"])
     for n, (place, why) in enumerate(((at, "no event"), (his, "no event"))):
@@ -182,8 +188,13 @@ class Place:
     def iv3(self, *arguments: str) -> str:
         """Another command; what it prints, whatever it thinks of what it found."""
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "iv3", *arguments], cwd=self.root, capture_output=True, text=True, timeout=100, check=False
-        )  # fmt: skip
+            [sys.executable, "-P", "-m", "iv3", *arguments],
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
         return done.stdout
 
     def killed(self, before: str) -> None:

@@ -1,4 +1,6 @@
-"""A night of one person, played through the same folds and decisions as the alerter plays it: readings, ticks and answers in, alarms out."""
+"""A night of one person, played through the same folds and decisions as the alerter plays it: readings, ticks and
+answers in, alarms out.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -56,9 +58,14 @@ class Night:
         self.offset += 1
         self.now = max(self.now, now if now is not None else self.now)
         event = make(
-            data, id=name or f"e{self.offset}", source=source, subject="me", time=at_ms(at if at is not None else self.now),
-            recordedtime=at_ms(self.now), actor="Dad",
-        )  # fmt: skip
+            data,
+            id=name or f"e{self.offset}",
+            source=source,
+            subject="me",
+            time=at_ms(at if at is not None else self.now),
+            recordedtime=at_ms(self.now),
+            actor="Dad",
+        )
         self._input(("fact", event, self.offset, self.now))
         forecast = self.outlook.take(event, self.offset)
         if self.foresees and isinstance(forecast, ForecastMade):
@@ -145,8 +152,19 @@ def a_forecast(
     start = newest.glucose_mgdl if level is None else level
     curve = tuple(start + (at_20_min - start) * min(n + 1, 4) / 4 for n in range(STEPS))
     made = ForecastMade(
-        based_on=newest.id, pos=state.newest_offset, reading_time=at_ms(newest.time_ms), glucose_mgdl=newest.glucose_mgdl,
-        predictor="ar2", mean_mgdl=curve, p10_mgdl=curve, p25_mgdl=curve, p75_mgdl=curve, p90_mgdl=curve,
-        p_low=p_low, p_urgent=0.0, p_high=0.0, shadows={},
-    )  # fmt: skip
+        based_on=newest.id,
+        pos=state.newest_offset,
+        reading_time=at_ms(newest.time_ms),
+        glucose_mgdl=newest.glucose_mgdl,
+        predictor="ar2",
+        mean_mgdl=curve,
+        p10_mgdl=curve,
+        p25_mgdl=curve,
+        p75_mgdl=curve,
+        p90_mgdl=curve,
+        p_low=p_low,
+        p_urgent=0.0,
+        p_high=0.0,
+        shadows={},
+    )
     return ForecastMade.model_validate_json(made.model_dump_json())  # as it comes out of the log

@@ -1,4 +1,6 @@
-"""What must hold whatever was killed: every accepted entry once, forecasts as if nobody had interrupted, and exactly what was decided has rung."""
+"""What must hold whatever was killed: every accepted entry once, forecasts as if nobody had interrupted, and exactly
+what was decided has rung.
+"""
 
 import asyncio
 import random
@@ -78,7 +80,9 @@ def each_accepted_once(journal: list[tuple[Any, Event]], accepted: dict[str, str
 
 
 def each_accepted(journal: list[tuple[Any, Event]], accepted: dict[str, str]) -> int:
-    """Nothing that was accepted is missing. Returns how many events stand in the raw log twice: Kafka cannot forbid it, and every fold drops them."""
+    """Nothing that was accepted is missing. Returns how many events stand in the raw log twice: Kafka cannot forbid it,
+    and every fold drops them.
+    """
     times = Counter(event.id for _, event in journal)
     lost = [name for name in accepted.values() if times[name] == 0]
     assert not lost, f"{len(lost)} of {len(accepted)} accepted entries are not in the log"
@@ -86,7 +90,8 @@ def each_accepted(journal: list[tuple[Any, Event]], accepted: dict[str, str]) ->
 
 
 def forecasts_as_uninterrupted(events: dict[str, list[tuple[Any, Event]]]) -> tuple[int, int]:
-    """One record per reading once each partition's repeats are dropped by their place, each equal to what a fold that was never interrupted says.
+    """One record per reading once each partition's repeats are dropped by their place, each equal to what a fold that
+    was never interrupted says.
 
     Returns how many, and how many were repeats.
     """

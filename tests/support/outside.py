@@ -1,4 +1,6 @@
-"""The world outside iv3 for tests that start the real command: a fake Dexcom Share and a phone's ntfy, in a thread of their own."""
+"""The world outside iv3 for tests that start the real command: a fake Dexcom Share and a phone's ntfy, in a thread of
+their own.
+"""
 
 import asyncio
 import threading

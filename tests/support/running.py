@@ -19,8 +19,12 @@ def app_maker(log: SqliteLog | KafkaLog, worker: str = "w1") -> Callable[[str], 
     """Makes Apps on this log."""
     if isinstance(log, KafkaLog):
         return lambda group: make_app(
-            group_of(log, group), partial(KafkaTransport, log), data_folder="/nonexistent", broker_commit_interval=0.05, **kafka_settings(worker, 5.0)
-        )  # fmt: skip
+            group_of(log, group),
+            partial(KafkaTransport, log),
+            data_folder="/nonexistent",
+            broker_commit_interval=0.05,
+            **kafka_settings(worker, 5.0),
+        )
     return lambda group: make_app(
         group, partial(SqliteTransport, log), data_folder=str(log.path.parent), broker_commit_interval=0.05
     )

@@ -1,4 +1,6 @@
-"""A small house for API tests: real log, projector, forecaster, alerter, catalog and API on a socket, no Dexcom and no ntfy."""
+"""A small house for API tests: real log, projector, forecaster, alerter, catalog and API on a socket, no Dexcom and no
+ntfy.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,6 @@
-"""Starts the real `iv3 up`, most often with `--demo`, as a person would, in a folder of its own, and asks it things over HTTP."""
+"""Starts the real `iv3 up`, most often with `--demo`, as a person would, in a folder of its own, and asks it things
+over HTTP.
+"""
 
 import json
 import signal

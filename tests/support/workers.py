@@ -70,9 +70,20 @@ class Worker:
     def command(self) -> list[str]:
         """With the simulation's time as it is now: a test may have it go on at another pace."""
         return [
-            sys.executable, "-P", "-m", "iv3", "worker", "--name", self.name, "--role", self._roles, "--data", self._data,
-            "--clock", self._simulation.clock_option,
-        ]  # fmt: skip
+            sys.executable,
+            "-P",
+            "-m",
+            "iv3",
+            "worker",
+            "--name",
+            self.name,
+            "--role",
+            self._roles,
+            "--data",
+            self._data,
+            "--clock",
+            self._simulation.clock_option,
+        ]
 
     def start(self, within_s: float = 40.0) -> float:
         """Start, wait until it is ready; the seconds that took."""
@@ -164,9 +175,13 @@ class People:
                 return
             at = at_ms(time_ms)
             event = make(
-                GlucoseRead(glucose_mgdl=self._glucose(n + number), trend="Flat"), id=f"{person}-{n}", source="test", subject=person, time=at,
+                GlucoseRead(glucose_mgdl=self._glucose(n + number), trend="Flat"),
+                id=f"{person}-{n}",
+                source="test",
+                subject=person,
+                time=at,
                 recordedtime=at,
-            )  # fmt: skip
+            )
             while not self._stop.is_set():
                 try:
                     await append_events(log, JOURNAL, [event])

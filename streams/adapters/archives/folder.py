@@ -18,7 +18,9 @@ _LEFT = re.compile(r"\.[^/]+\.[0-9a-f]{8}(\.part)?")
 
 
 class FolderArchive:
-    """The `Archive` port on a folder. Every call raises ArchiveUnavailable where the folder cannot be used, ValueError for a key that is none."""
+    """The `Archive` port on a folder. Every call raises ArchiveUnavailable where the folder cannot be used, ValueError
+    for a key that is none.
+    """
 
     def __init__(self, path: Path) -> None:
         self._root = path

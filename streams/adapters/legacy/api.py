@@ -23,7 +23,9 @@ class LegacyApi:
     """Asks with HTTP Basic."""
 
     def __init__(self, url: str, username: str, password: SecretStr, cafile: Path | None = None) -> None:
-        """`cafile` is the certificate that is trusted, whatever name it has. Does no I/O beyond reading it. Raises Misconfigured."""
+        """`cafile` is the certificate that is trusted, whatever name it has. Does no I/O beyond reading it. Raises
+        Misconfigured.
+        """
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.username:
             raise Misconfigured("--url is the address of the old program, like https://127.0.0.1:8443.")
@@ -64,7 +66,10 @@ class LegacyApi:
         except NoAnswer as error:
             raise SourceUnreachable(str(error)) from None
         if reply.status in (401, 403):
-            raise Misconfigured("The old program refuses --user and the password: they are api.username and api.password of its config.yaml.")  # fmt: skip
+            raise Misconfigured(
+                "The old program refuses --user and the password: they are api.username "
+                "and api.password of its config.yaml."
+            )
         try:
             if reply.status != 200:
                 raise ValueError(reply.status)

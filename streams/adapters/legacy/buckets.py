@@ -61,7 +61,8 @@ class LegacyBuckets:
             whole = [row for row in rows if row.time_ns != last]
             if not whole:
                 raise SeriesUnavailable(
-                    f"The bucket {bucket.name} holds {self._page_rows} points or more of one moment; the older program wrote no such thing."
+                    f"The bucket {bucket.name} holds {self._page_rows} points or more of one moment; the "
+                    "older program wrote no such thing."
                 )
             yield whole
             since = f" WHERE time >= {last}"

@@ -1,6 +1,8 @@
-"""Moving in from the older Go program: its buckets are read, page by page, and what the journal does not have yet is appended.
+"""Moving in from the older Go program: its buckets are read, page by page, and what the journal does not have yet is
+appended.
 
-The journal is what is compared with, so a second run adds only what came since, and one that broke off goes on where it was.
+The journal is what is compared with, so a second run adds only what came since, and one that broke off goes on where it
+was.
 """
 
 from collections import Counter
@@ -73,7 +75,9 @@ class LegacyMove:
         return await self._run(dry_run=True)
 
     async def make(self) -> MoveReport:
-        """Append what is new; each batch is durable before the next is read. Raises SeriesUnavailable, and as `Log.append`."""
+        """Append what is new; each batch is durable before the next is read. Raises SeriesUnavailable, and as
+        `Log.append`.
+        """
         return await self._run(dry_run=False)
 
     async def _run(self, *, dry_run: bool) -> MoveReport:

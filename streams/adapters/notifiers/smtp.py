@@ -1,4 +1,6 @@
-"""E-mail as a notifier, through the standard library, in a thread: one connection for each message, for there are few."""
+"""E-mail as a notifier, through the standard library, in a thread: one connection for each message, for there
+are few.
+"""
 
 import asyncio
 import hashlib

@@ -1,4 +1,6 @@
-"""A webhook as a notifier: one POST of JSON for each message. And the ping of a health-check service, which alarms when it no longer comes."""
+"""A webhook as a notifier: one POST of JSON for each message. And the ping of a health-check service, which alarms when
+it no longer comes.
+"""
 
 import hashlib
 import json
@@ -47,14 +49,20 @@ class Webhook:
     async def send(self, message: Message) -> None:
         """See `Notifier`."""
         said = {
-            "id": message.sequence_id, "title": message.title, "message": message.body, "priority": message.priority,
+            "id": message.sequence_id,
+            "title": message.title,
+            "message": message.body,
+            "priority": message.priority,
             "tags": list(message.tags),
-        }  # fmt: skip
+        }
         problem = ""
         try:
             reply = await self._exchange.ask(
-                "POST", self._url.get_secret_value(), headers=self._headers, body=json.dumps(said, ensure_ascii=False).encode()
-            )  # fmt: skip
+                "POST",
+                self._url.get_secret_value(),
+                headers=self._headers,
+                body=json.dumps(said, ensure_ascii=False).encode(),
+            )
         except NoAnswer as error:
             problem = str(error)
         else:
@@ -81,7 +89,9 @@ class Webhook:
 
 
 class HealthCheck:
-    """Pings an address while all is well, and the same with `/fail` behind it while not. Never raises: it is the one who is to notice silence."""
+    """Pings an address while all is well, and the same with `/fail` behind it while not. Never raises: it is the one
+    who is to notice silence.
+    """
 
     def __init__(self, url: SecretStr, *, timeout_s: float = TIMEOUT_S) -> None:
         """Does no I/O. Raises Misconfigured."""

@@ -1,4 +1,6 @@
-"""What the readers of every Series share: the canonical line of a range from rows that may be cut, and whole groups of rows that belong together."""
+"""What the readers of every Series share: the canonical line of a range from rows that may be cut, and whole groups of
+rows that belong together.
+"""
 
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable
@@ -16,7 +18,9 @@ Fetch = Callable[
 
 
 async def canonical_range(fetch: Fetch, from_ms: int, to_ms: int, limit: int) -> list[Reading]:
-    """Canonical readings of [from_ms, to_ms), oldest first, at most `limit`. Fewer rows than the most that was asked for are all there are."""
+    """Canonical readings of [from_ms, to_ms), oldest first, at most `limit`. Fewer rows than the most that was asked
+    for are all there are.
+    """
     most = 2 * limit + 2
     while True:
         rows = await fetch(from_ms - MARGIN_MS, to_ms + MARGIN_MS, most)
@@ -31,8 +35,11 @@ async def canonical_range(fetch: Fetch, from_ms: int, to_ms: int, limit: int) ->
 
 
 async def first_rows(
-    fetch: Callable[[int], Awaitable[list[_T]]], group: Callable[[_T], int], key: Callable[[_T], tuple[int, str]], limit: int
-) -> list[_T]:  # fmt: skip
+    fetch: Callable[[int], Awaitable[list[_T]]],
+    group: Callable[[_T], int],
+    key: Callable[[_T], tuple[int, str]],
+    limit: int,
+) -> list[_T]:
     """The first `limit` rows by `key`. `fetch` gives the first n by `group` (a moment), in any order within one."""
     most = limit + _MORE
     while True:

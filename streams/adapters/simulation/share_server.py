@@ -1,6 +1,7 @@
 """A fake Dexcom Share server: the real protocol over a real socket, with every fault that was seen in the wild.
 
-It is fed with simulated readings: for the demo, for tests, and for anybody who writes a client of Share. Loopback unless told otherwise.
+It is fed with simulated readings: for the demo, for tests, and for anybody who writes a client of Share. Loopback
+unless told otherwise.
 """
 
 import asyncio
@@ -149,10 +150,15 @@ class ShareServer:
             await runner.cleanup()
 
     async def hear(self, call: str, request: web.Request) -> web.StreamResponse:
-        """Answer one of Share's calls (authenticate, log_in, log_in_by_name, read) that came in at somebody else's port."""
+        """Answer one of Share's calls (authenticate, log_in, log_in_by_name, read) that came in at somebody else's
+        port.
+        """
         calls: dict[str, Callable[[web.Request], Awaitable[object]]] = {
-            "authenticate": self._authenticate, "log_in": self._log_in, "log_in_by_name": self._log_in_by_name, "read": self._read,
-        }  # fmt: skip
+            "authenticate": self._authenticate,
+            "log_in": self._log_in,
+            "log_in_by_name": self._log_in_by_name,
+            "read": self._read,
+        }
         return await self._serve(request, calls[call])
 
     def _served(self, call: Callable[[web.Request], Awaitable[object]]) -> Callable[[web.Request], _Answer]:

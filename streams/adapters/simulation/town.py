@@ -1,6 +1,7 @@
 """A town of simulated people behind one fake Dexcom Share: each has an account of their own, on one or several ports.
 
-Several ports, because a server cannot see which worker asks: where each worker has a port of its own, `asked` tells who asked for whom, and when.
+Several ports, because a server cannot see which worker asks: where each worker has a port of its own, `asked` tells who
+asked for whom, and when.
 """
 
 import json
@@ -30,7 +31,9 @@ def account_names(people: int) -> list[str]:
 
 
 class ShareTown:
-    """`people` accounts whose lives begin a day before now. A life is simulated when it is first asked for, and prolonged as time goes on."""
+    """`people` accounts whose lives begin a day before now. A life is simulated when it is first asked for, and
+    prolonged as time goes on.
+    """
 
     def __init__(self, people: int, *, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms

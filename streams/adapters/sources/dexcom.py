@@ -1,6 +1,7 @@
 """Dexcom Share as a glucose source: three POSTs, a session that outlives the process, no log-in that was not allowed.
 
-What an answer means is decided in `processors.sources.dexcom`, when a log-in may be tried in `processors.sources.polling`.
+What an answer means is decided in `processors.sources.dexcom`, when a log-in may be tried in
+`processors.sources.polling`.
 """
 
 import asyncio
@@ -68,7 +69,9 @@ class DexcomShare:
         timeout_s: float = TIMEOUT_S,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        """Does no I/O. `now_ms` is the time in which refused log-ins are waited out. Raises Misconfigured if `base_url` cannot be one."""
+        """Does no I/O. `now_ms` is the time in which refused log-ins are waited out. Raises Misconfigured if `base_url`
+        cannot be one.
+        """
         self._username = username
         self._password = password
         self._region = region
@@ -164,7 +167,9 @@ class DexcomShare:
         return ids
 
     async def _may_try(self, *, may_log_in: bool) -> bool:
-        """A password that was refused waits for its time whoever asks; another one than the refused need not wait for that."""
+        """A password that was refused waits for its time whoever asks; another one than the refused need not wait for
+        that.
+        """
         verdict = await asyncio.to_thread(self._refusals.verdict)
         return verdict == "changed" or (may_log_in and verdict != "wait")
 

@@ -1,7 +1,9 @@
-"""What a refused log-in leaves on this machine: until when the same password may not be tried again, whichever command tries.
+"""What a refused log-in leaves on this machine: until when the same password may not be tried again, whichever command
+tries.
 
-The journal carries the same deadline for the poller's next start; this file is for `iv3 doctor` and `iv3 init`, which have no journal or
-must not wait for one, and it alone can tell that the password was changed since. It holds no password but a salted scrypt hash, mode 0600.
+The journal carries the same deadline for the poller's next start; this file is for `iv3 doctor` and `iv3 init`, which
+have no journal or must not wait for one, and it alone can tell that the password was changed since. It holds no
+password but a salted scrypt hash, mode 0600.
 """
 
 import hashlib
@@ -38,7 +40,9 @@ class Refusals:
         self._path, self._account, self._password, self._now_ms = path, account, password, now_ms
 
     def verdict(self) -> Literal["unknown", "changed", "wait", "again"]:
-        """What is known of these credentials: nothing, that the refused ones were others, that it is too soon, or that it is time."""
+        """What is known of these credentials: nothing, that the refused ones were others, that it is too soon, or that
+        it is time.
+        """
         kept = self._load()
         if kept is None:
             return "unknown"
@@ -48,7 +52,9 @@ class Refusals:
         return "again" if policy.may_log_in(self._now_ms()) else "wait"
 
     def refused(self, kind: str) -> None:
-        """These credentials were refused just now. A file that cannot be written is no reason to stop; the journal knows too."""
+        """These credentials were refused just now. A file that cannot be written is no reason to stop; the journal
+        knows too.
+        """
         kept = self._load()
         salt = kept.salt if kept is not None else secrets.token_hex(16)
         told = self._hash(salt)

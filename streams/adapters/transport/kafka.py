@@ -1,8 +1,9 @@
-"""The Faust driver for the Kafka log: upstream's, with the strict guard, partitions of one number kept together, and a lease.
+"""The Faust driver for the Kafka log: upstream's, with the strict guard, partitions of one number kept together, and a
+lease.
 
-Upstream loses records at a rebalance on a real broker (docs/decisions); `StrictOffsets` closes that. What differs from SQLite: partitions come
-and go while the App lives, so only the role's own fold says where each starts, and a worker that was cut off must know that it may have been
-replaced before the broker tells it.
+Upstream loses records at a rebalance on a real broker (docs/decisions); `StrictOffsets` closes that. What differs from
+SQLite: partitions come and go while the App lives, so only the role's own fold says where each starts, and a worker
+that was cut off must know that it may have been replaced before the broker tells it.
 """
 
 import time
@@ -30,10 +31,11 @@ _EMPTY_SLEEP_S = 0.02  # upstream sleeps a second while no partition is active
 
 
 class CoPartitioned(RoundRobinPartitionAssignor):
-    """Partition p of every topic goes to the same member: a person's readings, forecasts and alerts are decided in one place.
+    """Partition p of every topic goes to the same member: a person's readings, forecasts and alerts are decided in one
+    place.
 
-    Round robin over all topics does so only for some numbers of members. Members are sorted by their ids, which begin with the worker's name,
-    so a worker that comes back gets what it had.
+    Round robin over all topics does so only for some numbers of members. Members are sorted by their ids, which begin
+    with the worker's name, so a worker that comes back gets what it had.
     """
 
     name = "iv3-co"
@@ -90,8 +92,8 @@ class ConsumerThread(upstream.AIOKafkaConsumerThread):
         async def watchful_send(request: Any) -> Any:
             answer = await send(request)
             if _is_unknown_member(answer) and consumer.holds_lease():
-                # The group forgot this member long before its session was over: somebody else joined under its name. Joining again, as upstream
-                # would, only took the place back, and so on for ever.
+                # The group forgot this member long before its session was over: somebody else joined under its name.
+                # Joining again, as upstream would, only took the place back, and so on for ever.
                 consumer.replaced()
                 raise KafkaError("another worker has this one's name")
             return answer
@@ -99,7 +101,9 @@ class ConsumerThread(upstream.AIOKafkaConsumerThread):
         coordinator._do_heartbeat, coordinator._send_req = extending_heartbeat, watchful_send
 
     async def on_thread_stop(self) -> None:
-        """A planned stop leaves the group, or its people wait a session for alarms. A crash does not come here, and stays static."""
+        """A planned stop leaves the group, or its people wait a session for alarms. A crash does not come here, and
+        stays static.
+        """
         if self._consumer is not None:
             self._consumer._coordinator._group_instance_id = None
         await super().on_thread_stop()
@@ -156,7 +160,9 @@ class Consumer(StrictOffsets, upstream.Consumer):
         return found
 
     async def perform_seek(self) -> None:
-        """Go where the role's fold says. Upstream's fetcher also calls this whenever it meets a stopped flow: then it must not seek back."""
+        """Go where the role's fold says. Upstream's fetcher also calls this whenever it meets a stopped flow: then it
+        must not seek back.
+        """
         if not self.app.link.may_seek:
             return
         self.app.link.may_seek = False

@@ -1,4 +1,6 @@
-"""The Faust driver for the SQLite log: agents run on it unmodified. One member per group; a second one waits as a hot standby."""
+"""The Faust driver for the SQLite log: agents run on it unmodified. One member per group; a second one waits as a hot
+standby.
+"""
 
 import asyncio
 import time
@@ -183,9 +185,20 @@ class SqliteConsumer(FaustConsumer):
 
     def _to_message(self, tp: Any, record: Record) -> Any:
         return ConsumerMessage(
-            record.topic, record.partition, record.offset, record.timestamp_ms / 1000.0, 0, list(record.headers),
-            record.key, record.value, None, None, None, tp, generation_id=self.app.consumer_generation_id,
-        )  # fmt: skip
+            record.topic,
+            record.partition,
+            record.offset,
+            record.timestamp_ms / 1000.0,
+            0,
+            list(record.headers),
+            record.key,
+            record.value,
+            None,
+            None,
+            None,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
 
     async def _commit(self, offsets: Mapping[Any, int]) -> bool:
         await self._sqlite.commit(self.app.conf.id, {(tp.topic, tp.partition): o for tp, o in offsets.items()})

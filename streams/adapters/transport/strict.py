@@ -1,7 +1,8 @@
 """The strict guard: what Faust's own consumer gets wrong, put right for every driver.
 
-Upstream commits past records whose handling failed, and after a rebalance it can mark records as read that it never delivered. Here each
-partition is delivered densely from its start offset; only the prefix that was acknowledged in order is committed; once more on revoke.
+Upstream commits past records whose handling failed, and after a rebalance it can mark records as read that it never
+delivered. Here each partition is delivered densely from its start offset; only the prefix that was acknowledged in
+order is committed; once more on revoke.
 """
 
 import asyncio
@@ -40,7 +41,9 @@ _AT_ONCE = WaitResults([_DONE], [None], False)
 
 
 def _begun(delivery: Coroutine[Any, Any, None]) -> Any:
-    """The delivery, begun at once: most have no need to wait. Upstream makes four tasks for each, which is as much work as all else it does."""
+    """The delivery, begun at once: most have no need to wait. Upstream makes four tasks for each, which is as much work
+    as all else it does.
+    """
     try:
         waits_for = delivery.send(None)
     except StopIteration:
@@ -74,8 +77,8 @@ def _resumed(delivery: Coroutine[Any, Any, None], waits_for: Any) -> Generator[A
 class StrictOffsets:
     """Mix in before a Faust Consumer, whose untyped attributes are declared here.
 
-    The start offset of a partition is `app.link.start_offsets` if the role's assignment hook set it, otherwise the committed
-    offset, otherwise the earliest.
+    The start offset of a partition is `app.link.start_offsets` if the role's assignment hook set it, otherwise the
+    committed offset, otherwise the earliest.
     """
 
     app: Any
@@ -210,8 +213,9 @@ class StrictOffsets:
         self._acked[tp][:] = [offset for offset in self._acked[tp] if offset > last]
         return last + 1
 
-    # One agent per App: a full buffer makes the drainer wait in `chan.put()`, and that is the backpressure. Upstream's takes the
-    # partition off the active set and, when all are off, sleeps a whole second (380 instead of 2,000 events/s).
+    # One agent per App: a full buffer makes the drainer wait in `chan.put()`, and that is the backpressure. Upstream's
+    # takes the partition off the active set and, when all are off, sleeps a whole second (380 instead of 2,000
+    # events/s).
     def on_buffer_full(self, tp: Any) -> None:
         """Nothing to do."""
 

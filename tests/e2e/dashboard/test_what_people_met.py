@@ -210,7 +210,8 @@ def test_carbs_and_finger_sticks_have_limits_of_their_own(opened: Opened, server
 def test_the_words_of_the_server_are_shown_once(opened: Opened) -> None:
     with opened() as page:
         text = page.evaluate(
-            "async () => new (await import('/static/core/api.js')).Problem(422, {detail: 'It does not fit: units: too many',"
+            "async () => new (await import('/static/core/api.js')).Problem(422, {detail: 'It does not "
+            "fit: units: too many',"
             " errors: [{field: 'units', message: 'too many'}, {field: 'insulin', message: 'is missing'}]}).message",
         )
         assert text == "It does not fit: units: too many is missing"
@@ -423,7 +424,8 @@ def test_the_focus_is_never_hidden_under_the_log_button(opened: Opened) -> None:
                   if (!e || e === document.body) return null;
                   const r = e.getBoundingClientRect(), dock = document.querySelector('#dock');
                   const top = document.querySelector('#bars').getBoundingClientRect().bottom;
-                  return [e.closest('#dock') !== null, r.top >= top - 1 || r.height > 300, r.bottom, dock.getBoundingClientRect().top,
+                  return [e.closest('#dock') !== null, r.top >= top - 1 || r.height > 300, r.bottom,
+                    dock.getBoundingClientRect().top,
                     e.textContent.trim() || e.getAttribute('aria-label') || e.id];
                 }"""
             )

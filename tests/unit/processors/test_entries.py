@@ -78,8 +78,12 @@ def test_deletion_and_its_undoing_are_changes_like_any_other() -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(0, 3), max_size=12))
 def test_repeats_of_what_was_folded_change_nothing(order: list[int]) -> None:
-    history = [event(InsulinTaken(units=4.0, insulin="Humalog")), event(corrected(6.0, 2), "c1"), event(EntryDeleted(entry_id="e1", revision=3), "d"),
-               event(corrected(7.0, 4), "c2")]  # fmt: skip
+    history = [
+        event(InsulinTaken(units=4.0, insulin="Humalog")),
+        event(corrected(6.0, 2), "c1"),
+        event(EntryDeleted(entry_id="e1", revision=3), "d"),
+        event(corrected(7.0, 4), "c2"),
+    ]
     whole, _ = fold(history)
     assert fold(history + [history[n] for n in order])[0] == whole
 
@@ -100,9 +104,13 @@ def test_an_entry_begins_as_it_was_logged() -> None:
 
 def test_each_kind_of_entry_has_its_name() -> None:
     facts: list[tuple[Fact, str]] = [
-        (InsulinTaken(units=4, insulin="Humalog"), "insulin"), (CarbsEaten(grams=20), "carbs"), (FingerstickTaken(glucose_mgdl=100), "fingerstick"),
-        (ExerciseDone(minutes=30), "exercise"), (NoteWritten(text="x"), "note"), (DeviceStarted(device="sensor"), "device"),
-    ]  # fmt: skip
+        (InsulinTaken(units=4, insulin="Humalog"), "insulin"),
+        (CarbsEaten(grams=20), "carbs"),
+        (FingerstickTaken(glucose_mgdl=100), "fingerstick"),
+        (ExerciseDone(minutes=30), "exercise"),
+        (NoteWritten(text="x"), "note"),
+        (DeviceStarted(device="sensor"), "device"),
+    ]
     for fact, kind in facts:
         entry, _ = fold([event(fact)])
         assert entry is not None
@@ -118,9 +126,14 @@ def test_a_correction_may_make_another_kind_of_it_at_another_time() -> None:
 
 def test_a_change_says_who_made_it_and_when() -> None:
     later = make(
-        EntryDeleted(entry_id="e1", revision=2), id="d", source="api", subject="me", time=at_ms(T0 + 1), recordedtime=at_ms(T0 + 2),
+        EntryDeleted(entry_id="e1", revision=2),
+        id="d",
+        source="api",
+        subject="me",
+        time=at_ms(T0 + 1),
+        recordedtime=at_ms(T0 + 2),
         actor="Dad",
-    )  # fmt: skip
+    )
     entry, _ = fold([event(CarbsEaten(grams=20)), later])
     assert entry is not None
     assert (entry.recorded_ms, entry.actor, entry.data) == (T0 + 2, "Dad", CarbsEaten(grams=20))

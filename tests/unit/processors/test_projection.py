@@ -80,13 +80,23 @@ def test_what_was_written_otherwise_is_made_again() -> None:
 
 def test_each_step_of_a_decision_is_a_row_of_its_own() -> None:
     steps = [
-        AlertEvent(change=change, episode="low-1", kind="low", step=step, priority=4, urgency=2, at=at_ms(T0 + step), evidence=Evidence())
+        AlertEvent(
+            change=change,
+            episode="low-1",
+            kind="low",
+            step=step,
+            priority=4,
+            urgency=2,
+            at=at_ms(T0 + step),
+            evidence=Evidence(),
+        )
         for change, step in (("opened", 1), ("escalated", 2))
-    ]  # fmt: skip
+    ]
     found = rows(AlertsDecided(pos=(3, 0, 0), events=tuple(steps)))
     assert [(row.key, row.at_ms) for row in found if isinstance(row, PutAlert)] == [
-        ("low-1/1/opened", T0 + 1), ("low-1/2/escalated", T0 + 2),
-    ]  # fmt: skip
+        ("low-1/1/opened", T0 + 1),
+        ("low-1/2/escalated", T0 + 2),
+    ]
     first = found[0]
     assert isinstance(first, PutAlert)
     assert AlertEvent.model_validate_json(first.body) == steps[0]

@@ -1,7 +1,9 @@
-"""A fold's VERSION: whoever changes the form of a state, or a constant of the fold, gives it another one, so that no old snapshot is taken up.
+"""A fold's VERSION: whoever changes the form of a state, or a constant of the fold, gives it another one, so that no
+old snapshot is taken up.
 
-The digests stand in fixtures/versions.json beside the VERSION they belong to. `IV3_TEST_WRITE_DIGESTS=1 pytest tests/unit/processors/test_versions.py`
-writes those whose VERSION is a new one; it never overwrites that of a VERSION that is there already.
+The digests stand in fixtures/versions.json beside the VERSION they belong to. `IV3_TEST_WRITE_DIGESTS=1 pytest
+tests/unit/processors/test_versions.py` writes those whose VERSION is a new one; it never overwrites that of a VERSION
+that is there already.
 """
 
 import hashlib
@@ -84,7 +86,8 @@ def test_a_fold_that_gives_another_state_has_another_version(module: str) -> Non
     again = "run this test with IV3_TEST_WRITE_DIGESTS=1 and commit fixtures/versions.json"
     assert kept[module]["version"] == version, f"{module} has a new VERSION: {again}"
     assert kept[module]["digest"] == digest, (
-        f"{module} makes another state of the same journal, so an old snapshot would be taken for a new one: raise its VERSION, then {again}"
+        f"{module} makes another state of the same journal, so an old snapshot would be taken for a new "
+        f"one: raise its VERSION, then {again}"
     )
 
 

@@ -1,6 +1,7 @@
 """The JSON Schemas of all events, committed. A change must be additive: what a release wrote, every later one reads.
 
-`IV3_TEST_WRITE_SCHEMAS=1 pytest tests/unit/schemas/test_event_schemas.py` adds what is new; it never overwrites what a change would break.
+`IV3_TEST_WRITE_SCHEMAS=1 pytest tests/unit/schemas/test_event_schemas.py` adds what is new; it never overwrites what a
+change would break.
 """
 
 import json
@@ -108,7 +109,9 @@ def said_values(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 @pytest.mark.parametrize("name", sorted(EVENT_MODELS))
 def test_what_is_left_out_when_it_is_written_is_not_required_when_it_is_read(name: str) -> None:
-    """`encode` leaves out what is None: a field that may be None must have a default, or the record can never be read again."""
+    """`encode` leaves out what is None: a field that may be None must have a default, or the record can never be read
+    again.
+    """
     for model in said_values(EVENT_MODELS[name]):
         for field_name, field in model.model_fields.items():
             if field.is_required():

@@ -22,10 +22,13 @@ from schemas.facts import (
 @pytest.mark.parametrize(
     ("fact", "fields", "least", "most"),
     [
-        (GlucoseRead, {"glucose_mgdl": None}, 39, 600), (FingerstickTaken, {"glucose_mgdl": None}, 10, 900), (CarbsEaten, {"grams": None}, 0.01, 500),
-        (InsulinTaken, {"units": None, "insulin": "Humalog"}, 0.01, 300), (ExerciseDone, {"minutes": None}, 1, 1440),
+        (GlucoseRead, {"glucose_mgdl": None}, 39, 600),
+        (FingerstickTaken, {"glucose_mgdl": None}, 10, 900),
+        (CarbsEaten, {"grams": None}, 0.01, 500),
+        (InsulinTaken, {"units": None, "insulin": "Humalog"}, 0.01, 300),
+        (ExerciseDone, {"minutes": None}, 1, 1440),
     ],
-)  # fmt: skip
+)
 def test_a_number_lies_within_what_can_be(fact: Any, fields: dict[str, Any], least: float, most: float) -> None:
     (name,) = [key for key, value in fields.items() if value is None]
     for value in (least, most):

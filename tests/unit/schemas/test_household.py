@@ -47,17 +47,28 @@ def test_who_has_no_phone_of_their_own_is_told_at_the_houses() -> None:
 
 
 def test_a_profile_is_what_the_configuration_states() -> None:
-    (person,) = household(settings(
-        people=[{
-            "id": "maya", "name": "Maya", "unit": "mg/dL", "zone": "Europe/Berlin", "birth_year": 2015, "max_rapid_units": 8,
-            "low_threshold": 80, "high_threshold": 250, "missing_long_threshold": 26,
-            "insulin": [
-                {"name": "Humalog", "duration": 300, "peak": 75, "period_type": "short", "every_h": 4},
-                {"name": "Tresiba", "duration": 2520, "period_type": "long", "every_h": 24},
-                {"name": "Unsaid", "duration": 300},
+    (person,) = household(
+        settings(
+            people=[
+                {
+                    "id": "maya",
+                    "name": "Maya",
+                    "unit": "mg/dL",
+                    "zone": "Europe/Berlin",
+                    "birth_year": 2015,
+                    "max_rapid_units": 8,
+                    "low_threshold": 80,
+                    "high_threshold": 250,
+                    "missing_long_threshold": 26,
+                    "insulin": [
+                        {"name": "Humalog", "duration": 300, "peak": 75, "period_type": "short", "every_h": 4},
+                        {"name": "Tresiba", "duration": 2520, "period_type": "long", "every_h": 24},
+                        {"name": "Unsaid", "duration": 300},
+                    ],
+                }
             ],
-        }],
-    ))  # fmt: skip
+        )
+    )
     profile = profile_of(person, "digest")
     assert (profile.name, profile.unit, profile.zone, profile.birth_year) == ("Maya", "mg/dL", "Europe/Berlin", 2015)
     assert (profile.max_rapid_units, profile.no_long_acting_h, profile.config_digest) == (8, 26, "digest")

@@ -21,8 +21,9 @@ from schemas.settings import (
 
 
 @pytest.mark.parametrize(
-    ("said", "mgdl"), [(72, 72), ("72", 72), ("72 mg/dL", 72), ("4.0 mmol/L", 72), ("4,0 MMOL/l", 72), (0, 0), (40, 40), (150, 150)]
-)  # fmt: skip
+    ("said", "mgdl"),
+    [(72, 72), ("72", 72), ("72 mg/dL", 72), ("4.0 mmol/L", 72), ("4,0 MMOL/l", 72), (0, 0), (40, 40), (150, 150)],
+)
 def test_a_threshold_is_mgdl_and_a_text_may_name_its_unit(said: Any, mgdl: float) -> None:
     assert LegacyInfluxSettings(low_threshold=said).low_threshold == mgdl
     assert WatchedSettings(id="me", low_threshold=said).low_threshold == mgdl
@@ -31,11 +32,16 @@ def test_a_threshold_is_mgdl_and_a_text_may_name_its_unit(said: Any, mgdl: float
 @pytest.mark.parametrize(
     ("field", "value", "why"),
     [
-        ("low_threshold", 4, "for 4.0 mmol/L write 72 or '4.0 mmol/L'"), ("low_threshold", 39.9, "between 40 and 150"),
-        ("low_threshold", 151, "between 40 and 150"), ("low_threshold", "low", "write a number"), ("high_threshold", 25, "for 25.0 mmol/L"),
-        ("high_threshold", 99, "between 100 and 400"), ("high_threshold", 401, "between 100 and 400"), ("low_threshold", -1, "between"),
+        ("low_threshold", 4, "for 4.0 mmol/L write 72 or '4.0 mmol/L'"),
+        ("low_threshold", 39.9, "between 40 and 150"),
+        ("low_threshold", 151, "between 40 and 150"),
+        ("low_threshold", "low", "write a number"),
+        ("high_threshold", 25, "for 25.0 mmol/L"),
+        ("high_threshold", 99, "between 100 and 400"),
+        ("high_threshold", 401, "between 100 and 400"),
+        ("low_threshold", -1, "between"),
     ],
-)  # fmt: skip
+)
 def test_a_threshold_that_can_be_none_says_what_to_write(field: str, value: Any, why: str) -> None:
     for refusing in (LegacyInfluxSettings, WatchedSettings):
         with pytest.raises(ValidationError, match=why):
@@ -86,14 +92,20 @@ def test_the_second_ways_out_are_those_that_are_set() -> None:
 
 
 def test_the_seeds_configuration_is_shown_with_its_names_and_without_a_secret() -> None:
-    settings = Settings.model_validate({
-        "dexcom": {"account": "a", "password": "p"},
-        "insulin": [{"name": "Humalog", "duration": 300, "peak": 75.5, "period_type": "short"}],
-        "iv3": {"endpoint": "secret-topic", "low_threshold": 72},
-    })  # fmt: skip
+    settings = Settings.model_validate(
+        {
+            "dexcom": {"account": "a", "password": "p"},
+            "insulin": [{"name": "Humalog", "duration": 300, "peak": 75.5, "period_type": "short"}],
+            "iv3": {"endpoint": "secret-topic", "low_threshold": 72},
+        }
+    )
     shown = legacy_config(settings)
     assert shown["Insulin"] == [{"Name": "Humalog", "Duration": 300, "Peak": 75.5, "PeriodType": "short"}]
     assert shown["Dexcom"] == {"Account": "", "Password": ""}
     assert shown["Iv3"] == {
-        "Unit": "mmol/L", "Endpoint": "", "MissingLongThreshold": 0, "HighThreshold": 0, "LowThreshold": 72,
-    }  # fmt: skip
+        "Unit": "mmol/L",
+        "Endpoint": "",
+        "MissingLongThreshold": 0,
+        "HighThreshold": 0,
+        "LowThreshold": 72,
+    }

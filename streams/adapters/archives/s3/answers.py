@@ -1,4 +1,6 @@
-"""What a bucket's server answers, in sentences: which setting, what was answered, what to try. Never what was signed, nor with what."""
+"""What a bucket's server answers, in sentences: which setting, what was answered, what to try. Never what was signed,
+nor with what.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -41,13 +43,15 @@ _Say = Callable[[S3Settings, str], str]
 
 _SAID: dict[str, _Say] = {
     "InvalidAccessKeyId": lambda s3, _: (
-        f"{_where(s3)} does not know the key of s3.key: was it deleted, or made for another server? Make one there and set s3.key and s3.secret"
+        f"{_where(s3)} does not know the key of s3.key: was it deleted, or made for another server? Make "
+        "one there and set s3.key and s3.secret"
     ),
     "SignatureDoesNotMatch": lambda s3, _: (
         f"s3.secret does not belong to s3.key, says {_where(s3)}: copy both again, or make a new pair"
     ),
     "AccessDenied": lambda s3, doing: (
-        f"{_where(s3)} does not allow the key of s3.key to {doing} in the bucket {s3.bucket}: give it the right to list, read, write and delete "
+        f"{_where(s3)} does not allow the key of s3.key to {doing} in the bucket {s3.bucket}: give it the "
+        "right to list, read, write and delete "
         "there (AccessDenied)"
     ),
     "AllAccessDisabled": lambda s3, _: (
@@ -58,7 +62,8 @@ _SAID: dict[str, _Say] = {
     ),
     "InvalidBucketName": lambda s3, _: f"{s3.bucket!r} is no name of a bucket: correct s3.bucket",
     "RequestTimeTooSkewed": lambda s3, _: (
-        f"this machine's clock and that of {_where(s3)} differ by more than a quarter of an hour: set this one right (timedatectl set-ntp true)"
+        f"this machine's clock and that of {_where(s3)} differ by more than a quarter of an hour: set "
+        "this one right (timedatectl set-ntp true)"
     ),
     "NoSuchUpload": lambda s3, _: f"{_where(s3)} mixed up two requests (NoSuchUpload); {_AGAIN}",
     "QuotaExceeded": lambda s3, _: f"the bucket {s3.bucket} is full (QuotaExceeded): give it more room at {_where(s3)}",
@@ -88,10 +93,16 @@ def _answered(error: BaseException, doing: str, s3: S3Settings) -> str:
     if (
         status is not None and status >= 500 and word == f"{status}"
     ):  # no word of S3's: something before the server may have answered
-        return f"{_where(s3)} answered {word} when asked to {doing}: it is out of order, or s3.endpoint is not the address of an S3 server; {_AGAIN}"
+        return (
+            f"{_where(s3)} answered {word} when asked to {doing}: it is out of order, or s3.endpoint "
+            f"is not the address of an S3 server; {_AGAIN}"
+        )
     if status is not None and (status >= 500 or status == 429):
         return f"{_where(s3)} answered {word} when asked to {doing}: it is busy or out of order; {_AGAIN}"
-    return f"{_where(s3)} answered {word} when asked to {doing}: is s3.endpoint the address of an S3 server, and s3.bucket right?"
+    return (
+        f"{_where(s3)} answered {word} when asked to {doing}: is s3.endpoint the address of an S3 "
+        "server, and s3.bucket right?"
+    )
 
 
 # -- it did not ------------------------------------------------------------------------------------
@@ -99,15 +110,21 @@ def _answered(error: BaseException, doing: str, s3: S3Settings) -> str:
 
 _BROKE_OFF = "{where} broke off when asked to {doing}; {again}"
 _NOT_SAID = {  # by the name of the library's error
-    "ConnectTimeoutError": "{where} (s3.endpoint) cannot be reached: is there a way to it, or a firewall before it? It is tried again",
+    "ConnectTimeoutError": (
+        "{where} (s3.endpoint) cannot be reached: is there a way to it, or a firewall before it? It is tried again"
+    ),
     "ReadTimeoutError": "{where} did not answer in time when asked to {doing}; {again}",
     "ConnectionClosedError": _BROKE_OFF,
     "IncompleteReadError": _BROKE_OFF,
     "ResponseStreamingError": _BROKE_OFF,
-    "ProxyConnectionError": "the proxy that this machine's environment names (HTTPS_PROXY) does not let s3.endpoint ({where}) through",
+    "ProxyConnectionError": (
+        "the proxy that this machine's environment names (HTTPS_PROXY) does not let s3.endpoint ({where}) through"
+    ),
     "ParamValidationError": "{bucket!r} is no name of a bucket: correct s3.bucket",
     # The library follows one redirection after the other until Python stops it.
-    "RecursionError": "{where} sends every request elsewhere: set s3.region to the bucket's own, and s3.endpoint to match",
+    "RecursionError": (
+        "{where} sends every request elsewhere: set s3.region to the bucket's own, and s3.endpoint to match"
+    ),
 }
 
 
@@ -118,7 +135,10 @@ def _not_answered(error: BaseException, doing: str, s3: S3Settings) -> str:
         return _NOT_SAID[name].format(where=where, doing=doing, again=_AGAIN, bucket=s3.bucket)
     if name == "EndpointConnectionError":
         if type(cause).__name__ == "NameResolutionError":
-            return f"no machine of the name in s3.endpoint ({where}) can be found: correct it, or look at this machine's DNS"
+            return (
+                f"no machine of the name in s3.endpoint ({where}) can be found: correct it, or look at "
+                "this machine's DNS"
+            )
         return (
             f"{where} (s3.endpoint) refuses connections: is the server running, and the port right? It is tried again"
         )
@@ -128,13 +148,17 @@ def _not_answered(error: BaseException, doing: str, s3: S3Settings) -> str:
         return f"{s3.endpoint!r} is no address of a server: write s3.endpoint like https://fra1.digitaloceanspaces.com"
     if name == "OSError":
         return f"{error}"
-    return f"{where} gave no answer that can be used when asked to {doing} ({name}): is s3.endpoint the address of an S3 server?"
+    return (
+        f"{where} gave no answer that can be used when asked to {doing} ({name}): is s3.endpoint the "
+        "address of an S3 server?"
+    )
 
 
 def _tls(said: str, where: str) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in said:
         return (
-            f"the certificate of {where} (s3.endpoint) is not one that this machine trusts, or is another host's: correct the address, or name "
+            f"the certificate of {where} (s3.endpoint) is not one that this machine trusts, or is another "
+            "host's: correct the address, or name "
             "the file of its authority in the environment variable AWS_CA_BUNDLE"
         )
     if "WRONG_VERSION_NUMBER" in said or "record layer failure" in said:

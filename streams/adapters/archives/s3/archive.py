@@ -28,8 +28,8 @@ _NOT_KNOWN = {
 
 
 class S3Archive:
-    """The `Archive` port on a bucket. Every call raises ArchiveUnavailable in one sentence that says which setting, what was answered and
-    what to try; ValueError for a key that is none. No secret is in any of them.
+    """The `Archive` port on a bucket. Every call raises ArchiveUnavailable in one sentence that says which setting,
+    what was answered and what to try; ValueError for a key that is none. No secret is in any of them.
     """
 
     def __init__(self, s3: S3Settings, patience: Patience | None = None) -> None:
@@ -94,7 +94,9 @@ class S3Archive:
     # -- beside the port ---------------------------------------------------------------------------
 
     async def is_conditional(self) -> bool:
-        """Whether the server knows "put only if absent". Where it does not, two writers at the same moment could overwrite each other."""
+        """Whether the server knows "put only if absent". Where it does not, two writers at the same moment could
+        overwrite each other.
+        """
         return await self.call("store an object", self._knows_conditions)
 
     async def call(self, doing: str, work: Callable[[Client], _T]) -> _T:
@@ -172,8 +174,12 @@ class S3Archive:
     def _try_a_condition(self, client: Client) -> bool:
         for _ in range(2):  # the first makes the object where there is none yet, the second must be refused
             try:
-                self._put(client, self.prefix + PROBE, b"iv3 looks here whether this server can put only if absent\n",
-                          IfNoneMatch="*")  # fmt: skip
+                self._put(
+                    client,
+                    self.prefix + PROBE,
+                    b"iv3 looks here whether this server can put only if absent\n",
+                    IfNoneMatch="*",
+                )
             except Exception as error:
                 if status_of(error) in (409, 412):
                     return True

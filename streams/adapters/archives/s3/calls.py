@@ -1,4 +1,6 @@
-"""Blocking calls from a loop: a few at a time, in threads that hold up neither the loop nor the end of the process when one of them hangs."""
+"""Blocking calls from a loop: a few at a time, in threads that hold up neither the loop nor the end of the process when
+one of them hangs.
+"""
 
 import asyncio
 import threading

@@ -1,4 +1,6 @@
-"""Appends that are under way: how many at once, and what becomes of each. Nothing here waits for the network; all of it is on the way of every append."""
+"""Appends that are under way: how many at once, and what becomes of each. Nothing here waits for the network; all of it
+is on the way of every append.
+"""
 
 import asyncio
 from collections import deque
@@ -6,7 +8,9 @@ from typing import Any
 
 
 class Pending(asyncio.Future[Any]):
-    """The answer to an append that was handed to the producer, which tries until it is written, however long a broker is away."""
+    """The answer to an append that was handed to the producer, which tries until it is written, however long a broker
+    is away.
+    """
 
     values: tuple[bytes, ...]
     sent: asyncio.Future[Any]  # as the producer has it
@@ -15,7 +19,9 @@ class Pending(asyncio.Future[Any]):
 
 
 class Room:
-    """So many at once, in the order in which they came. As a semaphore, without two coroutines for everyone who finds room."""
+    """So many at once, in the order in which they came. As a semaphore, without two coroutines for everyone who finds
+    room.
+    """
 
     def __init__(self, most: int) -> None:
         self._free = most

@@ -61,13 +61,15 @@ def brokers_of(address: str) -> tuple[str, ...]:
     found = []
     if "@" in rest:
         raise Misconfigured(
-            "log holds a name or password. Write kafka://host:9092, and set kafka.username and kafka.password beside it."
+            "log holds a name or password. Write kafka://host:9092, and set kafka.username and "
+            "kafka.password beside it."
         )
     for part in rest.split(","):
         host, _, port = part.strip().rpartition(":") if ":" in part else (part.strip(), "", str(_DEFAULT_PORT))
         if rest == address or not host or not port.isdigit() or not 0 < int(port) < 65536 or "/" in part:
             raise Misconfigured(
-                f"log: {address} names no brokers. Write it like kafka://host:9092, or kafka://one:9092,two:9092,three:9092."
+                f"log: {address} names no brokers. Write it like kafka://host:9092, or "
+                "kafka://one:9092,two:9092,three:9092."
             )
         found.append(f"{host}:{port}")
     return tuple(found)
@@ -103,23 +105,35 @@ class _Closed(Exception):
 
 
 _TRY = {
-    "KafkaConnectionError": "Is it running, and do `log` and the firewall name the same host and port? With TLS, `kafka.tls` must be set.",
+    "KafkaConnectionError": (
+        "Is it running, and do `log` and the firewall name the same host and port? With TLS, `kafka.tls` must be set."
+    ),
     "AuthenticationFailedError": "Check kafka.username, kafka.password and kafka.mechanism.",
     "SaslAuthenticationFailed": "Check kafka.username, kafka.password and kafka.mechanism.",
-    "SSLCertVerificationError": "The certificate of the broker is not trusted: kafka.cafile must name its authority, and `log` the name it was made for.",
+    "SSLCertVerificationError": (
+        "The certificate of the broker is not trusted: kafka.cafile must name "
+        "its authority, and `log` the name it was made for."
+    ),
     "SSLError": "TLS was not agreed upon: does this port speak TLS, and is kafka.certfile what the broker wants?",
-    "Closed": "It closed the connection when it was asked something: does this port want TLS (kafka.tls) or a password (kafka.username)?",
+    "Closed": (
+        "It closed the connection when it was asked something: does this port want TLS (kafka.tls) "
+        "or a password (kafka.username)?"
+    ),
     "UnsupportedSaslMechanismError": f"Set kafka.mechanism to what the broker offers: {', '.join(MECHANISMS)}.",
     "TopicAuthorizationFailedError": "The user needs READ, WRITE, DESCRIBE and CREATE on the topics iv3.*.",
     "GroupAuthorizationFailedError": "The user needs READ on the groups iv3-*.",
-    "ClusterAuthorizationFailedError": "The user needs CREATE and DESCRIBE_CONFIGS on the cluster, or make the topics by hand.",
+    "ClusterAuthorizationFailedError": (
+        "The user needs CREATE and DESCRIBE_CONFIGS on the cluster, or make the topics by hand."
+    ),
     "NotEnoughReplicasError": "Too few brokers are alive to keep what is written safe; it is tried again.",
     "NotEnoughReplicasAfterAppendError": "Too few brokers are alive to keep what is written safe; it is tried again.",
 }
 
 
 class RateLimitedLog(logging.Filter):
-    """aiokafka says the same about 50 times a second while a broker is away: each sentence passes once in ten seconds."""
+    """aiokafka says the same about 50 times a second while a broker is away: each sentence passes once in ten
+    seconds.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,8 +154,17 @@ _tamed = RateLimitedLog()
 
 def rate_limit_aiokafka_log() -> None:
     """Rate-limit what aiokafka logs, in every module that it logs from."""
-    for name in ("aiokafka", "aiokafka.conn", "aiokafka.client", "aiokafka.cluster", "aiokafka.producer.sender", "aiokafka.consumer.fetcher",
-                 "aiokafka.consumer.group_coordinator", "aiokafka.coordinator.consumer", "aiokafka.consumer.consumer"):  # fmt: skip
+    for name in (
+        "aiokafka",
+        "aiokafka.conn",
+        "aiokafka.client",
+        "aiokafka.cluster",
+        "aiokafka.producer.sender",
+        "aiokafka.consumer.fetcher",
+        "aiokafka.consumer.group_coordinator",
+        "aiokafka.coordinator.consumer",
+        "aiokafka.consumer.consumer",
+    ):
         logger = logging.getLogger(name)
         if _tamed not in logger.filters:
             logger.addFilter(_tamed)

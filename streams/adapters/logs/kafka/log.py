@@ -1,4 +1,6 @@
-"""The log on Kafka: one idempotent producer for a process, reads by fetch, heads by a long poll that watches the topics grow."""
+"""The log on Kafka: one idempotent producer for a process, reads by fetch, heads by a long poll that watches the topics
+grow.
+"""
 
 import asyncio
 import logging
@@ -54,7 +56,9 @@ class KafkaCounters:
 
 
 class KafkaLog:
-    """The `Log` port. `open` it in the running loop before anything else. A log that is deleted and made anew has another `log_id`."""
+    """The `Log` port. `open` it in the running loop before anything else. A log that is deleted and made anew has
+    another `log_id`.
+    """
 
     demo = False  # a demo lives in a file of its own, never on Kafka
 
@@ -122,7 +126,8 @@ class KafkaLog:
     async def append(
         self, topic: str, key: str, values: Sequence[bytes], *, partition: int | None = None
     ) -> list[Position]:
-        """See `Log.append`. A prefix may have been written when it raises Unknown; what must stay together is one record.
+        """See `Log.append`. A prefix may have been written when it raises Unknown; what must stay together is one
+        record.
 
         The same values again, while the first try still waits for a broker, wait with it and are written once.
         """
@@ -192,7 +197,9 @@ class KafkaLog:
         )
 
     def _joined(self, place: Partition, values: Sequence[bytes]) -> Pending | None:
-        """The pending append of the same values. Raises Refused where others have been waiting for too long: nothing more is put behind them."""
+        """The pending append of the same values. Raises Refused where others have been waiting for too long: nothing
+        more is put behind them.
+        """
         waiting = self._pending[place]
         for pending in waiting:
             if pending.doubtful and pending.values == tuple(values):
@@ -228,7 +235,9 @@ class KafkaLog:
             )
 
     async def _give_up_the_slow(self) -> None:
-        """Tell whoever has waited for too long that it is not known. One look for all is cheaper than a timer for each."""
+        """Tell whoever has waited for too long that it is not known. One look for all is cheaper than a timer
+        for each.
+        """
         while True:
             await asyncio.sleep(_LOOK_S)
             before = asyncio.get_running_loop().time() - APPEND_DEADLINE_S
@@ -276,15 +285,21 @@ class KafkaLog:
             for at in range(0, len(records), MOST_IN_FLIGHT):
                 sent = [
                     await producer.send(
-                        topic, r.value, key=r.key, partition=partition, timestamp_ms=r.timestamp_ms, headers=list(r.headers)
+                        topic,
+                        r.value,
+                        key=r.key,
+                        partition=partition,
+                        timestamp_ms=r.timestamp_ms,
+                        headers=list(r.headers),
                     )
                     for r in records[at : at + MOST_IN_FLIGHT]
-                ]  # fmt: skip
+                ]
                 for record, answer in zip(records[at : at + MOST_IN_FLIGHT], sent, strict=True):
                     landed = (await answer).offset
                     if landed != record.offset:
                         raise LogRefused(
-                            f"{topic}/{partition}: record {record.offset} landed at {landed}; somebody else writes to this log"
+                            f"{topic}/{partition}: record {record.offset} landed at {landed}; somebody "
+                            "else writes to this log"
                         )
         except KafkaError as error:
             raise LogOutcomeUnknown(sentence(self.link, error)) from error

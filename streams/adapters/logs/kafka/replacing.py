@@ -1,4 +1,6 @@
-"""Taking a log off Kafka so that another can take its place: who still works on it, which topics are its own, and their deletion."""
+"""Taking a log off Kafka so that another can take its place: who still works on it, which topics are its own, and their
+deletion.
+"""
 
 import asyncio
 
@@ -21,7 +23,9 @@ async def members(link: KafkaLink, log_id: str) -> list[str]:
         await admin.start()
         ours = sorted(name for name, *_ in await admin.list_consumer_groups() if name.startswith(f"iv3-{log_id[:16]}-"))
         found = []
-        for group in ours:  # one a request: aiokafka 0.14.0 reads the answer of a newer version by an older one's layout, right for a single group
+        # one a request: aiokafka 0.14.0 reads the answer of a newer version by an older one's layout, right for a
+        # single group
+        for group in ours:
             (answer,) = await admin.describe_consumer_groups([group])
             code, name, state, _, _, present = answer.groups[0][:6]
             if code:
@@ -36,11 +40,14 @@ async def members(link: KafkaLink, log_id: str) -> list[str]:
 
 
 async def refuse_members(link: KafkaLink, log_id: str, session_s: float) -> None:
-    """Raise Misconfigured while somebody works on this log: what they accept from now on would be nowhere. Raises LogUnavailable."""
+    """Raise Misconfigured while somebody works on this log: what they accept from now on would be nowhere. Raises
+    LogUnavailable.
+    """
     working = await members(link, log_id)
     if working:
         raise Misconfigured(
-            f"Somebody works on this log: {', '.join(working)}. Stop every iv3 worker, poller, api and up; one that was killed counts for another "
+            f"Somebody works on this log: {', '.join(working)}. Stop every iv3 worker, poller, api and "
+            "up; one that was killed counts for another "
             f"{session_s:.0f} s. Nothing was changed."
         )
 
@@ -61,7 +68,9 @@ async def topic_ids(link: KafkaLink) -> dict[str, str]:
 
 
 async def delete_topics(link: KafkaLink, names: list[str]) -> None:
-    """Delete topics and wait until no broker shows them. Raises Misconfigured where that is not allowed, LogUnavailable."""
+    """Delete topics and wait until no broker shows them. Raises Misconfigured where that is not allowed,
+    LogUnavailable.
+    """
     admin = AIOKafkaAdminClient(**link.arguments())
     try:
         await admin.start()
@@ -71,7 +80,8 @@ async def delete_topics(link: KafkaLink, names: list[str]) -> None:
             for name, code in answer.topic_error_codes:
                 if code and for_code(code) is not UnknownTopicOrPartitionError:
                     raise Misconfigured(
-                        f"Kafka does not delete the topic {name}: {for_code(code).__name__}. The user needs DELETE on the topics iv3.*, and the brokers "
+                        f"Kafka does not delete the topic {name}: {for_code(code).__name__}. The user "
+                        "needs DELETE on the topics iv3.*, and the brokers "
                         "delete.topic.enable=true. Then run the same command again."
                     )
             if asyncio.get_running_loop().time() > deadline:

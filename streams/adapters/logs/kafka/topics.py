@@ -1,5 +1,5 @@
-"""The admin step: make the topics, and refuse ones that would forget. It runs before any worker starts, for a broker that creates topics by itself
-would delete the log after seven days.
+"""The admin step: make the topics, and refuse ones that would forget. It runs before any worker starts, for a broker
+that creates topics by itself would delete the log after seven days.
 """
 
 import asyncio
@@ -22,7 +22,9 @@ _SNAPSHOT_SEGMENT_MS = 3_600_000  # compaction never touches the newest segment:
 
 @dataclass(frozen=True)
 class Safety:
-    """How many copies of each record there are, and how many must be written before it counts. None: as many as the cluster has, at most 3."""
+    """How many copies of each record there are, and how many must be written before it counts. None: as many as the
+    cluster has, at most 3.
+    """
 
     copies: int | None = None
     in_sync: int | None = None
@@ -102,12 +104,15 @@ async def _create(admin: AIOKafkaAdminClient, missing: list[Topic], partitions: 
             said = words[0] if words else error.__name__
             raise Misconfigured(
                 f"Kafka does not create the topic {name}: {said}. "
-                f"iv3 asked for {partitions} partitions and {copies} copies (kafka.copies); see docs/reference/configuration.md."
+                f"iv3 asked for {partitions} partitions and {copies} copies (kafka.copies); see "
+                "docs/reference/configuration.md."
             )
 
 
 async def _visible(admin: AIOKafkaAdminClient, brokers: list[int]) -> None:
-    """A topic that was just made is not at once in every broker's metadata; a group assigned meanwhile would run without it."""
+    """A topic that was just made is not at once in every broker's metadata; a group assigned meanwhile would run
+    without it.
+    """
     client = admin._client  # noqa: SLF001 - the admin client asks one broker; here each must be asked
     deadline = asyncio.get_running_loop().time() + _VISIBLE_WITHIN_S
     for node in brokers:
@@ -123,7 +128,8 @@ async def _shows_all(client: object, node: int) -> bool:
     try:
         answer = await client.send(node, MetadataRequest(list(TOPICS)))  # type: ignore[attr-defined] # aiokafka's client
     except KafkaError:
-        return True  # a node that is down is no reason to wait; its partitions have other leaders, or the next check says so
+        # a node that is down is no reason to wait; its partitions have other leaders, or the next check says so
+        return True
     return all(
         topic[0] == 0 and topic[-1] and all(part[0] == 0 and part[2] >= 0 for part in topic[-1])
         for topic in answer.topics
@@ -168,13 +174,17 @@ def _wrong(topic: Topic, have: Mapping[str, str | None], copies: int, in_sync: i
     for key, value in must.items():
         if have.get(key) != value:
             return (
-                f"The topic {topic.name} would forget: its {key} is {have.get(key)}, it must be {value}. Nothing was started. "
-                f"Set it with: kafka-configs --alter --entity-type topics --entity-name {topic.name} --add-config {key}={value}"
+                f"The topic {topic.name} would forget: its {key} is {have.get(key)}, it must be {value}. "
+                "Nothing was started. "
+                f"Set it with: kafka-configs --alter --entity-type topics --entity-name {topic.name} "
+                f"--add-config {key}={value}"
             )
     least = int(have.get("min.insync.replicas") or 1)
     if least < min(in_sync, copies):
         return (
-            f"The topic {topic.name} counts a record as written once {least} copy has it; it must be {in_sync} (min.insync.replicas), "
-            f"or a broken disk loses readings. Set it with kafka-configs, or say kafka.in_sync: {least} if that is meant."
+            f"The topic {topic.name} counts a record as written once {least} copy has it; it must be "
+            f"{in_sync} (min.insync.replicas), "
+            f"or a broken disk loses readings. Set it with kafka-configs, or say kafka.in_sync: {least} "
+            "if that is meant."
         )
     return ""

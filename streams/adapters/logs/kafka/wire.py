@@ -1,7 +1,9 @@
-"""The few requests of Kafka's protocol that iv3 sends by itself: fetch by offset, heads and starts of partitions, and topic ids.
+"""The few requests of Kafka's protocol that iv3 sends by itself: fetch by offset, heads and starts of partitions, and
+topic ids.
 
-A consumer per read costs 7 ms and a connection; one Fetch on a connection that is open costs a quarter of a millisecond and tells the high
-watermark besides. Topic ids exist since Kafka 2.8 and are what makes a log that was deleted and made anew another log.
+A consumer per read costs 7 ms and a connection; one Fetch on a connection that is open costs a quarter of a millisecond
+and tells the high watermark besides. Topic ids exist since Kafka 2.8 and are what makes a log that was deleted and made
+anew another log.
 """
 
 import asyncio
@@ -60,18 +62,45 @@ class _TopicIdsResponse(Response):
     API_VERSION = 10
     SCHEMA = Schema(
         ("throttle_time_ms", Int32),
-        ("brokers", CompactArray(("node_id", Int32), ("host", _CompactString), ("port", Int32), ("rack", _CompactString), ("tags", TaggedFields))),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32),
+                ("host", _CompactString),
+                ("port", Int32),
+                ("rack", _CompactString),
+                ("tags", TaggedFields),
+            ),
+        ),
         ("cluster_id", _CompactString),
         ("controller_id", Int32),
-        ("topics", CompactArray(
-            ("error_code", Int16), ("topic", _CompactString), ("topic_id", _Uuid), ("is_internal", Boolean),
-            ("partitions", CompactArray(
-                ("error_code", Int16), ("partition", Int32), ("leader", Int32), ("leader_epoch", Int32), ("replicas", CompactArray(Int32)),
-                ("isr", CompactArray(Int32)), ("offline", CompactArray(Int32)), ("tags", TaggedFields))),
-            ("topic_operations", Int32), ("tags", TaggedFields))),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("topic", _CompactString),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("isr", CompactArray(Int32)),
+                        ("offline", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("topic_operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
         ("cluster_operations", Int32),
         ("tags", TaggedFields),
-    )  # fmt: skip
+    )
 
 
 class _TopicIdsRequestStruct(RequestStruct):
@@ -195,7 +224,9 @@ class Wire:
         return answered
 
     async def fetch(self, topic: str, partition: int, start: int) -> tuple[list[Record], int]:
-        """The next records from `start` on, as many as fit one answer, and the high watermark. Older than what is kept: from the first that is."""
+        """The next records from `start` on, as many as fit one answer, and the high watermark. Older than what is kept:
+        from the first that is.
+        """
 
         async def ask() -> tuple[list[Record], int]:
             node = self.leader(topic, partition)
@@ -215,7 +246,8 @@ class Wire:
             if first <= start:
                 head = (await self.offsets([(topic, partition)], LATEST))[topic, partition]
                 raise Misconfigured(
-                    f"{topic}/{partition} ends at {head}, but {start} was there before: Kafka lost what it had acknowledged. "
+                    f"{topic}/{partition} ends at {head}, but {start} was there before: Kafka lost what "
+                    "it had acknowledged. "
                     "Restore from the archive (iv3 restore), or `iv3 replay` after checking what is missing."
                 )
             return await self.fetch(topic, partition, first)
@@ -229,7 +261,9 @@ class Wire:
         return found
 
     async def grown(self, node: int, heads: Mapping[Partition, int], wait_s: float) -> dict[Partition, int]:
-        """Wait until one of the partitions that `node` leads has grown, at most `wait_s`; the heads that moved. Raises KafkaError at once."""
+        """Wait until one of the partitions that `node` leads has grown, at most `wait_s`; the heads that moved. Raises
+        KafkaError at once.
+        """
         asked: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
         for (topic, partition), head in heads.items():
             asked[topic].append((partition, head, 1))

@@ -1,7 +1,8 @@
-"""The log in one SQLite file (apsw, WAL, synchronous=FULL): one writer with group commit, dense offsets, several processes at once.
+"""The log in one SQLite file (apsw, WAL, synchronous=FULL): one writer with group commit, dense offsets, several
+processes at once.
 
-apsw brings its own SQLite, which has the WAL-reset fix that Python's does not; the file must never be opened with the `sqlite3` module in
-the same process.
+apsw brings its own SQLite, which has the WAL-reset fix that Python's does not; the file must never be opened with the
+`sqlite3` module in the same process.
 """
 
 import asyncio
@@ -33,17 +34,21 @@ _SPACE_CHECK_S = 1.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta(k TEXT PRIMARY KEY, v TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS topics(id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, partitions INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS heads(topic INTEGER, part INTEGER, next INTEGER NOT NULL, PRIMARY KEY(topic, part)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS heads(topic INTEGER, part INTEGER, next INTEGER NOT NULL, PRIMARY KEY(topic,
+  part)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS log(topic INTEGER, part INTEGER, off INTEGER, ts INTEGER NOT NULL, k BLOB, v BLOB, h BLOB,
   PRIMARY KEY(topic, part, off)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS commits(grp TEXT, topic TEXT, part INTEGER, off INTEGER NOT NULL, PRIMARY KEY(grp, topic, part)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS commits(grp TEXT, topic TEXT, part INTEGER, off INTEGER NOT NULL, PRIMARY KEY(grp, topic,
+  part)) WITHOUT ROWID;
 """
 
 
 def _die(error: BaseException) -> None:
     os.write(
         2,
-        f"iv3: the disk failed while writing the log ({error!r}); stopping at once so that nothing is said twice\n".encode(),
+        (
+            f"iv3: the disk failed while writing the log ({error!r}); stopping at once so that nothing is said twice\n"
+        ).encode(),
     )
     os._exit(70)
 
@@ -59,9 +64,9 @@ def _unpack(packed: bytes | None) -> tuple[tuple[str, bytes], ...]:
 class SqliteLog:
     """The `Log` port on SQLite, plus the group offsets that its Faust transport needs.
 
-    `demo` stamps a new log; opening one with the other stamp raises Misconfigured. `partitions` is how a new log is split. `on_fatal` is called (and
-    by default ends the process) when a commit failed in a way that leaves doubt. `free` and `vfs` exist so that tests can fill the disk and cut the
-    power.
+    `demo` stamps a new log; opening one with the other stamp raises Misconfigured. `partitions` is how a new log is
+    split. `on_fatal` is called (and by default ends the process) when a commit failed in a way that leaves doubt.
+    `free` and `vfs` exist so that tests can fill the disk and cut the power.
     """
 
     def __init__(

@@ -1,4 +1,6 @@
-"""Putting another log in the place of one, so that every process sees the old one or the new one, whole, and nobody writes to a file that is gone."""
+"""Putting another log in the place of one, so that every process sees the old one or the new one, whole, and nobody
+writes to a file that is gone.
+"""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -17,7 +19,8 @@ def refuse_exchanging(path: Path) -> None:
     """Raise Misconfigured while the log of this path is being exchanged for another."""
     if _sign(path).exists():
         raise Misconfigured(
-            f"{path} is being exchanged for a log without an erased person. If that was interrupted, run the same `iv3 person erase` again; it ends it."
+            f"{path} is being exchanged for a log without an erased person. If that was interrupted, run "
+            "the same `iv3 person erase` again; it ends it."
         )
 
 
@@ -29,9 +32,11 @@ def take_sign_down(path: Path) -> None:
 
 
 def replace_log(path: Path, fresh: Path, heads: Mapping[Partition, int], topics: Collection[str]) -> None:
-    """Rename `fresh` to `path`, if these topics of the log there still end at `heads` and nobody has it open; it is gone then.
+    """Rename `fresh` to `path`, if these topics of the log there still end at `heads` and nobody has it open; it is
+    gone then.
 
-    Killed at any moment, it leaves the one or the other. Raises Misconfigured where it cannot be done; nothing was changed then.
+    Killed at any moment, it leaves the one or the other. Raises Misconfigured where it cannot be done; nothing was
+    changed then.
     """
     write_durably(_sign(path), b"")
     try:
@@ -64,7 +69,8 @@ def _settle(path: Path) -> None:
         connection.close()
     if mode != "delete" or path.with_name(path.name + "-wal").exists():
         raise Misconfigured(
-            f"Another process has {path} open: an `iv3 token`, `iv3 backup`, `iv3 doctor`, or a database tool. Let it end, and run the same command again."
+            f"Another process has {path} open: an `iv3 token`, `iv3 backup`, `iv3 doctor`, or a database "
+            "tool. Let it end, and run the same command again."
         )
 
 

@@ -1,7 +1,7 @@
 """Wake-ups between processes that share a SQLite log: a datagram to each one's socket, instead of polling the file.
 
-The sockets lie in `<log>.wake/` (in the temporary folder where that path is too long for a socket). A datagram that is lost costs at most
-`FALLBACK_S`: then the listener looks by itself.
+The sockets lie in `<log>.wake/` (in the temporary folder where that path is too long for a socket). A datagram that is
+lost costs at most `FALLBACK_S`: then the listener looks by itself.
 """
 
 import hashlib
@@ -40,7 +40,9 @@ class Wakeups:
         self._thread.start()
 
     def tell(self) -> None:
-        """Wake every other process that has the log open. Never fails: whoever is not woken looks by itself a little later."""
+        """Wake every other process that has the log open. Never fails: whoever is not woken looks by itself a little
+        later.
+        """
         with suppress(OSError):  # the folder is gone, or no file descriptor is left to read it
             for other in self._folder.iterdir():
                 if other.name != self._own.name:

@@ -1,7 +1,9 @@
-"""The one writer of a SQLite log: a thread that takes what waits, writes it in one transaction and answers everybody at once.
+"""The one writer of a SQLite log: a thread that takes what waits, writes it in one transaction and answers everybody at
+once.
 
-Appends and offset commits go through one queue, so an offset can never be committed before the writes it depends on. A transaction
-with appends is synced to disk (`synchronous=FULL`); one with offset commits alone is not, for losing it only redelivers.
+Appends and offset commits go through one queue, so an offset can never be committed before the writes it depends on. A
+transaction with appends is synced to disk (`synchronous=FULL`); one with offset commits alone is not, for losing it
+only redelivers.
 """
 
 import asyncio
@@ -92,7 +94,9 @@ class Writer:
         self._thread.start()
 
     def submit(self, operation: Operation) -> "asyncio.Future[Any]":
-        """Put an operation in the queue; the future has its answer. Raises Unknown once the log is broken, Refused when it lags."""
+        """Put an operation in the queue; the future has its answer. Raises Unknown once the log is broken, Refused when
+        it lags.
+        """
         if self.broken is not None:
             raise LogOutcomeUnknown(f"the log stopped after an I/O error: {self.broken!r}")
         if self._queue.qsize() > MOST_WAITING:
@@ -194,7 +198,9 @@ class Writer:
         return [item for item in batch if not (isinstance(item[0], Append) and not item[0].essential)]
 
     def _failed(self, batch: list[Waiting], error: Exception, *, committing: bool) -> None:
-        """A full disk shows at COMMIT and leaves nothing behind; any other I/O error leaves doubt, and doubt ends the process."""
+        """A full disk shows at COMMIT and leaves nothing behind; any other I/O error leaves doubt, and doubt ends the
+        process.
+        """
         doubt = isinstance(error, apsw.IOError | apsw.CorruptError) or (
             committing and not isinstance(error, apsw.FullError)
         )

@@ -1,7 +1,9 @@
-"""What a batch of changes writes and removes in InfluxDB, given what is there already. No I/O: the rules of the Series, exactly as SQLite keeps them.
+"""What a batch of changes writes and removes in InfluxDB, given what is there already. No I/O: the rules of the Series,
+exactly as SQLite keeps them.
 
-A reading replaces the one of the same source and second, which is noted apart, so that its id is known for ever. The first forecast of a reading
-and the first row of a key stay. An entry that moves in time, or becomes another kind, leaves its old place.
+A reading replaces the one of the same source and second, which is noted apart, so that its id is known for ever. The
+first forecast of a reading and the first row of a key stay. An entry that moves in time, or becomes another kind,
+leaves its old place.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +31,9 @@ def where(change: Change) -> tuple[str, str, int]:
 
 
 def stretches(changes: Iterable[Change]) -> list[tuple[str, int, int]]:
-    """Where the rows of the changes lie: somebody's time [from_ms, to_ms), in whole seconds, as few of them as that needs."""
+    """Where the rows of the changes lie: somebody's time [from_ms, to_ms), in whole seconds, as few of them as that
+    needs.
+    """
     found: list[tuple[str, int, int]] = []
     for person, at_ms in sorted({(person, time_ms // 1000 * 1000) for _, person, time_ms in map(where, changes)}):
         near = found and found[-1][0] == person and at_ms - found[-1][2] <= _NEAR_MS
@@ -40,7 +44,9 @@ def stretches(changes: Iterable[Change]) -> list[tuple[str, int, int]]:
 
 @dataclass
 class Plan:
-    """What the series holds where changes may touch it; and what to do, in order: write the lines, clear places that were left, write the ledger."""
+    """What the series holds where changes may touch it; and what to do, in order: write the lines, clear places that
+    were left, write the ledger.
+    """
 
     readings: dict[Second, tuple[int, str]] = field(default_factory=dict)  # the one that counts: time, id
     replaced: dict[Second, set[str]] = field(default_factory=dict)  # ids that counted before

@@ -1,8 +1,9 @@
 """What the Series looks like in InfluxDB: line protocol, tags, and at which nanosecond each row lies.
 
-A point is itself by measurement, tags and time, and the last write of a field wins; so every point is written with all its fields, and whatever may
-happen twice within a millisecond gets a place of its own there, which follows from its name. Tags have few values: person, source, kind, insulin.
-Numbers are floats always, for InfluxDB fixes the type of a field for a week. A text that may be missing is empty then: the point stays whole.
+A point is itself by measurement, tags and time, and the last write of a field wins; so every point is written with all
+its fields, and whatever may happen twice within a millisecond gets a place of its own there, which follows from its
+name. Tags have few values: person, source, kind, insulin. Numbers are floats always, for InfluxDB fixes the type of a
+field for a week. A text that may be missing is empty then: the point stays whole.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,8 @@ from schemas.facts import CarbsEaten, ExerciseDone, FingerstickTaken, InsulinTak
 from schemas.model import Partition
 
 READINGS, REPLACED, ENTRIES, FORECASTS, ALERTS = "readings", "readings_replaced", "entries", "forecasts", "alerts"
-# The ledger: what the projector itself goes by. One week of 1970 holds all of it, and so one shard: what one request writes there is whole.
+# The ledger: what the projector itself goes by. One week of 1970 holds all of it, and so one shard: what one request
+# writes there is whole.
 BY_ID, POSITION, STAMP = "entries_by_id", "position", "stamp"
 TAGS: dict[str, tuple[str, ...]] = {
     READINGS: ("person", "source"),
@@ -45,7 +47,9 @@ _AMOUNTS = {InsulinTaken: "units", CarbsEaten: "grams", FingerstickTaken: "gluco
 
 
 class Key(str):
-    """One series of InfluxDB as line protocol writes it: measurement and tags. `predicate` is how a deletion names it."""
+    """One series of InfluxDB as line protocol writes it: measurement and tags. `predicate` is how a deletion
+    names it.
+    """
 
     __slots__ = ("predicate",)
 
@@ -114,8 +118,9 @@ def entry_fields(version: EntryVersion) -> str:
 
 def _version_fields(version: EntryVersion) -> str:
     return (
-        f"id={quoted(version.id)},time_ms={version.time_ms},revision={version.revision},deleted={str(version.deleted).lower()},"
-        f"data={quoted(content_json(version).decode())},recorded_ms={version.recorded_ms},actor={quoted(version.actor or '')}"
+        f"id={quoted(version.id)},time_ms={version.time_ms},revision={version.revision},"
+        f"deleted={str(version.deleted).lower()},data={quoted(content_json(version).decode())},"
+        f"recorded_ms={version.recorded_ms},actor={quoted(version.actor or '')}"
     )
 
 
@@ -145,7 +150,9 @@ def kept_from(row: Sequence[Any]) -> tuple[EntryVersion, Place]:
 
 
 def position_line(partition: Partition, head: int) -> str:
-    """The position of a partition. The largest counts, whoever wrote it when: each lies at a time of its own, so none takes another's place."""
+    """The position of a partition. The largest counts, whoever wrote it when: each lies at a time of its own, so none
+    takes another's place.
+    """
     topic, number = partition
     return line(Place(key_of(POSITION, topic, str(number)), LEDGER_NS + head), f"next={head}")
 

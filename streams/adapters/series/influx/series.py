@@ -1,7 +1,9 @@
-"""The Series in one bucket of an InfluxDB 2 server, read back by InfluxQL with bound values: the same answers, in the same order, as SQLite gives.
+"""The Series in one bucket of an InfluxDB 2 server, read back by InfluxQL with bound values: the same answers, in the
+same order, as SQLite gives.
 
-One batch is: look up what it may touch, write its points, remove what it moved away from, write the ledger (entries by id, position). The position
-is written last, so what a crash cut off comes again; and all of it may come again, for points are themselves by their place.
+One batch is: look up what it may touch, write its points, remove what it moved away from, write the ledger (entries by
+id, position). The position is written last, so what a crash cut off comes again; and all of it may come again, for
+points are themselves by their place.
 """
 
 import asyncio
@@ -41,7 +43,9 @@ STAMPED = f"SELECT log FROM {points.STAMP} WHERE {points.IN_LEDGER}"
 
 
 class InfluxSeries:
-    """The `Series` port, bound to one bucket by its id: a bucket that was deleted and made again is another one. `stamp` says whose it must be."""
+    """The `Series` port, bound to one bucket by its id: a bucket that was deleted and made again is another one.
+    `stamp` says whose it must be.
+    """
 
     def __init__(self, server: InfluxServer, bucket: Bucket, stamp: str) -> None:
         self.server, self.bucket, self.stamp = server, bucket, stamp
@@ -51,7 +55,9 @@ class InfluxSeries:
         """See `Series.close`. The connections are the store's."""
 
     async def position(self) -> Mapping[Partition, int]:
-        """See `Series.position`. A bucket that is not this log's has none that could be gone by: raises SeriesUnavailable."""
+        """See `Series.position`. A bucket that is not this log's has none that could be gone by: raises
+        SeriesUnavailable.
+        """
         name = self.bucket.name
         heads, stamped = await self.server.query(name, [_asked_heads(), STAMPED])
         if [log for _, log in rows_of(stamped)] != [self.stamp]:
@@ -88,9 +94,16 @@ class InfluxSeries:
         await self.server.write(self.bucket, lines)
 
     async def load(
-        self, plan: Plan, changes: Sequence[Change] = (), *, ids: Sequence[str] = (), partitions: Sequence[Partition] = ()
-    ) -> Mapping[Partition, int]:  # fmt: skip
-        """Let the plan know what changes may touch and the entries of ids; where partitions are. Raises SeriesUnavailable."""
+        self,
+        plan: Plan,
+        changes: Sequence[Change] = (),
+        *,
+        ids: Sequence[str] = (),
+        partitions: Sequence[Partition] = (),
+    ) -> Mapping[Partition, int]:
+        """Let the plan know what changes may touch and the entries of ids; where partitions are. Raises
+        SeriesUnavailable.
+        """
         # All in one request, for a request costs more than what most ask for.
         ids = [*ids, *(change.version.id for change in changes if isinstance(change, PutEntry))]
         spans, params = stretches(changes), dict[str, object]()
@@ -187,7 +200,9 @@ class InfluxSeries:
         return sorted(found, key=lambda row: (row.person, row.day, KINDS.index(row.kind)))
 
     async def _slices(self, kind: str, asked: str, span: tuple[int, int, int], person: str = "") -> AsyncGenerator[Any]:
-        """Somebody's readings in `span` (from, to, length of a slice; milliseconds), or everybody's rows. A long emptiness is jumped over."""
+        """Somebody's readings in `span` (from, to, length of a slice; milliseconds), or everybody's rows. A long
+        emptiness is jumped over.
+        """
         from_ms, to_ms, step_ms = span
         first = f"SELECT first(id) FROM {kind} WHERE {_RANGE if person else _TIME}"
         epoch, wait_s = ("ms", None) if person else ("ns", DIGEST_S)

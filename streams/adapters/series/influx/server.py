@@ -1,8 +1,9 @@
 """One InfluxDB 2 server, as the Series speaks to it: write, ask, delete, and what an administrator does.
 
-influxdb-client makes the requests and reads the answers; what carries them is our own exchange, with its limits. InfluxQL, which it does not speak,
-is asked here. Every failure is one of two: `SeriesUnavailable`, to be tried again (an outage, a setting to be mended, an unknown outcome: points may
-be written again), or `Permanent`, where the server will never take what was written, with its own words. The token never shows.
+influxdb-client makes the requests and reads the answers; what carries them is our own exchange, with its limits.
+InfluxQL, which it does not speak, is asked here. Every failure is one of two: `SeriesUnavailable`, to be tried again
+(an outage, a setting to be mended, an unknown outcome: points may be written again), or `Permanent`, where the server
+will never take what was written, with its own words. The token never shows.
 """
 
 import asyncio
@@ -43,7 +44,9 @@ class _Refusal(Exception):
 
 
 class InfluxServer:
-    """Each request takes at most `timeout_s` seconds, a question at most 5: whoever asked is told before their own patience ends."""
+    """Each request takes at most `timeout_s` seconds, a question at most 5: whoever asked is told before their own
+    patience ends.
+    """
 
     def __init__(self, *, url: str, token: SecretStr, org: str, timeout_s: float = TIMEOUT_S) -> None:
         """Does no I/O. Raises Misconfigured for an address that cannot be one."""
@@ -66,14 +69,23 @@ class InfluxServer:
         await self._exchange.close()
 
     async def write(self, bucket: Bucket, lines: Sequence[str]) -> None:
-        """Write lines; they are on disk when this returns. Raises SeriesUnavailable (some may have landed), Permanent (the others have)."""
+        """Write lines; they are on disk when this returns. Raises SeriesUnavailable (some may have landed), Permanent
+        (the others have).
+        """
         refused: Permanent | None = None
         for body in _bodies(lines):
             try:
                 await self.call(
-                    "WriteService", "post_write_async", await self.org_id(), bucket.id, body, precision="ns",
-                    content_type="text/plain; charset=utf-8", what=f"write to the bucket {bucket.name}", bucket=bucket.name,
-                )  # fmt: skip
+                    "WriteService",
+                    "post_write_async",
+                    await self.org_id(),
+                    bucket.id,
+                    body,
+                    precision="ns",
+                    content_type="text/plain; charset=utf-8",
+                    what=f"write to the bucket {bucket.name}",
+                    bucket=bucket.name,
+                )
             except Permanent as error:
                 refused = error  # what is beside it in the batch is still to be written
         if refused is not None:
@@ -84,14 +96,24 @@ class InfluxServer:
         seconds, rest = divmod(place.ns, 1_000_000_000)
         moment = f"{at_ms(seconds * 1000):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
         await self.call(
-            "DeleteService", "post_delete_async", {"start": moment, "stop": moment, "predicate": place.key.predicate},
-            org_id=await self.org_id(), bucket_id=bucket.id, what=f"delete from the bucket {bucket.name}", bucket=bucket.name,
-        )  # fmt: skip
+            "DeleteService",
+            "post_delete_async",
+            {"start": moment, "stop": moment, "predicate": place.key.predicate},
+            org_id=await self.org_id(),
+            bucket_id=bucket.id,
+            what=f"delete from the bucket {bucket.name}",
+            bucket=bucket.name,
+        )
 
     async def query(
-        self, database: str, statements: Sequence[str], params: Mapping[str, object] | None = None, *, epoch: str = "ns",
+        self,
+        database: str,
+        statements: Sequence[str],
+        params: Mapping[str, object] | None = None,
+        *,
+        epoch: str = "ns",
         timeout_s: float | None = None,
-    ) -> list[list[dict[str, Any]]]:  # fmt: skip
+    ) -> list[list[dict[str, Any]]]:
         """The series of each InfluxQL statement; times are numbers in the unit `epoch`. Raises SeriesUnavailable."""
         found: list[list[dict[str, Any]]] = []
         for n in range(0, len(statements), _MOST_STATEMENTS):
@@ -114,15 +136,23 @@ class InfluxServer:
         return found
 
     async def call(
-        self, service: str, operation: str, *given: object, but: int = 0, what: str = "", bucket: str = "", **named: object
-    ) -> Any:  # fmt: skip
+        self,
+        service: str,
+        operation: str,
+        *given: object,
+        but: int = 0,
+        what: str = "",
+        bucket: str = "",
+        **named: object,
+    ) -> Any:
         """What an operation of influxdb-client answers; None where the server refuses it with the status `but`.
 
-        `what` it does in words and in which `bucket`, where it changes points. Raises SeriesUnavailable; Permanent only where it does.
+        `what` it does in words and in which `bucket`, where it changes points. Raises SeriesUnavailable; Permanent only
+        where it does.
         """
         if self._api is None:
-            # Loading it takes up to a second, and nobody's alarm waits for that. What it takes for its session is this server, whose exchange
-            # looks at certificates; the token it never holds.
+            # Loading it takes up to a second, and nobody's alarm waits for that. What it takes for its session is this
+            # server, whose exchange looks at certificates; the token it never holds.
             self._services, client = await asyncio.to_thread(_load)
             made = client(self.url, client_session_type=lambda **_: self, ssl_context=True)
             self._api = made.api_client
@@ -138,12 +168,15 @@ class InfluxServer:
             raise SeriesUnavailable(self._stranger) from None
 
     async def request(self, *, method: str, url: str, headers: _Headers, data: Any = None, **_: object) -> Any:
-        """What influxdb-client asks of its session: carry a request. Refusals are raised here: its own error would log the answer."""
+        """What influxdb-client asks of its session: carry a request. Refusals are raised here: its own error would log
+        the answer.
+        """
         path = url.removeprefix(self.url)
         reply = await self._ask(method, path, data.encode() if isinstance(data, str) else data, headers)
         if not 200 <= reply.status < 300:
             raise _Refusal(reply, f"{method} {path.partition('?')[0]}")
-        # A page to log in is no list of buckets, though the client would read an empty one from it; nor is a point written.
+        # A page to log in is no list of buckets, though the client would read an empty one from it; nor is a point
+        # written.
         silent = path.startswith(("/api/v2/write", "/api/v2/delete"))
         if reply.status != 204 and (silent or json_object(reply.body) is None):
             raise SeriesUnavailable(self._stranger)
@@ -159,7 +192,8 @@ class InfluxServer:
             found = await self.call("OrganizationsService", "get_orgs_async", org=self.org, but=404)
             if found is None or not found.orgs:
                 raise SeriesUnavailable(
-                    f"{self.name} has no organisation {self.org!r} that this token may see: influxdb.org or influxdb.token is wrong."
+                    f"{self.name} has no organisation {self.org!r} that this token may see: influxdb.org "
+                    "or influxdb.token is wrong."
                 )
             self._org_id = str(found.orgs[0].id)
         return self._org_id
@@ -167,15 +201,21 @@ class InfluxServer:
     async def _ask(self, method: str, path: str, body: bytes | None, headers: _Headers, wait_s: float = 0) -> Reply:
         try:
             return await self._exchange.ask(
-                method, self.url + path, headers={**headers, **self._headers}, body=body, limit=_ANSWER_BYTES, timeout_s=wait_s or None
-            )  # fmt: skip
+                method,
+                self.url + path,
+                headers={**headers, **self._headers},
+                body=body,
+                limit=_ANSWER_BYTES,
+                timeout_s=wait_s or None,
+            )
         except NoAnswer as error:
             raise SeriesUnavailable(str(error)) from None
 
     def gone(self, bucket: str) -> SeriesUnavailable:
         """A bucket is not there."""
         return SeriesUnavailable(
-            f"{self.name} has no bucket {bucket}, or the token may not see it; a running `iv3 up` makes what was deleted anew from the log."
+            f"{self.name} has no bucket {bucket}, or the token may not see it; a running `iv3 up` makes "
+            "what was deleted anew from the log."
         )
 
     def _refused(self, reply: Reply, what: str, bucket: str, *, final: bool = False) -> SeriesUnavailable | Permanent:
@@ -189,7 +229,10 @@ class InfluxServer:
         elif status == 403:
             said = f"{name} does not let the token {what} (403, {words}): {_RIGHTS}."
         elif status == 422 and "field type conflict" in words:
-            said = f"The bucket {bucket} holds what iv3 did not write ({words}); run `iv3 replay`, which makes a new one from the log."
+            said = (
+                f"The bucket {bucket} holds what iv3 did not write ({words}); run `iv3 replay`, which "
+                "makes a new one from the log."
+            )
         elif status == 422 and "retention" in words:
             said = f"The bucket {bucket} forgets ({words}): set its retention to never, or delete it for a new one."
         elif final and ("unable to parse" in words or (status == 422 and "too long" in words)):

@@ -1,7 +1,8 @@
-"""Versions of the Series as buckets of an InfluxDB 2 server: `iv3_v1`, `iv3_v2`, ... The name `iv3`, for InfluxQL and Grafana, means one of them.
+"""Versions of the Series as buckets of an InfluxDB 2 server: `iv3_v1`, `iv3_v2`, ... The name `iv3`, for InfluxQL and
+Grafana, means one of them.
 
-Every bucket carries the id of the log it was made from. One of another log is never used or emptied, nor deleted unless an erasure replaced that
-log: another one is made beside it.
+Every bucket carries the id of the log it was made from. One of another log is never used or emptied, nor deleted unless
+an erasure replaced that log: another one is made beside it.
 """
 
 import asyncio
@@ -31,7 +32,9 @@ _PAGE = 100
 
 
 class InfluxStore:
-    """The `SeriesStore` port. `database` is the name that points at the serving version, and what bucket names begin with."""
+    """The `SeriesStore` port. `database` is the name that points at the serving version, and what bucket names begin
+    with.
+    """
 
     def __init__(self, server: InfluxServer, database: str, log_id: str, *, look_s: float = _LOOK_S) -> None:
         self.server, self.database, self.look_s = server, database, look_s
@@ -39,26 +42,32 @@ class InfluxStore:
         self._ours: set[str] = set()  # ids of buckets that were looked at
 
     async def serving(self) -> SeriesVersion:
-        """See `SeriesStore.serving`. Raises SeriesUnavailable also where the bucket forgets, or the name is somebody else's."""
+        """See `SeriesStore.serving`. Raises SeriesUnavailable also where the bucket forgets, or the name is somebody
+        else's.
+        """
         version = await self.mapped()
         if version is None:
             raise SeriesUnavailable(f"There is no series in {self.server.name} yet; `iv3 up` makes it.")
         await self._refuse_forgetful(version)
         if version.mark not in self._ours and not await self._is_ours(version):
             raise SeriesUnavailable(
-                f"The bucket {self.bucket(version).name} of {self.server.name} is of another log; `iv3 up` makes one of this log."
+                f"The bucket {self.bucket(version).name} of {self.server.name} is of another log; `iv3 "
+                "up` makes one of this log."
             )
         self._ours.add(version.mark)
         return version
 
     async def ready(self, known: SeriesVersion | None = None) -> SeriesVersion:
-        """See `SeriesStore.ready`. While `known` is there, a name that somebody else took is left to them: two would take it in turns for ever."""
+        """See `SeriesStore.ready`. While `known` is there, a name that somebody else took is left to them: two would
+        take it in turns for ever.
+        """
         mapped = await self.mapped()
         if mapped is not None and await self._is_ours(mapped):
             return await self.serving()
         if known is not None and await self._is_ours(known):
             raise SeriesUnavailable(
-                f"In {self.server.name} another iv3 uses the database name {self.database}, so InfluxQL and Grafana see its data; this one goes on "
+                f"In {self.server.name} another iv3 uses the database name {self.database}, so InfluxQL "
+                "and Grafana see its data; this one goes on "
                 f"with its own bucket {self.bucket(known).name}. Give one of them another influxdb.database."
             )
         own = await self._own(mapped)
@@ -150,7 +159,9 @@ class InfluxStore:
         return Bucket(f"{self.database}_v{version.number}", version.mark)
 
     async def mapped(self) -> SeriesVersion | None:
-        """The version that the name points at now, whoever made it. Raises SeriesUnavailable if that is nothing of iv3's."""
+        """The version that the name points at now, whoever made it. Raises SeriesUnavailable if that is nothing of
+        iv3's.
+        """
         serves = next((known for known in await self._mappings() if known.default), None)
         number = re.fullmatch(r"v(\d+)", serves.retention_policy) if serves else None
         if serves and number is None:
@@ -194,7 +205,9 @@ class InfluxStore:
         return next((str(log) for _, log in rows_of(stamped)), "" if anything else None)
 
     async def _create(self) -> SeriesVersion:
-        """A new version: a bucket that never forgets, with our stamp. Two who do this at once end up with the same one, or one each."""
+        """A new version: a bucket that never forgets, with our stamp. Two who do this at once end up with the same one,
+        or one each.
+        """
         versions, mapped = await self.versions(), await self.mapped()
         last = max([SeriesVersion(0), *versions, *([mapped] if mapped else [])])
         # One that a crash left without a stamp will do.
@@ -231,6 +244,7 @@ class InfluxStore:
         forget_s = max((rule.every_seconds or 0 for rule in found.retention_rules), default=0)
         if forget_s:
             raise SeriesUnavailable(
-                f"The bucket {name} of {self.server.name} forgets after {forget_s / 86_400:g} days: set its retention to never "
+                f"The bucket {name} of {self.server.name} forgets after {forget_s / 86_400:g} days: set "
+                "its retention to never "
                 f"(influx bucket update --id {found.id} --retention 0), or delete it, and iv3 makes it anew."
             )

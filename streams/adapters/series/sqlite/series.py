@@ -1,4 +1,6 @@
-"""The Series in one SQLite file: changes and position in one transaction. Not synced at every commit, for the log can rebuild it."""
+"""The Series in one SQLite file: changes and position in one transaction. Not synced at every commit, for the log can
+rebuild it.
+"""
 
 import asyncio
 import json
@@ -26,22 +28,31 @@ _T = TypeVar("_T")
 _QUICK_MS = 2 * 86_400_000 + 2 * MARGIN_MS
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta(k TEXT PRIMARY KEY, v TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS positions(topic TEXT, part INTEGER, next INTEGER NOT NULL, PRIMARY KEY(topic, part)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS readings(person TEXT, time_ms INTEGER, source TEXT, id TEXT, glucose REAL NOT NULL, trend TEXT,
-  recorded_ms INTEGER NOT NULL, replaced INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(person, time_ms, source, id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS positions(topic TEXT, part INTEGER, next INTEGER NOT NULL, PRIMARY KEY(topic,
+  part)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS readings(person TEXT, time_ms INTEGER, source TEXT, id TEXT, glucose REAL NOT NULL,
+  trend TEXT,
+  recorded_ms INTEGER NOT NULL, replaced INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(person, time_ms, source,
+    id)) WITHOUT ROWID;
 DROP INDEX IF EXISTS readings_by_id;
 CREATE TRIGGER IF NOT EXISTS a_repeat_changes_nothing BEFORE INSERT ON readings
-  WHEN EXISTS (SELECT 1 FROM readings WHERE person=NEW.person AND time_ms BETWEEN NEW.time_ms/1000*1000 AND NEW.time_ms/1000*1000+999
+  WHEN EXISTS (SELECT 1 FROM readings WHERE person=NEW.person AND time_ms BETWEEN NEW.time_ms/1000*1000
+    AND NEW.time_ms/1000*1000+999
   AND source=NEW.source AND id=NEW.id) BEGIN SELECT RAISE(IGNORE); END;
 CREATE TRIGGER IF NOT EXISTS the_last_of_a_second_counts AFTER INSERT ON readings BEGIN
-  UPDATE readings SET replaced=1 WHERE person=NEW.person AND time_ms BETWEEN NEW.time_ms/1000*1000 AND NEW.time_ms/1000*1000+999
+  UPDATE readings SET replaced=1 WHERE person=NEW.person AND time_ms BETWEEN NEW.time_ms/1000*1000
+    AND NEW.time_ms/1000*1000+999
   AND source=NEW.source AND id<>NEW.id; END;
-CREATE TABLE IF NOT EXISTS entries(id TEXT PRIMARY KEY, person TEXT NOT NULL, kind TEXT NOT NULL, time_ms INTEGER NOT NULL,
-  revision INTEGER NOT NULL, deleted INTEGER NOT NULL, data BLOB NOT NULL, recorded_ms INTEGER NOT NULL, actor TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS entries(id TEXT PRIMARY KEY, person TEXT NOT NULL, kind TEXT NOT NULL,
+  time_ms INTEGER NOT NULL,
+  revision INTEGER NOT NULL, deleted INTEGER NOT NULL, data BLOB NOT NULL, recorded_ms INTEGER NOT NULL,
+    actor TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS entries_by_time ON entries(person, time_ms);
-CREATE TABLE IF NOT EXISTS forecasts(person TEXT, time_ms INTEGER, based_on TEXT, pos INTEGER NOT NULL, body BLOB NOT NULL,
+CREATE TABLE IF NOT EXISTS forecasts(person TEXT, time_ms INTEGER, based_on TEXT, pos INTEGER NOT NULL,
+  body BLOB NOT NULL,
   PRIMARY KEY(person, time_ms, based_on)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS alerts(person TEXT, at_ms INTEGER, key TEXT, body BLOB NOT NULL, PRIMARY KEY(person, at_ms, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS alerts(person TEXT, at_ms INTEGER, key TEXT, body BLOB NOT NULL, PRIMARY KEY(person, at_ms,
+  key)) WITHOUT ROWID;
 """
 _PUT_READING = "INSERT OR IGNORE INTO readings VALUES (?,?,?,?,?,?,?,0)"
 _PUT_ENTRY = "INSERT OR REPLACE INTO entries VALUES (?,?,?,?,?,?,?,?,?)"
@@ -117,7 +128,9 @@ class SqliteSeries:
         await self._write(lambda: self.apply_now(changes, position))
 
     def apply_now(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
-        """As `apply`, in the calling thread. One statement for all rows of a kind; within a kind they keep their order."""
+        """As `apply`, in the calling thread. One statement for all rows of a kind; within a kind they keep
+        their order.
+        """
         rows: dict[str, list[Any]] = {sql: [] for sql in (_PUT_READING, _PUT_ENTRY, _PUT_FORECAST, _PUT_ALERT)}
         for change in changes:
             match change:
@@ -168,12 +181,18 @@ class SqliteSeries:
 
     async def entries(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EntryVersion]:
         """See `Series.entries`."""
-        sql = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE person=? AND time_ms>=? AND time_ms<? ORDER BY time_ms, id LIMIT ?"
+        sql = (
+            f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE person=? AND time_ms>=? AND time_ms<? ORDER BY "
+            "time_ms, id LIMIT ?"
+        )
         return [entry_of(row) for row in await self._read(sql, (person, from_ms, to_ms, limit))]
 
     async def forecasts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[ForecastRow]:
         """See `Series.forecasts`."""
-        sql = "SELECT time_ms, based_on, body FROM forecasts WHERE person=? AND time_ms>=? AND time_ms<? ORDER BY time_ms, based_on LIMIT ?"
+        sql = (
+            "SELECT time_ms, based_on, body FROM forecasts WHERE person=? AND time_ms>=? AND time_ms<? "
+            "ORDER BY time_ms, based_on LIMIT ?"
+        )
         return [ForecastRow(*row) for row in await self._read(sql, (person, from_ms, to_ms, limit))]
 
     async def alerts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[AlertRow]:

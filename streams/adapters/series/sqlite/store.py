@@ -49,7 +49,9 @@ class SqliteStore:
         return None
 
     async def forget_logs(self, log_ids: Collection[str]) -> list[str]:
-        """See `SeriesStore.forget_logs`: a version of another log is no version of this one, and an erasure deletes the files."""
+        """See `SeriesStore.forget_logs`: a version of another log is no version of this one, and an erasure deletes the
+        files.
+        """
         del log_ids
         return []
 

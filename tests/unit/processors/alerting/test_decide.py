@@ -37,7 +37,9 @@ from tests.support.night import INSULINS, MIN, MS, T0, Night, a_forecast, a_prof
 
 
 def early(kind: str, *readings: tuple[int, float], now: int, tick: bool = True, behind: bool = False) -> list[str]:
-    """What becomes at `now` of an alarm that opened two milliseconds after the clock began to count: a length of time is a difference there too."""
+    """What becomes at `now` of an alarm that opened two milliseconds after the clock began to count: a length of time
+    is a difference there too.
+    """
     state = PersonState("me", source_recorded_ms=1)
     for offset, (at, glucose) in enumerate(readings):
         read = GlucoseRead(glucose_mgdl=glucose)
@@ -166,8 +168,10 @@ def test_an_urgent_low_takes_over_a_low_without_a_word() -> None:
     night.read(65, 0)
     night.read(54, 5)
     assert [(e.kind, e.change, e.quiet) for e in night.said] == [
-        ("low", "opened", False), ("low", "resolved", True), ("urgent_low", "opened", False),
-    ]  # fmt: skip
+        ("low", "opened", False),
+        ("low", "resolved", True),
+        ("urgent_low", "opened", False),
+    ]
     night.read(65, 10)
     assert len(night.said) == 3, "a milder low says nothing while the urgent one is open"
 
@@ -326,7 +330,9 @@ def test_a_low_that_did_not_come_ends_and_stays_quiet_for_a_while() -> None:
 def test_carbs_without_a_bolus_hold_a_foreseen_low_back_and_with_one_they_do_not(
     bolus: bool, told: list[float]
 ) -> None:
-    """At the usual limits AR2's rule never calls below an even chance, where nothing is held back; somebody who wants to hear below 100 is spared."""
+    """At the usual limits AR2's rule never calls below an even chance, where nothing is held back; somebody who wants
+    to hear below 100 is spared.
+    """
     night = Night()
     night.fact(ProfileChanged(insulins=INSULINS, limits=Limits(predicted_low_mgdl=100)))
     night.read_all((140, 134, 128, 121))
@@ -428,7 +434,9 @@ def test_before_the_source_has_answered_time_alone_rings_nothing_for_five_minute
 
 
 def test_an_unanswered_low_rings_again_on_time_right_after_a_restart_if_its_reading_is_fresh() -> None:
-    """Before the source has answered, and whoever uploads had their turn, nothing is concluded from what is missing; that it is low is known."""
+    """Before the source has answered, and whoever uploads had their turn, nothing is concluded from what is missing;
+    that it is low is known.
+    """
     night = Night(foresees=False)
     for minute in (0, 5, 10):
         night.read(50, minute)
@@ -550,10 +558,14 @@ def test_a_reading_from_the_future_does_not_hide_a_low() -> None:
 @pytest.mark.parametrize(
     ("kind", "waits"),
     [
-        ("urgent_low", (5, 10, 10, 10)), ("low", (15, 15, 15)), ("high", (60, 60)), ("stale", (60, 60)), ("no_long_acting", (60, 60)),
+        ("urgent_low", (5, 10, 10, 10)),
+        ("low", (15, 15, 15)),
+        ("high", (60, 60)),
+        ("stale", (60, 60)),
+        ("no_long_acting", (60, 60)),
         ("system", (60, 240, 720, 720)),
     ],
-)  # fmt: skip
+)
 def test_what_nobody_answers_rings_again_by_its_steps_and_the_last_wait_repeats(kind: Any, waits: Any) -> None:
     for step, minutes in enumerate(waits, 1):
         assert rings_again_ms(kind, step, T0, None, treated=False) == T0 + minutes * MIN
@@ -833,10 +845,18 @@ def test_lost_readings_are_back_with_one_that_is_fresh_and_newer_than_the_last_o
 
 def opened(kind: str, **evidence: Any) -> AlertEvent:
     """An alarm that was opened somehow."""
-    return AlertEvent.model_validate({
-        "change": "opened", "kind": kind, "episode": f"{kind}-1", "step": 1, "priority": 4, "urgency": 4, "at": at_ms(T0),
-        "evidence": Evidence(**evidence),
-    })  # fmt: skip
+    return AlertEvent.model_validate(
+        {
+            "change": "opened",
+            "kind": kind,
+            "episode": f"{kind}-1",
+            "step": 1,
+            "priority": 4,
+            "urgency": 4,
+            "at": at_ms(T0),
+            "evidence": Evidence(**evidence),
+        }
+    )
 
 
 def test_the_first_reading_ever_ends_an_alarm_that_there_was_none() -> None:
@@ -920,8 +940,9 @@ def test_an_urgent_low_takes_over_what_was_foreseen_without_a_word() -> None:
     night.foresee(a_forecast(night.state, at_20_min=50, p_low=0.9), 5)
     night.read(50, 10)
     assert [(e.kind, e.change, e.quiet) for e in night.said[1:]] == [
-        ("predicted_low", "resolved", True), ("urgent_low", "opened", False),
-    ]  # fmt: skip
+        ("predicted_low", "resolved", True),
+        ("urgent_low", "opened", False),
+    ]
 
 
 def test_a_high_is_told_whatever_else_is_open() -> None:
@@ -1013,8 +1034,9 @@ def test_readings_lost_while_low_take_their_urgency_along() -> None:
     night.read(65, 1, late=15.1)
     night.tick(17)
     assert [(e.kind, e.step, e.priority, e.urgency) for e in night.said if e.kind == "stale"] == [
-        ("stale", 1, 4, 4), ("stale", 2, 5, 1),
-    ]  # fmt: skip
+        ("stale", 1, 4, 4),
+        ("stale", 2, 5, 1),
+    ]
 
 
 def test_a_stale_alarm_rings_hourly_with_the_reason_of_now_and_keeps_it_when_nothing_more_is_known() -> None:

@@ -15,9 +15,15 @@ from tests.support.night import MIN, T0
 
 def said(change: str, kind: str = "low", episode: str = "", step: int = 1, at: int = T0, **more: Any) -> AlertEvent:
     fields = {
-        "change": change, "kind": kind, "episode": episode or f"{kind}-1", "step": step, "priority": 4, "urgency": 2, "at": at_ms(at),
+        "change": change,
+        "kind": kind,
+        "episode": episode or f"{kind}-1",
+        "step": step,
+        "priority": 4,
+        "urgency": 2,
+        "at": at_ms(at),
         "evidence": Evidence(glucose_mgdl=65.0),
-    }  # fmt: skip
+    }
     return AlertEvent.model_validate(fields | more)
 
 

@@ -28,8 +28,15 @@ def silent(*names: str) -> Episodes:
     episodes = Episodes()
     for name in names:
         opened = AlertEvent(
-            change="opened", episode=f"stale-{name}", kind="stale", step=1, priority=4, urgency=4, at=at_ms(T0), evidence=Evidence()
-        )  # fmt: skip
+            change="opened",
+            episode=f"stale-{name}",
+            kind="stale",
+            step=1,
+            priority=4,
+            urgency=4,
+            at=at_ms(T0),
+            evidence=Evidence(),
+        )
         episodes.evolve(name, AlertsDecided(pos=DecisionPosition(0, 0, 0), events=(opened,)))
     return episodes
 

@@ -45,9 +45,14 @@ class Told:
     ) -> bool:
         self.offset += 1
         event: Event = make(
-            data, id=name or f"e{self.offset}", source="dexcom-share", subject="me", time=at_ms(at),
-            recordedtime=at_ms(at if recorded is None else recorded), actor=actor,
-        )  # fmt: skip
+            data,
+            id=name or f"e{self.offset}",
+            source="dexcom-share",
+            subject="me",
+            time=at_ms(at),
+            recordedtime=at_ms(at if recorded is None else recorded),
+            actor=actor,
+        )
         return self.state.take(event, self.offset)
 
     def read(self, glucose: float, minutes: float) -> bool:
@@ -321,11 +326,19 @@ def test_an_empty_state_put_away_and_taken_up_again_is_the_same() -> None:
 def test_what_is_folded_behind_a_state_that_was_put_away_gives_the_same(cut: int) -> None:
     whole, halved = Told(), Told()
     facts: list[tuple[Any, int]] = [
-        (ProfileChanged(insulins=INSULINS), T0), (InsulinTaken(units=18, insulin="Tresiba"), T0 - 9 * DAY), (CarbsEaten(grams=9), T0 - 9 * DAY),
-        (GlucoseRead(glucose_mgdl=90.0), T0), (GlucoseRead(glucose_mgdl=95.0), T0 + 5 * MIN), (EntryDeleted(entry_id="e1002", revision=2), T0),
-        (SourceStateChanged(state="ok"), T0), (SourceStateChanged(state="ok"), T0 + MIN), (CarbsEaten(grams=5), T0),
-        (GlucoseRead(glucose_mgdl=95.5), T0 + 5 * MIN), (PersonSuspended(), T0), (PersonAdded(), T0),
-    ]  # fmt: skip
+        (ProfileChanged(insulins=INSULINS), T0),
+        (InsulinTaken(units=18, insulin="Tresiba"), T0 - 9 * DAY),
+        (CarbsEaten(grams=9), T0 - 9 * DAY),
+        (GlucoseRead(glucose_mgdl=90.0), T0),
+        (GlucoseRead(glucose_mgdl=95.0), T0 + 5 * MIN),
+        (EntryDeleted(entry_id="e1002", revision=2), T0),
+        (SourceStateChanged(state="ok"), T0),
+        (SourceStateChanged(state="ok"), T0 + MIN),
+        (CarbsEaten(grams=5), T0),
+        (GlucoseRead(glucose_mgdl=95.5), T0 + 5 * MIN),
+        (PersonSuspended(), T0),
+        (PersonAdded(), T0),
+    ]
     for n, (data, at) in enumerate(facts):
         if n == cut:
             halved.state = PersonState.load(halved.state.dump(), halved.state.offset)

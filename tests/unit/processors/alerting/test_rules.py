@@ -1,4 +1,6 @@
-"""Rules: which conditions hold for a person now. Limits of time are tried at their very millisecond, limits of glucose at their value."""
+"""Rules: which conditions hold for a person now. Limits of time are tried at their very millisecond, limits of glucose
+at their value.
+"""
 
 from dataclasses import FrozenInstanceError
 from typing import Any
@@ -60,7 +62,9 @@ def of(condition: Condition | None) -> str | None:
 
 
 def early(*facts: tuple[int, Fact], cadence_s: float = 300) -> PersonState:
-    """Somebody who lives a moment after the clock began to count, so that a length of time can be nothing but a difference."""
+    """Somebody who lives a moment after the clock began to count, so that a length of time can be nothing but a
+    difference.
+    """
     state = PersonState("me", profile=ProfileChanged(insulins=INSULINS, no_long_acting_h=26))
     for offset, (at, data) in enumerate(facts):
         state.take(
@@ -254,10 +258,16 @@ def test_high_begins_at_the_limit_itself() -> None:
 @pytest.mark.parametrize(
     ("meal", "bolus", "waits"),
     [
-        (-150, -150, True), (-150 - MS, -150, False), (0, 0, True), (MS, MS, False),
-        (-60, -80, True), (-60, -80 - MS, False), (-60, -40, True), (-60, -40 + MS, False),
+        (-150, -150, True),
+        (-150 - MS, -150, False),
+        (0, 0, True),
+        (MS, MS, False),
+        (-60, -80, True),
+        (-60, -80 - MS, False),
+        (-60, -40, True),
+        (-60, -40 + MS, False),
     ],
-)  # fmt: skip
+)
 def test_a_high_after_carbs_with_a_bolus_near_them_waits_two_and_a_half_hours(
     meal: float, bolus: float, waits: bool
 ) -> None:
@@ -304,7 +314,9 @@ def test_of_several_meals_any_with_a_bolus_makes_a_high_wait() -> None:
 
 
 def foreseeing(glucose: float = 120, *, p_low: float = 0.3, at_20_min: float = 95, **limits: float) -> Night:
-    """Somebody who wants to hear below 100, with a forecast of their newest reading that calls for it, likelier in range than not."""
+    """Somebody who wants to hear below 100, with a forecast of their newest reading that calls for it, likelier in
+    range than not.
+    """
     night = seen(glucose + 10, glucose, limits=Limits(**{"predicted_low_mgdl": 100, **limits}))
     assert night.state.foresee(a_forecast(night.state, at_20_min=at_20_min, p_low=p_low))
     return night
@@ -354,10 +366,18 @@ def test_what_is_low_already_is_not_foreseen() -> None:
 @pytest.mark.parametrize(
     ("carbs", "bolus", "held"),
     [
-        (-1, None, True), (-30, None, True), (-30 - MS, None, False), (0, None, True), (MS, None, False),
-        (-10, -30, False), (-10, -30 - MS, True), (-10, 10, False), (-10, 10 + MS, True), (-10, -10, False),
+        (-1, None, True),
+        (-30, None, True),
+        (-30 - MS, None, False),
+        (0, None, True),
+        (MS, None, False),
+        (-10, -30, False),
+        (-10, -30 - MS, True),
+        (-10, 10, False),
+        (-10, 10 + MS, True),
+        (-10, -10, False),
     ],
-)  # fmt: skip
+)
 def test_carbs_of_the_last_half_hour_without_a_bolus_hold_a_foreseen_low_back(
     carbs: float, bolus: float | None, held: bool
 ) -> None:
@@ -455,8 +475,15 @@ def test_a_slow_sensor_is_waited_for_three_cadences() -> None:
 
 @pytest.mark.parametrize(
     ("glucose", "p_low", "low_open", "lost"),
-    [(79.9, 0, False, True), (80, 0, False, False), (120, 0.25, False, True), (120, 0.9, False, True), (120, 0.2499, False, False), (120, 0, True, True)],
-)  # fmt: skip
+    [
+        (79.9, 0, False, True),
+        (80, 0, False, False),
+        (120, 0.25, False, True),
+        (120, 0.9, False, True),
+        (120, 0.2499, False, False),
+        (120, 0, True, True),
+    ],
+)
 def test_stale_comes_early_when_lost_while_low_at_a_chance_of_a_quarter_or_while_a_low_is_open(
     glucose: float, p_low: float, low_open: bool, lost: bool
 ) -> None:
@@ -551,8 +578,13 @@ def test_without_a_source_it_says_who_has_not_uploaded_since_when() -> None:
     assert stale_reason(night.state) == "nothing was ever uploaded"
     night.fact(ProfileChanged(zone="Asia/Kathmandu"))
     upload = make(
-        GlucoseRead(glucose_mgdl=100.0), id="r", source="upload/xDrip", subject="me", time=at_ms(T0), recordedtime=at_ms(T0)
-    )  # fmt: skip
+        GlucoseRead(glucose_mgdl=100.0),
+        id="r",
+        source="upload/xDrip",
+        subject="me",
+        time=at_ms(T0),
+        recordedtime=at_ms(T0),
+    )
     night.state.take(upload, 1)
     assert stale_reason(night.state) == "no upload from xDrip since 11:45"
 
@@ -622,11 +654,21 @@ def test_forecasts_that_were_late_three_times_are_told_once_history_is_worked_of
 @pytest.mark.parametrize(
     ("skew_s", "said"),
     [
-        (90.0, "2 min fast"), (-61.0, "1 min slow"), (7140.0, "119 min fast"), (7200.0, "2 h fast"), (-3 * 3600.0, "3 h slow"),
-        (0.0, "0 min slow"), (5400.0, "90 min fast"), (149.0, "2 min fast"), (7169.0, "119 min fast"), (9000.0, "2 h fast"), (10200.0, "3 h fast"),
-        (12600.0, "4 h fast"), (0.5, "0 min fast"),
+        (90.0, "2 min fast"),
+        (-61.0, "1 min slow"),
+        (7140.0, "119 min fast"),
+        (7200.0, "2 h fast"),
+        (-3 * 3600.0, "3 h slow"),
+        (0.0, "0 min slow"),
+        (5400.0, "90 min fast"),
+        (149.0, "2 min fast"),
+        (7169.0, "119 min fast"),
+        (9000.0, "2 h fast"),
+        (10200.0, "3 h fast"),
+        (12600.0, "4 h fast"),
+        (0.5, "0 min fast"),
     ],
-)  # fmt: skip
+)
 def test_a_clock_that_the_source_calls_wrong_is_told_with_how_much(skew_s: float, said: str) -> None:
     night = Night(foresees=False)
     night.fact(SourceStateChanged(state="ok", clock_skew_s=skew_s))

@@ -36,7 +36,9 @@ def told(person: str) -> tuple[str, ...]:
 
 
 OPS = st.tuples(
-    st.sampled_from(("decide", "decide", "decide", "attempt", "deliver", "deliver", "refuse", "refuse for good", "target", "zombie", "again")),
+    st.sampled_from(
+        (*["decide"] * 3, "attempt", *["deliver"] * 2, "refuse", "refuse for good", "target", "zombie", "again")
+    ),
     st.integers(0, 11),  # whom, what kind, which target
     st.integers(0, 7),  # what becomes of the episode
     st.sampled_from((MIN, MIN, 20 * MIN, 5 * 60 * MIN, DAY, 3 * DAY)),
@@ -55,8 +57,15 @@ class History:
 
     def add(self, data: Any, person: str) -> None:
         self.events.append(
-            make(data, id=f"a{len(self.events)}", source="test", subject=person, time=at_ms(self.now_ms), recordedtime=at_ms(self.now_ms))
-        )  # fmt: skip
+            make(
+                data,
+                id=f"a{len(self.events)}",
+                source="test",
+                subject=person,
+                time=at_ms(self.now_ms),
+                recordedtime=at_ms(self.now_ms),
+            )
+        )
 
     def go_on(self, op: tuple[str, int, int, int, int]) -> None:
         what, which, fate, later_ms, back = op
@@ -125,9 +134,17 @@ class History:
             glucose_mgdl=61.3, reading_time=at_ms(self.now_ms - 7), chance=1 / 3, reason='"\\é\n', name="Ada, Mary"
         )
         return AlertEvent(
-            change=change, episode=episode, kind=kind, step=step, priority=4, urgency=2, at=at_ms(self.now_ms), evidence=evidence, by="Dad",
+            change=change,
+            episode=episode,
+            kind=kind,
+            step=step,
+            priority=4,
+            urgency=2,
+            at=at_ms(self.now_ms),
+            evidence=evidence,
+            by="Dad",
             quiet=quiet,
-        )  # fmt: skip
+        )
 
 
 def history(ops: list[Any]) -> list[Event]:

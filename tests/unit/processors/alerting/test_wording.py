@@ -17,9 +17,18 @@ KINDS = ("urgent_low", "low", "predicted_low", "high", "stale", "no_long_acting"
 
 def event(kind: str, change: str = "opened", step: int = 1, **more: Any) -> AlertEvent:
     evidence = Evidence(
-        glucose_mgdl=62.0, delta_mgdl=-6.0, trend="SingleDown", reading_time=at_ms(T0 - 240_000), chance=0.33, insulin="Tresiba",
-        last_logged=at_ms(T0 - 26 * 3_600_000), reason="Dexcom: no data", name="Maya", unit=more.pop("unit", "mmol/L"), zone="Europe/Berlin",
-    )  # fmt: skip
+        glucose_mgdl=62.0,
+        delta_mgdl=-6.0,
+        trend="SingleDown",
+        reading_time=at_ms(T0 - 240_000),
+        chance=0.33,
+        insulin="Tresiba",
+        last_logged=at_ms(T0 - 26 * 3_600_000),
+        reason="Dexcom: no data",
+        name="Maya",
+        unit=more.pop("unit", "mmol/L"),
+        zone="Europe/Berlin",
+    )
     fields = {
         "change": change,
         "kind": kind,
@@ -115,12 +124,26 @@ def test_what_a_clock_a_little_ahead_has_dated_is_from_just_now() -> None:
 @pytest.mark.parametrize(
     ("chance", "said"),
     [
-        (0, "Less than 1 in 20"), (0.049, "Less than 1 in 20"), (0.05, "About 1 in 10"), (0.139, "About 1 in 10"), (0.14, "About 1 in 5"),
-        (0.219, "About 1 in 5"), (0.22, "About 1 in 4"), (0.289, "About 1 in 4"), (0.29, "About 1 in 3"), (0.399, "About 1 in 3"),
-        (0.40, "About 1 in 2"), (0.599, "About 1 in 2"), (0.60, "About 2 in 3"), (0.709, "About 2 in 3"), (0.71, "About 3 in 4"),
-        (0.849, "About 3 in 4"), (0.85, "About 9 in 10"), (1, "About 9 in 10"),
+        (0, "Less than 1 in 20"),
+        (0.049, "Less than 1 in 20"),
+        (0.05, "About 1 in 10"),
+        (0.139, "About 1 in 10"),
+        (0.14, "About 1 in 5"),
+        (0.219, "About 1 in 5"),
+        (0.22, "About 1 in 4"),
+        (0.289, "About 1 in 4"),
+        (0.29, "About 1 in 3"),
+        (0.399, "About 1 in 3"),
+        (0.40, "About 1 in 2"),
+        (0.599, "About 1 in 2"),
+        (0.60, "About 2 in 3"),
+        (0.709, "About 2 in 3"),
+        (0.71, "About 3 in 4"),
+        (0.849, "About 3 in 4"),
+        (0.85, "About 9 in 10"),
+        (1, "About 9 in 10"),
     ],
-)  # fmt: skip
+)
 def test_a_chance_is_said_as_the_nearest_natural_frequency(chance: float, said: str) -> None:
     assert words.chance_words(chance) == said
 
@@ -128,12 +151,21 @@ def test_a_chance_is_said_as_the_nearest_natural_frequency(chance: float, said: 
 @pytest.mark.parametrize(
     ("age_ms", "said"),
     [
-        (-5, "just now"), (0, "just now"), (59_999, "just now"), (60_000, "1 min ago"), (3_599_999, "59 min ago"), (3_600_000, "1 h ago"),
-        (3_660_000, "1 h 1 min ago"), (7_199_999, "1 h 59 min ago"), (7_200_000, "2 h ago"), (1999 * 86_400_000, "1999 d 0 h ago"),
-        (86_399_999, "23 h 59 min ago"), (86_400_000, "1 d 0 h ago"),
+        (-5, "just now"),
+        (0, "just now"),
+        (59_999, "just now"),
+        (60_000, "1 min ago"),
+        (3_599_999, "59 min ago"),
+        (3_600_000, "1 h ago"),
+        (3_660_000, "1 h 1 min ago"),
+        (7_199_999, "1 h 59 min ago"),
+        (7_200_000, "2 h ago"),
+        (1999 * 86_400_000, "1999 d 0 h ago"),
+        (86_399_999, "23 h 59 min ago"),
+        (86_400_000, "1 d 0 h ago"),
         (2 * 86_400_000 + 3 * 3_600_000 + 3_599_999, "2 d 3 h ago"),
     ],
-)  # fmt: skip
+)
 def test_an_age_is_said_in_whole_minutes_hours_or_days(age_ms: int, said: str) -> None:
     assert words.age_words(age_ms) == said
 
@@ -162,9 +194,16 @@ def known(kind: str, change: str = "opened", step: int = 1, **evidence: Any) -> 
 
 @pytest.mark.parametrize(
     ("delta", "unit", "said"),
-    [(-6.0, "mmol/L", ", −0.3"), (6.0, "mmol/L", ", +0.3"), (0.0, "mmol/L", ", ±0.0"), (-6.0, "mg/dL", ", −6"), (0.6, "mg/dL", ", +1"),
-     (18.01559, "mmol/L", ", +1.0"), (None, "mg/dL", "")],
-)  # fmt: skip
+    [
+        (-6.0, "mmol/L", ", −0.3"),
+        (6.0, "mmol/L", ", +0.3"),
+        (0.0, "mmol/L", ", ±0.0"),
+        (-6.0, "mg/dL", ", −6"),
+        (0.6, "mg/dL", ", +1"),
+        (18.01559, "mmol/L", ", +1.0"),
+        (None, "mg/dL", ""),
+    ],
+)
 def test_a_change_has_its_sign_and_the_persons_unit(delta: float | None, unit: str, said: str) -> None:
     value = "3.4 ↓ mmol/L" if unit == "mmol/L" else "62 ↓ mg/dL"
     low = known("low", delta_mgdl=delta, unit=unit)
@@ -177,10 +216,15 @@ def test_a_change_has_its_sign_and_the_persons_unit(delta: float | None, unit: s
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("urgent_low", "URGENT LOW 3.4 ↓"), ("low", "Low 3.4 ↓"), ("predicted_low", "Low predicted, now 3.4 ↓"), ("high", "High 3.4 ↓"),
-        ("stale", "No readings"), ("no_long_acting", "No Tresiba logged"), ("system", "iv3 needs attention"),
+        ("urgent_low", "URGENT LOW 3.4 ↓"),
+        ("low", "Low 3.4 ↓"),
+        ("predicted_low", "Low predicted, now 3.4 ↓"),
+        ("high", "High 3.4 ↓"),
+        ("stale", "No readings"),
+        ("no_long_acting", "No Tresiba logged"),
+        ("system", "iv3 needs attention"),
     ],
-)  # fmt: skip
+)
 def test_a_title_says_what_it_is_and_of_whom(kind: str, said: str) -> None:
     assert words.title(event(kind)) == f"Maya: {said}"
     assert words.title(known(kind, name="")) == said

@@ -64,8 +64,15 @@ def test_the_name_of_an_object_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["head.json", "7.jsonl.zst", f"{7:020d}.day.jsonl.zst", f"{7:020d}.day-0123456789ab.manifest.json", f"{7:020d}.jsonl.zst.x"]
-)  # fmt: skip
+    "name",
+    [
+        "head.json",
+        "7.jsonl.zst",
+        f"{7:020d}.day.jsonl.zst",
+        f"{7:020d}.day-0123456789ab.manifest.json",
+        f"{7:020d}.jsonl.zst.x",
+    ],
+)
 def test_any_other_name_is_none_of_a_partitions(name: str) -> None:
     assert object_name(f"v1/{LOG}/iv3.journal/00003/{name}") is None
 
@@ -175,8 +182,9 @@ def test_a_day_stands_for_the_small_segments_that_it_replaced() -> None:
     objects, ends = merged()
     found = read(objects)
     assert [(link.manifest.first, link.manifest.last, bool(link.manifest.ends)) for link in found.links] == [
-        (0, 9, True), (10, 14, False),
-    ]  # fmt: skip
+        (0, 9, True),
+        (10, 14, False),
+    ]
     assert found.problems == []
     assert set(found.leftovers) == {key_of(n, manifest=m) for n in (0, 5) for m in (False, True)}
     assert (found.following, found.end) == (15, ends[3])

@@ -45,7 +45,9 @@ records = st.lists(
     st.builds(
         ArchivedRecord,
         st.integers(0, 10**12), st.integers(0, 10**14), values, values,
-        st.lists(st.tuples(st.text(st.characters(codec="utf-8"), max_size=5), st.binary(max_size=5)), max_size=3).map(tuple),
+        st.lists(
+            st.tuples(st.text(st.characters(codec="utf-8"), max_size=5), st.binary(max_size=5)), max_size=3
+        ).map(tuple),
     ),
     max_size=8,
 )  # fmt: skip
@@ -79,8 +81,9 @@ def test_a_merged_segment_carries_its_digest_in_its_name_and_its_manifest_none()
     assert described_by(small) == (f"{folder}{5:020d}.manifest.json", f"{folder}{5:020d}.jsonl.zst")
     day, _ = segment(ends="x")
     assert described_by(day) == (
-        f"{folder}{5:020d}.day.manifest.json", f"{folder}{5:020d}.day-{day.sha256[:12]}.jsonl.zst",
-    )  # fmt: skip
+        f"{folder}{5:020d}.day.manifest.json",
+        f"{folder}{5:020d}.day-{day.sha256[:12]}.jsonl.zst",
+    )
 
 
 # -- records ---------------------------------------------------------------------------------------
@@ -137,11 +140,15 @@ def test_a_manifest_comes_back_as_it_was_written_and_only_a_days_names_both_ends
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"format": 3}, "newer release"), ({"format": None}, "newer release"), ({"first": "5"}, "not of its kind"),
-        ({"topic": 5}, "not of its kind"), ({"more": 1}, "is no manifest"), ({"ends": ""}, "not written as manifests are"),
+        ({"format": 3}, "newer release"),
+        ({"format": None}, "newer release"),
+        ({"first": "5"}, "not of its kind"),
+        ({"topic": 5}, "not of its kind"),
+        ({"more": 1}, "is no manifest"),
+        ({"ends": ""}, "not written as manifests are"),
         ({"format": 2}, "not written as manifests are"),
     ],
-)  # fmt: skip
+)
 def test_a_changed_manifest_says_what_is_wrong_with_it(change: dict[str, Any], why: str) -> None:
     said = json.loads(write_manifest(segment()[0])) | change
     with pytest.raises(SegmentDamaged, match=why):
@@ -157,11 +164,16 @@ def test_what_is_no_manifest_is_damaged(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"size": 1}, "instead of 1"), ({"sha256": "x"}, "another SHA-256"), ({"raw_sha256": "x"}, "holds other lines"),
-        ({"first": 4}, "does not hold offsets"), ({"last": 8}, "does not hold offsets"), ({"records": 2}, "does not hold offsets"),
-        ({"first_ms": 1}, "of another time"), ({"last_ms": 1}, "of another time"),
+        ({"size": 1}, "instead of 1"),
+        ({"sha256": "x"}, "another SHA-256"),
+        ({"raw_sha256": "x"}, "holds other lines"),
+        ({"first": 4}, "does not hold offsets"),
+        ({"last": 8}, "does not hold offsets"),
+        ({"records": 2}, "does not hold offsets"),
+        ({"first_ms": 1}, "of another time"),
+        ({"last_ms": 1}, "of another time"),
     ],
-)  # fmt: skip
+)
 def test_a_segment_that_is_not_what_its_manifest_says_is_damaged(change: dict[str, Any], why: str) -> None:
     manifest, compressed = segment()
     with pytest.raises(SegmentDamaged, match=why):

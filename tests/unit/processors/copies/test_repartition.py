@@ -96,8 +96,9 @@ def test_a_forecast_names_the_new_place_of_its_reading(split: Split) -> None:
     night = Night(foresees=False)
     night.read_all((120, 121, 122, 123))
     for data in (
-        a_forecast(night.state), ForecastWithheld(based_on="r", pos=3, reading_time=at_ms(T0), reason='"pos":3, it said'),
-    ):  # fmt: skip
+        a_forecast(night.state),
+        ForecastWithheld(based_on="r", pos=3, reading_time=at_ms(T0), reason='"pos":3, it said'),
+    ):
         one = event(data)
         moved = decode(moved_record(encode(one), one, key(1), split))
         assert moved.data == data.model_copy(update={"pos": 1})

@@ -43,12 +43,19 @@ def test_a_trend_that_nobody_knows_is_left_out_and_a_value_that_is_none_refuses_
 
 @pytest.mark.parametrize(
     ("time_ms", "why"),
-    [(946_684_799_999, "it lies before the year 2000"), (946_684_800_000, None), (T0 + 600_000, None), (T0 + 600_001, "it lies more than ten minutes ahead")],
-)  # fmt: skip
+    [
+        (946_684_799_999, "it lies before the year 2000"),
+        (946_684_800_000, None),
+        (T0 + 600_000, None),
+        (T0 + 600_001, "it lies more than ten minutes ahead"),
+    ],
+)
 def test_a_row_of_an_impossible_time_is_left_out(moving: LegacyImport, time_ms: int, why: str | None) -> None:
     for made in (
-        moving.reading(row(104, None, time_ms * NS)), moving.meal(row(20, None, time_ms * NS)), moving.dose(row(4, "Humalog", time_ms * NS)),
-    ):  # fmt: skip
+        moving.reading(row(104, None, time_ms * NS)),
+        moving.meal(row(20, None, time_ms * NS)),
+        moving.dose(row(4, "Humalog", time_ms * NS)),
+    ):
         assert (made == LeftOut(time_ms, why)) if why else isinstance(made, Event)
 
 

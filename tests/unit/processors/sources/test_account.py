@@ -79,10 +79,17 @@ def test_a_ledger_put_away_and_taken_up_again_knows_the_same() -> None:
 @pytest.mark.parametrize(
     ("change", "news"),
     [
-        ({}, False), ({"reason": "another"}, False), ({"state": "ok"}, True), ({"refusals": 3}, True), ({"no_login_before": None}, True),
-        ({"clock_skew_s": None}, True), ({"clock_skew_s": 130.0}, False), ({"clock_skew_s": 130.1}, True), ({"clock_skew_s": 69.9}, True),
+        ({}, False),
+        ({"reason": "another"}, False),
+        ({"state": "ok"}, True),
+        ({"refusals": 3}, True),
+        ({"no_login_before": None}, True),
+        ({"clock_skew_s": None}, True),
+        ({"clock_skew_s": 130.0}, False),
+        ({"clock_skew_s": 130.1}, True),
+        ({"clock_skew_s": 69.9}, True),
     ],
-)  # fmt: skip
+)
 def test_the_journal_is_told_of_what_changed_and_of_a_clock_that_is_wrong_by_more_than_half_a_minute_more(
     change: dict[str, object], news: bool
 ) -> None:

@@ -1,4 +1,4 @@
-"""List every skipped test with its reason; fail if a reason is not one of those that are expected."""
+"""List every skipped test with its reason, and every test in no run; fail if a reason is none of those that are expected."""
 
 import sys
 import xml.etree.ElementTree as ET
@@ -15,8 +15,16 @@ def _name(case: ET.Element) -> str:
     return f"{case.get('classname')}::{case.get('name')}"
 
 
-def main(paths: list[str]) -> int:
-    """Exit code: 1 if something was skipped that should have run."""
+def _collected(line: str) -> str:
+    """The name that a line of `pytest --collect-only -q` has in a report."""
+    path, _, rest = line.partition(".py::")
+    head, bracket, values = rest.partition("[")
+    *classes, function = head.split("::")
+    return f"{'.'.join([*path.split('/'), *classes])}::{function}{bracket}{values}"
+
+
+def main(collected: str, paths: list[str]) -> int:
+    """Exit code: 1 if something was skipped, or left out of every run, that should have run."""
     bad = ran = 0
     cases = [case for path in paths for case in ET.parse(path).getroot().iter("testcase")]  # noqa: S314 - our own files
     shared = (Path(__file__).resolve().parents[2] / "shared").exists()
@@ -29,9 +37,13 @@ def main(paths: list[str]) -> int:
         expected = any(word in reason for word in EXPECTED) and not (ABSENT in reason and shared)
         print(f"{'expected' if expected else 'UNEXPECTED'} skip: {_name(case)}: {reason}")
         bad += not expected
-    print(f"{ran} tests ran, {bad} unexpected skips")
-    return int(bad > 0 or ran == 0)
+    there = {_collected(line) for line in Path(collected).read_text().splitlines() if ".py::" in line}
+    left_out = there - {_name(case) for case in cases}
+    for name in sorted(left_out):
+        print(f"in NO RUN: {name}")
+    print(f"{ran} tests ran, {bad} unexpected skips, {len(left_out)} in no run")
+    return int(bad > 0 or ran == 0 or bool(left_out))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

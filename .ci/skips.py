@@ -1,4 +1,4 @@
-"""List every skipped test with its reason, and every test in no run; fail if a reason is none of those that are expected."""
+"""List skipped tests with their reasons, and tests in no run; fail if a reason is none of those that are expected."""
 
 import sys
 import xml.etree.ElementTree as ET

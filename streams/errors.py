@@ -2,10 +2,10 @@
 
     StreamError
     |- Transient              an outage: try the same again after a while
-    |  |- Refused             the log wrote nothing
+    |  |- LogRefused          the log wrote nothing
     |  |  |- DiskReserve      the disk is nearly full: only readings, source states and alert events are taken
-    |  |  `- NotOurs          the partition went to another worker, or may have; nothing was written
-    |  |- Unknown             the log may or may not have written: try again with the same ids
+    |  |  `- PartitionLost    the partition went to another worker, or may have; nothing was written
+    |  |- LogOutcomeUnknown   the log may or may not have written: try again with the same ids
     |  |- LogUnavailable      the log cannot be read
     |  |- SeriesUnavailable   the series cannot be reached
     |  |- SourceUnreachable   the glucose source did not answer, or asked to be left alone for a while

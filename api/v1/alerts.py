@@ -14,7 +14,7 @@ from api.v1.answers.alerts import (
     AlertReason,
     Alerts,
     AlertStep,
-    Episode,
+    EpisodeShown,
     OpenAlert,
     Snoozed,
     SnoozeLifted,
@@ -152,13 +152,15 @@ async def get_alerts(request: web.Request, query: AlertsQuery) -> Alerts:
     return Alerts(items=items, next_cursor=more)
 
 
-def _history(context: ApiContext, person: str, episode: EpisodeRecord, zone: str | None, unit: Unit | None) -> Episode:
+def _history(
+    context: ApiContext, person: str, episode: EpisodeRecord, zone: str | None, unit: Unit | None
+) -> EpisodeShown:
     changes, first = episode.changes, _event_of(episode.changes[0], unit)
     why = [AlertReason(time_ms=ms(change.at), text=_why(_event_of(change, unit), zone)) for change in changes]
     why += [AlertReason(time_ms=delivery.at_ms, text=_delivery(delivery)) for delivery in episode.deliveries]
     why += _snooze(context, person, episode, zone)
     closing = next((change for change in changes if change.change in ("resolved", "expired")), None)
-    return Episode(
+    return EpisodeShown(
         id=episode.id,
         kind=episode.kind,
         title=words.title(first),

@@ -21,7 +21,14 @@ from api.request.values import (
     iso,
     next_cursor,
 )
-from api.v1.answers.entries import Entries, EntryConflictShown, EntryHistory, EntryRevision, EntryShown, EntryWritten
+from api.v1.answers.entries import (
+    Entries,
+    EntryConflictShown,
+    EntryHistory,
+    EntryRevisionShown,
+    EntryShown,
+    EntryWritten,
+)
 from api.v1.answers.parts import at
 from api.v1.bodies import EntryPatched, EntryPosted, fact_of, shown
 from processors.entries import TYPES, EntryVersion, data_of
@@ -168,7 +175,7 @@ async def get_entry_history(request: web.Request, path: EntryPath) -> EntryHisto
     rows = context.catalog.history(entry.id)
     return EntryHistory(
         items=[
-            EntryRevision(
+            EntryRevisionShown(
                 revision=row.revision,
                 kind=row.kind,
                 time=iso(row.time_ms),

@@ -13,7 +13,7 @@ from api.request.openapi import Routes
 from api.request.values import Asked, iso
 from api.v1.alerts import open_alerts
 from api.v1.answers.forecasts import Forecast
-from api.v1.answers.now import BarShown, CallerNow, GlucoseLimits, HealthLine, InsulinNamed, Now, ReadingNow, SourceNow
+from api.v1.answers.now import BarShown, CallerNow, GlucoseLimits, HealthShown, InsulinNamed, Now, ReadingNow, SourceNow
 from api.v1.people import people_seen
 from processors.physiology.carbs import Meal, cob_grams
 from processors.physiology.insulin import Dose, iob_units
@@ -76,7 +76,7 @@ async def get_now(request: web.Request, query: NowQuery) -> Now:
         source=_source(context, person),
         insulins=[InsulinNamed(**insulin.model_dump()) for insulin in profile.insulins],
         bars=[BarShown(kind=bar.kind, text=bar.text) for bar in context.bars(person)],
-        health=[HealthLine(**asdict(line)) for line in context.health(person)],
+        health=[HealthShown(**asdict(line)) for line in context.health(person)],
         caller=CallerNow(role=caller.role, name=caller.name, people=people_seen(context, caller.people)),
     )
 

@@ -12,7 +12,7 @@ from api.request.context import ApiContext, context_of
 from api.request.openapi import Routes
 from api.request.problems import ProblemError
 from api.request.values import Asked, Whole, cursor_values, iso, next_cursor
-from api.v1.answers.people import People, PersonRow, PersonWatched
+from api.v1.answers.people import PeopleListed, PersonRow, PersonWatched
 from processors.readings import STALE_S
 from schemas.envelope import SYSTEM
 from schemas.facts import ProfileChanged
@@ -53,7 +53,7 @@ def people_seen(context: ApiContext, people: tuple[str, ...]) -> int:
 
 
 @routes.route("GET", "/v1/people", role="now", tags=("people",), of_person=False)
-async def get_people(request: web.Request, query: PeopleQuery) -> People:
+async def get_people(request: web.Request, query: PeopleQuery) -> PeopleListed:
     """Everybody whom this token opens, by id, with the newest reading of each."""
     context, caller = context_of(request), caller_of(request)
     known = context.catalog.people()
@@ -64,7 +64,7 @@ async def get_people(request: web.Request, query: PeopleQuery) -> People:
     )
     found = names[: query.limit]
     items = [_row(context, name, watched=known[name]) for name in found]
-    return People(items=items, next_cursor=next_cursor([found[-1]]) if len(names) > query.limit else None)
+    return PeopleListed(items=items, next_cursor=next_cursor([found[-1]]) if len(names) > query.limit else None)
 
 
 def _row(context: ApiContext, person: str, *, watched: bool) -> PersonRow:

@@ -22,7 +22,7 @@ from api.request.values import (
     iso,
     next_cursor,
 )
-from api.v1.answers.forecasts import ForecastRow, Forecasts
+from api.v1.answers.forecasts import Forecasts, ForecastShown
 from api.v1.answers.parts import at
 from api.v1.answers.readings import GapRow, Gaps, Readings, ReadingsTaken
 from api.v1.now import forecast_said
@@ -137,7 +137,7 @@ async def get_forecasts(request: web.Request, query: RangeQuery) -> Forecasts:
         data = json.loads(row.body)
         at_ms = row.reading_time_ms
         items.append(
-            ForecastRow(time=iso(at_ms), time_ms=at_ms, shadows=data.get("shadows", {}), **forecast_said(data, at_ms))
+            ForecastShown(time=iso(at_ms), time_ms=at_ms, shadows=data.get("shadows", {}), **forecast_said(data, at_ms))
         )
     more = next_cursor([rows[limit].reading_time_ms]) if len(rows) > limit else None
     return Forecasts(items=items, next_cursor=more)

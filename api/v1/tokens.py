@@ -11,7 +11,7 @@ from api.request.context import context_of
 from api.request.openapi import Routes
 from api.request.problems import ProblemError
 from api.request.values import Asked, MomentMs, iso
-from api.v1.answers.people import TokenMade, TokenRevoked, TokenRow, Tokens
+from api.v1.answers.people import TokenMade, TokenRevocation, TokenRow, Tokens
 from api.v1.people import PersonId
 from schemas.facts import Role
 from schemas.model import ms
@@ -83,9 +83,9 @@ async def post_token(request: web.Request, body: TokenPosted) -> TokenMade:
 @routes.route(
     "DELETE", "/v1/tokens/{id}", role="owner", status=202, tags=("tokens",), of_person=False, errors=(404, 507)
 )
-async def delete_token(request: web.Request, path: TokenPath) -> TokenRevoked:
+async def delete_token(request: web.Request, path: TokenPath) -> TokenRevocation:
     """Revoke a token; it opens nothing any more once this is answered."""
     if path.id not in {record.token.token_id for record in _seen_by(request)}:
         raise ProblemError(404, "There is no token with this id.", field="id")
     await revoke_token(door_of(request), path.id)
-    return TokenRevoked(id=path.id, revoked=True)
+    return TokenRevocation(id=path.id, revoked=True)

@@ -13,7 +13,7 @@ from iv3.assembly.catalog import ServedCatalog
 from iv3.assembly.channels import channels_of, phone_of
 from iv3.assembly.listening import tls_context
 from iv3.assembly.log import LogPlace, default_worker, kafka_link
-from iv3.assembly.people import source_of, vault_of
+from iv3.assembly.people import credentials_of, source_of
 from iv3.assembly.plan import Ready, StartPlan
 from iv3.assembly.profiles import declare_profiles
 from iv3.assembly.roles import add_roles, put_together
@@ -70,7 +70,7 @@ def try_adapters(settings: Settings) -> None:
             phone_of(settings, person.ntfy, clock)
         except Misconfigured as error:
             raise Misconfigured(f"{person.id}: {error}" if settings.people else str(error)) from None
-    vault_of(settings, data)
+    credentials_of(settings, data)
     channels_of(settings, clock)
     archive_of(settings.archive, settings.s3)
     series_store(settings, data, "")

@@ -1,5 +1,5 @@
-"""People: the roster as configuration and vault make it, and followed while iv3 runs, so that `iv3 person add` needs no
-restart.
+"""People: the roster as configuration and the file of accounts make it, and followed while iv3 runs, so that `iv3
+person add` needs no restart.
 """
 
 import asyncio
@@ -40,16 +40,16 @@ class _Entry:
     ntfy: OwnNtfySettings
 
 
-def vault_of(settings: Settings, data: Path) -> CredentialsFile:
-    """The vault that the configuration names. Without any I/O. Raises Misconfigured."""
+def credentials_of(settings: Settings, data: Path) -> CredentialsFile:
+    """The file of accounts that the configuration names. Without any I/O. Raises Misconfigured."""
     said = settings.credentials
     path = Path(said.file).expanduser() if said.file else data / "credentials.enc"
     return CredentialsFile(path, path.with_name("credentials.key"), said.key)
 
 
 def accounts_of(settings: Settings, kept: Mapping[str, Credentials]) -> dict[str, Credentials]:
-    """Everybody's account and phone: as configured, and else as the vault has it. Raises Misconfigured where two people
-    share an account.
+    """Everybody's account and phone: as configured, and else as the file of accounts has it. Raises Misconfigured where
+    two people share an account.
     """
     found = {person.id: Credentials(dexcom=person.dexcom, ntfy=person.ntfy) for person in household(settings)}
     for person, more in kept.items():
@@ -75,31 +75,31 @@ class People:
     """Keeps the roster. `follow` is a service; `close` ends every client that it made."""
 
     def __init__(self, plan: StartPlan, channels: Channels) -> None:
-        """Reads the vault. Raises Misconfigured."""
+        """Reads the file of accounts. Raises Misconfigured."""
         self._plan = plan
-        self._vault = None if plan.demo else vault_of(plan.settings, plan.data)
+        self._credentials = None if plan.demo else credentials_of(plan.settings, plan.data)
         self._made: dict[str, tuple[_Entry, Watched]] = {}
-        self._stamp: Stamp | None = self._vault.stamp() if self._vault is not None else None
+        self._stamp: Stamp | None = self._credentials.stamp() if self._credentials is not None else None
         self.trouble = ""
         self.troubles: dict[str, str] = {}  # person -> why what is kept of them cannot be used
         self._leaving: list[tuple[float, GlucoseSource | Notifier]] = []
         self.roster = Roster(self._build(self._first_look()), channels.targets)
 
     def _first_look(self) -> dict[str, Credentials]:
-        """What the vault has. One that cannot be opened takes nobody else's alarms away: iv3 runs, and says so on every
-        page and phone.
+        """What the file of accounts has. One that cannot be opened takes nobody else's alarms away: iv3 runs, and says
+        so on every page and phone.
         """
-        if self._vault is None:
+        if self._credentials is None:
             return {}
         try:
-            return self._vault.read()
+            return self._credentials.read()
         except Misconfigured as error:
             self.trouble, self._stamp = str(error), None  # it is looked at again, also if only the key is put right
             logger.error("iv3 runs without the people whom `iv3 person add` was told of: %s", error)  # noqa: TRY400 - the sentence says it all
             return {}
 
     async def follow(self, stopping: asyncio.Event) -> None:
-        """Take up what the vault's file says whenever it is replaced. One that cannot be read changes nothing."""
+        """Take up what the file of accounts says whenever it is replaced. One that cannot be read changes nothing."""
         while not stopping.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), LOOK_S)
@@ -112,17 +112,17 @@ class People:
                 self.trouble = str(error)
 
     async def _look(self) -> None:
-        if self._vault is None:
+        if self._credentials is None:
             return
-        stamp = await asyncio.to_thread(self._vault.stamp)
+        stamp = await asyncio.to_thread(self._credentials.stamp)
         if stamp == self._stamp:
             return
         if stamp is None:
             raise Misconfigured(
-                f"{self._vault.path} is gone; put it back, or enter the accounts again with `iv3 person add`."
+                f"{self._credentials.path} is gone; put it back, or enter the accounts again with `iv3 person add`."
             )
         before = {person: watched for person, (_, watched) in self._made.items()}
-        people = self._build(await asyncio.to_thread(self._vault.read))
+        people = self._build(await asyncio.to_thread(self._credentials.read))
         self._stamp, self.trouble = stamp, ""
         self.roster.replace(people)
         kept = {id(adapter) for watched in people.values() for adapter in (watched.source, watched.target)}

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from iv3.assembly.log import LogPlace
-from iv3.assembly.people import accounts_of, source_of, vault_of
+from iv3.assembly.people import accounts_of, credentials_of, source_of
 from iv3.doctor.findings import Finding, passed
 from schemas.envelope import decode, peek_type
 from schemas.facts import SourceStateChanged
@@ -58,7 +58,7 @@ async def accounts(settings: Settings, data: Path, config: Path) -> list[Finding
     wait. Raises Misconfigured.
     """
     del config
-    kept = accounts_of(settings, vault_of(settings, data).read())
+    kept = accounts_of(settings, credentials_of(settings, data).read())
     known = {person: said.dexcom for person, said in kept.items() if said.dexcom.account}
     if not known:
         said = "No Dexcom account is configured; readings come only from uploaders."

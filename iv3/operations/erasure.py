@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from iv3.assembly.log import ERASING, LOG_FILE, LogPlace, new_log_file
-from iv3.assembly.people import accounts_of, session_name, vault_of
+from iv3.assembly.people import accounts_of, credentials_of, session_name
 from iv3.assembly.series import series_store
 from schemas.envelope import NewerVersion
 from schemas.household import Credentials, household
@@ -132,7 +132,7 @@ class Erasure:
         """Begin, or go on from where an interrupted run was. Raises Misconfigured, and what log, archive and series
         raise.
         """
-        vault_of(self.settings, self.data).read()  # what cannot be opened now cannot be cleared at the end
+        credentials_of(self.settings, self.data).read()  # what cannot be opened now cannot be cleared at the end
         await self._refuse_unreachable_series()
         if note is not None and is_under_way(self.place, note):
             if note.phase == "copying":
@@ -322,13 +322,13 @@ def _delete(folder: Path, patterns: tuple[str, ...]) -> None:
 
 
 def forget_credentials(settings: Settings, data: Path, person: str) -> None:
-    """The end of every erasure: account and phone in the vault, and the person's sessions at Dexcom. Doing it twice is
-    harmless. Raises Misconfigured.
+    """The end of every erasure: account and phone in the file of accounts, and the person's sessions at Dexcom. Doing
+    it twice is harmless. Raises Misconfigured.
     """
-    vault, people = vault_of(settings, data), household(settings)
-    account = accounts_of(settings, vault.read()).get(person, Credentials()).dexcom
+    credentials, people = credentials_of(settings, data), household(settings)
+    account = accounts_of(settings, credentials.read()).get(person, Credentials()).dexcom
     if account.account:
         shutil.rmtree(data / "dexcom" / session_name(account), ignore_errors=True)
     if people[0].id == person:
         _delete(data, _OF_THE_SOURCE)
-    vault.remove(person)
+    credentials.remove(person)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from iv3 import config as configuration
 from iv3.assembly.channels import refuse_no_server
-from iv3.assembly.people import accounts_of, vault_of
+from iv3.assembly.people import accounts_of, credentials_of
 from iv3.doctor.people import dexcom as try_dexcom
 from iv3.hostzone import host_zone
 from iv3.operations.trial_alarm import send_trial_alarm, until_it_rang
@@ -200,7 +200,7 @@ def test_alarm(config: Path | None, person: str | None = None, data: Path = Path
 
 def _as_told_of(settings: Settings, person: str, data: Path) -> Settings:
     """The settings with the phone that is told of one person in the place of the house's. Raises Misconfigured."""
-    known = accounts_of(settings, vault_of(settings, data).read())
+    known = accounts_of(settings, credentials_of(settings, data).read())
     if person not in known:
         raise Misconfigured(
             f"--person: {person} has no phone of their own, and is not in config.yaml; without --person "

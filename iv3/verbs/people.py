@@ -1,5 +1,5 @@
-"""`iv3 person add|list|suspend|resume`: beside a running iv3 or without one. The log says who is watched, the vault
-where and how.
+"""`iv3 person add|list|suspend|resume`: beside a running iv3 or without one. The log says who is watched, the file of
+accounts where and how.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from rich.table import Table
 from iv3 import config as configuration
 from iv3.assembly.channels import phone_of
 from iv3.assembly.log import LOG_FILE, LogPlace, is_demo
-from iv3.assembly.people import accounts_of, source_of, vault_of
+from iv3.assembly.people import accounts_of, credentials_of, source_of
 from iv3.assembly.starting import with_data_folder
 from iv3.operations.opened import with_catalog, with_door
 from iv3.output import fail
@@ -68,8 +68,8 @@ def add(data: Path, config: Path | None, options: AddOptions, *, as_json: bool) 
     settings = _settings(data, config)
     _refuse_id(options.person)
     _refuse_configured(settings, options)
-    vault = vault_of(settings, data)
-    kept = vault.read()
+    credentials = credentials_of(settings, data)
+    kept = credentials.read()
     before = kept.get(options.person, Credentials())
     _refuse_to_replace_a_phone(options, before)
     said = _watched(options)
@@ -84,7 +84,7 @@ def add(data: Path, config: Path | None, options: AddOptions, *, as_json: bool) 
     _watch(data, config, options, said, known.get(options.person))
     if mine != before:
         try:
-            vault.put(options.person, mine)
+            credentials.put(options.person, mine)
         except Misconfigured as error:
             raise Misconfigured(f"{options.person} is watched, but account and phone were not kept: {error}") from None
     _warn(options, known, config)
@@ -161,7 +161,7 @@ def _tell_added(options: AddOptions, mine: Credentials, *, is_new: bool, as_json
 def list_people(data: Path, config: Path | None, *, as_json: bool) -> None:
     """Everybody who is known, configured or not."""
     settings = _settings(data, config)
-    accounts = accounts_of(settings, vault_of(settings, data).read())
+    accounts = accounts_of(settings, credentials_of(settings, data).read())
     known = {person.id: True for person in household(settings)}
     known |= {person: found.watched for person, found in _known(data, config).items()}
     rows = [

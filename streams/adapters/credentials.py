@@ -1,5 +1,5 @@
-"""The vault: what `iv3 person add` was told of people's accounts and phones, in one encrypted file; never in the log,
-the archive or a command line.
+"""The file of accounts: what `iv3 person add` was told of people's accounts and phones, in one encrypted file; never in
+the log, the archive or a command line.
 
 The file is Fernet (AES-128-CBC and HMAC-SHA256) over JSON. Its key is a secret of the configuration or a file beside
 it, mode 0600, that no backup of the log contains. Whoever polls or tells needs both; several machines share a copy.
@@ -112,7 +112,7 @@ class CredentialsFile:
         except OSError as error:
             raise Misconfigured(f"{self.path} cannot be written: {error.strerror}. Nothing was changed.") from None
 
-    def _cipher(self, *, make: bool) -> Any:  # noqa: ANN401 - cryptography is imported only where there is a vault
+    def _cipher(self, *, make: bool) -> Any:  # noqa: ANN401 - cryptography is imported only where there is a file of accounts
         from cryptography.fernet import Fernet
 
         return Fernet(base64.urlsafe_b64encode(hashlib.sha256(self._key_text(make=make).encode()).digest()))

@@ -107,8 +107,8 @@ async def _drill(
 
 async def _room(archive: Archive, log_id: str, scratch: Path) -> str:
     """A sentence if the disk has no room for a second log."""
-    survey = await take_inventory(archive, log_id)
-    needed = _GROWS * sum(link.manifest.size for link in survey.links)
+    inventory = await take_inventory(archive, log_id)
+    needed = _GROWS * sum(link.manifest.size for link in inventory.links)
     free = free_bytes(scratch.parent) - RESERVE_BYTES
     if needed <= free:
         return ""

@@ -63,19 +63,19 @@ async def prefetch(archive: Archive, keys: Iterable[str]) -> AsyncGenerator[tupl
 
 async def take_inventory(archive: Archive, log_id: str, progress: Progress | None = None) -> Inventory:
     """List everything and read every manifest. Safe beside writers and mergers at work. Raises ArchiveUnavailable."""
-    survey = Inventory(log_id)
+    inventory = Inventory(log_id)
     for _ in range(_LOOKS):
-        survey = Inventory(log_id)
+        inventory = Inventory(log_id)
         head = await archive.get(
             segments.head_key(log_id)
         )  # before the list: what comes after may be newer, never older
-        survey.keys = await archive.list(segments.folder_of(log_id))
-        described, vanished = await _manifests(archive, survey.keys, progress)
-        _put_in_order(survey, described, set(survey.keys) - vanished)
-        _take_head(survey, head)
+        inventory.keys = await archive.list(segments.folder_of(log_id))
+        described, vanished = await _manifests(archive, inventory.keys, progress)
+        _put_in_order(inventory, described, set(inventory.keys) - vanished)
+        _take_head(inventory, head)
         if not vanished:
-            return survey
-    return survey
+            return inventory
+    return inventory
 
 
 async def _manifests(
@@ -95,30 +95,30 @@ async def _manifests(
     return described, vanished
 
 
-def _put_in_order(survey: Inventory, described: dict[str, bytes], present: set[str]) -> None:
+def _put_in_order(inventory: Inventory, described: dict[str, bytes], present: set[str]) -> None:
     by_place: dict[Partition, list[str]] = {}
     for key in sorted(present):
         place = partition_of_key(key)
         if place is not None:
             by_place.setdefault(place, []).append(key)
-        elif key not in (segments.head_key(survey.log_id), removal_key(survey.log_id)):
-            survey.problems.append(f"{key} is not part of this archive")
+        elif key not in (segments.head_key(inventory.log_id), removal_key(inventory.log_id)):
+            inventory.problems.append(f"{key} is not part of this archive")
     for place, keys in sorted(by_place.items()):
-        found = chain(survey.log_id, place, keys, described)
-        survey.chains[place] = found
-        survey.problems += found.problems
+        found = chain(inventory.log_id, place, keys, described)
+        inventory.chains[place] = found
+        inventory.problems += found.problems
 
 
-def _take_head(survey: Inventory, data: bytes | None) -> None:
-    name = segments.head_key(survey.log_id)
+def _take_head(inventory: Inventory, data: bytes | None) -> None:
+    name = segments.head_key(inventory.log_id)
     if data is None:
-        survey.problems.append(f"{name} is missing")
+        inventory.problems.append(f"{name} is missing")
         return
     try:
-        survey.head = segments.read_head(data)
+        inventory.head = segments.read_head(data)
     except SegmentDamaged as error:
-        survey.problems.append(f"{name} {error}")
+        inventory.problems.append(f"{name} {error}")
         return
-    if survey.head.log_id != survey.log_id:
-        survey.problems.append(f"{name} is the head of another log")
-    survey.problems += check_head(survey.chains, survey.head)
+    if inventory.head.log_id != inventory.log_id:
+        inventory.problems.append(f"{name} is the head of another log")
+    inventory.problems += check_head(inventory.chains, inventory.head)

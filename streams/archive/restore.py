@@ -58,23 +58,23 @@ async def _restore_once(
     archive: Archive, name: str, new_log: NewLog, target: Path, progress: Progress | None, checked: Progress | None
 ) -> RestoreReport:
     workshop = _cleared(target)
-    survey = await take_inventory(archive, name, checked)
-    _refuse(survey.problems)
-    demo = survey.head is not None and survey.head.demo
-    split = survey.head.partitions if survey.head is not None else PARTITIONS
+    inventory = await take_inventory(archive, name, checked)
+    _refuse(inventory.problems)
+    demo = inventory.head is not None and inventory.head.demo
+    split = inventory.head.partitions if inventory.head is not None else PARTITIONS
     log = new_log(workshop / "log.db", demo=demo, partitions=split)
     try:
 
         async def take(topic: str, partition: int, records: list[ArchivedRecord]) -> None:
             await log.append_as_was(topic, partition, records)
 
-        report = await read_back(archive, name, progress, take, survey)
+        report = await read_back(archive, name, progress, take, inventory)
         restored = sum(dict(log.heads).values())
     finally:
         await log.close()
-    if report.problems or restored != report.records or restored != survey.records:
+    if report.problems or restored != report.records or restored != inventory.records:
         shutil.rmtree(workshop, ignore_errors=True)
-        _refuse(report.problems or [f"{restored} records were made of {survey.records}"])
+        _refuse(report.problems or [f"{restored} records were made of {inventory.records}"])
     note = {"from_log": name, "log_id": log.log_id, "records": restored}
     write_durably(target / "restored.json", json.dumps(note).encode())
     (workshop / "log.db").replace(target / "log.db")

@@ -81,24 +81,24 @@ async def plan(
     names = {key.split("/")[1] for key in await archive.list(f"{segments.ROOT}/") if key.count("/") >= 2}
     going = names - set(await log_ids(archive))
     for name in sorted(names - {in_use}):
-        survey = await take_inventory(archive, name)
-        earlier = described(survey, await written_ms(archive, name))
+        inventory = await take_inventory(archive, name)
+        earlier = described(inventory, await written_ms(archive, name))
         made.earlier.append(earlier)
         if name in going:
             earlier.begun = True
             earlier.keys += [removal_key(name)]
             continue
-        earlier.kept_because = _too_young(survey, earlier, newest, keep_days, now_ms)
+        earlier.kept_because = _too_young(inventory, earlier, newest, keep_days, now_ms)
         if earlier.kept_because:
             continue
-        earlier.lost = await _lost(archive, survey, newest)
+        earlier.lost = await _lost(archive, inventory, newest)
         if earlier.lost and name not in give_up:
             earlier.kept_because = "records of it are nowhere else"
     return made
 
 
-def _too_young(survey: Inventory, earlier: Earlier, newest: Inventory, keep_days: int, now_ms: int) -> str:
-    if survey.head is None:
+def _too_young(inventory: Inventory, earlier: Earlier, newest: Inventory, keep_days: int, now_ms: int) -> str:
+    if inventory.head is None:
         return "it has no head: somebody may be writing it for the first time"
     if newest.head is None or earlier.written_ms >= newest.head.written_ms:
         return "it was written later than the log in use"
@@ -106,19 +106,19 @@ def _too_young(survey: Inventory, earlier: Earlier, newest: Inventory, keep_days
     return f"it was written {max(0, age_days)} days ago, and is kept for {keep_days}" if age_days < keep_days else ""
 
 
-def described(survey: Inventory, written: int) -> Earlier:
+def described(inventory: Inventory, written: int) -> Earlier:
     """A log as its manifests describe it."""
-    keys = [key for link in survey.links for key in (link.segment, link.name)] + survey.leftovers
-    if survey.head is not None:
-        keys.append(segments.head_key(survey.log_id))
-    named = {*keys, removal_key(survey.log_id)}
+    keys = [key for link in inventory.links for key in (link.segment, link.name)] + inventory.leftovers
+    if inventory.head is not None:
+        keys.append(segments.head_key(inventory.log_id))
+    named = {*keys, removal_key(inventory.log_id)}
     return Earlier(
-        survey.log_id,
+        inventory.log_id,
         written,
-        survey.records,
-        sum(link.manifest.size for link in survey.links),
-        [key for key in keys if key in set(survey.keys)],
-        foreign=sum(key not in named for key in survey.keys),
+        inventory.records,
+        sum(link.manifest.size for link in inventory.links),
+        [key for key in keys if key in set(inventory.keys)],
+        foreign=sum(key not in named for key in inventory.keys),
     )
 
 

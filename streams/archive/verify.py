@@ -66,27 +66,29 @@ async def read_back(
     log_id: str,
     progress: Progress | None = None,
     take: Take | None = None,
-    survey: Inventory | None = None,
+    inventory: Inventory | None = None,
 ) -> VerifyReport:
     """Read every object of a log and check it; `take` gets the records of each good segment, in order.
 
-    Raises ArchiveUnavailable; ArchiveChanged where a merge took away what a `survey` of a while ago named, or what
+    Raises ArchiveUnavailable; ArchiveChanged where a merge took away what a `inventory` of a while ago named, or what
     `take` waits for.
     """
     for _ in range(LOOKS - 1):
         try:
-            return await _read_once(archive, survey or await take_inventory(archive, log_id), progress, take)
+            return await _read_once(archive, inventory or await take_inventory(archive, log_id), progress, take)
         except ArchiveChanged:
-            if take is not None or survey is not None:
+            if take is not None or inventory is not None:
                 raise
-    return await _read_once(archive, survey or await take_inventory(archive, log_id), progress, take)
+    return await _read_once(archive, inventory or await take_inventory(archive, log_id), progress, take)
 
 
-async def _read_once(archive: Archive, survey: Inventory, progress: Progress | None, take: Take | None) -> VerifyReport:
-    report = VerifyReport(survey.log_id, problems=list(survey.problems), leftovers=len(survey.leftovers))
-    if survey.head is not None:
-        report.demo, report.written_ms = survey.head.demo, survey.head.written_ms
-    total, links, listed = survey.records, survey.links, set(survey.keys)
+async def _read_once(
+    archive: Archive, inventory: Inventory, progress: Progress | None, take: Take | None
+) -> VerifyReport:
+    report = VerifyReport(inventory.log_id, problems=list(inventory.problems), leftovers=len(inventory.leftovers))
+    if inventory.head is not None:
+        report.demo, report.written_ms = inventory.head.demo, inventory.head.written_ms
+    total, links, listed = inventory.records, inventory.links, set(inventory.keys)
     reading = prefetch(archive, [link.segment for link in links])
     try:
         for link in links:
@@ -108,7 +110,7 @@ async def _read_once(archive: Archive, survey: Inventory, progress: Progress | N
 async def _checked(report: VerifyReport, link: Link, packed: bytes | None) -> list[ArchivedRecord] | None:
     """The records, if the segment is what its manifest says."""
     if packed is None:
-        return None  # the survey said so
+        return None  # the inventory said so
     try:
         records = await asyncio.to_thread(segments.check, link.manifest, packed)
     except SegmentDamaged as error:

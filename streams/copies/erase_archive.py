@@ -42,15 +42,15 @@ async def find(archive: Archive, log: Log, person: str, give_up: Collection[str]
 
     Raises ArchiveUnavailable; ArchiveDamaged where it has more than the log.
     """
-    survey = await take_inventory(archive, log.log_id)
-    for place, chain in survey.chains.items():
+    inventory = await take_inventory(archive, log.log_id)
+    for place, chain in inventory.chains.items():
         if chain.following > dict(log.heads).get(place, 0):
             raise ArchiveDamaged(
                 f"the archive has records of {place[0]}/{place[1]} that the log has not: something was "
                 "lost there. Nothing was changed; "
                 "iv3 restore comes first."
             )
-    found = ArchiveTraces(len(survey.links))
+    found = ArchiveTraces(len(inventory.links))
     names = {key.split("/")[1] for key in await archive.list(f"{segments.ROOT}/") if key.count("/") >= 2}
     for name in sorted(names - {log.log_id}):
         try:
@@ -72,10 +72,10 @@ async def find(archive: Archive, log: Log, person: str, give_up: Collection[str]
 
 async def _look_through(archive: Archive, name: str, log: Log, person: str) -> tuple[int, list[str]]:
     """(records of theirs, in sentences what else would be lost with this log)."""
-    survey = await take_inventory(archive, name)
+    inventory = await take_inventory(archive, name)
     traces, theirs = Traces(person), 0
     left: Counter[Unplaced] = Counter()
-    for place, chain in sorted(survey.chains.items(), key=lambda item: (item[0][0] != JOURNAL, item[0])):
+    for place, chain in sorted(inventory.chains.items(), key=lambda item: (item[0][0] != JOURNAL, item[0])):
         at, known = 0, list[ArchivedRecord]()
         async for record in records_of(archive, chain):
             traces.note_token(record.value)
@@ -89,7 +89,7 @@ async def _look_through(archive: Archive, name: str, log: Log, person: str) -> t
             if record.offset - at >= len(known) or known[record.offset - at] != record:
                 left[anywhere(place[0], record)] += 1
     if not theirs:
-        return sum(len(chain.undescribed) for chain in survey.chains.values()), []
+        return sum(len(chain.undescribed) for chain in inventory.chains.values()), []
     if left:
         await _meet(log, left)
     return theirs, lost_in_words(left)
@@ -151,13 +151,13 @@ async def forget(archive: Archive, names: Collection[str], in_use: str) -> int:
     """
     earlier = []
     for name in names:
-        survey = await take_inventory(archive, name)
-        if not survey.keys:
+        inventory = await take_inventory(archive, name)
+        if not inventory.keys:
             continue
-        log = described(survey, 0)
-        log.keys += await _without_manifest(archive, survey)
-        log.keys += [key for key in (removal_key(name),) if key in survey.keys]
-        log.foreign = len(set(survey.keys) - set(log.keys))
+        log = described(inventory, 0)
+        log.keys += await _without_manifest(archive, inventory)
+        log.keys += [key for key in (removal_key(name),) if key in inventory.keys]
+        log.foreign = len(set(inventory.keys) - set(log.keys))
         earlier.append(log)
     return await remove(archive, RetentionPlan(in_use, earlier))
 
@@ -167,9 +167,9 @@ async def foreign(archive: Archive, names: Collection[str]) -> list[str]:
     return [key for name in names for key in await archive.list(segments.folder_of(name))]
 
 
-async def _without_manifest(archive: Archive, survey: Inventory) -> list[str]:
+async def _without_manifest(archive: Archive, inventory: Inventory) -> list[str]:
     """Segments whose writer was stopped before it described them: ours if they can be read as ours."""
-    return [key for chain in survey.chains.values() for key in chain.undescribed if await _is_segment(archive, key)]
+    return [key for chain in inventory.chains.values() for key in chain.undescribed if await _is_segment(archive, key)]
 
 
 async def _is_segment(archive: Archive, key: str) -> bool:

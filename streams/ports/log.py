@@ -74,7 +74,7 @@ class Log(Protocol):
     ) -> list[Position]:
         """Append all values to the key's partition, in order; return when they are on disk. All or nothing.
 
-        Raises Refused (nothing was written) or Unknown (it may have been: retry the same ids).
+        Raises LogRefused (nothing was written) or LogOutcomeUnknown (it may have been: retry the same ids).
         """
         ...
 

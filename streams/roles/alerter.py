@@ -177,7 +177,9 @@ class Alerter(Role):
                     await self._snapshots.changed(partition, event.subject, self.people, record.offset + 1)
 
     def _still(self, assignment: Assignment | None) -> None:
-        """What began in one tenure must not go on in the next, whose fold is not to have it. Raises NotOurs."""
+        """What began in one assignment must not go on in the next, whose fold is not to have it. Raises
+        PartitionLost.
+        """
         if assignment is None or self.assignment is not assignment:
             raise PartitionLost("the partitions moved while this was in hand")
 

@@ -42,8 +42,8 @@ class Projector(Role):
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Nothing to learn: the Series knows where it is. Raises SeriesUnavailable while it cannot be asked."""
-        # One adapter for each tenure: what is in hand when a replay swaps the Series belongs to the old one, at the old
-        # one's position.
+        # One adapter for each assignment: what is in hand when a replay swaps the Series belongs to the old one, at the
+        # old one's position.
         self._sink = self._current()
         position = await self._sink.position()
         start = {partition: position.get(partition, 0) for partition in committed}

@@ -1,7 +1,7 @@
-"""A tenure: the time from one assignment of partitions to a role until they are taken away again.
+"""An assignment: the time from which partitions are a role's until they are taken away again.
 
 On SQLite it lasts as long as the App does; on Kafka partitions move whenever a worker comes or goes. What belongs to
-the past must not be written any more: before each append the role's own view of the log asks the tenure. It is no
+the past must not be written any more: before each append the role's own view of the log asks the assignment. It is no
 transaction. A process that is stopped between the question and the write, and woken later, can still write once; every
 fold drops what it then says twice (see docs/decisions).
 """
@@ -46,7 +46,7 @@ class Assignment:
                 await self._over.wait()
 
     def check(self, partition: int) -> None:
-        """Raise NotOurs unless the partition is surely this member's."""
+        """Raise PartitionLost unless the partition is surely this member's."""
         if self.over or partition not in self._numbers:
             raise PartitionLost(f"partition {partition} is another worker's now")
         if not self._lease():
@@ -60,8 +60,8 @@ class AssignedLog:
     their ids are derived.
     """
 
-    def __init__(self, log: Log, tenure: Callable[[], Assignment | None]) -> None:
-        self._log, self._tenure = log, tenure
+    def __init__(self, log: Log, current: Callable[[], Assignment | None]) -> None:
+        self._log, self._current = log, current
         self._writing: set[asyncio.Future[list[Position]]] = set()
 
     @property
@@ -103,12 +103,12 @@ class AssignedLog:
     async def append(
         self, topic: str, key: str, values: Sequence[bytes], *, partition: int | None = None
     ) -> list[Position]:
-        """See `Log`. Raises NotOurs besides. An append that is cancelled goes on; `settled` waits for it."""
+        """See `Log`. Raises PartitionLost besides. An append that is cancelled goes on; `settled` waits for it."""
         if topic != DEAD_LETTERS:
-            tenure = self._tenure()
-            if tenure is None:
+            assignment = self._current()
+            if assignment is None:
                 raise PartitionLost("no partitions are assigned to this role now")
-            tenure.check(partition_of(key, self._log.partitions[topic]) if partition is None else partition)
+            assignment.check(partition_of(key, self._log.partitions[topic]) if partition is None else partition)
         writing = asyncio.ensure_future(self._log.append(topic, key, values, partition=partition))
         self._writing.add(writing)
         writing.add_done_callback(self._written)

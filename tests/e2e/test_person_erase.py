@@ -40,7 +40,7 @@ Records = dict[tuple[str, int], list[Record]]
 HERS = DexcomSettings(account="wanda@example.org", password=SecretStr("a secret of hers"))
 
 
-def _vault(data: Path) -> CredentialsFile:
+def _credentials(data: Path) -> CredentialsFile:
     return CredentialsFile(data / "credentials.enc", data / "credentials.key")
 
 
@@ -87,7 +87,7 @@ def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     asyncio.run(make())
     for person, account in ((GONE, HERS), (STAYS, DexcomSettings(account="bruno@example.org"))):
-        _vault(data).put(person, Credentials(dexcom=account))
+        _credentials(data).put(person, Credentials(dexcom=account))
         session = data / "dexcom" / session_name(account) / "dexcom-session.json"
         session.parent.mkdir(parents=True)
         session.touch()
@@ -127,7 +127,7 @@ def _is_gone(place: Place, before: tuple[str, Records, set[Any]]) -> None:
     assert report.problems == []
     assert report.records == sum(map(len, records.values()))
     assert (place.archive / "not-ours.tar.gz").exists()
-    assert set(_vault(place.data).read()) == {STAYS}
+    assert set(_credentials(place.data).read()) == {STAYS}
     his = session_name(DexcomSettings(account="bruno@example.org"))
     assert [path.name for path in (place.data / "dexcom").iterdir()] == [his]
     assert sorted(p.name for p in place.data.iterdir() if "eras" in p.name or "exchang" in p.name) == []

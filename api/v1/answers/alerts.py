@@ -39,7 +39,7 @@ class AlertReason(Answer):
     text: str
 
 
-class Episode(Answer):
+class EpisodeShown(Answer):
     """An episode with what was decided, who was told and when."""
 
     id: str
@@ -56,7 +56,7 @@ class Episode(Answer):
 class Alerts(Listed):
     """Episodes, newest first."""
 
-    items: list[Episode]
+    items: list[EpisodeShown]
 
 
 class Acknowledged(Answer):

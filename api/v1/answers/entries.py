@@ -85,7 +85,7 @@ class EntryWritten(Answer):
     position: At | None
 
 
-class EntryRevision(Answer):
+class EntryRevisionShown(Answer):
     """One version of an entry."""
 
     revision: int
@@ -122,5 +122,5 @@ class EntryConflictShown(Answer):
 class EntryHistory(Listed):
     """Every version of an entry, oldest first."""
 
-    items: list[EntryRevision]
+    items: list[EntryRevisionShown]
     conflicts: list[EntryConflictShown]

@@ -26,7 +26,7 @@ class Forecast(Answer):
     steps: list[ForecastStep]
 
 
-class ForecastRow(Forecast):
+class ForecastShown(Forecast):
     """A forecast of the past, with those of the predictors that run beside the live one."""
 
     time: str
@@ -37,4 +37,4 @@ class ForecastRow(Forecast):
 class Forecasts(Listed):
     """Forecasts, oldest first."""
 
-    items: list[ForecastRow]
+    items: list[ForecastShown]

@@ -57,7 +57,7 @@ class BarShown(Answer):
     text: str
 
 
-class HealthLine(Answer):
+class HealthShown(Answer):
     """One line of the system list. `missing`: it is no failure, it was never set up."""
 
     key: str
@@ -99,5 +99,5 @@ class Now(Answer):
     source: SourceNow
     insulins: list[InsulinNamed]
     bars: list[BarShown]
-    health: list[HealthLine]
+    health: list[HealthShown]
     caller: CallerNow

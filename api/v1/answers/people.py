@@ -20,7 +20,7 @@ class PersonRow(Answer):
     alerts: int
 
 
-class People(Listed):
+class PeopleListed(Listed):
     """People, by id."""
 
     items: list[PersonRow]
@@ -61,7 +61,7 @@ class TokenMade(Answer):
     people: list[str]
 
 
-class TokenRevoked(Answer):
+class TokenRevocation(Answer):
     """A token that opens nothing any more."""
 
     id: str

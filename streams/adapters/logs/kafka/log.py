@@ -197,7 +197,7 @@ class KafkaLog:
         )
 
     def _joined(self, place: Partition, values: Sequence[bytes]) -> Pending | None:
-        """The pending append of the same values. Raises Refused where others have been waiting for too long: nothing
+        """The pending append of the same values. Raises LogRefused where others have been waiting for too long: nothing
         more is put behind them.
         """
         waiting = self._pending[place]

@@ -227,7 +227,7 @@ class SqliteLog:
         await self.submit(Append(topic, self._ids[topic], partition, rows, essential=True))
 
     def submit(self, operation: Append | Commit | Run) -> "asyncio.Future[Any]":
-        """Hand an operation to the writer. Raises Refused after close, otherwise as `Writer.submit`."""
+        """Hand an operation to the writer. Raises LogRefused after close, otherwise as `Writer.submit`."""
         if self._closed:
             raise LogRefused("the log is closed")
         return self._writer.submit(operation)

@@ -94,8 +94,8 @@ class Writer:
         self._thread.start()
 
     def submit(self, operation: Operation) -> "asyncio.Future[Any]":
-        """Put an operation in the queue; the future has its answer. Raises Unknown once the log is broken, Refused when
-        it lags.
+        """Put an operation in the queue; the future has its answer. Raises LogOutcomeUnknown once the log is broken,
+        LogRefused when it lags.
         """
         if self.broken is not None:
             raise LogOutcomeUnknown(f"the log stopped after an I/O error: {self.broken!r}")

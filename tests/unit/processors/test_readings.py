@@ -340,6 +340,14 @@ def test_where_nobody_says_when_it_arrived_nothing_makes_room() -> None:
     assert line.newest.id == "ahead"
 
 
+def test_what_lies_just_as_far_ahead_as_may_be_stays() -> None:
+    line = line_of(at(0))
+    line.admit(at(900_000), T0)
+    line.admit(at(5_000_000), T0)
+    line.admit(at(300_000), T0 + 300_000)
+    assert line.recent == [at(0), at(300_000), at(900_000)]
+
+
 def test_all_that_lie_ahead_make_room_and_what_does_not_stays() -> None:
     line = line_of(at(0))
     for ms in (5_000_000, 5_300_000, 5_600_000):
@@ -384,6 +392,25 @@ def test_the_cadence_lies_between_one_minute_and_fifteen() -> None:
 def test_the_cadence_is_that_of_the_last_eight_readings() -> None:
     assert stepping(*(5,) * 8, *(1,) * 3) == 300
     assert stepping(*(5,) * 8, *(1,) * 4) == 60
+
+
+class Counted(CanonicalReadings):
+    """Counts how often the cadence is worked out."""
+
+    times = 0
+
+    def _learn_cadence(self) -> None:
+        Counted.times += 1
+        super()._learn_cadence()
+
+
+def test_the_cadence_of_a_steady_sensor_is_not_worked_out_again_with_each_reading() -> None:
+    """A replay admits millions."""
+    line, Counted.times = Counted(), 0
+    for n in range(40):
+        line.admit(at(300_000 * n))
+    assert Counted.times == 8
+    assert line.cadence_s == 300
 
 
 def test_a_reading_that_comes_late_is_counted_in_the_cadence() -> None:

@@ -58,7 +58,7 @@ class Served:
         return made
 
     async def ask(self, method: str, path: str, *, token: str | None = None, **more: Any) -> tuple[int, Any]:
-        """(status, body), the body parsed context it is JSON."""
+        """(status, body), the body parsed where it is JSON."""
         headers = {**more.pop("headers", {})}
         if token:
             headers["Authorization"] = f"Bearer {token}"

@@ -41,6 +41,19 @@ def test_how_near_readings_are_is_a_difference_of_times_wherever_the_clock_stand
     assert not late.admit(Reading(1, 100, None, "a", "r3"), 7_200_002)
 
 
+def test_how_long_a_gap_is_and_how_far_apart_readings_come_are_differences_of_times_wherever_the_clock_stands() -> None:
+    assert gaps([2, 900_002], None) == gaps([2], 900_002) == gaps([32, 900032], None) == gaps([32], 900032) == []
+    assert gaps([2, 900_003], None) == [Gap(2, 900_003)]
+    assert gaps([2], 900_003) == [Gap(2, None)]
+    assert gaps([5], 10) == []
+    line = CanonicalReadings()
+    for n, ms in enumerate((2, 600_002, 1_200_002, 1_500_002)):
+        line.admit(Reading(ms, 100, None, "a", f"r{n}"))
+    assert line.cadence_s == 600
+    short = CanonicalReadings([Reading(2, 100, None, "a", "r1"), Reading(600_002, 100, None, "a", "r2")])
+    assert [len(short.run(0, longest)) for longest in (600_000, 599_999)] == [2, 1]
+
+
 def reading(minutes: float, source: str = "dexcom-share", glucose: float = 100, name: str | None = None) -> Reading:
     at = T0 + int(minutes * MIN)
     return Reading(at, glucose, None, "".join(source), name or f"{source}{at}{glucose}")
@@ -224,6 +237,12 @@ def test_of_two_sources_the_first_one_counts_within_two_and_a_half_minutes(apart
         assert line.recent == sorted(line.recent)
 
 
+def test_of_two_sources_the_first_one_counts_whichever_it_is() -> None:
+    line = line_of(at(0, "upload/a"))
+    assert not line.admit(at(1000))
+    assert line.recent == [at(0, "upload/a")]
+
+
 def test_what_is_off_the_line_stays_off_it_however_often_it_comes() -> None:
     line = line_of(at(0))
     hidden = at(1000, "upload/a")
@@ -249,6 +268,9 @@ def test_a_revised_value_is_one_of_the_same_source_and_second(ms: int, replaces:
     assert (at(0) not in line.recent) == replaces
     assert (at(0).id in line.superseded) == replaces
     assert not line.admit(at(0)), "what it replaced does not come back"
+    within = line_of(at(400))
+    assert within.admit(at(700, glucose=104))
+    assert [reading.glucose_mgdl for reading in within.recent] == [104]
 
 
 def test_a_revised_value_of_before_takes_the_place_of_its_own_only() -> None:
@@ -381,6 +403,8 @@ def test_the_cadence_is_the_median_step_in_whole_minutes() -> None:
     assert stepping(5, 5, 10, 10) == 600, "of two in the middle the longer"
     assert stepping(4.4, 4.4, 4.4) == 240
     assert stepping(4.6, 4.6, 4.6) == 300
+    assert stepping(5.5, 5.5, 5.5) == 360
+    assert stepping(4.5, 4.5, 4.5) == 240, "half a minute goes to the even one"
 
 
 def test_the_cadence_lies_between_one_minute_and_fifteen() -> None:
@@ -404,13 +428,14 @@ class Counted(CanonicalReadings):
         super()._learn_cadence()
 
 
-def test_the_cadence_of_a_steady_sensor_is_not_worked_out_again_with_each_reading() -> None:
+@pytest.mark.parametrize(("step_ms", "cadence_s"), [(300_000, 300), (330_000, 360), (270_000, 240)])
+def test_the_cadence_of_a_steady_sensor_is_not_worked_out_again_with_each_reading(step_ms: int, cadence_s: int) -> None:
     """A replay admits millions."""
     line, Counted.times = Counted(), 0
     for n in range(40):
-        line.admit(at(300_000 * n))
+        line.admit(at(step_ms * n))
     assert Counted.times == 8
-    assert line.cadence_s == 300
+    assert line.cadence_s == cadence_s
 
 
 def test_a_reading_that_comes_late_is_counted_in_the_cadence() -> None:

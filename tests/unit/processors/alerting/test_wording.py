@@ -42,6 +42,31 @@ def event(kind: str, change: str = "opened", step: int = 1, **more: Any) -> Aler
     return AlertEvent.model_validate(fields | more)
 
 
+# -- wherever the clock stands ---------------------------------------------------------------------
+
+
+def test_an_age_is_a_difference_of_times() -> None:
+    bare = {"name": "", "delta_mgdl": None, "reading_time": at_ms(5), "last_logged": at_ms(5)}
+    for now, age in ((60_003, "just now"), (60_005, "1 min ago")):
+        assert words.body(known("high", **bare), now).endswith(f"; last reading {age}.")
+        assert words.body(known("stale", **bare), now).startswith(f"Last known 3.4 ↓ {age}, nothing since")
+        assert words.clear_body(known("low", "resolved", **bare), 5, now).endswith(f"; last reading {age}.")
+        assert words.clear_body(known("no_long_acting", "resolved", **bare), 5, now) == f"Logged {age}."
+        assert words.page_body(known("high", limit_mgdl=240.0, **bare), 5, None, now).endswith(f"last reading {age}.")
+    for at, minutes in ((60_004, 1), (120_004, 1), (120_005, 2)):
+        assert words.clear_body(event("system", "resolved", at=at_ms(at)), 5, at) == f"After {minutes} min."
+    assert words.hours_words(1) == "0 h"
+    for now, hours in ((3_600_004, 0), (3_600_005, 1)):
+        assert words.body(known("no_long_acting", **bare), now).startswith(f"No Tresiba logged for {hours} h.")
+
+
+def test_what_a_clock_a_little_ahead_has_dated_is_from_just_now() -> None:
+    assert words.body(known("high", reading_time=at_ms(T0 + 5)), T0).endswith("last reading just now.")
+    assert words.body(known("stale", reading_time=at_ms(T0 + 5)), T0).startswith("Last known 3.4 ↓ just now")
+    assert words.body(known("no_long_acting", last_logged=at_ms(T0 + 5)), T0).startswith("No Tresiba logged for 0 h.")
+    assert words.clear_body(event("system", "resolved"), T0 + 60_000, T0) == "After 1 min."
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_sentence_orders_anybody_to_act_or_says_that_something_was_missed(kind: str) -> None:
     cases = itertools.product((1, 2, 5), ("mmol/L", "mg/dL"), ("", "Dad"), (None, 55.0, 70.0), (False, True))
@@ -95,27 +120,6 @@ def test_low_and_high_are_words_never_39_or_401() -> None:
 def test_a_time_without_a_known_zone_says_that_it_is_utc() -> None:
     assert words.clock_words(at_ms(T0), None).endswith(" UTC")
     assert words.clock_words(at_ms(T0), "Asia/Kathmandu") != words.clock_words(at_ms(T0), "Europe/Berlin")
-
-
-# -- wherever the clock stands ---------------------------------------------------------------------
-
-
-def test_an_age_is_a_difference_of_times() -> None:
-    bare = {"name": "", "delta_mgdl": None, "reading_time": at_ms(5), "last_logged": at_ms(5)}
-    for now, age in ((60_003, "just now"), (60_005, "1 min ago")):
-        assert words.body(known("high", **bare), now).endswith(f"; last reading {age}.")
-        assert words.body(known("stale", **bare), now).startswith(f"Last known 3.4 ↓ {age}, nothing since")
-        assert words.clear_body(known("low", "resolved", **bare), 5, now).endswith(f"; last reading {age}.")
-        assert words.clear_body(known("no_long_acting", "resolved", **bare), 5, now) == f"Logged {age}."
-        assert words.page_body(known("high", limit_mgdl=240.0, **bare), 5, None, now).endswith(f"last reading {age}.")
-    for now, hours in ((3_600_004, 0), (3_600_005, 1)):
-        assert words.body(known("no_long_acting", **bare), now).startswith(f"No Tresiba logged for {hours} h.")
-
-
-def test_what_a_clock_a_little_ahead_has_dated_is_from_just_now() -> None:
-    assert words.body(known("high", reading_time=at_ms(T0 + 5)), T0).endswith("last reading just now.")
-    assert words.body(known("stale", reading_time=at_ms(T0 + 5)), T0).startswith("Last known 3.4 ↓ just now")
-    assert words.body(known("no_long_acting", last_logged=at_ms(T0 + 5)), T0).startswith("No Tresiba logged for 0 h.")
 
 
 # -- numbers in words ------------------------------------------------------------------------------
@@ -200,6 +204,7 @@ def known(kind: str, change: str = "opened", step: int = 1, **evidence: Any) -> 
         (0.0, "mmol/L", ", ±0.0"),
         (-6.0, "mg/dL", ", −6"),
         (0.6, "mg/dL", ", +1"),
+        (-0.6, "mg/dL", ", −1"),
         (18.01559, "mmol/L", ", +1.0"),
         (None, "mg/dL", ""),
     ],
@@ -243,12 +248,13 @@ def test_above_its_limit_a_low_is_not_yet_clear_and_at_its_limit_it_still_is_one
     above = known(kind, limit_mgdl=limit)
     assert words.body(above, T0) == f"Not yet clear of {what}: 3.4 ↓ mmol/L, −0.3; last reading 4 min ago."
     assert words.title(above) == ("Maya: Still low 3.4 ↓" if kind == "urgent_low" else "Maya: Not yet clear 3.4 ↓")
-    at_limit = known(kind, limit_mgdl=62.0)
+    at_limit = known(kind, limit_mgdl=float("62"))
     assert words.body(at_limit, T0).startswith(
         "Below the urgent limit" if kind == "urgent_low" else "Below the low limit"
     )
     assert words.body(known(kind, limit_mgdl=limit, glucose_mgdl=None), T0).startswith("Below the")
     assert words.body(known(kind, limit_mgdl=None), T0).startswith("Below the")
+    assert words.body(known(kind, limit_mgdl=70.0), T0).startswith("Below the")
 
 
 def test_each_kind_says_what_happened_how_sure_it_is_and_how_old_it_is() -> None:
@@ -274,6 +280,9 @@ def test_each_kind_says_what_happened_how_sure_it_is_and_how_old_it_is() -> None
 
 def test_a_reminder_says_which_one_it_is_except_for_readings_that_are_lost() -> None:
     assert "Reminder" not in words.body(event("high"), T0)
+    assert "Reminder" not in words.body(event("high", step=0), T0)
+    for kind in set(KINDS) - {"stale"}:
+        assert words.body(event(kind, step=2), T0).endswith(" Reminder 1, nobody has answered yet.")
     assert words.body(event("high", step=2), T0).endswith(" Reminder 1, nobody has answered yet.")
     assert words.body(event("high", step=5), T0).endswith(" Reminder 4, nobody has answered yet.")
     assert words.body(event("high", step=3, by="Dad"), T0).endswith("ago. Dad answered before, and it is still so.")

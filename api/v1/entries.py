@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -195,9 +196,8 @@ async def get_entry_history(request: web.Request, path: EntryPath) -> EntryHisto
     )
 
 
-@routes.route(
-    "PATCH",
-    "/v1/entries/{id}",
+_changes = partial(
+    routes.route,
     role="writer",
     status=202,
     tags=("entries",),
@@ -205,6 +205,9 @@ async def get_entry_history(request: web.Request, path: EntryPath) -> EntryHisto
     result=EntryWritten,
     also=(201,),
 )
+
+
+@_changes("PATCH", "/v1/entries/{id}")
 async def patch_entry(request: web.Request, path: EntryPath, query: WaitQuery, body: EntryPatched) -> web.Response:
     """Change an entry. The old version stays in its history."""
     context, door = context_of(request), door_of(request)
@@ -232,16 +235,7 @@ def _changed(context: ApiContext, entry: EntryVersion, body: EntryPatched) -> di
     return {key: value for key, value in merged.items() if value is not None}
 
 
-@routes.route(
-    "DELETE",
-    "/v1/entries/{id}",
-    role="writer",
-    status=202,
-    tags=("entries",),
-    errors=(404, 409, 507),
-    result=EntryWritten,
-    also=(201,),
-)
+@_changes("DELETE", "/v1/entries/{id}")
 async def delete_entry(request: web.Request, path: EntryPath, query: RevisionQuery) -> web.Response:
     """Delete an entry. Its history stays, and it can be undone."""
     door = door_of(request)
@@ -249,16 +243,7 @@ async def delete_entry(request: web.Request, path: EntryPath, query: RevisionQue
     return await written(context_of(request), made, wait=query.wait)
 
 
-@routes.route(
-    "POST",
-    "/v1/entries/{id}/undo",
-    role="writer",
-    status=202,
-    tags=("entries",),
-    errors=(404, 409, 507),
-    result=EntryWritten,
-    also=(201,),
-)
+@_changes("POST", "/v1/entries/{id}/undo")
 async def undo_entry(request: web.Request, path: EntryPath, query: WaitQuery, body: RevisionPosted) -> web.Response:
     """Take the last change or deletion back: the entry is again as it was before it."""
     door = door_of(request)

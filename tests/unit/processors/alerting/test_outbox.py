@@ -9,7 +9,6 @@ from schemas.alerts import (
     AlertsDecided,
     Delivered,
     DeliveryAttempted,
-    Evidence,
     PersonTold,
     TargetAdded,
     TargetRemoved,
@@ -17,36 +16,7 @@ from schemas.alerts import (
 )
 from schemas.envelope import Event, make
 from schemas.model import at_ms
-
-T0 = 1_795_500_000_000
-
-
-def event(kind: str, change: str = "opened", step: int = 1, **more: Any) -> AlertEvent:
-    evidence = Evidence(
-        glucose_mgdl=62.0,
-        delta_mgdl=-6.0,
-        trend="SingleDown",
-        reading_time=at_ms(T0 - 240_000),
-        chance=0.33,
-        insulin="Tresiba",
-        last_logged=at_ms(T0 - 26 * 3_600_000),
-        reason="Dexcom: no data",
-        name="Maya",
-        unit=more.pop("unit", "mmol/L"),
-        zone="Europe/Berlin",
-    )
-    fields = {
-        "change": change,
-        "kind": kind,
-        "step": step,
-        "episode": f"{kind}-1",
-        "priority": 4,
-        "urgency": 2,
-        "at": at_ms(T0),
-        "evidence": evidence,
-    }
-    return AlertEvent.model_validate(fields | more)
-
+from tests.support.alerts import T0, event
 
 numbers = itertools.count(1)
 

@@ -9,37 +9,10 @@ import pytest
 from processors.alerting import wording as words
 from schemas.alerts import AlertEvent, Evidence
 from schemas.model import at_ms
+from tests.support.alerts import T0, event
 
-T0 = 1_795_500_000_000
 FORBIDDEN = re.compile(r"\b(missed|forgot|forgotten|take|inject now|must inject|you should|dose now)\b", re.IGNORECASE)
 KINDS = ("urgent_low", "low", "predicted_low", "high", "stale", "no_long_acting", "system")
-
-
-def event(kind: str, change: str = "opened", step: int = 1, **more: Any) -> AlertEvent:
-    evidence = Evidence(
-        glucose_mgdl=62.0,
-        delta_mgdl=-6.0,
-        trend="SingleDown",
-        reading_time=at_ms(T0 - 240_000),
-        chance=0.33,
-        insulin="Tresiba",
-        last_logged=at_ms(T0 - 26 * 3_600_000),
-        reason="Dexcom: no data",
-        name="Maya",
-        unit=more.pop("unit", "mmol/L"),
-        zone="Europe/Berlin",
-    )
-    fields = {
-        "change": change,
-        "kind": kind,
-        "step": step,
-        "episode": f"{kind}-1",
-        "priority": 4,
-        "urgency": 2,
-        "at": at_ms(T0),
-        "evidence": evidence,
-    }
-    return AlertEvent.model_validate(fields | more)
 
 
 # -- wherever the clock stands ---------------------------------------------------------------------

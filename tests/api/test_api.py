@@ -421,7 +421,7 @@ async def test_every_route_declares_a_role_and_refuses_who_has_none(iv3: Served)
     from api.app import build_api
     from api.request.openapi import ROLE
 
-    tokens = {role: await iv3.token(role) for role in ("owner", "writer", "uploader", "reader")}  # type: ignore[arg-type]
+    tokens = {role: await iv3.token(role) for role in ("owner", "writer", "uploader", "reader")}  # type: ignore[arg-type]  # each is one of the roles
     allowed = {
         "reader": {"reader", "writer", "owner"},
         "writer": {"writer", "owner"},

@@ -43,8 +43,8 @@ def page(demo: Up) -> Iterator[Page]:
         context = browser.new_context(viewport={"width": 1280, "height": 900}, bypass_csp=False)
         opened = context.new_page()
         opened.said = []  # type: ignore[attr-defined] # console messages, kept beside the page
-        opened.on("console", lambda m: opened.said.append(f"{m.type}: {m.text}"))  # type: ignore[attr-defined]
-        opened.on("request", lambda r: opened.said.append(f"request: {r.url}"))  # type: ignore[attr-defined]
+        opened.on("console", lambda m: opened.said.append(f"{m.type}: {m.text}"))  # type: ignore[attr-defined]  # an attribute of our own on the page
+        opened.on("request", lambda r: opened.said.append(f"request: {r.url}"))  # type: ignore[attr-defined]  # an attribute of our own on the page
         opened.goto(link.group())
         opened.wait_for_url(re.compile(r"/$"))  # the sign-in leads on by itself
         until(opened, "document.title.includes('Demo') && !document.body.classList.contains('off-air')", 15)
@@ -68,7 +68,7 @@ def test_the_link_leads_to_a_live_page_marked_as_a_demo(page: Page, demo: Up) ->
 
 
 def test_nothing_is_asked_of_anybody_else_and_nothing_breaks_the_policy(page: Page, demo: Up) -> None:
-    said: list[str] = page.said  # type: ignore[attr-defined]
+    said: list[str] = page.said  # type: ignore[attr-defined]  # an attribute of our own on the page
     assert not [line for line in said if line.startswith("request: ") and demo.url not in line and "data:" not in line]
     assert not [line for line in said if line.startswith("error")]
 

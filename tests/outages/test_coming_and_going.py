@@ -155,7 +155,7 @@ async def test_a_poller_that_starts_again_reads_the_journal_from_its_last_snapsh
     again = Poller(street.log, street.clock, app_maker(street.log), roster)
     folded: list[int] = []
     remember = again._remember
-    again._remember = lambda record: (folded.append(record.offset), remember(record))[1]  # type: ignore[method-assign,func-returns-value]
+    again._remember = lambda record: (folded.append(record.offset), remember(record))[1]  # type: ignore[method-assign,func-returns-value]  # the test listens in
     async with running(again):
         assert min(folded) > 100
         assert not again.watching, "a suspension is in it"
@@ -185,7 +185,7 @@ async def test_a_suspension_ends_open_alarms_quietly_and_opens_none_until_the_pe
 
     async def changes() -> list[tuple[str, str, bool]]:
         records = await log.read(ALERTS, partition_of("lena"), 0, None, 10_000)
-        return [(e.kind, e.change, e.quiet) for r in records for e in decode(r.value).data.events]  # type: ignore[attr-defined]
+        return [(e.kind, e.change, e.quiet) for r in records for e in decode(r.value).data.events]  # type: ignore[attr-defined]  # this topic holds one type of event
 
     async with running(*roles):
         await put(GlucoseRead(glucose_mgdl=50))
@@ -194,7 +194,7 @@ async def test_a_suspension_ends_open_alarms_quietly_and_opens_none_until_the_pe
         assert (await changes())[1:] == [("urgent_low", "expired", True)]
         await put(GlucoseRead(glucose_mgdl=45))
         clock.advance(3600)
-        await roles[1]._tick()  # type: ignore[attr-defined]
+        await roles[1]._tick()  # type: ignore[attr-defined]  # this topic holds one type of event
         assert len(await changes()) == 2, "nobody is alarmed for who is not watched"
         await put(PersonAdded())
         await put(GlucoseRead(glucose_mgdl=44))
@@ -219,14 +219,14 @@ async def test_many_who_fall_silent_at_once_are_one_message_to_the_house_and_one
     async def ticks(minutes: int) -> None:
         for _ in range(minutes):
             clock.advance(60)
-            await roles[1]._tick()  # type: ignore[attr-defined]
+            await roles[1]._tick()  # type: ignore[attr-defined]  # this topic holds one type of event
 
     async def told() -> dict[str, list[tuple[str, str]]]:
         found: dict[str, list[tuple[str, str]]] = {}
         for partition in range(12):
             for record in await log.read(ALERTS, partition, 0, None, 10_000):
                 event = decode(record.value)
-                for change in event.data.events:  # type: ignore[attr-defined]
+                for change in event.data.events:  # type: ignore[attr-defined]  # this topic holds one type of event
                     found.setdefault(event.subject, []).append((change.kind, change.change))
         return found
 

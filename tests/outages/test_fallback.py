@@ -52,7 +52,7 @@ async def hook() -> AsyncIterator[tuple[Hook, str]]:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    yield made, f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[union-attr]
+    yield made, f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[union-attr]  # it is there once the site runs
     await runner.cleanup()
 
 
@@ -129,7 +129,7 @@ async def test_a_second_way_that_fails_too_is_tried_again_and_said(
     house = Household(world, Webhook(SecretStr(url)))
     async with running(house.notifier):
         await house.armed()
-        world.server._tokens.clear()  # type: ignore[union-attr]
+        world.server._tokens.clear()  # type: ignore[union-attr]  # made with a server
         await world.decide(said("urgent_low"))
         fallback = house.notifier.fallback
         assert fallback is not None

@@ -93,7 +93,7 @@ class World:
 
     async def outcomes(self, kind: type[Any]) -> Counter[str]:
         records = await self.log.read(ALERTS, partition_of("me"), 0, None, 10_000)
-        return Counter(e.data.sequence_id for e in (decode(r.value) for r in records) if isinstance(e.data, kind))  # type: ignore[attr-defined]
+        return Counter(e.data.sequence_id for e in (decode(r.value) for r in records) if isinstance(e.data, kind))  # type: ignore[attr-defined]  # this topic holds one type of event
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ async def test_a_decision_that_comes_while_something_is_cleared_is_sent_at_once(
         await world.decide(said("predicted_low"))
         await until(lambda: world.rang() == ["predicted_low-1-1"])
         quiet = said("predicted_low", 1, "resolved")
-        events = tuple(e.model_copy(update={"quiet": True}) for e in quiet.data.events)  # type: ignore[attr-defined]
+        events = tuple(e.model_copy(update={"quiet": True}) for e in quiet.data.events)  # type: ignore[attr-defined]  # this topic holds one type of event
         quiet = quiet.model_copy(update={"data": quiet.data.model_copy(update={"events": events})})
         world.server.hang(0.6, 1)
         await world.decide(quiet)

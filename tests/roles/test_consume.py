@@ -87,7 +87,7 @@ async def test_in_an_outage_a_batch_stays_together_and_only_a_guilty_record_take
         batches.append([record.offset for record in records])
         await handle(records)
 
-    role.handle_batch = noted  # type: ignore[method-assign]
+    role.handle_batch = noted  # type: ignore[method-assign]  # the test listens in
     role.bad = {30: [Transient("down")] * 3, 75: [Permanent("garbage")] * 2}
     await feed(log, 90)
     async with running(role):
@@ -153,7 +153,7 @@ async def test_a_stop_between_handling_and_acknowledging_redelivers(log: SqliteL
             entered.set()
             await hold.wait()
 
-    role.handle = stuck  # type: ignore[method-assign]
+    role.handle = stuck  # type: ignore[method-assign]  # the test listens in
     async with running(role):
         await feed(log, 10)
         await entered.wait()
@@ -226,7 +226,7 @@ async def test_a_record_from_a_newer_release_pauses_the_role_before_it(log: Sqli
     async def decode_it(record: Record) -> None:
         role.event_of(record)
 
-    role.handle = decode_it  # type: ignore[method-assign]
+    role.handle = decode_it  # type: ignore[method-assign]  # the test listens in
     async with running(role):
         await log.append(JOURNAL, "me", [b'{"type":"iv3.reading.v99"}'])
         await until(lambda: "upgrade this worker" in role.progress.paused)
@@ -260,7 +260,7 @@ async def test_an_acknowledgement_from_before_a_rebalance_commits_nothing(log: S
             held.append(record)
             await release.wait()
 
-    role.handle = hold  # type: ignore[method-assign]
+    role.handle = hold  # type: ignore[method-assign]  # the test listens in
     async with running(role):
         await feed(log, 5)
         await until(lambda: bool(held))

@@ -116,7 +116,7 @@ def folding(role: AlarmNotifier) -> list[int]:
             folded.append(record.offset)
         fold_one(record)
 
-    role._fold_one = noting  # type: ignore[method-assign]
+    role._fold_one = noting  # type: ignore[method-assign]  # the test listens in
     return folded
 
 
@@ -157,7 +157,7 @@ async def test_the_notifier_goes_on_from_a_snapshot_with_all_that_is_due(log: Sq
         at_first.append(dump_outbox(again.outboxes[P]))
         return start
 
-    again.fold = noting  # type: ignore[method-assign]
+    again.fold = noting  # type: ignore[method-assign]  # the test listens in
     async with running(again):
         assert at_first == [dump_outbox(seen)]
         await until(lambda: not again.waiting())
@@ -246,7 +246,7 @@ async def test_somebody_whose_phone_is_gone_is_told_of_nothing_that_was_decided_
         ):
             await until(lambda: again.outboxes[P].told == {})
             assert not again.waiting()
-        assert again.roster.notifiers()["phone"].sent == []  # type: ignore[attr-defined]
+        assert again.roster.notifiers()["phone"].sent == []  # type: ignore[attr-defined]  # its phone only notes what it is sent
 
 
 async def test_the_alerter_goes_on_from_a_snapshot_of_its_own_decisions(log: SqliteLog, diary: Diary) -> None:
@@ -265,7 +265,7 @@ async def test_the_alerter_goes_on_from_a_snapshot_of_its_own_decisions(log: Sql
             folded.append(start)
         return await silently(topic, partition, start, to, step)
 
-    again.fold_log = noting  # type: ignore[method-assign]
+    again.fold_log = noting  # type: ignore[method-assign]  # the test listens in
     async with running(again):
         assert again.episodes[P] == known
         assert folded[0] > EVERY

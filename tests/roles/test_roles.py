@@ -92,7 +92,7 @@ async def test_the_forecaster_says_nothing_twice_though_its_offsets_are_lost(log
         await play(log, clock, [again], 40, 3)
     after = await everything(log, FORECASTS)
     assert after[: len(said)] == said
-    assert [decode(r.value).data.pos for r in after] == list(range(43))  # type: ignore[attr-defined]
+    assert [decode(r.value).data.pos for r in after] == list(range(43))  # type: ignore[attr-defined]  # this topic holds one type of event
 
 
 async def test_the_alerter_decides_nothing_twice_though_its_offsets_are_lost(log: SqliteLog) -> None:
@@ -225,7 +225,7 @@ async def test_a_start_folds_from_the_last_snapshot_and_not_from_the_beginning(l
     folded: list[int] = []
     again = Forecaster(log, clock, app_maker(log))
     quietly = again._quietly
-    again._quietly = lambda record: (folded.append(record.offset), quietly(record))  # type: ignore[assignment,func-returns-value,method-assign]
+    again._quietly = lambda record: (folded.append(record.offset), quietly(record))  # type: ignore[assignment,func-returns-value,method-assign]  # the test listens in
     async with running(again):
         await caught_up([again])
     assert folded
@@ -282,7 +282,7 @@ async def test_garbage_in_the_journal_becomes_one_dead_letter_a_role_and_stays_s
         await log.append(JOURNAL, "me", [b"\x00 no event"])
         await play(log, clock, begun, 5, 5)
     letters = [r for n in range(12) for r in await everything(log, DEAD_LETTERS, n)]
-    assert sorted(decode(r.value).data.role for r in letters) == ["alerter", "forecaster"]  # type: ignore[attr-defined]
+    assert sorted(decode(r.value).data.role for r in letters) == ["alerter", "forecaster"]  # type: ignore[attr-defined]  # this topic holds one type of event
     assert len(await everything(log, FORECASTS)) == 10
     for group in ("forecaster", "alerter"):
         await forget_offsets(log, group)
@@ -314,7 +314,7 @@ async def test_garbage_among_the_alerts_silences_nobody(log: SqliteLog) -> None:
         }
     assert again.progress.restarts == 0
     letters = [decode(r.value).data for n in range(12) for r in await everything(log, DEAD_LETTERS, n)]
-    assert Counter(letter.role for letter in letters) == {"alerter": 2, "notifier": 2}  # type: ignore[attr-defined]
+    assert Counter(letter.role for letter in letters) == {"alerter": 2, "notifier": 2}  # type: ignore[attr-defined]  # this topic holds one type of event
 
 
 async def test_a_person_whose_record_was_given_up_is_looked_at_by_ticks_again(
@@ -340,7 +340,7 @@ async def test_a_person_whose_record_was_given_up_is_looked_at_by_ticks_again(
         for minutes in (30, 45):
             clock.set(T0 + minutes * MIN)
             await alerter._tick()
-    told = [decode(r.value).data.events[0].kind for r in await everything(log, ALERTS)]  # type: ignore[attr-defined]
+    told = [decode(r.value).data.events[0].kind for r in await everything(log, ALERTS)]  # type: ignore[attr-defined]  # this topic holds one type of event
     assert told[:1] == ["stale"]
 
 
@@ -367,7 +367,7 @@ async def test_a_token_is_a_fact_of_nobody_and_nobody_is_told_of_troubles(log: S
         await caught_up([alerter])
         await alerter._tick()
     told = [decode(r.value) for n in range(12) for r in await everything(log, ALERTS, n)]
-    assert [(event.subject, event.data.events[0].kind) for event in told] == [("me", "system")]  # type: ignore[attr-defined]
+    assert [(event.subject, event.data.events[0].kind) for event in told] == [("me", "system")]  # type: ignore[attr-defined]  # this topic holds one type of event
 
 
 # -- assignment ------------------------------------------------------------------------------------
@@ -482,8 +482,8 @@ async def test_alarms_that_run_late_are_told_and_no_heartbeat_claims_otherwise(
         for _ in range(8):
             await alerter._tick()
         told = [decode(r.value).data for r in await everything(log, ALERTS)]
-        assert [e.kind for data in told for e in data.events] == ["system"]  # type: ignore[attr-defined]
-        assert "running late" in told[0].events[0].evidence.reason  # type: ignore[attr-defined]
+        assert [e.kind for data in told for e in data.events] == ["system"]  # type: ignore[attr-defined]  # this topic holds one type of event
+        assert "running late" in told[0].events[0].evidence.reason  # type: ignore[attr-defined]  # this topic holds one type of event
         assert await everything(log, HEARTBEATS, 0) == []
 
 

@@ -31,7 +31,7 @@ async def told(log: SqliteLog) -> list[tuple[str, str, str]]:
     return [
         (event.subject, said.change, said.evidence.reason)
         for event in found
-        for said in event.data.events  # type: ignore[attr-defined]
+        for said in event.data.events  # type: ignore[attr-defined]  # this topic holds one type of event
         if said.kind == "system"
     ]
 

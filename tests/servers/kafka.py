@@ -153,7 +153,7 @@ class Kafka:
         for broker in self.brokers:  # a quorum needs the others: wait only once all were started
             broker.process.start(lambda: True)
         for broker in self.brokers:
-            broker.process.wait(lambda broker=broker: broker.answers(nodes))  # type: ignore[misc]
+            broker.process.wait(lambda broker=broker: broker.answers(nodes))  # type: ignore[misc]  # bound now, for the loop goes on
 
     def stop(self) -> None:
         """Stop every node."""

@@ -103,15 +103,15 @@ def forecasts_as_uninterrupted(events: dict[str, list[tuple[Any, Event]]]) -> tu
             expected[event.id] = said
     got, spoken, repeats = [], dict[int, int](), 0
     for record, event in events[FORECASTS]:
-        if event.data.pos <= spoken.get(record.partition, -1):  # type: ignore[attr-defined]
+        if event.data.pos <= spoken.get(record.partition, -1):  # type: ignore[attr-defined]  # this topic holds one type of event
             repeats += 1
             continue
-        spoken[record.partition] = event.data.pos  # type: ignore[attr-defined]
+        spoken[record.partition] = event.data.pos  # type: ignore[attr-defined]  # this topic holds one type of event
         got.append(event.data)
     assert all(isinstance(data, ForecastMade | ForecastWithheld) for data in got)
-    by_reading = Counter(data.based_on for data in got)  # type: ignore[attr-defined]
+    by_reading = Counter(data.based_on for data in got)  # type: ignore[attr-defined]  # this topic holds one type of event
     assert max(by_reading.values(), default=1) == 1, "a reading was forecast twice"
-    assert {data.based_on: data for data in got} == expected  # type: ignore[attr-defined]
+    assert {data.based_on: data for data in got} == expected  # type: ignore[attr-defined]  # this topic holds one type of event
     return len(got), repeats
 
 
@@ -130,7 +130,7 @@ def steps_still_due(alerts: list[tuple[Any, Event]]) -> list[str]:
 
 
 def _steps(alerts: list[tuple[Any, Event]]) -> tuple[set[str], list[str]]:
-    targets = tuple({event.data.target for _, event in alerts if event.type == "iv3.target-added.v1"})  # type: ignore[attr-defined]
+    targets = tuple({event.data.target for _, event in alerts if event.type == "iv3.target-added.v1"})  # type: ignore[attr-defined]  # this topic holds one type of event
     due: set[str] = set()
     boxes: dict[int, Outbox] = {}
     for record, event in alerts:

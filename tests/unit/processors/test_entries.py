@@ -69,7 +69,7 @@ def test_deletion_and_its_undoing_are_changes_like_any_other() -> None:
     made = event(InsulinTaken(units=4.0, insulin="Humalog"))
     deleted = event(EntryDeleted(entry_id="e1", revision=2), "d")
     restored = event(EntryRestored(entry_id="e1", revision=3, as_of=1, entry=content), "r")
-    assert fold([made, deleted])[0].deleted  # type: ignore[union-attr]
+    assert fold([made, deleted])[0].deleted  # type: ignore[union-attr]  # it is there: the next assert would fail
     entry, _ = fold([made, deleted, restored])
     assert entry is not None
     assert (entry.deleted, entry.revision, entry.data) == (False, 3, made.data)

@@ -62,7 +62,7 @@ def test_ar2_answers_as_the_evaluators_own_does() -> None:
         pytest.skip("the evaluator is not beside the checkout")
     sys.path.insert(0, str(SHARED))
     try:
-        from evaluate import AR2  # type: ignore[import-not-found]
+        from evaluate import AR2  # type: ignore[import-not-found]  # it lies beside the data, where there is any
     finally:
         sys.path.pop(0)
     rnd, ours, theirs = random.Random(4), Ar2(), AR2()

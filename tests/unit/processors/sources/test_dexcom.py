@@ -66,7 +66,7 @@ def test_every_form_of_date_that_was_ever_sent_is_the_same_moment(wt: str) -> No
     ],
 )
 def test_a_trend_is_a_word_or_a_number_and_an_unknown_one_costs_no_reading(sent: Any, trend: str | None) -> None:
-    assert parsed(item(trend=sent)).readings == (ShareReading(T, 224.0, trend),)  # type: ignore[arg-type]
+    assert parsed(item(trend=sent)).readings == (ShareReading(T, 224.0, trend),)  # type: ignore[arg-type]  # what a server may send, right or wrong
 
 
 def test_a_reading_without_a_trend_is_a_reading() -> None:

@@ -6,33 +6,18 @@ import asyncio
 import base64
 import json
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from openapi_spec_validator import validate
 
-from streams.adapters.series.sqlite.store import SqliteStore
 from streams.topics import JOURNAL, partition_of
-from tests.ports.test_series import influx_store, influxdb
-from tests.support.serving import NOW_MS, Served, serving
+from tests.support.serving import NOW_MS, Served
 
 DOSE = {"kind": "insulin", "units": 4.5, "insulin": "humalog"}
+
+
 HOUR_MS = 3_600_000
-
-
-@pytest.fixture(params=["sqlite", influxdb])
-async def iv3(request: Any, tmp_path: Path) -> AsyncIterator[Served]:
-    influx = request.getfixturevalue("influx") if request.param == "influxdb" else None
-    store_of = (lambda _, log_id: influx_store(influx, log_id)) if influx else SqliteStore
-    async with serving(tmp_path, store_of) as served:
-        yield served
-
-
-@pytest.fixture
-async def owner(iv3: Served) -> str:
-    return await iv3.token("owner", "Owner")
 
 
 def head(iv3: Served) -> int:
@@ -41,154 +26,6 @@ def head(iv3: Served) -> int:
 
 async def log_entry(iv3: Served, token: str, body: dict[str, Any], key: str = "k1") -> tuple[int, Any]:
     return await iv3.ask("POST", "/v1/entries", token=token, json=body, headers={"Idempotency-Key": key})
-
-
-async def test_a_dose_is_in_the_log_before_it_is_answered_and_can_be_read_back(iv3: Served, owner: str) -> None:
-    status, said = await iv3.ask("POST", "/v1/entries?wait=1", token=owner, json=DOSE, headers={"Idempotency-Key": "k"})
-    assert status == 201
-    at = said["position"]
-    (record,) = await iv3.log.read(at["topic"], at["partition"], at["offset"], at["offset"] + 1)
-    assert said["id"] in (record.value or b"").decode()
-    _, listed = await iv3.ask("GET", "/v1/entries", token=owner)
-    (entry,) = listed["items"]
-    assert (entry["id"], entry["units"], entry["insulin"], entry["by"], entry["revision"]) == (
-        said["id"],
-        4.5,
-        "Humalog",
-        "Owner",
-        1,
-    )
-
-
-async def test_the_same_key_and_body_is_the_same_entry_once_in_the_log(iv3: Served, owner: str) -> None:
-    answers = [await log_entry(iv3, owner, DOSE) for _ in range(3)]
-    before = head(iv3)
-    answers += await asyncio.gather(*(log_entry(iv3, owner, DOSE) for _ in range(5)))
-    assert {status for status, _ in answers} == {202}
-    assert len({said["id"] for _, said in answers}) == 1
-    assert len({json.dumps(said["position"]) for _, said in answers}) == 1
-    assert head(iv3) == before
-
-
-async def test_the_same_key_with_another_body_is_a_conflict_and_changes_nothing(iv3: Served, owner: str) -> None:
-    await log_entry(iv3, owner, DOSE)
-    before = head(iv3)
-    status, said = await log_entry(iv3, owner, {**DOSE, "units": 5})
-    assert (status, said["code"]) == (409, "key_reused")
-    assert head(iv3) == before
-
-
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        ({**DOSE, "units": -1}, "units"),
-        ({**DOSE, "units": 0}, "units"),
-        ({**DOSE, "units": 301}, "units"),
-        ({**DOSE, "units": True}, "units"),
-        ({**DOSE, "units": "4"}, "units"),
-        ({**DOSE, "units": 1.234}, "units"),
-        ({**DOSE, "surprise": 1}, "surprise"),
-        ({"kind": "insulin", "units": 1}, "insulin"),
-        ({"kind": "carbs", "grams": 501}, "grams"),
-        ({"kind": "carbs", "grams": -3}, "grams"),
-        ({"kind": "note", "text": ""}, "text"),
-        ({"kind": "note", "text": "x" * 2001}, "text"),
-        ({"kind": "fingerstick", "glucose": 5}, "glucose"),
-        ({"kind": "fingerstick", "glucose_mgdl": 100, "glucose_mmol": 5.6}, "fingerstick"),
-        ({**DOSE, "time": "2026-11-24T12:00:00"}, "time"),
-        ({**DOSE, "time": NOW_MS + 11 * 60_000}, "time"),
-        ({**DOSE, "time": 900_000_000_000}, "time"),
-        ({"kind": "potion"}, "body"),
-        ([], "body"),
-    ],
-)
-async def test_a_body_that_does_not_fit_names_the_field_and_appends_nothing(
-    iv3: Served, owner: str, body: Any, field: str
-) -> None:
-    before = head(iv3)
-    status, said = await iv3.ask("POST", "/v1/entries", token=owner, json=body, headers={"Idempotency-Key": "k"})
-    assert status == 422
-    assert said["errors"][0]["field"] in (field, "body"), said
-    assert field in json.dumps(said) or field == "body"
-    assert head(iv3) == before
-
-
-async def test_malformed_json_no_key_and_a_giant_body_are_refused(iv3: Served, owner: str) -> None:
-    before = head(iv3)
-    for data, status in ((b"{oops", 422), (b"x" * 300_000, 413)):
-        got, said = await iv3.ask("POST", "/v1/entries", token=owner, data=data, headers={"Idempotency-Key": "k"})
-        assert got == status, said
-    got, said = await iv3.ask("POST", "/v1/entries", token=owner, json=DOSE)
-    assert (got, said["errors"][0]["field"]) == (400, "Idempotency-Key")
-    assert head(iv3) == before
-
-
-async def test_a_dose_that_looks_like_a_mistake_is_asked_about_once(iv3: Served, owner: str) -> None:
-    mum = await iv3.token("writer", "Mum")
-    tresiba = {"kind": "insulin", "units": 18, "insulin": "Tresiba"}
-    assert (await log_entry(iv3, owner, tresiba, "t1"))[0] == 202
-    cases = [
-        (owner, tresiba, "double_long"),
-        (owner, {**DOSE, "units": 16}, "large_rapid"),
-        (owner, {**DOSE, "units": 101}, "over_100"),
-    ]
-    assert (await log_entry(iv3, mum, {**DOSE, "units": 2.5}, "m1"))[0] == 202
-    cases.append((owner, DOSE, "recent_rapid"))
-    for n, (token, body, reason) in enumerate(cases):
-        before = head(iv3)
-        status, said = await log_entry(iv3, token, body, f"c{n}")
-        assert (status, said["code"], said["facts"]["reason"]) == (409, "needs_confirm", reason)
-        assert head(iv3) == before
-        status, _ = await log_entry(iv3, token, {**body, "confirm": True}, f"c{n}")
-        assert status == 202
-    assert said["facts"]["by"] == "Mum"
-
-
-async def test_an_entry_is_changed_deleted_and_brought_back_with_its_history(iv3: Served, owner: str) -> None:
-    _, made = await log_entry(iv3, owner, DOSE)
-    path = f"/v1/entries/{made['id']}"
-    assert (await iv3.ask("PATCH", path, token=owner, json={"revision": 1, "units": 6}))[0] == 202
-    assert (await iv3.ask("DELETE", path + "?revision=2", token=owner))[0] == 202
-    assert (await iv3.ask("GET", "/v1/entries", token=owner))[1]["items"] == []
-    assert (await iv3.ask("POST", path + "/undo", token=owner, json={"revision": 3}))[0] == 202
-    _, entry = await iv3.ask("GET", path, token=owner)
-    assert (entry["units"], entry["revision"], entry["deleted"]) == (6, 4, False)
-    assert (await iv3.ask("POST", path + "/undo", token=owner, json={}))[0] == 202
-    _, entry = await iv3.ask("GET", path, token=owner)
-    assert entry["deleted"], "undoing the undoing deletes it again"
-    _, history = await iv3.ask("GET", path + "/history", token=owner)
-    assert [(row["revision"], row["units"], row["deleted"]) for row in history["items"]] == [
-        (1, 4.5, False),
-        (2, 6, False),
-        (3, 6, True),
-        (4, 6, False),
-        (5, 6, True),
-    ]
-
-
-async def test_of_two_changes_made_from_one_revision_the_first_wins_and_the_second_is_told(
-    iv3: Served, owner: str
-) -> None:
-    _, made = await log_entry(iv3, owner, DOSE)
-    path = f"/v1/entries/{made['id']}"
-    answers = await asyncio.gather(
-        *(iv3.ask("PATCH", path, token=owner, json={"revision": 1, "units": units}) for units in (5, 6, 7))
-    )
-    assert sorted(status for status, _ in answers) == [202, 409, 409]
-    assert all(said["code"] == "conflict" for status, said in answers if status == 409)
-    _, entry = await iv3.ask("GET", path, token=owner)
-    assert entry["revision"] == 2
-
-
-async def test_an_unknown_entry_is_a_404_and_an_unknown_address_too(iv3: Served, owner: str) -> None:
-    for method, path in (
-        ("GET", "/v1/entries/nope"),
-        ("DELETE", "/v1/entries/nope"),
-        ("GET", "/v1/nope"),
-        ("GET", "/nope"),
-    ):
-        status, said = await iv3.ask(method, path, token=owner)
-        assert (status, said["status"]) == (404, 404)
 
 
 async def test_uploaded_readings_are_read_back_once_whatever_is_repeated(iv3: Served, owner: str) -> None:
@@ -412,86 +249,6 @@ async def test_an_urgent_low_cannot_be_snoozed_for_longer_than_half_an_hour(iv3:
     assert (await iv3.ask("POST", "/v1/snoozes", token=owner, json={"kind": "urgent_low", "minutes": 30}))[0] == 202
     status, said = await iv3.ask("POST", "/v1/snoozes", token=owner, json={"kind": "urgent_low", "minutes": 31})
     assert (status, said["errors"][0]["field"]) == (422, "minutes")
-
-
-# -- who may ---------------------------------------------------------------------------------------
-
-
-async def test_every_route_declares_a_role_and_refuses_who_has_none(iv3: Served) -> None:
-    from api.app import build_api
-    from api.request.openapi import ROLE
-
-    tokens = {role: await iv3.token(role) for role in ("owner", "writer", "uploader", "reader")}  # type: ignore[arg-type]  # each is one of the roles
-    allowed = {
-        "reader": {"reader", "writer", "owner"},
-        "writer": {"writer", "owner"},
-        "owner": {"owner"},
-        "uploader": {"uploader", "owner"},
-        "now": {"reader", "writer", "uploader", "owner"},
-        "seed": {"owner"},
-    }
-    seen = 0
-    for route in build_api(iv3.context).router.routes():
-        needed = getattr(route.handler, ROLE, None)
-        assert needed is not None, route
-        if (
-            needed == "public"
-            or route.resource is None
-            or route.method == "HEAD"
-            or route.resource.canonical == "/v1/stream"
-        ):
-            continue
-        path = route.resource.canonical.replace("{id}", "x").replace("{kind}", "low")
-        assert (await iv3.ask(route.method, path))[0] == 401, path
-        for role, token in tokens.items():
-            status, _ = await iv3.ask(route.method, path, token=token)
-            assert (status == 403) == (role not in allowed[needed]), (path, role, status)
-        seen += 1
-    assert seen > 30
-
-
-async def test_a_token_opens_by_bearer_basic_and_cookie_until_it_is_revoked(iv3: Served, owner: str) -> None:
-    _, made = await iv3.ask("POST", "/v1/tokens", token=owner, json={"role": "reader", "name": "Retool"})
-    token = made["token"]
-    basic = "Basic " + base64.b64encode(f"anything:{token}".encode()).decode()
-    ways: list[dict[str, str]] = [
-        {"Authorization": f"Bearer {token}"},
-        {"Authorization": basic},
-        {"Cookie": f"iv3={token}"},
-    ]
-    for headers in ways:
-        assert (await iv3.ask("GET", "/v1/now", headers=headers))[0] == 200
-    await iv3.ask("DELETE", f"/v1/tokens/{made['id']}", token=owner)
-    for headers in ways:
-        assert (await iv3.ask("GET", "/v1/now", headers=headers))[0] == 401
-    _, listed = await iv3.ask("GET", "/v1/tokens", token=owner)
-    assert token not in json.dumps(listed)
-
-
-async def test_another_sites_page_cannot_write_with_our_cookie(iv3: Served, owner: str) -> None:
-    headers = {"Cookie": f"iv3={owner}", "Idempotency-Key": "k", "Origin": "https://evil.example"}
-    assert (await iv3.ask("POST", "/v1/entries", json=DOSE, headers=headers))[0] == 403
-    headers = {"Cookie": f"iv3={owner}", "Idempotency-Key": "k", "Sec-Fetch-Site": "cross-site"}
-    assert (await iv3.ask("POST", "/v1/entries", json=DOSE, headers=headers))[0] == 403
-
-
-async def test_guessing_tokens_is_slowed_down_and_a_right_one_still_works(iv3: Served, owner: str) -> None:
-    statuses = [(await iv3.ask("GET", "/v1/now", token=f"wrong{n}"))[0] for n in range(60)]
-    assert statuses.count(401) <= 31
-    assert statuses[-1] == 429
-    assert (await iv3.ask("GET", "/v1/now", token=owner))[0] == 200
-
-
-async def test_an_expired_token_opens_nothing(iv3: Served, owner: str) -> None:
-    _, made = await iv3.ask(
-        "POST", "/v1/tokens", token=owner, json={"role": "reader", "name": "Nurse", "expires": NOW_MS + HOUR_MS}
-    )
-    assert (await iv3.ask("GET", "/v1/now", token=made["token"]))[0] == 200
-    iv3.clock.advance(3_601)
-    assert (await iv3.ask("GET", "/v1/now", token=made["token"]))[0] == 401
-
-
-# -- the rest --------------------------------------------------------------------------------------
 
 
 async def test_the_stream_says_hello_and_then_what_changed(iv3: Served, owner: str) -> None:

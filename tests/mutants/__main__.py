@@ -57,12 +57,19 @@ def wanted(session: WorkDB, patterns: Iterable[str], *, again: bool) -> Iterator
 
 
 def trial_of(job_id: str, mutation: MutationSpec, config: dict[str, Any]) -> Trial:
-    """With the tests of the module's own file, and those that its room has beside it."""
+    """With the tests of the module's own files, and those that its room has beside them."""
     path = mutation.module_path
-    mirror = Path("tests/unit") / path.parent / f"test_{path.name}"
+    of_its_name = Path("tests/unit", path.parent).glob(f"test_{path.stem}*.py")
+    own = sorted(file for file in of_its_name if file.stem == f"test_{path.stem}" or _is_part(file, path))
     room = next(room for room in config["rooms"] if fnmatch(str(path), room["modules"]))
-    beside = sorted({file for pattern in room["tests"] for file in Path("tests/unit").glob(pattern)} - {mirror})
-    return Trial(job_id, mutation, (str(mirror),) if mirror.exists() else (), tuple(map(str, beside)))
+    beside = sorted({file for pattern in room["tests"] for file in Path("tests/unit").glob(pattern)} - set(own))
+    return Trial(job_id, mutation, tuple(map(str, own)), tuple(map(str, beside)))
+
+
+def _is_part(tests: Path, module: Path) -> bool:
+    """`test_decide_ends.py` is of `decide.py`, unless there is a module `decide_ends.py`."""
+    longer = f"{tests.stem.removeprefix('test_')}.py"
+    return tests.stem.startswith(f"test_{module.stem}_") and not module.with_name(longer).exists()
 
 
 def run(trials: list[Trial], session: WorkDB, jobs: int, limit_s: float) -> None:

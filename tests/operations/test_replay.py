@@ -16,8 +16,8 @@ from streams.ports.series import SeriesStore
 from streams.storage.versions import current
 from streams.topics import JOURNAL
 from streams.views.replay import ReplayFailed, replay
-from tests.ports.test_series import influx_store, influxdb
 from tests.support.serving import NOW_MS, Served, serving
+from tests.support.stores import influx_store, influxdb
 
 
 @pytest.fixture(params=["sqlite", influxdb])

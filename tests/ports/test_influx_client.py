@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from streams.errors import Permanent, SeriesUnavailable
-from tests.ports.test_series import DAY, HERE, T0, influx_store, reading
 from tests.servers.proxy import FaultProxy
+from tests.support.stores import DAY, HERE, T0, influx_store, reading
 
 
 @pytest.mark.servers

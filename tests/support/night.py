@@ -11,7 +11,7 @@ from processors.alerting.episodes import Episodes
 from processors.alerting.person_state import PersonState
 from processors.alerting.rules import Runtime
 from processors.predictors.forecasting import ForecastState
-from schemas.alerts import AlertEvent, DecisionPosition
+from schemas.alerts import AlertEvent, DecisionPosition, Evidence
 from schemas.envelope import make
 from schemas.facts import GlucoseRead, Insulin, ProfileChanged, SourceStateChanged
 from schemas.forecasts import STEPS, ForecastMade
@@ -136,6 +136,31 @@ def a_source(night: Night) -> None:
 
 def a_profile(night: Night) -> None:
     night.fact(ProfileChanged(insulins=INSULINS, no_long_acting_h=26))
+
+
+def stay(night: Night, glucose: float, start: float, end: float) -> None:
+    """It stays where it is: a reading every five minutes, and a tick with each."""
+    minutes = start
+    while minutes <= end:
+        night.read(glucose, minutes)
+        night.tick(minutes)
+        minutes += 5
+
+
+def opened(kind: str, **evidence: Any) -> AlertEvent:
+    """An alarm that was opened somehow."""
+    return AlertEvent.model_validate(
+        {
+            "change": "opened",
+            "kind": kind,
+            "episode": f"{kind}-1",
+            "step": 1,
+            "priority": 4,
+            "urgency": 4,
+            "at": at_ms(T0),
+            "evidence": Evidence(**evidence),
+        }
+    )
 
 
 def falling(night: Night) -> None:

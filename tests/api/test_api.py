@@ -6,11 +6,13 @@ import asyncio
 import base64
 import json
 import re
+import socket
 from typing import Any
 
 import pytest
 from openapi_spec_validator import validate
 
+from api.v1 import stream
 from streams.topics import JOURNAL, partition_of
 from tests.support.serving import NOW_MS, Served
 
@@ -261,6 +263,26 @@ async def test_the_stream_says_hello_and_then_what_changed(iv3: Served, owner: s
     assert re.match(r"id: \d+\nevent: hello\ndata: \{.*\}\nretry: 2000\n", lines[0])
     assert re.match(r"id: \d+\nevent: change\ndata: \{.*\}\n", lines[1])
     assert '"entries"' in lines[1]
+
+
+async def test_a_page_that_takes_nothing_any_more_gives_up_its_place(
+    iv3: Served, owner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("PING_S", 0.0005), ("_STALLED_S", 0.3), ("MOST_STREAMS", 1)):
+        monkeypatch.setattr(stream, name, value)
+    host, port = iv3.url.removeprefix("http://").split(":")
+    stalled = socket.socket()
+    stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    stalled.connect((host, int(port)))
+    stalled.sendall(f"GET /v1/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {owner}\r\n\r\n".encode())
+    another = {"url": iv3.url + "/v1/stream", "headers": {"Authorization": f"Bearer {owner}"}}
+    said = []
+    async with asyncio.timeout(60):
+        while 503 not in said or said[-1] != 200:  # its one place was taken, and became free
+            async with iv3.http.get(**another) as reply:
+                said.append(reply.status)
+            await asyncio.sleep(0.02)
+    stalled.close()
 
 
 async def test_the_openapi_document_is_valid_and_names_every_operation(iv3: Served) -> None:

@@ -127,7 +127,7 @@ async def _projected(server: Influx, folder: Path, records: int) -> list[Figure]
         log,
         SystemClock(),
         lambda group: make_app(group, partial(Transport, log), data_folder=str(folder / "faust")),
-        series,
+        lambda: series,
     )
     stopping = asyncio.Event()
     task = asyncio.ensure_future(Supervision(role).run(stopping))

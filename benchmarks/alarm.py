@@ -18,6 +18,7 @@ from streams.adapters.notifiers.ntfy import Ntfy
 from streams.adapters.transport.sqlite import Transport
 from streams.clock import SystemClock
 from streams.delivery.channels import Channels
+from streams.ports.log import Log
 from streams.roles.alerter import Alerter
 from streams.roles.notifier import AlarmNotifier
 from streams.runtime.app import make_app
@@ -61,7 +62,7 @@ async def _run() -> list[float]:
     return took
 
 
-async def _one(log: SqliteLog, phone: NtfyStandIn, person: str) -> float:
+async def _one(log: Log, phone: NtfyStandIn, person: str) -> float:
     before = len(phone.received)
     moment = at_ms(int(time.time() * 1000))
     event = make(

@@ -232,7 +232,7 @@ def _drained(server: Kafka, folder: Path, how: str, workers: int) -> float:
     (folder / "go").touch()
     for process in running:
         process.wait(120)
-    spans = [json.loads((folder / f"{name}.json").read_text()) for name in names]
+    spans: list[tuple[float, float, int]] = [json.loads((folder / f"{name}.json").read_text()) for name in names]
     return sum(span[2] for span in spans) / (max(span[1] for span in spans) - min(span[0] for span in spans))
 
 

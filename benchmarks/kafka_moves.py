@@ -7,6 +7,7 @@ import itertools
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks.figures import Figure
@@ -47,7 +48,7 @@ async def _measure(server: Kafka, folder: Path) -> list[Figure]:
         odd = {p for p in range(PARTITIONS) if p % 2}  # what w2 holds of two workers
         moves: list[tuple[str, Callable[[], object], set[int], float]] = [
             ("SIGTERM + restart", lambda: (workers["w2"].stop(), workers["w2"].start()), odd, 1.0),
-            ("kill -9 + restart", lambda: (workers["w2"].kill(), workers["w2"].start()), odd, 7.0),
+            ("kill -9 + restart", partial(_killed, workers["w2"]), odd, 7.0),
             ("a worker joins", workers["w3"].start, {p for p in range(PARTITIONS) if p % 3 == 2}, 1.0),
         ]
         for name, move, own, reach in moves:
@@ -58,6 +59,11 @@ async def _measure(server: Kafka, folder: Path) -> list[Figure]:
             worker.end()
         await log.close()
     return figures
+
+
+def _killed(worker: Worker) -> None:
+    worker.kill()
+    worker.start()
 
 
 async def _one(

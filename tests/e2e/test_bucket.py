@@ -18,8 +18,8 @@ from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
 from streams.topics import JOURNAL, partition_of
-from tests.e2e.test_configuration import iv3
 from tests.servers.s3 import KEY, SECRET, Bucket
+from tests.support.command_line import iv3
 from tests.support.outside import Outside
 from tests.support.up import Up
 

@@ -1,7 +1,6 @@
 """The configuration as people get it wrong: one sentence that names the key, exit 2, and never a secret."""
 
 import json
-import os
 import stat
 import subprocess
 import sys
@@ -10,25 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command_line import iv3
 from tests.support.outside import Outside
 
 GOOD = "dexcom: {account: me@example.org, password: s3cr3t-canary}\niv3: {endpoint: some-topic}\n"
 T0 = 1_795_500_000_000
-
-
-def iv3(folder: Path, *arguments: str, given: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("IV3_")}
-    command = [sys.executable, "-P", "-m", "iv3", *arguments]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=clean | environment,
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(

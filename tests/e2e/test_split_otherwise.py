@@ -18,9 +18,9 @@ from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
 from streams.adapters.logs.kafka.log import KafkaLog
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.topics import FORECASTS, JOURNAL
-from tests.operations.test_repartition import everything, histories, places_are_true
 from tests.servers.kafka import Kafka, without_topics
 from tests.support.erasing import GONE, STAYS, lived, said
+from tests.support.histories import everything, histories, places_are_true
 from tests.support.workers import Simulation, Worker
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]

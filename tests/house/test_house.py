@@ -109,6 +109,12 @@ def test_every_dependency_is_pinned_and_no_address_is_named() -> None:
     assert "://" not in text
 
 
+def test_what_tests_share_lies_in_support() -> None:
+    importing = re.compile(r"^\s*from tests\.[\w.]*\btest_\w+ import", re.MULTILINE)
+    found = [path for path in (ROOT / "tests").rglob("*.py") if importing.search(path.read_text())]
+    assert not found, f"they import from another test: {found}"
+
+
 def test_no_check_is_silenced_without_a_reason_beside_it() -> None:
     bare = []
     places = [*modules(), *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]

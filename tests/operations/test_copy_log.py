@@ -15,9 +15,9 @@ from streams.delivery.dead_man import DeadMan, move, switch_ids
 from streams.errors import CopyFailed, Misconfigured, NotifierRefused, NotifierUnreachable, StreamError
 from streams.ports.log import Log, Record
 from streams.topics import ALERTS, ARCHIVED, JOURNAL, SNAPSHOTS
-from tests.roles.test_roles import reading
 from tests.servers.kafka import Kafka
 from tests.standins.ntfy import NtfyStandIn
+from tests.support.waves import reading
 
 
 async def lived(log: Log) -> None:

@@ -183,7 +183,7 @@ async def test_the_forecaster_finds_how_far_it_has_spoken_behind_thousands_of_pl
         await caught_up([forecaster])
     gap = [placeholder("x", FORECASTS, P, 1 + n, NOW) for n in range(2_000)]
     await log.append(FORECASTS, SYSTEM, gap, partition=P)
-    from tests.roles.test_roles import forget_offsets
+    from tests.support.offsets import forget_offsets
 
     await forget_offsets(log, "forecaster")
     again = Forecaster(log, SetClock(T0), app_maker(log))

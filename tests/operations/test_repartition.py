@@ -18,10 +18,8 @@ from processors.alerting.outbox import Outbox
 from processors.archive.format import ArchivedRecord
 from processors.copies.repartition import Split, UnknownPosition
 from schemas.alerts import AlertsDecided
-from schemas.bookkeeping import RecordDeadLettered
-from schemas.envelope import Event, decode, encode
+from schemas.envelope import decode, encode
 from schemas.facts import GlucoseRead
-from schemas.forecasts import ForecastMade, ForecastWithheld
 from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
 from streams.adapters.logs.kafka.log import KafkaLog
 from streams.adapters.logs.sqlite.log import SqliteLog
@@ -34,16 +32,17 @@ from streams.copies.erase_person import Erasing
 from streams.delivery.channels import Channels
 from streams.delivery.targets import add_target, remove_target, tell_of
 from streams.errors import CopyFailed, Misconfigured
-from streams.ports.log import Log, Record
+from streams.ports.log import Log
 from streams.roles.alerter import Alerter
 from streams.roles.forecaster import Forecaster
 from streams.roles.notifier import AlarmNotifier
 from streams.roles.projector import Projector
-from streams.topics import ALERTS, ARCHIVED, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
+from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
 from streams.views.replay import replay
-from tests.roles.test_outbox_snapshots import Phone
 from tests.servers.kafka import Kafka
 from tests.support.erasing import GONE, MIN, T0, lived, said, strays, tokens, wave
+from tests.support.histories import everything, histories, places_are_true
+from tests.support.phone import Phone
 from tests.support.running import app_maker, caught_up, running, until
 
 PEOPLE = ("wanda-6", "bruno-15", *(f"person-{n}" for n in range(14)))
@@ -94,68 +93,6 @@ async def many_lived(log: SqliteLog) -> None:
         await strays(log)
         await caught_up(roles)
     assert len(phone.sent) >= len(PEOPLE)
-
-
-async def everything(log: Log) -> list[Record]:
-    return [
-        record for place in sorted(await log.latest(ARCHIVED)) for record in await log.read(*place, 0, None, 100_000)
-    ]
-
-
-def without_places(record: Record) -> Any:
-    """What must be the same wherever it lies."""
-    try:
-        found = json.loads(record.value or b"")
-    except ValueError:
-        found = repr(record.value)
-    if isinstance(found, dict):
-        found.get("data", {}).pop("pos", None)
-        if found.get("type") == RecordDeadLettered.TYPE:
-            found = {name: found["data"][name] for name in ("role", "topic", "reason")}
-    return json.dumps(found), record.timestamp_ms, record.headers
-
-
-async def histories(log: Log) -> dict[tuple[str, bytes | None], list[Any]]:
-    """Topic and key -> what was written under it, in order. What is said of partitions is no history."""
-    found = defaultdict(list)
-    for record in await everything(log):
-        if b"iv3.target-" not in (record.value or b""):
-            found[record.topic, record.key].append(without_places(record))
-    return found
-
-
-async def places_are_true(log: Log, of_decisions: dict[str, str] | None = None) -> dict[str, str]:
-    """Every forecast lies at its reading, every decision at its person's record, every dead letter at what nobody can
-    read. Decision -> what it lies at.
-    """
-    found = {}
-    journal = {(r.partition, r.offset): r for r in await everything(log) if r.topic == JOURNAL}
-    newest: dict[int, int] = {}
-    for record in await everything(log):
-        chosen = any(word in (record.value or b"") for word in (b"iv3.target-", b"iv3.erased"))
-        assert chosen or record.partition == partition_of(record.key or b"", log.partitions[JOURNAL])
-        event = readable(record)
-        match event.data if event is not None else None:
-            case ForecastMade(pos=pos, based_on=name) | ForecastWithheld(pos=pos, based_on=name):
-                assert decode(journal[record.partition, pos].value).id == name
-                assert pos > newest.get(record.partition, -1), "every fold of a partition takes it"
-                newest[record.partition] = pos
-            case AlertsDecided(pos=(offset, _, _)) if event is not None:
-                at = journal[record.partition, offset]
-                assert at.key == record.key
-                found[event.id] = repr(at.value)
-            case RecordDeadLettered(topic=topic, partition=partition, offset=offset):
-                (spoken_of,) = await log.read(topic, partition, offset, offset + 1)
-                assert readable(spoken_of) is None
-    assert of_decisions is None or found == of_decisions
-    return found
-
-
-def readable(record: Record) -> Event | None:
-    try:
-        return decode(record.value)
-    except ValueError:
-        return None
 
 
 @pytest.mark.parametrize("partitions", [24, 60])

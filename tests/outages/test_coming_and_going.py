@@ -28,8 +28,8 @@ from streams.roles.notifier import AlarmNotifier
 from streams.roles.poller import Poller
 from streams.roster import Roster, Watched
 from streams.topics import ALERTS, JOURNAL, partition_of
-from tests.outages.test_ntfy_outages import T0, TOKEN, World, said
 from tests.standins.ntfy import Access, NtfyStandIn
+from tests.support.notified import T0, TOKEN, World, said
 from tests.support.running import app_maker, caught_up, running, until
 
 MIN = 60_000

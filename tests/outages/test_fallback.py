@@ -19,9 +19,9 @@ from streams.delivery.channels import Channels
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
 from streams.ports.notifier import Message, Notifier
 from streams.roles.notifier import AlarmNotifier
-from tests.outages.test_ntfy_outages import TOKEN, World, said
 from tests.standins.ntfy import Access, NtfyStandIn
 from tests.standins.smtp import MailSink
+from tests.support.notified import TOKEN, World, said
 from tests.support.running import app_maker, running, until
 
 MESSAGE = Message("low-1-1", "Low 3.0\nand more", "Check now.", 5)

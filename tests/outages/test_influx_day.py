@@ -23,10 +23,10 @@ from streams.roles.notifier import AlarmNotifier
 from streams.runtime.role import Role
 from streams.topics import JOURNAL
 from streams.views.replay import replay
-from tests.outages.test_influx_outages import World
-from tests.roles.test_outbox_snapshots import Phone
 from tests.servers.influx import Influx
 from tests.servers.proxy import FaultProxy
+from tests.support.phone import Phone
+from tests.support.projected import World
 from tests.support.running import caught_up, until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]

@@ -26,9 +26,9 @@ from streams.ports.log import append_events
 from streams.roles.forecaster import Forecaster
 from streams.runtime.app import group_of, kafka_settings, make_app
 from streams.topics import FORECASTS, JOURNAL, partition_of
-from tests.roles.test_roles import reading
 from tests.servers.kafka import PASSWORD, USER, Kafka
 from tests.support.running import caught_up, running
+from tests.support.waves import reading
 
 pytestmark = pytest.mark.servers
 

@@ -22,40 +22,17 @@ from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.clock import SetClock
 from streams.delivery.channels import Channels
 from streams.delivery.outbox_snapshots import OutboxSnapshots
-from streams.ports.notifier import Message
 from streams.roles.alerter import Alerter
 from streams.roles.notifier import AlarmNotifier
 from streams.roster import Roster, Watched
 from streams.runtime.snapshots import EVERY
 from streams.topics import ALERTS, SNAPSHOTS, partition_of
+from tests.support.phone import Phone
 from tests.support.running import app_maker, caught_up, running, until
 
 T0 = 1_795_500_000_000
 MIN, DAY = 60_000, 86_400_000
 P = partition_of("me")
-
-
-class Phone:
-    """Takes what it is sent, unless it is off."""
-
-    def __init__(self, name: str = "phone") -> None:
-        self.target = name
-        self.sent: list[str] = []
-        self.asked: list[str] = []
-        self.knows: set[str] = set()
-
-    async def send(self, message: Message) -> None:
-        self.sent.append(message.sequence_id)
-
-    async def clear(self, sequence_id: str) -> None:
-        self.sent.append(f"clear {sequence_id}")
-
-    async def was_sent(self, sequence_id: str, *, within_s: float) -> bool:
-        self.asked.append(sequence_id)
-        return sequence_id in self.knows
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 class Diary:

@@ -28,12 +28,9 @@ from streams.runtime.role import Role
 from streams.runtime.snapshots import EVERY
 from streams.runtime.supervision import Supervision
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, SNAPSHOTS, partition_of
+from tests.support.offsets import forget_offsets
 from tests.support.running import app_maker, caught_up, running, until
 from tests.support.waves import MIN, T0, P, everything, play, reading, wave
-
-
-async def forget_offsets(log: SqliteLog, group: str) -> None:
-    await log.submit(Run([("DELETE FROM commits WHERE grp=?", (group,))]))
 
 
 async def test_the_forecaster_says_nothing_twice_though_its_offsets_are_lost(log: SqliteLog) -> None:

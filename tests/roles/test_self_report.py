@@ -17,9 +17,9 @@ from streams.roster import Roster, Watched
 from streams.runtime.heartbeats import COMPLAINT_LASTS_MS, Heartbeats
 from streams.runtime.self_report import AGAIN_S, SelfReport
 from streams.topics import ALERTS, HEARTBEATS, JOURNAL
-from tests.roles.test_outbox_snapshots import Phone
-from tests.roles.test_roles import T0, everything, reading
+from tests.support.phone import Phone
 from tests.support.running import app_maker, caught_up, running
+from tests.support.waves import T0, everything, reading
 
 FULL = "the disk is nearly full: only readings and alarms are still saved"
 PEOPLE = ("anna", "ben", "cleo", "dora")

@@ -51,7 +51,7 @@ class House:
             self.process.send_signal(signal.SIGTERM)
             assert self.process.wait(10) == 0
 
-    def until(self, true: Callable[[], bool], within_s: float = 15.0) -> None:
+    def until(self, true: Callable[[], bool], within_s: float = 60.0) -> None:
         deadline = time.monotonic() + within_s
         while not true():
             assert time.monotonic() < deadline, (self.folder / "up.log").read_text()[-3000:]
@@ -73,7 +73,7 @@ class House:
     def ask(self, path: str, token: str) -> tuple[int, Any]:
         request = urllib.request.Request(self.url() + path, headers={"Authorization": f"Bearer {token}"})
         try:
-            with urllib.request.urlopen(request, timeout=10) as reply:
+            with urllib.request.urlopen(request, timeout=60) as reply:
                 return reply.status, json.load(reply)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)

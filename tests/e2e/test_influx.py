@@ -54,7 +54,7 @@ def readings(up: Up) -> int:
     return len(up.ask("GET", f"/v1/readings?from={int(time.time() * 1000) - 86_400_000 * 9}&limit=5000")[1]["items"])
 
 
-def until(true: Any, within_s: float = 20.0) -> None:
+def until(true: Any, within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline

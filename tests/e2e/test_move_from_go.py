@@ -246,7 +246,7 @@ def test_the_page_moves_somebody_over_and_back(sunday: Sunday, influx: Influx) -
     assert f"{sunday.history:,} imported" in sunday.said["import seed-influx"]
     probed = len(sunday.outside.phone.received)  # by the doctor, in silence
     until_typed("iv3 up --alerts=shadow")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not any(event.type == "iv3.source-state.v1" for event in sunday.log(JOURNAL)):
         assert time.monotonic() < deadline
         time.sleep(0.2)

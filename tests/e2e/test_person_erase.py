@@ -175,7 +175,7 @@ def test_the_house_runs_on_without_her_and_takes_her_in_again_as_somebody_new(pl
         up.kill()
 
 
-def until(true: Callable[[], Any], within_s: float = 20.0) -> None:
+def until(true: Callable[[], Any], within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline

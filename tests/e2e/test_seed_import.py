@@ -254,7 +254,7 @@ def _decided(home: Path) -> list[str]:
     return [change.kind for data in events if isinstance(data, AlertsDecided) for change in data.events]
 
 
-def until(true: Any, within_s: float = 20.0) -> None:
+def until(true: Any, within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline

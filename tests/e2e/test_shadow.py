@@ -71,7 +71,7 @@ def decided(home: Path) -> list[tuple[str, str]]:
     ]
 
 
-def until(true: Any, within_s: float = 20.0) -> None:
+def until(true: Any, within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline

@@ -95,7 +95,7 @@ def test_the_image_runs_as_nobody_and_holds_no_build_tools() -> None:
 
 def guard(tmp_path: Path, version: str = "2.8") -> subprocess.CompletedProcess[str]:
     command = ["sh", str(GUARD), version, str(tmp_path / "data"), str(tmp_path / "backups")]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
 
 def test_a_newer_influxdb_never_opens_old_data_that_was_not_backed_up(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
         [sys.executable, "-P", "-m", "iv3", "service", "show", "--user", "root", "--folder", str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=True,
     )
     file = tmp_path / "iv3.service"
@@ -151,7 +151,7 @@ def test_without_a_configuration_no_service_is_installed(tmp_path: Path) -> None
         [sys.executable, "-P", "-m", "iv3", "service", "install", "--folder", str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=False,
     )
     assert done.returncode in (1, 2)

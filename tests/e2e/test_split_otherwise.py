@@ -80,7 +80,7 @@ async def _goes_on(kafka: Kafka, worker: Worker) -> None:
     before = len([r for r in await everything(log) if r.topic == FORECASTS])
     for person in (GONE, STAYS):
         await log.append(JOURNAL, person, [encode(said(GlucoseRead(glucose_mgdl=111.0, trend="Flat"), person, 16))])
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while len([r for r in await everything(log) if r.topic == FORECASTS]) < before + 2:
         assert time.monotonic() < until, worker.said()
         await asyncio.sleep(0.1)

@@ -27,7 +27,7 @@ def test_two_weeks_of_history_and_a_live_reading_are_there_at_once(demo: Up) -> 
     assert now["reading"]["age_s"] < 400
     assert now["bars"][0]["kind"] == "demo"
     two_weeks = now["time_ms"] - 13 * 86_400_000
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while True:
         _, said = demo.ask("GET", f"/v1/readings?from={two_weeks}&limit=10000")
         if len(said["items"]) > 3_500:
@@ -55,7 +55,7 @@ def test_what_it_wrote_down_leads_back_to_it(demo: Up) -> None:
 
 def test_a_second_one_on_the_same_folder_says_so_and_ends_with_2(demo: Up) -> None:
     command = [sys.executable, "-P", "-m", "iv3", "up", "--demo", "--data", str(demo.data), "--port", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 2
     assert "runs on" in done.stderr
     assert demo.url in done.stderr
@@ -83,7 +83,7 @@ def test_a_real_one_refuses_the_demos_folder(demo: Up, tmp_path: Path) -> None:
         "--config",
         str(tmp_path / "config.yaml"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=tmp_path, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=tmp_path, check=False)
     assert done.returncode == 2
     assert "demo" in done.stderr
 
@@ -92,7 +92,7 @@ def test_without_a_configuration_three_lines_say_what_to_do(tmp_path: Path) -> N
     environment = {k: v for k, v in os.environ.items() if not k.startswith("IV3_")}
     command = [sys.executable, "-P", "-m", "iv3", "up"]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=30, cwd=tmp_path, env=environment, check=False
+        command, capture_output=True, text=True, timeout=100, cwd=tmp_path, env=environment, check=False
     )
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 3
@@ -102,7 +102,7 @@ def test_without_a_configuration_three_lines_say_what_to_do(tmp_path: Path) -> N
 
 def test_the_open_air_without_tls_is_refused_with_a_way_out(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "iv3", "up", "--demo", "--host", "0.0.0.0", "--data", str(tmp_path / "d")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=tmp_path, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=tmp_path, check=False)
     assert done.returncode == 2
     assert "tailscale" in done.stderr
     assert "caddy" in done.stderr
@@ -118,7 +118,7 @@ def test_a_worker_that_is_killed_is_started_again_and_remembers(demo: Up) -> Non
     ).stdout.split()
     (demo.data / "run.json").unlink()
     subprocess.run(["kill", "-9", *children], check=True)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (demo.data / "run.json").exists():
         assert time.monotonic() < deadline, demo.said()
         time.sleep(0.05)

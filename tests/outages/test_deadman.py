@@ -48,7 +48,7 @@ class House:
                 stderr=out,
                 cwd=self.folder,
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not (self.folder / "data" / "run.json").exists():
             assert self.process.poll() is None, self.said()
             assert time.monotonic() < deadline, self.said()

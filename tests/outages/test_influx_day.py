@@ -145,7 +145,7 @@ async def test_in_every_hour_of_a_day_of_failures_the_lows_are_told_and_no_point
     async def bucket_gone() -> None:
         influx.delete_bucket("iv3_v1")
         await day.an_hour()
-        await until(day.has_readings, within_s=20)
+        await until(day.has_readings, within_s=60)
         await day.an_hour()
 
     async def spoiled() -> None:

@@ -145,7 +145,7 @@ async def test_a_bucket_that_somebody_deletes_is_made_anew_from_the_log(world: W
         world.influx.delete_bucket("iv3_v1")
         await world.live()
         await world.somebody_goes_low()
-        await until(world.has_readings, within_s=20)
+        await until(world.has_readings, within_s=60)
         await world.nothing_is_lost()
 
 
@@ -247,7 +247,7 @@ async def test_what_a_bad_line_swallows_is_written_again_and_counts_once(world: 
         trouble(proxy)
         await world.live(60)
         await world.somebody_goes_low()
-        await until(lambda: not any(fault.times for fault in proxy.faults), within_s=20)
+        await until(lambda: not any(fault.times for fault in proxy.faults), within_s=60)
         await world.nothing_is_lost()
         assert world.projector.progress.dead_letters == 0
         assert world.projector.progress.restarts == 0

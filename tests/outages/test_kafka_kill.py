@@ -190,7 +190,7 @@ def test_of_two_workers_of_one_name_one_stops_and_says_why(tmp_path: Path, kafka
         Worker(simulation, "same", data="elsewhere"),
     )
     first.start()
-    refused = subprocess.run(here.command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    refused = subprocess.run(here.command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert refused.returncode == 2
     assert "A worker named same runs" in refused.stderr
     elsewhere.start()

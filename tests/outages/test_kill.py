@@ -173,7 +173,7 @@ def _metrics(up: Up) -> dict[str, float]:
     import urllib.request
 
     request = urllib.request.Request(up.url + "/metrics", headers={"Authorization": f"Bearer {up.token}"})
-    with urllib.request.urlopen(request, timeout=10) as reply:
+    with urllib.request.urlopen(request, timeout=60) as reply:
         lines = reply.read().decode().splitlines()
     return {line.split()[0]: float(line.split()[1]) for line in lines if not line.startswith("#")}
 

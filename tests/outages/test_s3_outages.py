@@ -84,7 +84,7 @@ class World:
         self.count += readings
         await until(lambda: all(role.lag() == 0 for role in self.others))
 
-    async def archived(self, within_s: float = 20.0) -> None:
+    async def archived(self, within_s: float = 60.0) -> None:
         """Wait until the archive has everything."""
         await until(lambda: not self.archiver.trouble() and self.archiver.waiting() == 0, within_s)
 

@@ -110,16 +110,17 @@ async def test_what_was_appended_is_there_after_opening_again(tmp_path: Path) ->
     await again.close()
 
 
-async def test_two_processes_share_a_log_and_wake_each_other(tmp_path: Path) -> None:
+async def test_two_processes_share_a_log_and_wake_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two objects on one file behave as two processes do: nothing but the file and the sockets connects them."""
+    monkeypatch.setattr("streams.adapters.logs.sqlite.wakeups.FALLBACK_S", 3600)  # a look now and then wakes nobody
     one, two = SqliteLog(tmp_path / "log.db"), SqliteLog(tmp_path / "log.db")
     woken = asyncio.Event()
     two.subscribe(lambda grown: woken.set() if JOURNAL in grown else None)
     await asyncio.gather(*(log.append(JOURNAL, "me", [b"x"]) for log in (one, two) for _ in range(50)))
-    await asyncio.wait_for(woken.wait(), 1)
+    await asyncio.wait_for(woken.wait(), 60)
     where = partition_of("me")
     assert [r.offset for r in await one.read(JOURNAL, where, 0)] == list(range(100))
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(60):
         while two.heads[JOURNAL, where] < 100:
             await asyncio.sleep(0.01)
     await one.close()
@@ -131,7 +132,7 @@ async def test_a_log_goes_on_when_nobody_can_be_woken(tmp_path: Path) -> None:
     log = SqliteLog(tmp_path / "log.db")
     shutil.rmtree(log._wakeups._folder)
     for n in range(3):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert (await log.append(JOURNAL, "me", [b"%d" % n]))[0].offset == n
     await log.close()
 
@@ -147,7 +148,7 @@ async def test_a_writer_that_fails_in_a_way_nobody_foresaw_answers_everybody_and
 
     log._writer._nearly_full = fails
     with pytest.raises(LogOutcomeUnknown):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await log.append(JOURNAL, "me", [b'{"type":"iv3.insulin.v1"}'])
     assert len(ended) == 1
     with pytest.raises(LogOutcomeUnknown):

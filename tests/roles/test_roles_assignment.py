@@ -178,7 +178,7 @@ def test_a_loop_that_hangs_ends_the_process(tmp_path: Path) -> None:
             time.sleep(60)
         asyncio.run(house.Process([], [hang]).run())
     """)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 73
     assert "has not moved" in done.stderr
 
@@ -191,5 +191,5 @@ def test_a_part_that_ends_by_itself_ends_the_process() -> None:
             await asyncio.sleep(0.1)
         asyncio.run(house.Process([], [ends]).run())
     """)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 72

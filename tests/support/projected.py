@@ -137,11 +137,11 @@ class World:
             records = await self.log.read(ALERTS, at.partition, 0, None, 10_000)
             return any(b'"opened"' in (r.value or b"") and r.key == person.encode() for r in records)
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not await opened():
                 await asyncio.sleep(0.02)
 
-    async def settled(self, within_s: float = 30.0) -> None:
+    async def settled(self, within_s: float = 60.0) -> None:
         await caught_up([self.projector], within_s)
 
     async def expected(self) -> list[DigestRow]:

@@ -43,13 +43,13 @@ async def running(*roles: Role) -> AsyncIterator[asyncio.Event]:
         await asyncio.gather(*tasks)
 
 
-async def until(true: Callable[[], bool], within_s: float = 10.0) -> None:
+async def until(true: Callable[[], bool], within_s: float = 60.0) -> None:
     """Wait until it is true; fail the test if it never is."""
     async with asyncio.timeout(within_s):
         while not true():
             await asyncio.sleep(0.005)
 
 
-async def caught_up(roles: Sequence[Role], within_s: float = 20.0) -> None:
+async def caught_up(roles: Sequence[Role], within_s: float = 60.0) -> None:
     """Wait until the roles have handled all there is."""
     await until(lambda: all(role.state == "running" and role.lag() == 0 for role in roles), within_s)

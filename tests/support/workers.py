@@ -85,7 +85,7 @@ class Worker:
             self._simulation.clock_option,
         ]
 
-    def start(self, within_s: float = 40.0) -> float:
+    def start(self, within_s: float = 60.0) -> float:
         """Start, wait until it is ready; the seconds that took."""
         self._note.unlink(missing_ok=True)
         began = time.monotonic()
@@ -103,7 +103,7 @@ class Worker:
 
     def ask(self, path: str) -> str:
         url = json.loads(self._note.read_text())["url"]
-        with urllib.request.urlopen(url + path, timeout=5) as reply:
+        with urllib.request.urlopen(url + path, timeout=60) as reply:
             said: str = reply.read().decode()
         return said
 

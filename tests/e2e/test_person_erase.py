@@ -299,17 +299,15 @@ def test_killed_at_any_step_the_old_log_is_whole_or_the_same_command_ends_it(pla
 @pytest.mark.timeout(600)
 def test_killed_twenty_times_at_random_it_ends_all_the_same(place: Place) -> None:
     before = asyncio.run(_records(place.data))
-    spare = place.root.with_name("spare")
-    shutil.copytree(place.root, spare)
-    whole = Place(spare)
-    (spare / "config.yaml").write_text(f"archive: folder:{whole.archive}\nperson: {{id: {STAYS}}}\n")
-    began = time.monotonic()
-    whole.erase("--yes")
-    takes = time.monotonic() - began
-    kills = 0
+    kept = Place(place.root.with_name("kept"))
+    shutil.copytree(place.root, kept.root)
+    here, takes = _copied(kept, "whole"), time.monotonic()
+    here.erase("--yes")
+    takes = time.monotonic() - takes
+    kills, here = 0, place
     for n in range(20):
         process = subprocess.Popen(
-            place.command("--yes"), cwd=place.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            here.command("--yes"), cwd=here.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
             ended = process.wait(takes * (0.15 + 0.045 * n))
@@ -319,8 +317,16 @@ def test_killed_twenty_times_at_random_it_ends_all_the_same(place: Place) -> Non
             kills += 1
             continue
         assert ended in (0, 2), ended
-        break
-    else:
-        place.erase("--yes")
+        _is_gone(here, before)
+        here, takes = _copied(kept, f"after-{n}"), takes * 0.8  # the machine was busier when the time was taken
+    assert subprocess.run(here.command("--yes"), cwd=here.root, check=False).returncode in (0, 2), "2: it was done"
     assert kills >= 5, "else nothing was tried"
-    _is_gone(place, before)
+    _is_gone(here, before)
+
+
+def _copied(place: Place, name: str) -> Place:
+    """The same house in another folder."""
+    copy = Place(place.root.with_name(name))
+    shutil.copytree(place.root, copy.root)
+    (copy.root / "config.yaml").write_text(f"archive: folder:{copy.archive}\nperson: {{id: {STAYS}}}\n")
+    return copy

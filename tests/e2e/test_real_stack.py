@@ -228,7 +228,8 @@ async def everything(kafka: Kafka) -> dict[tuple[str, int], list[Record]]:
 async def as_embedded_decides(records: dict[tuple[str, int], list[Record]], folder: Path) -> None:
     """The same journal through the embedded roles: forecasts bit for bit, alarms by kind, first reading and step."""
     log, place = SqliteLog(folder / "log.db"), partition_of("me")
-    journal = records[JOURNAL, place]
+    forecast: Any = decode(records[FORECASTS, place][-1].value).data
+    journal = records[JOURNAL, place][: forecast.pos + 1]  # what came just before the stop waits for the next start
     clock = SetClock(decode(journal[0].value).recorded_ms)
     roles: list[Any] = [Forecaster(log, clock, app_maker(log)), Alerter(log, clock, app_maker(log))]
     async with running(*roles):

@@ -96,6 +96,6 @@ def test_it_greys_out_when_the_server_is_gone_and_comes_back_with_it(page: Page,
     port = demo.url.rsplit(":", 1)[1]
     demo.kill()
     until(page, "document.body.classList.contains('off-air')", 40)
-    demo._command += ["--port", port]
+    demo.command += ["--port", port]
     demo.start()
     until(page, "!document.body.classList.contains('off-air')", 30)

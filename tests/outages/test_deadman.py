@@ -134,7 +134,7 @@ def test_a_source_that_is_away_or_loses_readings_never_reads_as_silence(tmp_path
         outside.call(outside.share.stop())
         time.sleep(90 * MINUTE_S)
         assert not [
-            r for r in outside.phone._rows if r.message.get("title") == "iv3 is silent" and r.at_s <= time.time()
+            r for r in outside.phone.rows if r.message.get("title") == "iv3 is silent" and r.at_s <= time.time()
         ]
         assert any(
             "No readings" in title or "no readings" in title.lower() or "stale" in title.lower() or "No data" in title
@@ -194,7 +194,7 @@ def test_days_with_lost_readings_an_outage_and_a_warm_up_never_read_as_silence(t
                 outside.call(outside.share.stop() if away else outside.share.start(port=port))
             time.sleep(0.5)
         armed = [r for r in outside.phone.received if r.message.get("title") == "iv3 is silent"]
-        silent = [r for r in outside.phone._rows if r.message.get("title") == "iv3 is silent" and r.at_s <= time.time()]
+        silent = [r for r in outside.phone.rows if r.message.get("title") == "iv3 is silent" and r.at_s <= time.time()]
         print(f"\n{DAYS} days, {lost} readings lost, armed {len(armed)} times, rang {len(silent)} times")
         assert len(armed) > DAYS * 100, "it was put off every ten minutes, most of the time"
         assert silent == []

@@ -82,7 +82,7 @@ class Household:
 
 
 @pytest.mark.parametrize(
-    "shut", [lambda s: s._tokens.clear(), lambda s: s.spend_quota()], ids=["token revoked", "quota spent"]
+    "shut", [lambda s: s.tokens.clear(), lambda s: s.spend_quota()], ids=["token revoked", "quota spent"]
 )
 async def test_what_ntfy_will_not_take_for_long_goes_the_second_way_at_once_and_once(
     world: World, hook: tuple[Hook, str], shut: Callable[[NtfyStandIn], None]
@@ -116,7 +116,7 @@ async def test_an_urgent_message_that_waits_for_two_minutes_goes_the_second_way_
         assert heard.heard == [], "a short outage is waited out"
         world.clock.advance(121)
         await until(lambda: [m["id"] for m in heard.heard] == ["urgent_low-1-1"])
-        world.server._trouble.fail.clear()
+        world.server.trouble.fail.clear()
         await until(lambda: world.rang() == ["urgent_low-1-1"])
 
 
@@ -129,7 +129,7 @@ async def test_a_second_way_that_fails_too_is_tried_again_and_said(
     house = Household(world, Webhook(SecretStr(url)))
     async with running(house.notifier):
         await house.armed()
-        world.server._tokens.clear()  # type: ignore[union-attr]  # made with a server
+        world.server.tokens.clear()  # type: ignore[union-attr]  # made with a server
         await world.decide(said("urgent_low"))
         fallback = house.notifier.fallback
         assert fallback is not None

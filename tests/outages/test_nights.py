@@ -135,7 +135,7 @@ def test_a_disk_that_fills_up_turns_entries_away_keeps_readings_and_alarms_and_h
     )  # a reading next to Dexcom's own would be taken for the same
     up = real(tmp_path, outside)
     up.data = small_disk / "data"
-    up._command[up._command.index("--data") + 1] = str(up.data)
+    up.command[up.command.index("--data") + 1] = str(up.data)
     ballast = small_disk / "ballast"
     (small_disk / "up.log").touch()
     try:

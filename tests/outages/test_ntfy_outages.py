@@ -78,7 +78,7 @@ async def test_a_spent_quota_is_told_and_nothing_is_given_up(world: World) -> No
         world.clock.advance(130)
         assert "quota" in notifier.trouble()
         assert len(notifier.waiting()) == 1
-    world.server._quota = None
+    world.server.quota = None
     async with world.notifying():
         await until(lambda: world.rang() == ["urgent_low-1-1"])
 
@@ -92,7 +92,7 @@ async def test_a_revoked_token_is_said_loudly_never_hammered_and_costs_no_open_a
         await asyncio.sleep(0.1)
         assert world.server.calls["POST"] - before == 1
         assert await world.outcomes(Undeliverable) == Counter(["urgent_low-1-1"])
-        world.server._tokens = {TOKEN: Access("iv3-*")}
+        world.server.tokens = {TOKEN: Access("iv3-*")}
         await until(lambda: world.rang() == ["urgent_low-1-1", "stale-1-1"])
         await until(lambda: notifier.trouble() == "")
 
@@ -103,7 +103,7 @@ async def test_what_a_revoked_token_kept_back_is_not_said_when_it_is_over(world:
         await world.decide(said("urgent_low"))
         await until(lambda: "ntfy.token" in notifier.trouble())
         await world.decide(said("urgent_low", 2, "escalated"), said("urgent_low", 2, "resolved"), said("low"))
-        world.server._tokens = {TOKEN: Access("iv3-*")}
+        world.server.tokens = {TOKEN: Access("iv3-*")}
     async with world.notifying() as notifier:
         await until(lambda: not notifier.waiting())
     assert "urgent_low-1-1" not in world.rang()

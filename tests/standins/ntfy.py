@@ -86,14 +86,14 @@ class NtfyStandIn:
         file: Path | None = None,
     ) -> None:
         self._knows_sequences = tuple(int(part) for part in version.split(".")[:2]) >= (2, 16)
-        self._tokens = None if tokens is None else dict(tokens)
+        self.tokens = None if tokens is None else dict(tokens)
         self._now = now
         self._tickets, self._burst, self._refilled_s = float(burst or 0), burst, now()
-        self._quota, self._failures_left = daily_quota, auth_failures
+        self.quota, self._failures_left = daily_quota, auth_failures
         self._file = file
-        self._rows: list[_Row] = []
+        self.rows: list[_Row] = []
         self._ids = count(1)
-        self._trouble = _Trouble()
+        self.trouble = _Trouble()
         self.received: list[Received] = []
         self.calls: Counter[str] = Counter()
         self._runner: web.AppRunner | None = None
@@ -105,28 +105,28 @@ class NtfyStandIn:
 
     def fail(self, status: int, times: int = 1, *, code: int | None = None) -> None:
         """Answer the next requests with this status and do nothing; without ntfy's `code` with a proxy's page."""
-        self._trouble.fail += [(status, code)] * times
+        self.trouble.fail += [(status, code)] * times
 
     def lose_replies(self, times: int = 1) -> None:
         """Take the next messages, and cut the connection instead of answering."""
-        self._trouble.lose += times
+        self.trouble.lose += times
 
     def hang(self, seconds: float, times: int = 1) -> None:
         """Answer the next requests only after this long (loop time)."""
-        self._trouble.hang += [seconds] * times
+        self.trouble.hang += [seconds] * times
 
     def revoke_token(self) -> None:
         """From now on no token is known."""
-        self._tokens = {}
+        self.tokens = {}
 
     def spend_quota(self) -> None:
         """The daily quota is used up."""
-        self._quota = 0
+        self.quota = 0
 
     def shown(self, topic: str) -> list[Message]:
         """The notifications on a phone: due, the newest of each sequence, not cleared and not deleted."""
         now_s, shown = self._now(), dict[str, Message]()
-        for row in sorted(self._rows, key=lambda row: row.at_s):
+        for row in sorted(self.rows, key=lambda row: row.at_s):
             if row.message["topic"] == topic and row.at_s <= now_s:
                 shown.pop(row.sequence, None)
                 if row.message["event"] == "message":
@@ -136,7 +136,7 @@ class NtfyStandIn:
     def pending(self, topic: str) -> list[Message]:
         """Scheduled messages that were not yet delivered."""
         now_s = self._now()
-        return [row.message for row in self._rows if row.message["topic"] == topic and row.at_s > now_s]
+        return [row.message for row in self.rows if row.message["topic"] == topic and row.at_s > now_s]
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         app = web.Application(client_max_size=1 << 20)
@@ -173,10 +173,10 @@ class NtfyStandIn:
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handler(request: web.Request) -> web.StreamResponse:
             self.calls[request.method] += 1
-            if self._trouble.hang:
-                await asyncio.sleep(self._trouble.hang.pop(0))
-            if self._trouble.fail:
-                status, code = self._trouble.fail.pop(0)
+            if self.trouble.hang:
+                await asyncio.sleep(self.trouble.hang.pop(0))
+            if self.trouble.fail:
+                status, code = self.trouble.fail.pop(0)
                 page = web.Response(status=status, text="<html>Bad Gateway</html>", content_type="text/html")
                 return page if code is None else error_reply(code)
             taken = len(self.received)
@@ -184,8 +184,8 @@ class NtfyStandIn:
                 response = await call(request)
             except Refusal as error:
                 return error_reply(error.code)
-            if self._trouble.lose and len(self.received) > taken and request.transport is not None:
-                self._trouble.lose -= 1
+            if self.trouble.lose and len(self.received) > taken and request.transport is not None:
+                self.trouble.lose -= 1
                 request.transport.abort()
             return response
 
@@ -203,7 +203,7 @@ class NtfyStandIn:
             raise Refusal(42909)
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         token = token if scheme == "Bearer" else ""
-        if token and self._tokens is not None and token not in self._tokens:
+        if token and self.tokens is not None and token not in self.tokens:
             self._failures_left -= 1
             raise Refusal(40101)
         if self._burst is not None:
@@ -216,9 +216,9 @@ class NtfyStandIn:
         return token or None
 
     def _allow(self, token: str | None, topic: str, *, write: bool) -> None:
-        if self._tokens is None:
+        if self.tokens is None:
             return
-        access = self._tokens.get(token or "", Access(topics=""))
+        access = self.tokens.get(token or "", Access(topics=""))
         if not fnmatchcase(topic, access.topics) or not (access.write if write else access.read):
             raise Refusal(40301)
 
@@ -260,13 +260,13 @@ class NtfyStandIn:
         if not re.fullmatch(_NAME, topic):
             raise Refusal(40009)
         self._allow(token, topic, write=True)
-        if self._quota is not None and self._quota <= 0:
+        if self.quota is not None and self.quota <= 0:
             raise Refusal(42908)
         message = self._checked(topic, body)
         received_s = self._now()
         delay_s = self._delay_s(str(body["delay"])) if body.get("delay") else 0.0
-        if self._quota is not None:
-            self._quota -= 1
+        if self.quota is not None:
+            self.quota -= 1
         return reply(self._take(message, delay_s, received_s))
 
     def _checked(self, topic: str, body: Message) -> Message:
@@ -326,8 +326,8 @@ class NtfyStandIn:
         row = _Row(message, at_s)
         if message["event"] in ("message", "message_delete"):
             # Any publish of a sequence, and its deletion, cancel what is still scheduled; a clear does not.
-            self._rows = [old for old in self._rows if old.at_s <= received_s or not _same(old, row)]
-        self._rows.append(row)
+            self.rows = [old for old in self.rows if old.at_s <= received_s or not _same(old, row)]
+        self.rows.append(row)
 
     def _id(self) -> str:
         return f"m{next(self._ids):05d}{int(self._now() * 1000) % 1_000_000:06d}"
@@ -339,13 +339,13 @@ class NtfyStandIn:
         scheduled = request.query.get("scheduled", request.query.get("sched")) in ("1", "true")
         since = request.query.get("since", "all" if poll else "none")
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson; charset=utf-8"})
-        sent = {id(row) for row in self._rows} - {id(row) for row in self._since(topic, since)}
+        sent = {id(row) for row in self.rows} - {id(row) for row in self._since(topic, since)}
         await response.prepare(request)
         if not poll:
             await response.write(json.dumps({"event": "open", "topic": topic}).encode() + b"\n")
         while True:
             now_s = self._now()
-            for row in sorted(self._rows, key=lambda row: row.at_s):
+            for row in sorted(self.rows, key=lambda row: row.at_s):
                 due = row.message["topic"] == topic and (scheduled or row.at_s <= now_s)
                 if due and id(row) not in sent:
                     sent.add(id(row))
@@ -356,7 +356,7 @@ class NtfyStandIn:
 
     def _since(self, topic: str, since: str) -> list[_Row]:
         """The cached messages that a `since` asks for; an unknown id asks for all of them."""
-        rows = [row for row in self._rows if row.message["topic"] == topic]
+        rows = [row for row in self.rows if row.message["topic"] == topic]
         if since in ("all", "none"):
             return rows if since == "all" else []
         duration = re.fullmatch(r"(\d+)([smhd])", since)

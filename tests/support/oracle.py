@@ -51,7 +51,7 @@ class Phone:
     def shown_at(self, title: str) -> list[float]:
         """When messages of this title came to the phone, epoch seconds."""
         rows = (
-            row for row in self.server._rows if row.message["event"] == "message" and row.message.get("title") == title
+            row for row in self.server.rows if row.message["event"] == "message" and row.message.get("title") == title
         )
         return sorted(row.at_s for row in rows if row.at_s <= time.time())
 

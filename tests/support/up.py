@@ -30,7 +30,7 @@ class Up:
             "--port",
             "0",
         ]
-        self._command = [*command, *arguments]
+        self.command = [*command, *arguments]
         self.process: subprocess.Popen[bytes] | None = None
         self.token = ""
 
@@ -40,7 +40,7 @@ class Up:
         self.data.parent.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
         with (self.data.parent / "up.log").open("ab") as out:
-            self.process = subprocess.Popen(self._command, stdout=out, stderr=out, cwd=self.data.parent)
+            self.process = subprocess.Popen(self.command, stdout=out, stderr=out, cwd=self.data.parent)
         while not (self.data / "run.json").exists():
             if self.process.poll() is not None:
                 raise AssertionError(f"iv3 up ended with {self.process.returncode}: {self.said()}")

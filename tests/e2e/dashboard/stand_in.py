@@ -314,7 +314,7 @@ class StandIn:
         hour, minute = (int(x) for x in scene.at.split(":"))
         today = datetime.now(ZONE).replace(hour=hour, minute=minute, second=20, microsecond=0) - timedelta(days=1)
         self.speed = speed
-        self._start, self._t0 = today.timestamp() * 1000, time.monotonic()
+        self.began_ms, self._t0 = today.timestamp() * 1000, time.monotonic()
         self.hello = True  # False: the stream opens and says nothing
         self.alive = True  # False: every connection is cut
         self.signed_in = True
@@ -329,7 +329,7 @@ class StandIn:
         self.drop_streams()
 
     def now(self) -> float:
-        return self._start + (time.monotonic() - self._t0) * 1000 * self.speed
+        return self.began_ms + (time.monotonic() - self._t0) * 1000 * self.speed
 
     def add_reading(self, mgdl: int) -> None:
         """A new reading arrives and the stream says so."""
@@ -369,11 +369,11 @@ class StandIn:
         return {**_both(ms), **_glucose(mgdl), "trend": trend, "delta_mgdl": delta, "source": self.scene.reading_source}
 
     def _history(self) -> list[Json]:
-        scene, end = self.scene, self._start - self.scene.age_min * MIN
+        scene, end = self.scene, self.began_ms - self.scene.age_min * MIN
         n, out = len(scene.tail), list[Json]()
         for i in range(299, -1, -1):
             ms = end - i * 5 * MIN
-            back = (self._start - ms) / MIN
+            back = (self.began_ms - ms) / MIN
             if scene.hole and scene.hole[1] < back < scene.hole[0]:
                 continue
             local = datetime.fromtimestamp(ms / 1000, ZONE)
@@ -387,7 +387,7 @@ class StandIn:
         return out
 
     def _logged(self) -> list[Json]:
-        t = self._start
+        t = self.began_ms
         plan: list[tuple[float, Json]] = [
             (41.0, {"kind": "insulin", "insulin": "Tresiba", "units": 18.0}),
             (23.3, {"kind": "insulin", "insulin": "Humalog", "units": 4.0}),
@@ -414,10 +414,10 @@ class StandIn:
     def _episode(self, a: Json) -> Json:
         x = dict(a)
         acked = x.pop("acknowledged_min")
-        x["opened_ms"] = round(self._start - x.pop("opened_min") * MIN)
-        x["acknowledged_ms"] = None if acked is None else round(self._start - acked * MIN)
+        x["opened_ms"] = round(self.began_ms - x.pop("opened_min") * MIN)
+        x["acknowledged_ms"] = None if acked is None else round(self.began_ms - acked * MIN)
         again = x.pop("again_min")
-        x["rings_again_ms"] = None if again is None else round(self._start + again * MIN)
+        x["rings_again_ms"] = None if again is None else round(self.began_ms + again * MIN)
         x["snoozed_until_ms"] = None
         return x
 
@@ -665,7 +665,7 @@ class StandIn:
             **self._episode({**LOW, "opened_min": 860}),
             "id": "ep-old",
             "title": "Low 3.6",
-            "acknowledged_ms": round(self._start - 855 * MIN),
+            "acknowledged_ms": round(self.began_ms - 855 * MIN),
             "acknowledged_by": "Dad",
         }
         known = [*self.alerts, *([] if self.scene.empty else [past])]

@@ -148,7 +148,7 @@ def test_a_hole_that_opens_while_the_page_is_open_appears_by_itself(opened: Open
         for _ in range(
             40
         ):  # the clocks of both run on; the stream says that it lives, often enough that one may be late
-            server._start += MIN // 2
+            server.began_ms += MIN // 2
             server.tell("ping")
             page.wait_for_timeout(120)  # a busy machine takes its time to bring the ping
             page.clock.run_for(8_000)

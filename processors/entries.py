@@ -54,7 +54,7 @@ class EntryVersion(NamedTuple):
 
 
 class Conflict(NamedTuple):
-    """A change that came too late: it was made from another revision than the current one, or of an entry
+    """A conflicting change: it was made from another revision than the current one, or of an entry
     nobody knows.
     """
 
@@ -122,7 +122,7 @@ def content_of(entry: Entry) -> Fact:
 
 
 def data_of(version: EntryVersion) -> dict[str, Any]:
-    """The content as JSON has it, unset fields left out."""
+    """An entry's content as a JSON object, unset fields left out."""
     return version.data.model_dump(mode="json", exclude_none=True)
 
 

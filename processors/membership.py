@@ -7,8 +7,8 @@ from schemas.facts import PersonAdded, PersonSuspended
 
 
 def suspended_ms(event: Event, known_ms: int) -> int:
-    """Since when nobody watches the person, 0 while somebody does, after this event; `known_ms` before it. Epoch
-    milliseconds.
+    """The time of a person's suspension after this event, epoch milliseconds, 0 while they are watched; `known_ms`
+    before it. Epoch milliseconds.
     """
     match event.data:
         case PersonSuspended():

@@ -5,7 +5,9 @@ MOST_AHEAD_MS = 600_000  # further ahead is a mistake of typing
 
 
 def odd_time(time_ms: int, now_ms: int) -> str:
-    """Why a person cannot have meant this moment, in a few words; empty where they can. Both are epoch milliseconds."""
+    """The reason to refuse a moment, in a few words; empty where a person can have meant it. Both are epoch
+    milliseconds.
+    """
     if time_ms < EARLIEST_MS:
         return "lies before the year 2000"
     if time_ms > now_ms + MOST_AHEAD_MS:

@@ -9,7 +9,7 @@ DEFAULT = ProfileChanged()
 
 
 def action_of(name: str, insulins: Iterable[Insulin]) -> Action | None:
-    """Whether an insulin is rapid or long-acting; None for a name the profile does not know. Never guessed."""
+    """The action of an insulin, rapid or long-acting; None for a name the profile does not know. Never guessed."""
     wanted = name.strip().casefold()
     for insulin in insulins:
         if insulin.name.strip().casefold() == wanted:
@@ -18,7 +18,9 @@ def action_of(name: str, insulins: Iterable[Insulin]) -> Action | None:
 
 
 def action_of_dose(dose: InsulinTaken, insulins: Iterable[Insulin]) -> Action | None:
-    """What a logged dose is: as the profile has it now, or as it had it then; None where it never knew the name."""
+    """The action of a logged dose: as the profile has it now, or as it had it then; None where it never knew
+    the name.
+    """
     return action_of(dose.insulin, insulins) or dose.action
 
 

@@ -51,8 +51,8 @@ Change = PutReading | PutEntry | PutForecast | PutAlert
 
 
 def project(event: Event, entries: MutableMapping[str, EntryVersion], value: bytes) -> list[Change]:
-    """The rows that follow from `event`, which `value` holds as it was written. `entries` holds the entries it may
-    touch, and is kept up to date.
+    """Changes of the Series that follow from `event`, which `value` holds as it was written. `entries` holds the
+    entries it may touch, and is kept up to date.
     """
     data = event.data
     if isinstance(data, ForecastMade):

@@ -39,8 +39,8 @@ def reading_of(event: Event) -> Reading | None:
 
 
 def change_mgdl(newest: Reading, before: Reading | None) -> float | None:
-    """The change since the reading before, mg/dL; None where there is none, or it is so long ago that it says nothing
-    of a change.
+    """The change of glucose since the reading before, mg/dL; None where there is none, or it is so long ago that it
+    says nothing of a change.
     """
     if before is None or newest.time_ms - before.time_ms > _CHANGE_WITHIN_MS:
         return None
@@ -48,19 +48,19 @@ def change_mgdl(newest: Reading, before: Reading | None) -> float | None:
 
 
 def window_s(cadence_s: float) -> float:
-    """Two readings this near are one: half the cadence, at most 150 s."""
+    """The window within which two readings are one, seconds: half the cadence, at most 150 s."""
     return min(150.0, cadence_s / 2)
 
 
 def rank(source: str, primary: Sequence[str] = FIRST_RANK) -> tuple[int, str]:
-    """Smaller goes before larger."""
+    """The precedence of a source: smaller goes before larger."""
     return (primary.index(source) if source in primary else len(primary), source)
 
 
 def canonical_readings(
     readings: Sequence[Reading], *, primary: Sequence[str] = FIRST_RANK, cadence_s: float = CADENCE_S
 ) -> list[Reading]:
-    """The one line that is shown, oldest first. `readings` are in time order, revised values already replaced."""
+    """The canonical line of readings, oldest first. `readings` are in time order, revised values already replaced."""
     sources = {reading.source for reading in readings}
     if len(sources) < 2:
         return list(readings)
@@ -102,8 +102,8 @@ class CanonicalReadings:
     AHEAD_MS = 600_000  # clocks of phones differ by less; a time further ahead is wrong
 
     def admit(self, reading: Reading, recorded_ms: int | None = None) -> bool:
-        """Whether the reading is new on the line. A revised value of the same source and second replaces the old one
-        and counts.
+        """Admit a reading; returns whether it is new on the line. A revised value of the same source and second
+        replaces the old one and counts.
 
         `recorded_ms` is when it was accepted. A reading from the future would hide every reading until then, so it
         makes room as soon as one with a possible time arrives; where the clock itself is behind, all are from the
@@ -181,11 +181,11 @@ class CanonicalReadings:
 
     @property
     def newest(self) -> Reading | None:
-        """The newest by time."""
+        """The newest reading by time."""
         return self.recent[-1] if self.recent else None
 
     def before(self, reading: Reading) -> Reading | None:
-        """The one just before it in time."""
+        """The reading just before it in time."""
         earlier = [other for other in self.recent if other.time_ms < reading.time_ms]
         return earlier[-1] if earlier else None
 

@@ -40,7 +40,7 @@ _STEEPEST_MGDL_PER_MIN = 3.5  # what insulin and sport do to a person at the wor
 
 
 class SimulatedEvent(NamedTuple):
-    """Something that happened at an epoch millisecond.
+    """An event of the simulated life, at an epoch millisecond.
 
     `value` is mg/dL for glucose, units for rapid and long, grams for carbs; `name` is that of the insulin or meal.
     """

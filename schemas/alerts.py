@@ -22,8 +22,8 @@ STALE_AFTER_LOW_URGENCY = 1
 
 
 class DecisionPosition(NamedTuple):
-    """Where in the input a decision was taken. Positions are ordered, and nothing is decided twice at one: a
-    redelivered input lies at or before what was already decided.
+    """The position in the input at which a decision was taken. Positions are ordered, and nothing is decided twice at
+    one: a redelivered input lies at or before what was already decided.
     """
 
     offset: int  # of the journal
@@ -32,7 +32,7 @@ class DecisionPosition(NamedTuple):
 
 
 class Evidence(Value):
-    """What a message can say, fixed at the moment of the decision; ages are worked out when it is sent."""
+    """The evidence of a decision, fixed at its moment; ages are worked out when it is sent."""
 
     glucose_mgdl: float | None = None
     delta_mgdl: float | None = None
@@ -69,7 +69,7 @@ class AlertEvent(Value):
 
 
 class AlertsDecided(Fact):
-    """Everything one input led to, in one record, so that it is there whole or not at all."""
+    """A decision: everything that one input led to, in one record, so that it is there whole or not at all."""
 
     TYPE = "iv3.alerts-decided.v1"
     pos: DecisionPosition
@@ -129,7 +129,7 @@ class TargetRemoved(Fact):
 
 
 class PersonTold(Fact):
-    """Who is told of the subject from here on: phones of their own, or, where none is named, the house's. What is due
+    """The targets of the subject from here on: phones of their own, or, where none is named, the house's. What is due
     and not yet sent goes along.
     """
 

@@ -60,12 +60,12 @@ class Event(Value):
 
     @property
     def time_ms(self) -> int:
-        """When it happened, epoch milliseconds."""
+        """The event's time, epoch milliseconds."""
         return ms(self.time)
 
     @property
     def recorded_ms(self) -> int:
-        """When iv3 accepted it, epoch milliseconds."""
+        """The time of acceptance, epoch milliseconds."""
         return ms(self.recordedtime)
 
     def replaces(self, known_ms: int) -> bool:
@@ -109,7 +109,7 @@ def make(data: Fact, **attributes: Any) -> Event:  # noqa: ANN401 - attributes a
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who says something, and by which door: the envelope's `actor` and `source`."""
+    """The author of events: the envelope's `actor` and `source`, that is who speaks and by which door."""
 
     source: str
     actor: str | None = None
@@ -124,7 +124,7 @@ class Author:
         time_ms: int | None = None,
         requestkey: str | None = None,
     ) -> Event:
-        """An event of what was accepted at `now_ms`, and happened then, or at `time_ms`. Raises as `make`."""
+        """An event by this author, accepted at `now_ms`; it happened then, or at `time_ms`. Raises as `make`."""
         recorded = at_ms(now_ms)
         return make(
             fact,

@@ -72,7 +72,7 @@ class ExerciseDone(Fact):
 
 
 class NoteWritten(Fact):
-    """Free text."""
+    """A note in free text."""
 
     TYPE = "iv3.note.v1"
     text: Annotated[str, Field(min_length=1, max_length=2000)]
@@ -198,7 +198,7 @@ class TokenIssued(Fact):
 
     @property
     def bound_to(self) -> tuple[str, ...]:
-        """Whom it opens; empty for everybody."""
+        """People whom the token opens; empty: everybody."""
         return self.people or ((self.person,) if self.person else ())
 
 
@@ -240,7 +240,7 @@ class DocumentRemoved(Fact):
 
 
 class SourceStateChanged(Fact):
-    """How the glucose source answers. Carries the log-in back-off, so that a restart cannot lock the account."""
+    """The state of the glucose source. Carries the log-in back-off, so that a restart cannot lock the account."""
 
     TYPE = "iv3.source-state.v1"
     state: SourceState

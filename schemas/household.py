@@ -88,7 +88,7 @@ def _insulin(insulin: InsulinSettings) -> Insulin:
 
 
 class Credentials(Setting):
-    """What is kept of one person."""
+    """The credentials of one person."""
 
     dexcom: DexcomSettings = DexcomSettings()
     ntfy: OwnNtfySettings = OwnNtfySettings()

@@ -55,7 +55,7 @@ class InsulinSettings(Setting):
 
 
 class ApiSettings(Setting):
-    """Where the API listens; `username` and `password` open the seed's nine routes only."""
+    """The API's address and TLS; `username` and `password` open the nine routes of the Go iv3 only."""
 
     username: str = ""
     password: SecretStr = SecretStr("")
@@ -67,8 +67,8 @@ class ApiSettings(Setting):
 
 
 class S3Settings(Setting):
-    """The bucket of the archive. The first four are the seed's; its own objects in the bucket are never touched: ours
-    lie under `prefix`.
+    """The bucket of the archive. The first four are those of the Go iv3; its own objects in the bucket are never
+    touched: ours lie under `prefix`.
     """
 
     endpoint: str = ""  # empty: Amazon's own for `region`
@@ -112,7 +112,7 @@ class InfluxSettings(Setting):
 
 
 class LegacyInfluxSettings(Setting):
-    """The seed's own section. Thresholds are mg/dL whatever `unit` says; 0 or absent means the default."""
+    """The section `iv3` of the Go iv3. Thresholds are mg/dL whatever `unit` says; 0 or absent means the default."""
 
     unit: Unit = "mmol/L"
     endpoint: str = ""
@@ -164,7 +164,7 @@ class FallbackSettings(Setting):
 
     @property
     def ways(self) -> list[str]:
-        """Which of the three are set."""
+        """Names of those of the three that are set."""
         return [
             name
             for name, there in (("topic", self.topic), ("webhook", self.webhook), ("smtp", self.smtp.host))
@@ -173,7 +173,7 @@ class FallbackSettings(Setting):
 
 
 class NtfySettings(Setting):
-    """Where alarms go. `topic` wins over the seed's `iv3.endpoint`."""
+    """The ntfy server and topic of the house. `topic` wins over the Go iv3's `iv3.endpoint`."""
 
     server: str = "https://ntfy.sh"
     topic: str = ""
@@ -196,7 +196,7 @@ def _zone(value: str | None) -> str | None:
 
 
 class PersonSettings(Setting):
-    """Whom iv3 watches."""
+    """The default person."""
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")] = "me"
     name: Annotated[str, Field(max_length=80)] = ""
@@ -206,7 +206,7 @@ class PersonSettings(Setting):
 
 
 class OwnNtfySettings(Setting):
-    """A phone of one person's own; without a topic the house's is told."""
+    """One person's own ntfy topic; without a topic the house's is told."""
 
     server: str | None = None  # None: the house's
     topic: Annotated[str, Field(max_length=64)] = ""
@@ -280,7 +280,7 @@ class KafkaSettings(Setting):
 
 
 class Settings(Setting):
-    """All of it."""
+    """The whole configuration."""
 
     dexcom: DexcomSettings = DexcomSettings()
     insulin: tuple[InsulinSettings, ...] = ()
@@ -308,7 +308,7 @@ class Settings(Setting):
 
 
 def legacy_config(settings: Settings) -> dict[str, Any]:
-    """The configuration as the seed's `GET /config` shows it: Go's names, secrets always empty."""
+    """The configuration as the Go iv3's `GET /config` shows it: Go's names, secrets always empty."""
     return {
         "Dexcom": {"Account": "", "Password": ""},
         "Insulin": [

@@ -23,7 +23,7 @@ def mgdl(glucose_mmol: float) -> float:
 
 
 def spoken(glucose_mgdl: float, unit: Unit) -> str:
-    """The value as a person reads it, without its unit; LOW and HIGH are words, never 39 or 401."""
+    """A glucose value as a person reads it, without its unit; LOW and HIGH are words, never 39 or 401."""
     if glucose_mgdl <= LOW_MARK_MGDL:
         return "LOW"
     if glucose_mgdl >= HIGH_MARK_MGDL:

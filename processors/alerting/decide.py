@@ -58,8 +58,8 @@ _CLEAR_FRESH_MS = 10 * _MIN
 def decide(
     state: PersonState, episodes: Episodes, position: DecisionPosition, now_ms: int, runtime: Runtime
 ) -> AlertsDecided | None:
-    """What follows from the input at `position`, or None. `state` has already taken the input in; `episodes` is as read
-    back.
+    """The alert decision on the input at `position`, or None where nothing follows from it. `state` has already taken
+    the input in; `episodes` is as read back.
     """
     if is_repeat(position, episodes.through.get(state.person)):
         return None
@@ -293,7 +293,7 @@ def _due_again(state: PersonState, episode: Episode, now_ms: int) -> bool:
 def rings_again_ms(
     kind: AlertKind, step: int, rang_ms: int, acknowledged_ms: int | None, *, treated: bool
 ) -> int | None:
-    """When an open episode rings again if nothing changes; None if never."""
+    """The time of an open episode's next escalation, epoch milliseconds, if nothing changes; None: it has none."""
     if kind == "predicted_low":
         return None
     if acknowledged_ms is not None:

@@ -40,7 +40,7 @@ class Episode:
 
 @dataclass
 class Episodes:
-    """Everybody's episodes of one partition.
+    """Open episodes of one partition, by person and kind.
 
     `through` is the position in the input up to which a person is decided: what is at or before it decides nothing
     again, however often it is redelivered. An episode that opens while one of its kind is open is a no-op, as a net.
@@ -52,7 +52,7 @@ class Episodes:
     no_ops: int = 0
 
     def evolve(self, person: str, decided: AlertsDecided) -> list[AlertEvent]:
-        """Take a decision in; the events that took effect."""
+        """Fold a decision in; returns the events that took effect."""
         if is_repeat(decided.pos, self.through.get(person)):
             self.no_ops += 1
             return []
@@ -86,7 +86,7 @@ class Episodes:
         return True
 
     def of(self, person: str) -> dict[str, Episode]:
-        """A person's open episodes by kind."""
+        """The person's open episodes, by kind."""
         return {kind: episode for (who, kind), episode in self.open.items() if who == person}
 
 
@@ -94,7 +94,7 @@ Through = MutableMapping[str, DecisionPosition]  # per person: the position of t
 
 
 def admit_decision(event: Event, through: Through) -> bool:
-    """Whether an event counts, which anything but a repeated decision does. Keeps `through` up to date."""
+    """Admission of an event of the alerts topic: False for a repeated decision alone. Keeps `through` up to date."""
     data = event.data
     if not isinstance(data, AlertsDecided):
         return True

@@ -12,7 +12,7 @@ MANY_SILENT = "readings of many people have stopped coming at once, so the cause
 
 
 def counted(people: Iterable[PersonState], episodes: Episodes, now_ms: int) -> tuple[int, int]:
-    """(people who are watched and ever had a reading, those of them whose readings have stopped coming)."""
+    """Counts of a partition: (people who are watched and ever had a reading, those of them who are stale)."""
     watched = silent = 0
     for state in people:
         if state.suspended_ms or state.line.newest is None:
@@ -25,5 +25,7 @@ def counted(people: Iterable[PersonState], episodes: Episodes, now_ms: int) -> t
 
 
 def shared_troubles(watched: int, silent: int) -> tuple[str, ...]:
-    """What to tell the house of so many people in all its partitions, worded the same for as long as it lasts."""
+    """Troubles shared by the people of all partitions, as sentences that stay the same for as long as the trouble
+    lasts.
+    """
     return (MANY_SILENT,) if silent >= LEAST_PEOPLE and silent > watched * _SHARE else ()

@@ -36,7 +36,7 @@ class Step(NamedTuple):
 
     @property
     def sequence_id(self) -> str:
-        """Its name at ntfy: every step meant to ring has its own, so that it rings."""
+        """The ntfy sequence id of the step: every step meant to ring has its own, so that it rings."""
         return f"{self.episode}-{self.step or 'clear'}"
 
 
@@ -51,7 +51,7 @@ class Due:
 
     @property
     def order(self) -> tuple[int, int]:
-        """Urgent first, then the oldest; what is over, and that it is, waits for everything that is not."""
+        """The sort key of sending: urgent first, then the oldest; all-clears, and alarms that are over, come last."""
         over = self.closed or self.event.step == ALL_CLEAR
         return (_OVER if over else self.event.urgency, ms(self.event.at))
 
@@ -82,7 +82,7 @@ class Outbox:
     newest_ms: int = 0  # of all decisions so far: the outbox knows no other time, so that every fold forgets alike
 
     def evolve(self, event: Event) -> list[Step]:
-        """Take an event of the alerts in; the steps that became due by it."""
+        """Fold an event of the alerts topic in; returns the steps that became due by it."""
         data = event.data
         match data:
             case AlertsDecided():
@@ -111,7 +111,7 @@ class Outbox:
         return []
 
     def targets_of(self, person: str) -> tuple[str, ...]:
-        """Who is told of a person as far as the log is folded."""
+        """Targets of a person, as far as the log is folded."""
         return self.told.get(person) or tuple(target for target in self.house if target in self.armed)
 
     def _tell(self, person: str, targets: tuple[str, ...]) -> list[Step]:
@@ -148,7 +148,7 @@ class Outbox:
             del self.to_clear[key]
 
     def delivered(self, step: Step) -> None:
-        """The target took it."""
+        """Note a delivery: the target accepted the step."""
         for other in self.handed.pop(step, ()):  # it was on its way when it was handed on: somebody has been told
             if other in self.due:
                 self._settle(other, "delivered")
@@ -156,8 +156,8 @@ class Outbox:
         self.shown.setdefault((step.episode, step.target), set()).add(step.step)
 
     def refuse(self, step: Step, *, final: bool) -> None:
-        """The target did not take it: for good, or until the account is put right. Then it stays due, unless something
-        newer takes its place.
+        """Note a refusal: the target will not take the step, for good or until the account is put right. Then it stays
+        due, unless something newer takes its place.
         """
         if final:
             self._settle(step, "undeliverable")

@@ -1,4 +1,4 @@
-"""What the alerter knows of one person from the journal and the forecasts: a fold, kept small enough to snapshot."""
+"""The alerter's state of one person: a fold of the journal and the forecasts, kept small enough to snapshot."""
 
 import json
 from dataclasses import dataclass, field
@@ -54,7 +54,7 @@ class PersonState:
     late_forecasts: int = 0  # in a row, based on a reading that was no longer the newest
 
     def take(self, event: Event, offset: int) -> bool:
-        """Fold a journal event in; whether it was a new newest reading."""
+        """Fold a journal event in; returns whether it was a new newest reading."""
         self.offset = offset + 1
         reading = reading_of(event)
         if reading is not None:
@@ -106,7 +106,7 @@ class PersonState:
         return action_of_dose(entry.data, self.profile.insulins) if isinstance(entry.data, InsulinTaken) else None
 
     def foresee(self, forecast: ForecastMade) -> bool:
-        """Take a forecast; whether it is based on the newest reading and so counts."""
+        """Fold a forecast in; returns whether it is based on the newest reading, and so counts."""
         if forecast.pos != self.newest_offset:
             self.late_forecasts += 1
             return False
@@ -131,14 +131,14 @@ class PersonState:
 
     @property
     def high_since_ms(self) -> int | None:
-        """Since when every reading was at or above the high alarm's limit, without a gap that could hide another; None
-        while it is not.
+        """The start of the present high, epoch milliseconds: since when every reading was at or above the high alarm's
+        limit, without a gap that could hide another; None while it is not.
         """
         run = self.line.run(self.profile.limits.high_alarm_mgdl, _LONGEST_HIGH_GAP_MS)
         return run[0].time_ms if run else None
 
     def doses(self, action: str) -> list[tuple[int, float, str]]:
-        """(time, units, insulin) of logged doses of that action, oldest first."""
+        """Logged doses of that action as (time in epoch milliseconds, units, insulin), oldest first."""
         return sorted(
             (entry.time_ms, entry.data.units, entry.data.insulin)
             for entry in self.entries.values()
@@ -146,7 +146,7 @@ class PersonState:
         )
 
     def meals(self) -> list[tuple[int, float]]:
-        """(time, grams) of logged carbs, oldest first."""
+        """Logged carbs as (time in epoch milliseconds, grams), oldest first."""
         return sorted(
             (entry.time_ms, entry.data.grams)
             for entry in self.entries.values()

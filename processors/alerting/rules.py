@@ -31,7 +31,7 @@ UPLOADERS_TURN_MS = 10 * _MIN  # after a start, an uploader gets this long to br
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something that should be said. `cause` names the episode: the same cause always opens the same one."""
+    """A condition that should be told. `cause` names the episode: the same cause always opens the same one."""
 
     kind: AlertKind
     cause: str
@@ -68,7 +68,7 @@ def heard_since_start(state: PersonState, runtime: Runtime) -> bool:
 
 
 def evidence_of(state: PersonState, **more: object) -> Evidence:
-    """What can be said of the newest reading."""
+    """Evidence from the newest reading."""
     newest = state.line.newest
     person = {"name": state.profile.name, "unit": state.profile.unit, "zone": state.profile.zone}
     if newest is None:
@@ -118,7 +118,9 @@ def _persistently_high(state: PersonState, newest: Reading) -> bool:
 
 
 def predicted_low_condition(state: PersonState, now_ms: int) -> Condition | None:
-    """The live predictor's own rule. The forecast must rest on the newest reading, at most 1.5 cadences old."""
+    """The predicted-low condition, by the rule that the forecast states. The forecast must rest on the newest reading,
+    at most 1.5 cadences old.
+    """
     newest, forecast = state.line.newest, state.forecast
     if newest is None or forecast is None or forecast.based_on != newest.id:
         return None
@@ -157,7 +159,7 @@ def _treated_already(state: PersonState, newest: Reading, forecast: ForecastMade
 
 
 def stale_condition(state: PersonState, now_ms: int, runtime: Runtime, *, low_open: bool) -> Condition | None:
-    """No reading for too long, and why.
+    """The stale condition: no reading for too long, and why.
 
     Lost while low (last below 80, a chance of a low of a quarter, or a low that is open): at 2 cadences and a minute,
     ringing through. Otherwise at the larger of 15 min and 3 cadences, ringing through at twice that.
@@ -185,7 +187,7 @@ def stale_condition(state: PersonState, now_ms: int, runtime: Runtime, *, low_op
 
 
 def stale_reason(state: PersonState) -> str:
-    """Why there is nothing, as far as iv3 knows."""
+    """The reason why there are no readings, as far as iv3 knows."""
     source = state.source
     newest = state.line.newest
     if source is None:
@@ -205,8 +207,8 @@ def stale_reason(state: PersonState) -> str:
 
 
 def long_acting_condition(state: PersonState, now_ms: int) -> Condition | None:
-    """No long-acting dose logged for longer than the profile allows. Without any on record there is nothing to
-    go by.
+    """The missing-dose condition: no long-acting dose logged for longer than the profile allows. Without any on record
+    there is nothing to go by.
     """
     hours = state.profile.no_long_acting_h
     doses = state.doses("long")
@@ -236,7 +238,7 @@ def troubles_met(state: PersonState, runtime: Runtime) -> list[str]:
 
 
 def system_condition(state: PersonState, now_ms: int, runtime: Runtime) -> Condition | None:
-    """Something of iv3 itself does not work as it should; the sentences say what."""
+    """The system condition: something of iv3 itself does not work; the sentences say what."""
     troubles = [] if runtime.house_told else [*runtime.troubles, *troubles_met(state, runtime)]
     if not troubles:
         return None

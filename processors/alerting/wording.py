@@ -49,7 +49,7 @@ def chance_words(chance: float) -> str:
 
 
 def age_words(age_ms: int) -> str:
-    """How long ago, in whole minutes, hours or days."""
+    """An age in whole minutes, hours or days."""
     minutes = max(0, age_ms) // 60_000
     if minutes < 1:
         return "just now"
@@ -68,7 +68,7 @@ def clock_words(moment: Moment, zone: str | None) -> str:
 
 
 def value_words(evidence: Evidence) -> str:
-    """The value with its arrow, "3.6 ↓"."""
+    """A glucose value with its trend arrow, "3.6 ↓"."""
     if evidence.glucose_mgdl is None:
         return ""
     arrow = ARROWS.get(evidence.trend or "", "")
@@ -76,7 +76,7 @@ def value_words(evidence: Evidence) -> str:
 
 
 def title(event: AlertEvent) -> str:
-    """The first line."""
+    """A notification's title."""
     e, value = event.evidence, value_words(event.evidence)
     match event.kind:
         case "urgent_low" if not _is_past(e):
@@ -101,7 +101,7 @@ def title(event: AlertEvent) -> str:
 
 
 def body(event: AlertEvent, now_ms: int) -> str:
-    """What happened, how sure it is, and how old what is known is."""
+    """A notification's body: what happened, how sure it is, and how old what is known is."""
     e = event.evidence
     last = f"last reading {age_words(now_ms - ms(e.reading_time))}" if e.reading_time else "no reading yet"
     match event.kind:
@@ -140,7 +140,7 @@ def body(event: AlertEvent, now_ms: int) -> str:
 
 
 def page_body(event: AlertEvent, opened_ms: int, lowest_mgdl: float | None, now_ms: int) -> str:
-    """What a page says of an open episode; `event` carries the newest reading."""
+    """The body of an open episode on a page; `event` carries the newest reading."""
     e = event.evidence
     if event.kind not in ("urgent_low", "low", "high") or e.limit_mgdl is None or e.reading_time is None:
         return body(event, now_ms)
@@ -172,7 +172,7 @@ def _delta(e: Evidence) -> str:
 
 
 def clear_title(event: AlertEvent) -> str:
-    """The first line of an all-clear."""
+    """The title of an all-clear."""
     e = event.evidence
     match event.kind:
         case "stale":
@@ -187,7 +187,7 @@ def clear_title(event: AlertEvent) -> str:
 
 
 def clear_body(event: AlertEvent, opened_ms: int, now_ms: int) -> str:
-    """The rest of an all-clear."""
+    """The body of an all-clear."""
     e = event.evidence
     minutes = max(1, (ms(event.at) - opened_ms) // 60_000)
     match event.kind:

@@ -20,7 +20,7 @@ _NAME = re.compile(r"(\d{20})(\.day(?:-[0-9a-f]{12})?)?(\.jsonl\.zst|\.manifest\
 
 
 class ObjectName(NamedTuple):
-    """What the key of an object says of it."""
+    """An object's key, taken apart."""
 
     key: str
     first: int
@@ -29,7 +29,7 @@ class ObjectName(NamedTuple):
 
 
 def object_name(key: str) -> ObjectName | None:
-    """The key taken apart; None where it is not one of a partition's."""
+    """The parsed key of an object; None where it is not one of a partition's."""
     found = _NAME.fullmatch(key.rpartition("/")[2])
     if found is None:
         return None
@@ -43,7 +43,7 @@ def object_name(key: str) -> ObjectName | None:
 
 
 def partition_of_key(key: str) -> Partition | None:
-    """Where in a log an object lies; None where it is not in a partition's folder."""
+    """The partition that an object's key lies in; None where it is not in a partition's folder."""
     parts = key.split("/")
     if len(parts) != 5 or not parts[3].isdecimal():
         return None
@@ -51,7 +51,7 @@ def partition_of_key(key: str) -> Partition | None:
 
 
 class Link(NamedTuple):
-    """One segment that counts."""
+    """A segment that counts."""
 
     manifest: Manifest
     name: str  # key of its manifest
@@ -61,7 +61,7 @@ class Link(NamedTuple):
 
 @dataclass
 class Chain:
-    """What a partition holds."""
+    """A partition's chain of segments, and what is wrong with it."""
 
     place: Partition
     links: list[Link] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Chain:
 
 
 def manifests_wanted(keys: Iterable[str]) -> list[str]:
-    """Which manifests must be read to know the chain."""
+    """Manifests that must be read to know the chain."""
     found = [object_name(key) for key in keys]
     return [name.key for name in found if name is not None and name.is_manifest]
 
@@ -182,7 +182,7 @@ def _was_begun(found: Chain, name: ObjectName) -> bool:
 
 
 def check_head(chains: Mapping[Partition, Chain], head: Head) -> list[str]:
-    """What is wrong at the ends of the partitions, as the head knows them."""
+    """Errors at the ends of the partitions, as the head knows them."""
     said = [
         chains.get(place, Chain(place)).check_head(following, end) for place, (following, end) in head.heads.items()
     ]

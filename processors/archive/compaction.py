@@ -12,8 +12,8 @@ MOST_BYTES = 32 * 1024 * 1024  # compressed, before merging
 
 
 def delay_ms(log_id: str) -> int:
-    """How long after midnight a log's days are merged: always the same for one log, and seldom the same for two that
-    share a server.
+    """The delay after midnight at which a log's days are merged, milliseconds: always the same for one log, and seldom
+    the same for two that share a server.
     """
     return _LEAST_AGE_MS + int(log_id[:8], 16) % _SPREAD_MS
 

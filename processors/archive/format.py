@@ -42,7 +42,7 @@ class SegmentDamaged(ValueError):
 
 
 class Manifest(NamedTuple):
-    """What is known of a segment."""
+    """A segment's manifest."""
 
     log_id: str
     topic: str
@@ -93,7 +93,7 @@ def day_manifest_key(log_id: str, topic: str, partition: int, first: int) -> str
 
 
 def described_by(manifest: Manifest) -> tuple[str, str]:
-    """(manifest, segment): where the two lie."""
+    """Keys of a manifest and of its segment."""
     place = (manifest.log_id, manifest.topic, manifest.partition, manifest.first)
     if manifest.ends:
         return day_manifest_key(*place), day_segment_key(*place, manifest.sha256)
@@ -127,7 +127,7 @@ def _bytes(said: Any) -> bytes | None:  # noqa: ANN401 - JSON
 
 
 def pack(records: Sequence[ArchivedRecord], *, day: bool = False) -> tuple[bytes, bytes]:
-    """(JSON lines, the same compressed). The same records always give the same bytes."""
+    """A segment's bytes: (JSON lines, the same compressed). The same records always give the same bytes."""
     lines = []
     for record in records:
         said = {
@@ -195,7 +195,7 @@ def manifest_of(
 
 
 def end_of(manifest: Manifest, data: bytes) -> str:
-    """What the next manifest names as its previous."""
+    """The end of a segment, which the next manifest names as its previous."""
     return manifest.ends or sha256(data)
 
 
@@ -277,7 +277,7 @@ def write_head(
 
 
 class Head(NamedTuple):
-    """What `head.json` says."""
+    """The content of `head.json`."""
 
     log_id: str
     demo: bool

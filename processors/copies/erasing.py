@@ -28,7 +28,7 @@ _NAMING = ("person", "people", "subject")  # fields of a fact that name whom it 
 
 
 class Ownership(Enum):
-    """What a record has to do with a person."""
+    """A record's relation to a person."""
 
     NOBODYS = "nothing"
     MENTIONS = "somebody else's, and names them"
@@ -41,7 +41,9 @@ def is_placeholder(value: bytes | None) -> bool:
 
 
 def placeholder(log_id: str, topic: str, partition: int, offset: int, erased_ms: int) -> bytes:
-    """What takes the place of a record: nothing of it but the place, and an id that no other record of any log has."""
+    """The placeholder that takes a record's offset: nothing of it but the place, and an id that no other record of any
+    log has.
+    """
     before, after = _around_id(erased_ms)
     return before + derived_id("erased", log_id, topic, partition, offset).encode() + after
 
@@ -57,8 +59,8 @@ def _around_id(erased_ms: int) -> tuple[bytes, bytes]:
 
 @dataclass
 class Traces:
-    """Where a person is met. `tokens` (id -> name) are those that opened their data: they go, and so does what ended
-    them.
+    """Traces of a person in a log. `tokens` (id -> name) are those that opened their data: they go, and so does what
+    ended them.
     """
 
     person: str
@@ -82,7 +84,7 @@ class Traces:
             self._actors += (b'"actor":' + pydantic_core.to_json(data.get("name")),)
 
     def whose(self, key: bytes | None, value: bytes | None) -> Ownership:
-        """Whose the record is. A dead letter also counts by the record it speaks of, which is looked up elsewhere."""
+        """The owner of a record. A dead letter also counts by the record it speaks of, which is looked up elsewhere."""
         if key == self._key:
             return Ownership.THEIRS
         if value is None:
@@ -106,7 +108,7 @@ class Traces:
         return Ownership.MENTIONS
 
     def name_in(self, value: bytes | None) -> str:
-        """What one of their records says that they are called; empty where it says nothing of it."""
+        """The person's name in one of their records; empty where it has none."""
         if value is None or not peek_type(value).startswith((_PROFILE, _ADDED)):
             return ""
         return str(_parsed(value).get("data", {}).get("name") or "")

@@ -50,7 +50,7 @@ class Split:
         return there if there in self._dealt else self.shares[0]  # somebody chose its partition, whatever its key says
 
     def add(self, offset: int, key: bytes, value: bytes | None) -> int:
-        """Deal out the next record of the journal; where it goes."""
+        """Deal out the next record of the journal; returns its new partition and offset."""
         there = self.home(key, value)
         self._dealt[there].append(offset)
         self._head = offset + 1

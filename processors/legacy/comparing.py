@@ -24,7 +24,7 @@ class LegacyRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Difference:
-    """How one kind of thing differs; what is in only one of the two is in the order of time."""
+    """The difference in one kind of thing; what is in only one of the two is in the order of time."""
 
     both: int
     only_old: tuple[LegacyRow, ...]
@@ -52,7 +52,7 @@ class KnownByIv3:
         self._entries: dict[str, EntryVersion] = {}
 
     def take(self, event: Event) -> None:
-        """Fold one event in."""
+        """Fold an event of the journal in."""
         if event.subject != self._person:
             return
         if isinstance(event.data, GlucoseRead):

@@ -41,7 +41,9 @@ class UnknownInsulin(NamedTuple):
 
 
 class Insulins:
-    """What the names in the older program mean: as `--map` says, else as the profile spells them."""
+    """Insulin names of the older program, in the profile's spelling: as `--map` says, else as the profile
+    spells them.
+    """
 
     def __init__(self, insulins: Iterable[Insulin], names: Mapping[str, str]) -> None:
         self._insulins = tuple(insulins)
@@ -61,7 +63,7 @@ class Insulins:
 
 
 class LegacyImport:
-    """Makes events of rows, which must come in the order of time, one kind after the other."""
+    """An import of rows as events, which must come in the order of time, one kind after the other."""
 
     def __init__(self, person: str, source: tuple[str, str], insulins: Insulins, now_ms: int) -> None:
         """`source` is the name and account of the live source of readings; `now_ms` is when they are accepted."""

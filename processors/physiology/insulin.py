@@ -1,4 +1,4 @@
-"""How much insulin and carbohydrate is still at work, from what was logged. Long-acting insulin is never part of it."""
+"""Insulin on board (IOB), from logged doses. Long-acting insulin is never part of it."""
 
 import math
 from collections.abc import Iterable

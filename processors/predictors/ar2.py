@@ -25,8 +25,8 @@ _LOSS_KNOWS_MGDL = 75.0  # a level curve below about 74 has a loss above the lim
 
 
 class Ar2:
-    """Needs a reading from 2.5 to 20 min ago: with none there is no slope to go on. A sensor of one minute has several;
-    the last of them counts.
+    """The AR2 predictor. It needs a reading from 2.5 to 20 min ago: with none there is no slope to go on. A sensor of
+    one minute has several; the last of them counts.
     """
 
     name = "ar2"

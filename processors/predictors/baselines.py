@@ -1,4 +1,4 @@
-"""The two simplest predictors: no change, and the straight line of the seed. Shadows: they show what the live one is
+"""The two simplest predictors: no change, and the straight line of the Go iv3. Shadows: they show what the live one is
 worth.
 """
 
@@ -14,7 +14,7 @@ _FORGET_S = 1800
 
 
 class Persistence:
-    """It stays as it is."""
+    """Persistence: glucose stays as it is."""
 
     name = "persistence"
     calibrated = False
@@ -24,7 +24,7 @@ class Persistence:
         return None if isinstance(happened, Event) else Prediction((happened.glucose_mgdl,) * STEPS)
 
     def calls_low(self, reading: Reading, prediction: Prediction, limit_mgdl: float) -> bool:
-        """Never: it foresees nothing."""
+        """No: it foresees nothing."""
         del reading, prediction, limit_mgdl
         return False
 
@@ -37,8 +37,8 @@ class Persistence:
 
 
 class Linear:
-    """The seed's rule: half the change over the last three readings, per reading, straight on. It knows no times, as
-    the seed did not.
+    """The Go iv3's straight line: half the change over the last three readings, per reading, straight on. It knows no
+    times, as that program did not.
     """
 
     name = "linear"

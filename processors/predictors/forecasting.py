@@ -29,7 +29,7 @@ def _predictors() -> dict[str, Predictor]:
 
 @dataclass
 class ForecastState:
-    """What is known of one person, and how far the journal has been folded (`offset` is the next one)."""
+    """The forecaster's state of one person; `offset` is the next journal offset to fold."""
 
     offset: int = 0
     line: CanonicalReadings = field(default_factory=CanonicalReadings)
@@ -38,7 +38,9 @@ class ForecastState:
     marks_ms: int = 0  # when the profile they come from was recorded
 
     def take(self, event: Event, offset: int) -> ForecastResult | None:
-        """Fold one event in; what it makes us say, if it is the newest reading of the canonical line."""
+        """Fold an event in; returns the forecast of the newest reading on the canonical line, None for anything
+        else.
+        """
         self.offset = offset + 1
         if isinstance(event.data, ProfileChanged):
             if event.replaces(self.marks_ms):

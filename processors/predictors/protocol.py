@@ -1,4 +1,4 @@
-"""What a predictor must promise."""
+"""The protocol of a predictor, and the prediction it makes."""
 
 import math
 from collections.abc import Mapping
@@ -24,8 +24,8 @@ class Marks(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """Curves of one value per 5 min, mg/dL, and chances for the next 30 min. `sd_log` is the spread of ln(glucose) at
-    each step.
+    """A prediction: curves of one value per 5 min, mg/dL, and chances for the next 30 min. `sd_log` is the spread of
+    ln(glucose) at each step.
     """
 
     mean_mgdl: tuple[float, ...]

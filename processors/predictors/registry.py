@@ -13,8 +13,8 @@ LIVE = "ar2"
 
 
 def called_low_unstated(forecast: ForecastMade, reading: Reading, limit_mgdl: float) -> bool:
-    """What a forecast calls that does not say so itself: one of an earlier release, which the rule of its predictor was
-    asked about, or else AR2's.
+    """The alarm call of a forecast that does not state it: one of an earlier release, which the rule of its predictor
+    was asked about, or else AR2's.
     """
     make = PREDICTORS.get(forecast.predictor, PREDICTORS["ar2"])
     return bool(make().calls_low(reading, Prediction(forecast.mean_mgdl), limit_mgdl))

@@ -19,8 +19,8 @@ _SKEW_NEWS_S = 30.0  # a clock that is wrong by as much more is news
 
 @dataclass
 class Account:
-    """One person, and what the journal says of their source. Kept of everybody, for a person may be added while this
-    runs.
+    """The source account of one person, as the journal knows it. Kept of everybody, for a person may be added while
+    this runs.
     """
 
     person: str
@@ -35,7 +35,7 @@ class Account:
     skew_s: float | None = None
 
     def saw(self, name: str, time_ms: int) -> None:
-        """A reading is in the journal. What a source gives no more is forgotten now and then."""
+        """Note a reading that is in the journal. What a source gives no more is forgotten now and then."""
         self.known[name] = time_ms
         self.newest_ms = max(self.newest_ms or 0, time_ms)
         if len(self.known) >= self.forget_at:
@@ -43,7 +43,7 @@ class Account:
             self.forget_at = max(_LEAST_REMEMBERED, 2 * len(self.known))
 
     def hear(self, state: SourceStateChanged) -> None:
-        """How the source answered."""
+        """Note the source's answer."""
         self.state = state
         before = state.no_login_before
         self.login = polling.LoginPolicy(state.refusals, ms(before) if before else 0)
@@ -59,11 +59,11 @@ class Ledger:
     accounts: dict[str, Account] = field(default_factory=dict)
 
     def account(self, source: str) -> Account:
-        """What is known of one source."""
+        """The account at one source."""
         return self.accounts.setdefault(source, Account(self.person))
 
     def take(self, event: Event, offset: int) -> bool:
-        """Take a record of the journal in; whether the person came or went by it."""
+        """Fold a record of the journal in; returns whether the person came or went by it."""
         self.offset = offset + 1
         reading = reading_of(event)
         if reading is not None:
@@ -101,7 +101,7 @@ class Ledger:
 
 
 def is_news(known: SourceStateChanged, data: SourceStateChanged) -> bool:
-    """Whether the journal should be told of this state, given the last one that it has."""
+    """Whether a source state is news, given the last one in the journal."""
     if (known.state, known.refusals, known.no_login_before) != (data.state, data.refusals, data.no_login_before):
         return True
     before, after = known.clock_skew_s, data.clock_skew_s

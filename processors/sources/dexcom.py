@@ -50,7 +50,7 @@ class ShareReading(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """What a readings body holds, each part oldest first.
+    """The parsed body of a readings answer, each part oldest first.
 
     `sensor_codes` are (time_ms, code) with codes 1 to 38, which are not glucose. `rejected` says in a sentence each
     what was left out.
@@ -62,7 +62,7 @@ class Parsed(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What an answer means.
+    """The verdict on an answer of Share.
 
     `reason` is a sentence for people, empty for ok; `retry_after_s` is what the server asked for.
     """
@@ -73,7 +73,7 @@ class Verdict(NamedTuple):
 
 
 def judge(status: int, body: bytes, retry_after_header: str | None, *, server_time_ms: int | None = None) -> Verdict:
-    """What the answer of any of the three Share calls means.
+    """Judge the answer of any of the three Share calls.
 
     "ok" is HTTP 200 with a JSON array or a uuid that is not all zeros. `server_time_ms` (the Date header) is only
     needed to understand a Retry-After that names a date.

@@ -31,7 +31,7 @@ _HOPELESS_MS = 6 * 60 * MINUTE_MS
 def next_poll_at_ms(
     last_reading_ms: int | None, now_ms: int, misses: int, jitter: float, *, cadence_ms: int = CADENCE_MS
 ) -> int:
-    """When to ask next, epoch milliseconds, never before now.
+    """The time of the next poll, epoch milliseconds, never before now.
 
     `misses` counts the polls in a row that brought nothing new, failed ones included: after 1, 2, 3, more of them the
     next is 20, 40, 80, 150 s from now. With none it is just after the next reading is due; `jitter` (0 to 1) spreads it
@@ -60,7 +60,8 @@ def ask_back_to(times_ms: Iterable[int], now_ms: int) -> int | None:
 
 
 def window(last_reading_ms: int | None, now_ms: int) -> tuple[int, int]:
-    """(minutes, max_count) to ask for, back to `last_reading_ms` with at least 30 min of overlap; None: a whole day.
+    """The window to ask for as (minutes, max_count), back to `last_reading_ms` with at least 30 min of overlap; None: a
+    whole day.
 
     Where an older hole may still be filled by a phone that comes back, give the last reading before that hole instead.
     `max_count` is one a minute, the quickest sensor there is, as far as Share allows.
@@ -74,14 +75,14 @@ def window(last_reading_ms: int | None, now_ms: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class LoginPolicy:
-    """How often the log-in was refused in a row, and until when none may be tried (epoch milliseconds, 0: at once)."""
+    """The log-in back-off: refusals in a row, and until when none may be tried (epoch milliseconds, 0: at once)."""
 
     refusals: int = 0
     no_login_before_ms: int = 0
 
     @property
     def credentials_rejected(self) -> bool:
-        """Three refusals in a row are no accident: the user must be told."""
+        """Whether the credentials count as rejected: three refusals in a row are no accident."""
         return self.refusals >= len(_REJECTED_MS)
 
     def may_log_in(self, now_ms: int) -> bool:

@@ -24,3 +24,10 @@ def archive_of(setting: str, s3: S3Settings) -> Archive | None:
             "folder:/mnt/disk/iv3, or s3, or none."
         )
     return FolderArchive(Path(place).expanduser())
+
+
+def refuse_absent_folder(setting: str, why: str = "") -> None:
+    """Raise Misconfigured where the archive is a folder that is not there."""
+    kind, _, folder = setting.partition(":")
+    if kind == "folder" and not Path(folder).expanduser().is_dir():
+        raise Misconfigured(f"There is no folder {folder}; is the disk that holds the archive mounted?{why}")

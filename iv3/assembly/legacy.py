@@ -2,55 +2,31 @@
 Read only.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
-from pydantic import SecretStr
-
-from processors.legacy.moving import LegacyImport
+from iv3.closing import closing
 from schemas.settings import InfluxSettings
-from streams.adapters.legacy import moving
 from streams.adapters.legacy.api import LegacyApi
 from streams.adapters.legacy.buckets import INSULIN, LegacyBuckets
+from streams.adapters.legacy.moving import LegacyMove, MoveReport
+from streams.adapters.legacy.moving import as_json as report_json
 from streams.adapters.series.influx.server import InfluxServer
-from streams.ports.log import Log
 
-LegacyReport = moving.MoveReport
-report_json = moving.as_json
-
-
-class LegacyHistory:
-    """What the older program left in InfluxDB."""
-
-    def __init__(self, buckets: LegacyBuckets) -> None:
-        self._buckets = buckets
-
-    async def insulin_names(self) -> set[str]:
-        """Every insulin that a dose names. Raises SeriesUnavailable."""
-        found: set[str] = set()
-        if await self._buckets.exists(INSULIN):
-            async for rows in self._buckets.pages(INSULIN):
-                found |= {row.text for row in rows if row.text and row.text.strip()}
-        return found
-
-    def move(
-        self, log: Log | None, person: str, judged: LegacyImport, progress: Callable[[int, int], None]
-    ) -> moving.LegacyMove:
-        """One run of the import; without a log it can only be looked at."""
-        return moving.LegacyMove(self._buckets, log, person, judged, progress)
+__all__ = ["LegacyApi", "LegacyBuckets", "LegacyMove", "MoveReport", "insulin_names", "legacy_buckets", "report_json"]
 
 
 @asynccontextmanager
-async def legacy_history(settings: InfluxSettings, url: str | None, org: str | None) -> AsyncIterator[LegacyHistory]:
-    """The history at the configured server, or at another. Raises Misconfigured."""
-    server = InfluxServer(url=url or settings.url, token=settings.token, org=org or settings.org)
-    try:
-        yield LegacyHistory(LegacyBuckets(server))
-    finally:
-        await server.close()
+async def legacy_buckets(settings: InfluxSettings, url: str | None, org: str | None) -> AsyncIterator[LegacyBuckets]:
+    """What the older program left at the configured server, or at another. Raises Misconfigured."""
+    async with closing(InfluxServer(url=url or settings.url, token=settings.token, org=org or settings.org)) as server:
+        yield LegacyBuckets(server)
 
 
-def legacy_api(url: str, username: str, password: SecretStr, cafile: Path | None) -> LegacyApi:
-    """The older program's own API. Raises Misconfigured."""
-    return LegacyApi(url, username, password, cafile)
+async def insulin_names(buckets: LegacyBuckets) -> set[str]:
+    """Every insulin that a dose names. Raises SeriesUnavailable."""
+    found: set[str] = set()
+    if await buckets.exists(INSULIN):
+        async for rows in buckets.pages(INSULIN):
+            found |= {row.text for row in rows if row.text and row.text.strip()}
+    return found

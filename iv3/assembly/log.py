@@ -7,12 +7,14 @@ is it on Kafka.
 import json
 import socket
 import ssl
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from iv3.closing import closing
 from schemas.model import Partition
 from schemas.settings import Settings
 from streams.adapters.logs.sqlite import replacement
@@ -97,6 +99,12 @@ class LogPlace:
         connect = partial(KafkaTransport, opened)
         return OpenLog(opened, lambda role: make_app(group_of(opened, role), connect, data_folder=folder, **member))
 
+    @asynccontextmanager
+    async def opened(self, *, demo: bool = False, erasing: bool = False) -> AsyncIterator[Log]:
+        """The log for the length of a block. Raises and takes what `open` does."""
+        async with closing((await self.open(demo=demo, erasing=erasing)).log) as log:
+            yield log
+
     # -- exchanging it, for copies and erasures ----------------------------------------------------
 
     def take_sign_down(self) -> None:
@@ -159,6 +167,11 @@ def is_demo(data: Path) -> bool:
     if not stamp:
         raise Misconfigured(f"There is no log in {data}. Name the data folder with --data (the demo's is ./data-demo).")
     return stamp == "1"
+
+
+def holds_demo(data: Path) -> bool:
+    """Whether there is a log in a folder, and it is a demo's. Raises Misconfigured where the file is none of ours."""
+    return (data / LOG_FILE).exists() and is_demo(data)
 
 
 def default_worker() -> str:

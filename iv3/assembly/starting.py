@@ -8,13 +8,13 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 
 from iv3 import config as configuration
 from iv3.assembly.build import try_adapters
+from iv3.assembly.clock import simulated_clock
 from iv3.assembly.listening import is_free, refuse_open_air, tls_context, with_found_certificate
 from iv3.assembly.plan import Ready, StartPlan
 from iv3.hostzone import host_zone
@@ -23,18 +23,6 @@ from schemas.settings import Settings
 from streams.clock import SystemClock
 from streams.errors import Misconfigured
 from streams.storage.files import write_durably
-
-
-@dataclass(frozen=True)
-class StartOptions:
-    """What a command line may put in place of the configuration. `overrides` are environment variables, as they would
-    be set.
-    """
-
-    config: Path | None = None
-    host: str | None = None
-    port: int | None = None
-    overrides: Mapping[str, str] = field(default_factory=dict)
 
 
 def quiet_libraries() -> None:
@@ -57,11 +45,14 @@ def with_data_folder(data: Path) -> None:
         data.chmod(0o700)
 
 
-def settings_of(options: StartOptions) -> Settings:
-    """The configuration, refused where a process could not run by it. Makes nothing. Raises Misconfigured."""
-    settings = configuration.load(options.config, environment={**os.environ, **options.overrides})
+def settings_of(config: Path | None, host: str | None, overrides: Mapping[str, str | None]) -> Settings:
+    """The configuration, refused where a process could not run by it. `overrides` are environment variables, as they
+    would be set, or None. Makes nothing. Raises Misconfigured.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    settings = configuration.load(config, environment={**os.environ, **given})
     configuration.refuse_unusable(settings)
-    if not settings.dexcom.account and not Path("config.yaml").exists() and options.config is None:
+    if not settings.dexcom.account and not Path("config.yaml").exists() and config is None:
         raise Misconfigured(
             "There is no configuration yet.\n"
             "  iv3 up --demo    shows everything with a simulated person, in its own folder\n"
@@ -69,18 +60,25 @@ def settings_of(options: StartOptions) -> Settings:
         )
     settings = with_found_certificate(settings)
     try_adapters(settings)
-    refuse_open_air(options.host or settings.api.host, tls=tls_context(settings) is not None)
+    refuse_open_air(host or settings.api.host, tls=tls_context(settings) is not None)
     return settings
 
 
-def plan_of(options: StartOptions, data: Path, settings: Settings) -> StartPlan:
-    """The plan of what the configuration names. Raises Misconfigured where the port is taken."""
-    host = options.host or settings.api.host
-    port = options.port if options.port is not None else settings.api.port
+def plan_of(settings: Settings, data: Path, host: str | None, port: int | None, clock: str | None) -> StartPlan:
+    """The plan of what the configuration names; `clock` is a simulation's. Raises Misconfigured where the port is
+    taken.
+    """
+    host = host or settings.api.host
+    port = port if port is not None else settings.api.port
     if port and not is_free(host, port):
         raise Misconfigured(f"Port {port} is in use. Choose another with --port, or --port 0 for any free one.")
     return StartPlan(
-        data=data, settings=settings, clock=SystemClock(), host=host, port=port, person=household(settings)[0].id
+        data=data,
+        settings=settings,
+        clock=SystemClock() if clock is None else simulated_clock(clock, settings),
+        host=host,
+        port=port,
+        person=household(settings)[0].id,
     )
 
 

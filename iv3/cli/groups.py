@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from iv3.cli.options import DATA, Archive, Config, Data, Json
+from iv3.cli.fields import by_fields
+from iv3.options import DATA, Archive, Config, Data, Json, PruneOptions, ServiceOptions, TokenOptions
 
 token_app = typer.Typer(help="Access tokens: one per device and person.", no_args_is_help=True)
 config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
@@ -17,22 +18,12 @@ service_app = typer.Typer(help="Keep iv3 running on this machine, with systemd."
 
 
 @token_app.command("new")
-def token_new(
-    role: Annotated[str, typer.Option(help="owner, writer, uploader or reader.")],
-    name: Annotated[str, typer.Option(help='Whose device it is for, such as "Mum\'s phone".')],
-    data: Data = DATA,
-    expires_days: Annotated[
-        int | None, typer.Option(min=1, max=3650, help="Days until it ends; default never.")
-    ] = None,
-    person: Annotated[list[str] | None, typer.Option(help="Whom it opens, once for each; default: everybody.")] = None,
-    config: Config = None,
-    json_: Json = False,
-) -> None:
+@by_fields
+def token_new(options: TokenOptions) -> None:
     """Make a token. It is printed once, last, and kept nowhere."""
-    from iv3.verbs.tokens import TokenOptions
     from iv3.verbs.tokens import new as verb
 
-    verb(data, config, TokenOptions(role, name, expires_days, tuple(person or ())), as_json=json_)
+    verb(options)
 
 
 @token_app.command("list")
@@ -110,39 +101,27 @@ def archive_drill(
 
 
 @archive_app.command("prune")
-def archive_prune(
-    archive: Archive = None,
-    keep_days: Annotated[int | None, typer.Option(min=0, help="Days; default: archive_keep_days.")] = None,
-    lose: Annotated[
-        list[str] | None, typer.Option(help="An earlier log that may go although records of it are nowhere else.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed, and what not.")] = False,
-    data: Data = DATA,
-    config: Config = None,
-    json_: Json = False,
-) -> None:
+@by_fields
+def archive_prune(options: PruneOptions) -> None:
     """Remove earlier logs from the archive: those before a restore, whose every record is in the log in use."""
-    from iv3.verbs.archive import PruneOptions
     from iv3.verbs.archive import prune as verb
 
-    verb(data, config, PruneOptions(archive, keep_days, tuple(lose or ()), dry_run=dry_run), as_json=json_)
-
-
-User = Annotated[str, typer.Option("--user", help="Who runs it; never root.")]
-Folder = Annotated[Path, typer.Option("--folder", help="Where config.yaml lies and the data will.")]
+    verb(options)
 
 
 @service_app.command("show")
-def service_show(user: User = "iv3", folder: Folder = Path("/var/lib/iv3")) -> None:
+@by_fields
+def service_show(options: ServiceOptions) -> None:
     """Print the systemd unit."""
-    from iv3.verbs import service as verb
+    from iv3.verbs.service import show as verb
 
-    verb.show(verb.ServiceOptions(user, folder))
+    verb(options)
 
 
 @service_app.command("install")
-def service_install(user: User = "iv3", folder: Folder = Path("/var/lib/iv3")) -> None:
+@by_fields
+def service_install(options: ServiceOptions) -> None:
     """Write the unit and start it, now and with the machine."""
-    from iv3.verbs import service as verb
+    from iv3.verbs.service import install as verb
 
-    verb.install(verb.ServiceOptions(user, folder))
+    verb(options)

@@ -1,25 +1,13 @@
 """The verbs of somebody who moves in from the older Go program: `import`, `compare` and `alerts`."""
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from iv3.cli.options import DATA, Config, Data, Json
+from iv3.cli.fields import by_fields
+from iv3.options import CompareOptions, Config, ImportOptions
 
-alerts_app = typer.Typer(help="Alarms in shadow, and out of it.", no_args_is_help=True)
-compare_app = typer.Typer(help="iv3 beside another program.", no_args_is_help=True)
-import_app = typer.Typer(help="History from elsewhere.", no_args_is_help=True)
-
-Names = Annotated[
-    list[str] | None, typer.Option("--map", help='What an insulin of the old program is called here: "lantus=Lantus".')
-]
-
-
-def add_moving_verbs(app: typer.Typer) -> None:
-    """Add them to the command line."""
-    for group, name in ((import_app, "import"), (alerts_app, "alerts"), (compare_app, "compare")):
-        app.add_typer(group, name=name)
+alerts_app = typer.Typer(no_args_is_help=True)
+compare_app = typer.Typer(no_args_is_help=True)
+import_app = typer.Typer(no_args_is_help=True)
 
 
 @import_app.callback()
@@ -28,19 +16,12 @@ def of_import() -> None:
 
 
 @import_app.command("seed-influx")
-def import_seed_influx(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; nothing is written.")] = False,
-    names: Names = None,
-    url: Annotated[str | None, typer.Option(help="The old program's InfluxDB; default influxdb.url.")] = None,
-    org: Annotated[str | None, typer.Option(help="Its organisation; default influxdb.org.")] = None,
-    data: Data = DATA,
-    config: Config = None,
-    json_: Json = False,
-) -> None:
+@by_fields
+def import_seed_influx(options: ImportOptions) -> None:
     """Append the readings, doses and carbs that the older Go program left in InfluxDB. Again: only what is new."""
-    from iv3.verbs import import_legacy as verb
+    from iv3.verbs.import_legacy import seed_influx as verb
 
-    verb.seed_influx(verb.ImportOptions(data, config, tuple(names or ()), url, org, dry_run), as_json_=json_)
+    verb(options)
 
 
 @alerts_app.callback()
@@ -62,24 +43,9 @@ def of_compare() -> None:
 
 
 @compare_app.command("seed")
-def compare_seed(
-    url: Annotated[str, typer.Option(help="The old program's API, such as https://127.0.0.1:8443.")],
-    user: Annotated[str | None, typer.Option(help="Its api.username; default: as configured here.")] = None,
-    password_file: Annotated[
-        Path | None, typer.Option(help="File with its api.password; default: as configured here, else it is asked for.")
-    ] = None,
-    cafile: Annotated[
-        Path | None, typer.Option(help="Its own certificate, to be trusted: _iv3_ssl/certfile.crt.")
-    ] = None,
-    hours: Annotated[float, typer.Option(min=0.1, max=8784, help="How far back.")] = 24,
-    names: Names = None,
-    data: Data = DATA,
-    config: Config = None,
-    json_: Json = False,
-) -> None:
+@by_fields
+def compare_seed(options: CompareOptions) -> None:
     """Compare readings, doses and carbs with the running older Go program; exit 1 if anything differs."""
-    from iv3.verbs import compare_legacy as verb
+    from iv3.verbs.compare_legacy import seed as verb
 
-    verb.seed(
-        verb.CompareOptions(url, user, password_file, cafile, hours, tuple(names or ()), data, config), as_json=json_
-    )
+    verb(options)

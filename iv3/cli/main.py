@@ -5,10 +5,28 @@ from typing import Annotated
 
 import typer
 
+from iv3.cli.fields import by_fields
 from iv3.cli.groups import archive_app, config_app, dead_app, service_app, token_app
-from iv3.cli.legacy import add_moving_verbs
-from iv3.cli.options import ARCHIVE_HELP, DATA, Clock, Config, Data, Json
+from iv3.cli.legacy import alerts_app, compare_app, import_app
 from iv3.cli.people import person_app
+from iv3.options import (
+    ARCHIVE_HELP,
+    DATA,
+    Clock,
+    Config,
+    Data,
+    From,
+    Host,
+    Json,
+    OpsHost,
+    OpsPort,
+    Port,
+    SimulateOptions,
+    UpOptions,
+    WorkerData,
+    WorkerName,
+    WorkerOptions,
+)
 from iv3.output import fail
 
 app = typer.Typer(
@@ -25,9 +43,11 @@ for _group, _name in (
     (archive_app, "archive"),
     (service_app, "service"),
     (person_app, "person"),
+    (import_app, "import"),
+    (alerts_app, "alerts"),
+    (compare_app, "compare"),
 ):
     app.add_typer(_group, name=_name)
-add_moving_verbs(app)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -49,103 +69,49 @@ def options(
 
 
 @app.command()
-def up(
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Data folder; default ./data, with --demo ./data-demo.")
-    ] = None,
-    config: Config = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on; anything but loopback needs TLS.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. Default 8080.")] = None,
-    demo: Annotated[bool, typer.Option("--demo", help="A simulated person; nothing leaves this machine.")] = False,
-    csv: Annotated[
-        Path | None, typer.Option(help="With --demo: a recorded person instead of the simulated one.")
-    ] = None,
-    subject: Annotated[
-        str | None, typer.Option(help="With --csv: which person of the file; default the first.")
-    ] = None,
-    speed: Annotated[
-        float, typer.Option(min=1, max=5000, help="With --demo: how many times faster than real time.")
-    ] = 1.0,
-    ntfy_server: Annotated[str | None, typer.Option(help="With --demo: a loopback ntfy to send alarms to.")] = None,
-    ntfy_topic: Annotated[str | None, typer.Option(help="With --demo: its topic.")] = None,
-    alerts: Annotated[
-        str | None, typer.Option(help="on, or shadow: decided, not sent. Default: as configured.")
-    ] = None,
-    clock: Clock = None,
-    log: Annotated[
-        str | None, typer.Option(help="In place of the configured log: sqlite, or kafka://HOST:9092.")
-    ] = None,
-    series: Annotated[str | None, typer.Option(help="In place of the configured series: sqlite or influxdb.")] = None,
-    archive: Annotated[
-        str | None, typer.Option(help="In place of the configured archive: none, folder:PATH or s3.")
-    ] = None,
-) -> None:
+@by_fields
+def up(options: UpOptions) -> None:
     """Run everything: log, agents, alarms, API and page."""
-    from iv3.verbs import up as verb
+    from iv3.verbs.up import up as verb
 
-    verb.up(
-        verb.UpOptions(
-            data=data,
-            config=config,
-            host=host,
-            port=port,
-            demo=demo,
-            csv=csv,
-            subject=subject,
-            speed=speed,
-            ntfy_server=ntfy_server,
-            ntfy_topic=ntfy_topic,
-            clock=clock,
-            log=log,
-            series=series,
-            archive=archive,
-            alerts=alerts,
-        )
-    )
+    verb(options)
 
 
 @app.command()
-def worker(
-    role: Annotated[str, typer.Option("--role", help="Roles, with commas; default all.")] = "",
-    name: Annotated[str | None, typer.Option(help="This worker's own name; default the machine's.")] = None,
-    data: Annotated[Path, typer.Option("--data", help="Folder for what this machine keeps.")] = Path("data"),
-    config: Config = None,
-    host: Annotated[str, typer.Option(help="Where /healthz, /readyz and /metrics are.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Their port; 0 takes a free one.")] = 0,
-    clock: Clock = None,
-) -> None:
+@by_fields
+def worker(options: WorkerOptions) -> None:
     """Run some of the roles on a log that is shared on Kafka; any number of workers divide the people among them."""
-    from iv3.verbs import worker as verb
+    from iv3.verbs.worker import worker as verb
 
-    verb.worker(verb.WorkerOptions(role, name, data, config, host, port, clock))
+    verb(options)
 
 
 @app.command()
 def poller(
-    name: Annotated[str | None, typer.Option(help="This worker's own name; default the machine's.")] = None,
-    data: Annotated[Path, typer.Option("--data", help="Folder for what this machine keeps.")] = Path("data"),
+    name: WorkerName = None,
+    data: WorkerData = DATA,
     config: Config = None,
-    host: Annotated[str, typer.Option(help="Where /healthz, /readyz and /metrics are.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Their port; 0 takes a free one.")] = 0,
+    host: OpsHost = "127.0.0.1",
+    port: OpsPort = 0,
 ) -> None:
     """A worker that only asks Dexcom: `iv3 worker --role poller`."""
-    from iv3.verbs import worker as verb
+    from iv3.verbs.worker import worker as verb
 
-    verb.worker(verb.WorkerOptions("poller", name, data, config, host, port))
+    verb(WorkerOptions("poller", name, data, config, host, port))
 
 
 @app.command()
 def api(
-    data: Annotated[Path, typer.Option("--data", help="Folder for what this process keeps.")] = Path("data"),
+    data: Annotated[Path, typer.Option("--data", help="Folder for what this process keeps.")] = DATA,
     config: Config = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on; anything but loopback needs TLS.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. Default 8080.")] = None,
+    host: Host = None,
+    port: Port = None,
     clock: Clock = None,
 ) -> None:
     """Run the API and the page alone, on a log that is shared on Kafka."""
-    from iv3.verbs import worker as verb
+    from iv3.verbs.worker import api as verb
 
-    verb.api(data, config, host, port, clock)
+    verb(data, config, host, port, clock)
 
 
 @app.command()
@@ -174,22 +140,12 @@ def init(
 
 
 @app.command()
-def simulate(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8090,
-    csv: Annotated[Path | None, typer.Option(help="A recorded person instead of the simulated one.")] = None,
-    subject: Annotated[str | None, typer.Option(help="Which person of the file.")] = None,
-    fault: Annotated[str, typer.Option(help="Fault modes, with commas; `help` lists them.")] = "",
-    speed: Annotated[float, typer.Option(min=1, max=5000, help="How many times faster than real time.")] = 1.0,
-    people: Annotated[int, typer.Option(min=1, max=10_000, help="So many accounts, for load.")] = 1,
-    write: Annotated[
-        Path | None, typer.Option(help="With --people: write a config.yaml that watches them all.")
-    ] = None,
-) -> None:
+@by_fields
+def simulate(options: SimulateOptions) -> None:
     """A fake Dexcom Share server on loopback, for trying out and for tests."""
-    from iv3.verbs.simulate import SimulateOptions
     from iv3.verbs.simulate import simulate as verb
 
-    verb(SimulateOptions(port, csv, subject, fault, speed, people, write))
+    verb(options)
 
 
 @app.command()
@@ -238,11 +194,7 @@ def backup(
 
 
 @app.command()
-def verify(
-    archive: Annotated[str | None, typer.Option("--from", help=ARCHIVE_HELP)] = None,
-    config: Config = None,
-    json_: Json = False,
-) -> None:
+def verify(archive: From = None, config: Config = None, json_: Json = False) -> None:
     """Read the whole archive back and name every object that is missing, cut, swapped or flipped."""
     from iv3.verbs.archive import verify as verb
 
@@ -250,12 +202,7 @@ def verify(
 
 
 @app.command()
-def restore(
-    archive: Annotated[str | None, typer.Option("--from", help=ARCHIVE_HELP)] = None,
-    data: Data = DATA,
-    config: Config = None,
-    json_: Json = False,
-) -> None:
+def restore(archive: From = None, data: Data = DATA, config: Config = None, json_: Json = False) -> None:
     """Make a new log from the archive, byte for byte, in an empty data folder."""
     from iv3.verbs.archive import restore as verb
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from iv3.assembly.simulation import read_recorded, share_server
+from iv3.assembly.simulation import ShareServer, read_recorded
 from iv3.hostzone import host_zone
 from processors.profiles import action_of
 from processors.simulated_person import SimulatedEvent, simulate
@@ -47,7 +47,7 @@ class DemoPerson:
         self.clock = clock
         self.events = list(events)
         self.started_ms = started_ms
-        self.server = share_server(self.events, now_ms=clock.now_ms, username=USERNAME, password=PASSWORD)
+        self.server = ShareServer(self.events, now_ms=clock.now_ms, username=USERNAME, password=PASSWORD)
 
     @classmethod
     def simulated(cls, started_ms: int, now_ms: int, speed: float, lows_at_ms: Sequence[int]) -> "DemoPerson":

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -12,6 +11,7 @@ from iv3.assembly.listening import any_free_port, free_port, is_loopback_url, re
 from iv3.assembly.log import LOG_FILE, open_log_file
 from iv3.assembly.plan import DemoPlan, StartPlan
 from iv3.demo.person import LOW_AFTER_MS, PASSWORD, PERSON, USERNAME, DemoPerson
+from iv3.options import UpOptions
 from schemas.envelope import decode
 from schemas.settings import DexcomSettings, NtfySettings, PersonSettings, Settings
 from streams.errors import Misconfigured
@@ -25,21 +25,11 @@ _PORT = 8080
 _LOW_OVER_MS = 2 * 3_600_000
 
 
-@dataclass(frozen=True)
-class DemoOptions:
-    """What the demo is to be like: where it listens, whose life it lives, how fast, and whom it tells."""
+def demo_plan(options: UpOptions, data: Path) -> StartPlan:
+    """The plan of what the options say: where it listens, whose life it lives, how fast, and whom it tells.
 
-    host: str | None
-    port: int | None
-    csv: Path | None
-    subject: str | None
-    speed: float
-    ntfy_server: str | None
-    ntfy_topic: str | None
-
-
-def demo_plan(options: DemoOptions, data: Path) -> StartPlan:
-    """Nothing of config.yaml, .env or the environment counts; nothing but loopback is spoken to."""
+    Nothing of config.yaml, .env or the environment counts; nothing but loopback is spoken to.
+    """
     host = options.host or "127.0.0.1"
     refuse_open_air(host, tls=False)
     if bool(options.ntfy_server) != bool(options.ntfy_topic):

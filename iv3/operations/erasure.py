@@ -16,6 +16,7 @@ from pathlib import Path
 from iv3.assembly.log import ERASING, LOG_FILE, LogPlace, new_log_file
 from iv3.assembly.people import accounts_of, credentials_of, session_name
 from iv3.assembly.series import series_store
+from iv3.closing import closing
 from schemas.envelope import NewerVersion
 from schemas.household import Credentials, household
 from schemas.settings import Settings
@@ -32,12 +33,8 @@ from streams.views.replay import ReplayReport, replay
 
 WORKSHOP = ".erasing"
 _DERIVED = ("series-*.db*", "catalog-*.db*", POINTER)
-_SCRATCH = (
-    ".restoring",
-    ".restoring-to-kafka",
-    ".copying",
-    ".drill",
-)  # of commands that were killed: whole logs may lie there
+# Of commands that were killed: whole logs may lie there.
+_SCRATCH = (".restoring", ".restoring-to-kafka", ".copying", ".drill")
 _OF_THE_SOURCE = ("dexcom-session.json*", "dexcom-refusals.json*")
 Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
@@ -69,9 +66,8 @@ class Done:
     objects: int = 0  # of the archive
     objects_left: list[str] = field(default_factory=list)  # where the old logs lay, named by no manifest
     buckets: list[str] = field(default_factory=list)  # of InfluxDB, deleted
-    buckets_left: list[str] = field(
-        default_factory=list
-    )  # that hold the person and are of a log that this one knows nothing of
+    # Those that hold the person and are of a log that this one knows nothing of.
+    buckets_left: list[str] = field(default_factory=list)
     replayed: ReplayReport | None = None
 
 
@@ -111,20 +107,14 @@ class Erasure:
         """
         if not await self.place.has_topics():
             raise Misconfigured(f"There is no log of iv3 at {self.settings.log}.")
-        log = await self._open()
-        try:
+        async with self.place.opened(demo=self.demo) as log:
             erasing = Erasing(log, self.person)
             await erasing.open()
             with self._bar("Looking") as progress:
                 found = await erasing.look(progress)
-            return found, await find(
-                self.archive, log, self.person, give_up
-            ) if self.archive is not None else ArchiveTraces()
-        finally:
-            await log.close()
-
-    async def _open(self) -> Log:
-        return (await self.place.open(demo=self.demo)).log
+            if self.archive is None:
+                return found, ArchiveTraces()
+            return found, await find(self.archive, log, self.person, give_up)
 
     # -- erasing -----------------------------------------------------------------------------------
 
@@ -150,11 +140,8 @@ class Erasure:
         write_durably(self.data / ERASING, json.dumps(asdict(note)).encode())
 
     async def _refuse_unreachable_series(self) -> None:
-        store = series_store(self.settings, self.data, "")
-        try:
+        async with closing(series_store(self.settings, self.data, "")) as store:
             await store.check()
-        finally:
-            await store.close()
 
     async def _copy(self, before: ErasureNote | None, now_ms: int, earlier: list[str]) -> ErasureNote:
         """The copy, compared and archived, in the place of the old log; on Kafka, in the workshop."""
@@ -164,12 +151,11 @@ class Erasure:
         if before is not None and before.new_log and self.archive is not None and not self.place.on_kafka:
             await forget(self.archive, [before.new_log], before.old_log)  # of a try that came to nothing
         shutil.rmtree(self._workshop, ignore_errors=True)
-        source = await self._open()
-        try:
+        async with self.place.opened(demo=self.demo) as source:
             if self.place.on_kafka:
                 await self.place.refuse_members(source.log_id)
-            target = new_log_file(self._workshop / LOG_FILE, demo=self.demo, partitions=source.partitions[JOURNAL])
-            try:
+            copied = new_log_file(self._workshop / LOG_FILE, demo=self.demo, partitions=source.partitions[JOURNAL])
+            async with closing(copied) as target:
                 note = ErasureNote(self.person, "copying", now_ms, source.log_id, target.log_id, earlier=earlier)
                 self._save(note)
                 erasing = Erasing(source, self.person)
@@ -182,8 +168,6 @@ class Erasure:
                 if self.archive is not None and not self.place.on_kafka:
                     with self._bar("Archiving, then comparing") as progress:
                         await archive_anew(target, self.archive, progress, say=False)
-            finally:
-                await target.close()
             if await erasing.has_grown():
                 raise Misconfigured(
                     "Somebody wrote to the log meanwhile. Nothing was changed. Stop it, and run the same command again."
@@ -193,8 +177,6 @@ class Erasure:
                 note.topics, note.phase = await self.place.topic_ids(), "remaking"
                 self._save(note)
                 return note
-        finally:
-            await source.close()
         self.place.replace_by(self._workshop / LOG_FILE, erasing.heads)
         note.phase = "clearing"
         self._save(note)
@@ -216,40 +198,29 @@ class Erasure:
         every record was compared.
         """
         old = [name for name, there in (await self.place.topic_ids()).items() if note.topics.get(name) == there]
-        copied = new_log_file(self._workshop / LOG_FILE)
-        try:
+        async with closing(new_log_file(self._workshop / LOG_FILE)) as copied:
             if set(old) == set(note.topics):
                 await self._refuse_grown(note, copied)
             if old:
                 await self.place.delete_topics(old)
-        except BaseException:
-            await copied.close()
-            raise
-        kafka = self.settings.kafka.model_copy(update={"partitions": copied.partitions[JOURNAL]})
-        settings = self.settings.model_copy(update={"kafka": kafka})
-        log = (await LogPlace(settings, self.data).open(erasing=True)).log
-        try:
-            if log.log_id == note.old_log:
-                raise LogUnavailable("Kafka still shows the old topics. Run the same command again.")
-            with self._bar("Filling the new topics, then comparing") as progress:
-                await fill(copied, log, progress)
-            await carry_switch(copied, log)
-            note.new_log, note.phase = log.log_id, "clearing"
-            self._save(note)
-        finally:
-            await log.close()
-            await copied.close()
+            kafka = self.settings.kafka.model_copy(update={"partitions": copied.partitions[JOURNAL]})
+            settings = self.settings.model_copy(update={"kafka": kafka})
+            async with LogPlace(settings, self.data).opened(erasing=True) as log:
+                if log.log_id == note.old_log:
+                    raise LogUnavailable("Kafka still shows the old topics. Run the same command again.")
+                with self._bar("Filling the new topics, then comparing") as progress:
+                    await fill(copied, log, progress)
+                await carry_switch(copied, log)
+                note.new_log, note.phase = log.log_id, "clearing"
+                self._save(note)
 
     async def _refuse_grown(self, note: ErasureNote, copied: Log) -> None:
         """The last look before the old topics go: between a run that was killed and this one, workers elsewhere may
         have gone on writing to them.
         """
-        log = (await self.place.open(erasing=True)).log
-        try:
+        async with self.place.opened(erasing=True) as log:
             await self.place.refuse_members(log.log_id)
             heads = await log.latest(ARCHIVED)
-        finally:
-            await log.close()
         if log.log_id != note.old_log or any(head != copied.heads.get(place, 0) for place, head in heads.items()):
             note.phase = "copying"
             self._save(note)
@@ -264,8 +235,7 @@ class Erasure:
         """Everything of the old log goes, but for the note, which is last. Every step may be done again."""
         done = Done(note)
         shutil.rmtree(self._workshop, ignore_errors=True)
-        log = await self._open()
-        try:
+        async with self.place.opened(demo=self.demo) as log:
             if log.log_id != note.new_log:
                 raise Misconfigured(
                     f"The log is {log.log_id}, and neither the one that {self.person} was taken out of "
@@ -276,8 +246,6 @@ class Erasure:
                 await self._clear_archive(log, note, self.archive, done)
             self._clear_folder()
             await self._clear_series(log, note, done)
-        finally:
-            await log.close()
         forget_credentials(self.settings, self.data, self.person)
         (self.data / ERASING).unlink()
         sync_folder(self.data)
@@ -298,20 +266,17 @@ class Erasure:
         _delete(self.data, _DERIVED)
 
     async def _clear_series(self, log: Log, note: ErasureNote, done: Done) -> None:
-        store = series_store(self.settings, self.data, log.log_id)
-        try:
-            done.buckets = await store.forget_logs([note.old_log, *note.earlier])
-            with self._bar("Replaying the log") as progress:
-                done.replayed = await replay(log, self.data, store, progress)
-            done.buckets_left = await store.holding(self.person)
-        except NewerVersion as error:
-            said = (
-                f"{self.person} is out of log and archive, but the charts cannot be made anew: "
-                f"{error}. Then run the same command again."
-            )
-            raise Misconfigured(said) from error
-        finally:
-            await store.close()
+        async with closing(series_store(self.settings, self.data, log.log_id)) as store:
+            try:
+                done.buckets = await store.forget_logs([note.old_log, *note.earlier])
+                with self._bar("Replaying the log") as progress:
+                    done.replayed = await replay(log, self.data, store, progress)
+                done.buckets_left = await store.holding(self.person)
+            except NewerVersion as error:
+                raise Misconfigured(
+                    f"{self.person} is out of log and archive, but the charts cannot be made anew: "
+                    f"{error}. Then run the same command again."
+                ) from error
 
 
 def _delete(folder: Path, patterns: tuple[str, ...]) -> None:

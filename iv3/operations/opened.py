@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from iv3 import config as configuration
-from iv3.assembly.log import LOG_FILE, LogPlace, is_demo
+from iv3.assembly.log import LogPlace, holds_demo
 from schemas.envelope import Author
 from schemas.settings import Settings
 from streams.clock import SystemClock
@@ -25,7 +25,7 @@ def log_settings(data: Path, config: Path | None) -> Settings:
     """The configuration, as far as it says which log is meant: a demo's folder has its own, whatever the configuration
     says.
     """
-    if (data / LOG_FILE).exists() and is_demo(data):
+    if holds_demo(data):
         return Settings()
     return configuration.load(config)
 
@@ -42,11 +42,8 @@ def with_log(
 
     async def opened() -> _T:
         demo = place.is_demo() if place.exists() or not make else False
-        log = (await place.open(demo=demo)).log
-        try:
+        async with place.opened(demo=demo) as log:
             return await work(log)
-        finally:
-            await log.close()
 
     return asyncio.run(opened())
 

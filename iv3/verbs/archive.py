@@ -1,21 +1,20 @@
 """`iv3 backup`, `iv3 verify`, `iv3 restore`, `iv3 archive merge`, `iv3 archive drill`, `iv3 archive prune`."""
 
 import asyncio
-import json
 import shutil
-import sys
-import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from api.request.values import iso
 from iv3 import config as configuration
-from iv3.assembly.archive import archive_of
+from iv3.assembly.archive import archive_of, refuse_absent_folder
 from iv3.assembly.log import LOG_FILE, LogPlace, new_log_file
+from iv3.closing import closing
 from iv3.operations.opened import with_log
 from iv3.operations.progress import bar
-from iv3.output import fail
+from iv3.options import PruneOptions
+from iv3.output import fail, say
 from processors.archive.format import SegmentDamaged, head_key, read_head
 from schemas.settings import Settings
 from streams.archive.drill import SCRATCH, DrillOutcome, keep_outcome
@@ -40,9 +39,8 @@ from streams.topics import JOURNAL, PARTITIONS
 def _archive(settings: Settings, named: str | None, *, must_exist: bool = False) -> Archive:
     setting = named or settings.archive
     archive = archive_of(setting, settings.s3)
-    kind, _, folder = setting.partition(":")
-    if must_exist and kind == "folder" and not Path(folder).expanduser().is_dir():
-        raise Misconfigured(f"There is no folder {folder}; is the disk that holds the archive mounted?")
+    if must_exist:
+        refuse_absent_folder(setting)
     if archive is None:
         raise Misconfigured(
             "No archive is named: set `archive: folder:PATH` or `archive: s3` in config.yaml, or name it "
@@ -61,10 +59,8 @@ def backup(data: Path, config: Path | None, to: str | None, *, as_json: bool) ->
             return await writer.catch_up(progress)
 
     done = with_log(data, work, config)
-    said = {"archived": done, "archive": repr(archive)}
-    sys.stdout.write(
-        json.dumps(said) + "\n" if as_json else f"{done:,} records archived in {archive!r}; it is up to date.\n"
-    )
+    words = f"{done:,} records archived in {archive!r}; it is up to date."
+    say({"archived": done, "archive": repr(archive)}, words, as_json=as_json)
 
 
 def verify(config: Path | None, named: str | None, *, as_json: bool) -> None:
@@ -77,20 +73,17 @@ def verify(config: Path | None, named: str | None, *, as_json: bool) -> None:
             return await read_back(archive, name, progress)
 
     report = asyncio.run(work())
-    if as_json:
-        sys.stdout.write(json.dumps(asdict(report)) + "\n")
-    else:
-        for problem in report.problems:
-            sys.stdout.write(f"DAMAGED: {problem}\n")
-        written = iso(report.written_ms) if report.written_ms else "never"
-        sys.stdout.write(
-            f"{report.segments:,} segments, {report.records:,} records, {report.bytes:,} bytes; written {written}\n"
+    written = iso(report.written_ms) if report.written_ms else "never"
+    words = [
+        *(f"DAMAGED: {problem}" for problem in report.problems),
+        f"{report.segments:,} segments, {report.records:,} records, {report.bytes:,} bytes; written {written}",
+    ]
+    if report.leftovers:
+        words.append(
+            f"{report.leftovers:,} objects are left over from a merge that was stopped: they do no "
+            "harm, and the next merge removes them."
         )
-        if report.leftovers:
-            sys.stdout.write(
-                f"{report.leftovers:,} objects are left over from a merge that was stopped: they do no "
-                "harm, and the next merge removes them.\n"
-            )
+    say(asdict(report), *words, as_json=as_json)
     if report.problems:
         fail(f"{len(report.problems)} objects are not as they should be.")
 
@@ -108,13 +101,11 @@ def restore(data: Path, config: Path | None, named: str | None, *, as_json: bool
         return asdict(report)
 
     report = asyncio.run(work())
-    if as_json:
-        sys.stdout.write(json.dumps(report) + "\n")
-        return
-    sys.stdout.write(
+    words = (
         f"{report['records']:,} records restored in {data}, under the new log id {report['log_id']}. `iv3 "
-        "replay` or `iv3 up` comes next.\n"
+        "replay` or `iv3 up` comes next."
     )
+    say(report, words, as_json=as_json)
 
 
 async def _restore_to_kafka(settings: Settings, archive: Archive, data: Path, *, as_json: bool) -> dict[str, object]:
@@ -124,25 +115,21 @@ async def _restore_to_kafka(settings: Settings, archive: Archive, data: Path, *,
     split = await _split_of(archive)
     # Of topics that are to be made: the log comes back as it was.
     kafka = settings.kafka.model_copy(update={"partitions": split})
-    opened = await LogPlace(settings.model_copy(update={"kafka": kafka}), data).open()
     scratch = data / ".restoring-to-kafka"
-    try:
-        await refuse_used(opened.log)
-        refuse_other_than_multiple(split, opened.log.partitions[JOURNAL])
-        shutil.rmtree(scratch, ignore_errors=True)
-        with bar("Restoring", quiet=as_json) as progress:
-            report = await make_anew(archive, new_log_file, scratch, progress)
-        if report.demo:
-            raise Misconfigured("The archive is a demo's; a demo is never restored to Kafka.")
-        file = new_log_file(scratch / LOG_FILE)
+    async with LogPlace(settings.model_copy(update={"kafka": kafka}), data).opened() as log:
         try:
-            with bar("Copying to Kafka", quiet=as_json) as progress:
-                copied = await copy_log(file, opened.log, progress)
+            await refuse_used(log)
+            refuse_other_than_multiple(split, log.partitions[JOURNAL])
+            shutil.rmtree(scratch, ignore_errors=True)
+            with bar("Restoring", quiet=as_json) as progress:
+                report = await make_anew(archive, new_log_file, scratch, progress)
+            if report.demo:
+                raise Misconfigured("The archive is a demo's; a demo is never restored to Kafka.")
+            async with closing(new_log_file(scratch / LOG_FILE)) as file:
+                with bar("Copying to Kafka", quiet=as_json) as progress:
+                    copied = await copy_log(file, log, progress)
         finally:
-            await file.close()
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        await opened.log.close()
+            shutil.rmtree(scratch, ignore_errors=True)
     return {**asdict(report), "log_id": copied.to_log, "records": copied.records, "partitions": copied.partitions}
 
 
@@ -164,14 +151,9 @@ def merge(config: Path | None, named: str | None, *, as_json: bool) -> None:
             return await merge_days(archive, name, host_ms(), progress)
 
     report = asyncio.run(work())
-    if as_json:
-        sys.stdout.write(json.dumps(asdict(report)) + "\n")
-    else:
-        for problem in report.problems:
-            sys.stdout.write(f"LEFT AS IT IS: {problem}\n")
-        sys.stdout.write(
-            f"{report.merged:,} segments became {report.days:,}; {report.deleted:,} objects were deleted.\n"
-        )
+    left = [f"LEFT AS IT IS: {problem}" for problem in report.problems]
+    done = f"{report.merged:,} segments became {report.days:,}; {report.deleted:,} objects were deleted."
+    say(asdict(report), *left, done, as_json=as_json)
     if report.problems:
         fail("What is damaged is not merged; `iv3 verify` names all of it.")
 
@@ -185,38 +167,23 @@ def drill(data: Path, config: Path | None, named: str | None, scratch: Path | No
 
     async def work(log: Log) -> DrillOutcome:
         with bar("Restoring and comparing", quiet=as_json) as progress:
-            return await try_it(log, archive, new_log_file, place, int(time.time() * 1000), progress)
+            return await try_it(log, archive, new_log_file, place, host_ms(), progress)
 
     outcome = with_log(data, work, config)
     keep_outcome(data, outcome)
-    if as_json:
-        sys.stdout.write(json.dumps(asdict(outcome)) + "\n")
-    elif outcome.ok:
-        younger = f"; {outcome.not_archived:,} are younger than the archive" if outcome.not_archived else ""
-        sys.stdout.write(
-            f"{outcome.records:,} records restored in {outcome.seconds:.0f} s, each as the log has "
-            f"it{younger}. The copy was removed again.\n"
-        )
+    younger = f"; {outcome.not_archived:,} are younger than the archive" if outcome.not_archived else ""
+    words = (
+        f"{outcome.records:,} records restored in {outcome.seconds:.0f} s, each as the log has "
+        f"it{younger}. The copy was removed again."
+    )
+    say(asdict(outcome), *([words] if outcome.ok else []), as_json=as_json)
     if not outcome.ok:
         fail(f"the archive could not be restored as it should: {outcome.problem}")
 
 
-# -- prune -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class PruneOptions:
-    """What the command line says."""
-
-    archive: str | None
-    keep_days: int | None
-    lose: tuple[str, ...]
-    dry_run: bool
-
-
-def prune(data: Path, config: Path | None, options: PruneOptions, *, as_json: bool) -> None:
+def prune(options: PruneOptions) -> None:
     """Remove earlier logs, or say which would go."""
-    settings = configuration.load(config)
+    settings = configuration.load(options.config)
     archive = _archive(settings, options.archive, must_exist=True)
     keep_days = options.keep_days if options.keep_days is not None else settings.archive_keep_days
     if keep_days is None:
@@ -224,21 +191,19 @@ def prune(data: Path, config: Path | None, options: PruneOptions, *, as_json: bo
             "Everything in the archive is kept for ever: archive_keep_days is not set. Try another "
             "answer with --keep-days N --dry-run."
         )
-    in_use = with_log(data, _its_id, config) if LogPlace(settings, data).exists() else None
+    there = LogPlace(settings, options.data).exists()
+    in_use = with_log(options.data, _its_id, options.config) if there else None
 
     async def work() -> tuple[RetentionPlan, int]:
         name = in_use or await the_log_id(archive, None)
-        made = await plan(archive, name, keep_days, int(time.time() * 1000), options.lose)
+        made = await plan(archive, name, keep_days, host_ms(), options.lose or ())
         return made, 0 if options.dry_run else await remove(archive, made)
 
     made, removed = asyncio.run(work())
-    if as_json:
-        sys.stdout.write(json.dumps({**asdict(made), "removed_objects": removed, "dry_run": options.dry_run}) + "\n")
-        return
-    for earlier in made.earlier:
-        sys.stdout.write("\n".join(_in_words(earlier, dry_run=options.dry_run)) + "\n")
-    if not made.earlier:
-        sys.stdout.write("The archive holds no log but the one in use; nothing is to be removed.\n")
+    words = [line for earlier in made.earlier for line in _in_words(earlier, dry_run=options.dry_run)]
+    words = words or ["The archive holds no log but the one in use; nothing is to be removed."]
+    document = {**asdict(made), "removed_objects": removed, "dry_run": options.dry_run}
+    say(document, *words, as_json=options.as_json)
 
 
 async def _its_id(log: Log) -> str:

@@ -1,16 +1,14 @@
 """`iv3 bench`: what this machine does, in a minute, in a folder on the disk that would hold the log."""
 
 import asyncio
-import json
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from iv3.operations.measuring import appends, loops, quantile
+from iv3.output import fail, say
 from streams.storage.files import free_bytes, refuse_remote
 
 _NEEDS_BYTES = 512 * 1024 * 1024  # the log's own reserve, and as much again for what is written here
@@ -18,8 +16,6 @@ _NEEDS_BYTES = 512 * 1024 * 1024  # the log's own reserve, and as much again for
 
 def bench(data: Path, *, as_json: bool) -> None:
     """Measure and print. The folder is made beside the log, because it is that disk that counts, and removed again."""
-    from iv3.output import fail
-
     place = data if data.is_dir() else Path.cwd()
     refuse_remote(place)
     if free_bytes(place) < _NEEDS_BYTES:
@@ -29,13 +25,10 @@ def bench(data: Path, *, as_json: bool) -> None:
         figures = asyncio.run(_measure(folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if as_json:
-        sys.stdout.write(json.dumps(figures) + "\n")
-        return
     table = Table("figure", "this machine")
     for name, value in figures.items():
         table.add_row(name, f"{value:,.2f}" if value < 100 else f"{value:,.0f}")
-    Console().print(table)
+    say(figures, table, as_json=as_json)
 
 
 async def _measure(folder: Path) -> dict[str, float]:

@@ -1,9 +1,7 @@
 """`iv3 compare seed`: the older Go program, while it still runs, beside iv3's own log."""
 
 import asyncio
-import json
-import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +9,12 @@ import typer
 from pydantic import SecretStr
 
 from iv3 import config as configuration
-from iv3.assembly.legacy import legacy_api
+from iv3.assembly.legacy import LegacyApi
 from iv3.assembly.log import LogPlace
+from iv3.closing import closing
 from iv3.operations.legacy_settings import insulins_of, source_of
+from iv3.options import CompareOptions
+from iv3.output import say
 from processors.legacy.comparing import Difference, KnownByIv3, LegacyRow, differ
 from processors.legacy.moving import Insulins
 from schemas.envelope import Garbage, decode
@@ -30,41 +31,25 @@ _MOST_SHOWN = 5
 _KINDS = ("readings", "doses", "carbs")
 
 
-@dataclass(frozen=True)
-class CompareOptions:
-    """What the command line says."""
-
-    url: str
-    user: str | None
-    password_file: Path | None
-    cafile: Path | None
-    hours: float
-    names: tuple[str, ...]
-    data: Path
-    config: Path | None
-
-
-def seed(options: CompareOptions, *, as_json: bool) -> None:
+def seed(options: CompareOptions) -> None:
     """Ask both, print what differs; exit 1 if anything does. Raises Misconfigured, SourceUnreachable,
     LogUnavailable.
     """
     settings = configuration.load(options.config)
-    insulins = insulins_of(settings, options.names)
+    insulins = insulins_of(settings, options.names or ())
     source, _ = source_of(settings)
     user = options.user or settings.api.username
     if not user:
         raise Misconfigured("--user is missing: api.username of the old program's config.yaml.")
     if LogPlace(settings, options.data).is_demo():
         raise Misconfigured(f"{options.data} is a demo's; there is nothing to compare. Name another with --data.")
-    api = legacy_api(options.url, user, _password(options, settings), options.cafile)
+    api = LegacyApi(options.url, user, _password(options, settings), options.cafile)
     end_s = SystemClock().now_ms() // 1000 - _SETTLED_S
     start_s = end_s - round(options.hours * 3600)
 
     async def work() -> dict[str, Difference]:
-        try:
+        async with closing(api):
             old = [await api.readings(start_s, end_s), await api.doses(start_s, end_s), await api.carbs(start_s, end_s)]
-        finally:
-            await api.close()
         known = await _known(
             settings, options.data, KnownByIv3(household(settings)[0].id, source, start_s * 1000, end_s * 1000)
         )
@@ -73,10 +58,7 @@ def seed(options: CompareOptions, *, as_json: bool) -> None:
         return {kind: differ(one, other) for kind, one, other in zip(_KINDS, old, new, strict=True)}
 
     found = asyncio.run(work())
-    if as_json:
-        sys.stdout.write(json.dumps(_document(found, start_s, end_s)) + "\n")
-    else:
-        _print(found, start_s, end_s)
+    say(_document(found, start_s, end_s), *_words(found, start_s, end_s), as_json=options.as_json)
     if any(d.only_old or d.only_iv3 for d in found.values()):
         raise SystemExit(1)
 
@@ -95,7 +77,6 @@ def _password(options: CompareOptions, settings: Settings) -> SecretStr:
 
 async def _known(settings: Settings, data: Path, known: KnownByIv3) -> KnownByIv3:
     """Fold the journal as it is on disk, beside whatever runs on it."""
-    log = (await LogPlace(settings, data).open()).log
 
     def step(record: Record) -> None:
         try:
@@ -103,10 +84,8 @@ async def _known(settings: Settings, data: Path, known: KnownByIv3) -> KnownByIv
         except Garbage:
             return  # `iv3 dead-letters list` shows it
 
-    try:
+    async with LogPlace(settings, data).opened() as log:
         await log.fold(JOURNAL, partition_of(household(settings)[0].id, log.partitions[JOURNAL]), 0, None, step)
-    finally:
-        await log.close()
     return known
 
 
@@ -114,7 +93,7 @@ def _spelt(doses: list[LegacyRow], insulins: Insulins) -> list[LegacyRow]:
     return [dose._replace(name=insulins.name(dose.name)) for dose in doses]
 
 
-def _words(kind: str, thing: LegacyRow) -> str:
+def _row(kind: str, thing: LegacyRow) -> str:
     unit = {"readings": "mg/dL", "doses": "U", "carbs": "g"}[kind]
     return f"{_iso(thing.time_s)} {thing.amount:g} {unit} {thing.name}".rstrip()
 
@@ -123,18 +102,15 @@ def _iso(time_s: int) -> str:
     return f"{at_ms(time_s * 1000):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _print(found: dict[str, Difference], start_s: int, end_s: int) -> None:
-    sys.stdout.write(
-        f"From {_iso(start_s)} to {_iso(end_s)} (the last {_SETTLED_S // 60} min may be in only one of them yet):\n"
-    )
+def _words(found: dict[str, Difference], start_s: int, end_s: int) -> Iterator[str]:
+    settled = f"(the last {_SETTLED_S // 60} min may be in only one of them yet)"
+    yield f"From {_iso(start_s)} to {_iso(end_s)} {settled}:"
     for kind, difference in found.items():
-        only = (len(difference.only_old), len(difference.only_iv3))
-        sys.stdout.write(
-            f"  {kind}: {difference.both:,} in both, {only[0]:,} only in the old program, {only[1]:,} only in iv3\n"
-        )
+        old, new = len(difference.only_old), len(difference.only_iv3)
+        yield f"  {kind}: {difference.both:,} in both, {old:,} only in the old program, {new:,} only in iv3"
         for where, things in (("old", difference.only_old), ("iv3", difference.only_iv3)):
             for thing in things[:_MOST_SHOWN]:
-                sys.stdout.write(f"    only {where}: {_words(kind, thing)}\n")
+                yield f"    only {where}: {_row(kind, thing)}"
 
 
 def _document(found: dict[str, Difference], start_s: int, end_s: int) -> dict[str, Any]:
@@ -146,8 +122,8 @@ def _document(found: dict[str, Difference], start_s: int, end_s: int) -> dict[st
                 "both": d.both,
                 "only_old": len(d.only_old),
                 "only_iv3": len(d.only_iv3),
-                "first_only_old": [_words(kind, thing) for thing in d.only_old[:_MOST_SHOWN]],
-                "first_only_iv3": [_words(kind, thing) for thing in d.only_iv3[:_MOST_SHOWN]],
+                "first_only_old": [_row(kind, thing) for thing in d.only_old[:_MOST_SHOWN]],
+                "first_only_iv3": [_row(kind, thing) for thing in d.only_iv3[:_MOST_SHOWN]],
             }
             for kind, d in found.items()
         },

@@ -1,9 +1,7 @@
 """`iv3 copy`: the same log elsewhere, SQLite to Kafka or back."""
 
 import asyncio
-import json
 import shutil
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -11,7 +9,9 @@ from pathlib import Path
 
 from iv3 import config as configuration
 from iv3.assembly.log import LOG_FILE, LogPlace, new_log_file
+from iv3.closing import closing
 from iv3.operations.progress import bar
+from iv3.output import say
 from schemas.settings import Settings
 from streams.copies.copy_log import CopyReport
 from streams.copies.copy_log import copy as copy_log
@@ -48,20 +48,19 @@ def copy(data: Path, config: Path | None, source: str, target: str, partitions: 
             return await filled(one, wanted)
 
     async def filled(one: Log, wanted: int) -> CopyReport:
-        async with _made(ends[1], data, wanted) as other:
+        opening = _new_file(data, wanted) if ends[1].log == "sqlite" else _opened(ends[1], data)
+        async with opening as other:
             _refuse_otherwise(other, partitions)
             with bar("Copying, then comparing", quiet=as_json) as progress:
                 return await copy_log(one, other, progress)
 
     report = asyncio.run(work())
-    if as_json:
-        sys.stdout.write(json.dumps(asdict(report)) + "\n")
-        return
-    sys.stdout.write(
+    words = (
         f"{report.records:,} records copied into {report.partitions} partitions, each compared; the "
         f"copy's log id is {report.to_log}. "
-        f"Set log: {ends[1].log} in config.yaml, and start; charts are rebuilt from it.\n"
+        f"Set log: {ends[1].log} in config.yaml, and start; charts are rebuilt from it."
     )
+    say(asdict(report), words, as_json=as_json)
 
 
 def _named(settings: Settings, text: str, option: str) -> Settings:
@@ -92,17 +91,7 @@ async def _opened(settings: Settings, data: Path) -> AsyncIterator[Log]:
     place = LogPlace(settings, data)
     if place.is_demo():
         raise Misconfigured(f"{data} is a demo's; a demo is never copied.")
-    log = (await place.open()).log
-    try:
-        yield log
-    finally:
-        await log.close()
-
-
-@asynccontextmanager
-async def _made(settings: Settings, data: Path, partitions: int) -> AsyncIterator[Log]:
-    opening = _new_file(data, partitions) if settings.log == "sqlite" else _opened(settings, data)
-    async with opening as log:
+    async with place.opened() as log:
         yield log
 
 
@@ -113,11 +102,8 @@ async def _new_file(data: Path, partitions: int) -> AsyncIterator[Log]:
         raise Misconfigured(f"{data} has a log already. Copy into an empty folder: name it with --data.")
     workshop = data / _WORKSHOP
     shutil.rmtree(workshop, ignore_errors=True)
-    fresh = new_log_file(workshop / LOG_FILE, partitions=partitions)
-    try:
+    async with closing(new_log_file(workshop / LOG_FILE, partitions=partitions)) as fresh:
         yield fresh
-    finally:
-        await fresh.close()
     (workshop / LOG_FILE).replace(data / LOG_FILE)
     sync_folder(data)
     shutil.rmtree(workshop, ignore_errors=True)

@@ -3,52 +3,34 @@ said.
 """
 
 import asyncio
-import json
 import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import typer
 
 from iv3 import config as configuration
-from iv3.assembly.archive import archive_of
+from iv3.assembly.archive import archive_of, refuse_absent_folder
 from iv3.assembly.log import LogPlace
 from iv3.operations.erasure import Done, Erasure, is_under_way, read_note
 from iv3.operations.opened import log_settings
 from iv3.operations.progress import bar
+from iv3.options import EraseOptions
+from iv3.output import say
 from schemas.envelope import SYSTEM
 from schemas.household import household
-from schemas.settings import Settings
+from streams.archive.maintenance import host_ms
 from streams.copies.erase_archive import ArchiveTraces
 from streams.copies.erase_person import LogTraces
 from streams.errors import Misconfigured
 from streams.ports.archive import Archive
 from streams.storage.files import FileLock
 
-_CONFIGURED = (
-    "config.yaml (or .env) still describes them: take people, or person, dexcom and insulin, "
-    "out before the next start, or iv3 watches them again"
-)
 
-
-@dataclass(frozen=True)
-class EraseOptions:
-    """What the command line says."""
-
-    person: str
-    data: Path
-    config: Path | None
-    dry_run: bool
-    yes: bool
-    lose: tuple[str, ...] = ()
-
-
-def erase(options: EraseOptions, *, as_json: bool) -> None:
+def erase(options: EraseOptions) -> None:
     """Look, ask, erase, and say what remains elsewhere. Raises Misconfigured, and what log, archive and series
     raise.
     """
@@ -57,9 +39,10 @@ def erase(options: EraseOptions, *, as_json: bool) -> None:
         raise Misconfigured("Name the person by their id, as `person.id` in config.yaml or the log has it.")
     settings = log_settings(data, options.config)
     configuration.refuse_unusable(settings)
-    demo = LogPlace(settings, data).is_demo()
+    place = LogPlace(settings, data)
+    demo = place.is_demo()
     archive = archive_of(settings.archive, settings.s3)
-    _refuse_absent_archive(settings)
+    refuse_absent_folder(settings.archive, " It is erased from too.")
     lock = FileLock(data / "up.lock")
     if not options.dry_run:
         os.umask(0o077)
@@ -67,65 +50,42 @@ def erase(options: EraseOptions, *, as_json: bool) -> None:
         if not lock.try_acquire():
             raise Misconfigured(f"iv3 runs on {data}; stop it first (iv3 stop --data {data}).")
         # An exchange that was killed left it; nobody else exchanges while we hold the lock.
-        LogPlace(settings, data).take_sign_down()
-
-    def shown(title: str) -> AbstractContextManager[Callable[[int, int], None]]:
-        return bar(title, quiet=as_json)
-
-    erasure = Erasure(data, settings, archive, person, shown, demo=demo)
+        place.take_sign_down()
     try:
-        _erase(erasure, options, as_json=as_json)
+        _erase(Erasure(data, settings, archive, person, partial(bar, quiet=options.as_json), demo=demo), options)
     finally:
         lock.release()
 
 
-def _erase(erasure: Erasure, options: EraseOptions, *, as_json: bool) -> None:
-    began, note = time.monotonic(), read_note(options.data)
-    under_way = note is not None and is_under_way(erasure.place, note)
-    if note is not None and under_way and note.person != options.person:
-        raise Misconfigured(
-            f"The erasure of {note.person} was interrupted and must be ended first: iv3 person erase {note.person}"
-        )
-    if note is not None and under_way:
-        if options.dry_run:
-            _say(
-                {"person": options.person, "dry_run": True, "begun": True},
-                (
-                    f"The erasure of {options.person} was begun and interrupted; run it again without "
-                    "--dry-run to end it."
-                ),
-                as_json=as_json,
+def _erase(erasure: Erasure, options: EraseOptions) -> None:
+    person, began, note = options.person, time.monotonic(), read_note(options.data)
+    earlier: list[str] = []
+    if note is not None and is_under_way(erasure.place, note):
+        if note.person != person:
+            raise Misconfigured(
+                f"The erasure of {note.person} was interrupted and must be ended first: iv3 person erase {note.person}"
             )
+        if options.dry_run:
+            words = f"The erasure of {person} was begun and interrupted; run it again without --dry-run to end it."
+            say({"person": person, "dry_run": True, "begun": True}, words, as_json=options.as_json)
             return
-        earlier: list[str] = []
     else:
-        found, finding = asyncio.run(erasure.look(options.lose))
-        _refuse_nobody(options.person, found, finding)
+        found, finding = asyncio.run(erasure.look(options.lose or ()))
+        _refuse_nobody(person, found, finding)
         remains = asyncio.run(_remains(erasure, found.mentions))
         if options.dry_run:
-            _say(
-                _would(options.person, found, finding, remains),
-                _would_in_words(options.person, found, finding, remains),
-                as_json=as_json,
-            )
+            document = _would(person, found, finding, remains)
+            say(document, *_would_in_words(person, found, finding, remains), as_json=options.as_json)
         if finding.stays:
             raise Misconfigured("Nothing is erased before this is decided.\n  " + "\n  ".join(finding.stays))
         if options.dry_run:
             return
         _ask(options, found)
         earlier = finding.earlier
-    done = asyncio.run(erasure.run(note, int(time.time() * 1000), earlier))
+    done = asyncio.run(erasure.run(note, host_ms(), earlier))
     remains = [*_left_over(done), *asyncio.run(_remains(erasure, done.note.mentions))]
     seconds = round(time.monotonic() - began, 1)
-    _say(_did(done, remains, seconds), _did_in_words(done, remains, seconds), as_json=as_json)
-
-
-def _refuse_absent_archive(settings: Settings) -> None:
-    kind, _, folder = settings.archive.partition(":")
-    if kind == "folder" and not Path(folder).expanduser().is_dir():
-        raise Misconfigured(
-            f"There is no folder {folder}; is the disk that holds the archive mounted? It is erased from too."
-        )
+    say(_did(done, remains, seconds), *_did_in_words(done, remains, seconds), as_json=options.as_json)
 
 
 def _refuse_nobody(person: str, found: LogTraces, finding: ArchiveTraces) -> None:
@@ -211,20 +171,11 @@ async def _of_the_bucket(archive: Archive | None) -> list[str]:
 
 def _left_over(done: Done) -> list[str]:
     said = [f"the archive's object {key}, which no manifest describes" for key in done.objects_left]
-    return said + [
-        (
-            f"the bucket {name} of InfluxDB, which was made from a log that this one does not know: delete it "
-            "if nobody needs it"
-        )
-        for name in done.buckets_left
-    ]
+    strange = "which was made from a log that this one does not know: delete it if nobody needs it"
+    return said + [f"the bucket {name} of InfluxDB, {strange}" for name in done.buckets_left]
 
 
 # -- saying ----------------------------------------------------------------------------------------
-
-
-def _say(said: dict[str, Any], words: str, *, as_json: bool) -> None:
-    sys.stdout.write(json.dumps(said) + "\n" if as_json else words + "\n")
 
 
 def _would(person: str, found: LogTraces, finding: ArchiveTraces, remains: list[str]) -> dict[str, Any]:
@@ -243,12 +194,12 @@ def _would(person: str, found: LogTraces, finding: ArchiveTraces, remains: list[
     }
 
 
-def _would_in_words(person: str, found: LogTraces, finding: ArchiveTraces, remains: list[str]) -> str:
+def _would_in_words(person: str, found: LogTraces, finding: ArchiveTraces, remains: list[str]) -> list[str]:
     lines = [f"{person} would be erased{f' ({found.called})' if found.called else ''}. Nothing was changed."]
     lines += [f"  {topic}: {found.theirs[topic]:,} of {number:,} records" for topic, number in found.records.items()]
     lines.append(f"  archive: {finding.segments:,} segments would be written anew")
     lines += [f"  archive: the earlier log {name} would be deleted" for name in finding.earlier]
-    return "\n".join([*lines, *_tokens(found.tokens, "would end"), *_list(remains)])
+    return [*lines, *_tokens(found.tokens, "would end"), *_list(remains)]
 
 
 def _did(done: Done, remains: list[str], seconds: float) -> dict[str, Any]:
@@ -268,18 +219,13 @@ def _did(done: Done, remains: list[str], seconds: float) -> dict[str, Any]:
     }
 
 
-def _did_in_words(done: Done, remains: list[str], seconds: float) -> str:
-    note = done.note
-    lines = [
-        (
-            f"{note.person} is erased: {sum(note.theirs.values()):,} records, in {seconds:.0f} s. The log's "
-            f"id is {note.new_log} now."
-        )
-    ]
+def _did_in_words(done: Done, remains: list[str], seconds: float) -> list[str]:
+    note, records = done.note, sum(done.note.theirs.values())
+    lines = [f"{note.person} is erased: {records:,} records, in {seconds:.0f} s. The log's id is {note.new_log} now."]
     if done.objects:
         lines.append(f"  {done.objects:,} objects of the archive were deleted; the new ones were compared with the log")
     lines += [f"  InfluxDB's bucket {name} was deleted" for name in done.buckets]
-    return "\n".join([*lines, *_tokens(note.tokens, "ended"), *_list(remains)])
+    return [*lines, *_tokens(note.tokens, "ended"), *_list(remains)]
 
 
 def _tokens(tokens: dict[str, str], what: str) -> list[str]:

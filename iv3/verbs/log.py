@@ -1,15 +1,19 @@
 """Verbs that look at the log: replay, digest, topics, dead letters."""
 
-import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from iv3 import config as configuration
+from iv3.assembly.series import series_store
+from iv3.closing import closing
 from iv3.operations.opened import log_settings, with_log
-from iv3.output import fail
+from iv3.operations.progress import bar
+from iv3.output import fail, say
 from schemas.bookkeeping import RecordDeadLettered
 from schemas.envelope import decode, make
 from schemas.identity import derived_id
@@ -18,14 +22,15 @@ from streams.ports.log import Log, append_events
 from streams.ports.series import SeriesStore
 from streams.roles.projector import Projector
 from streams.topics import DEAD_LETTERS, TOPICS
+from streams.views.replay import ReplayReport
+from streams.views.replay import replay as rebuild
 
 
 def digest(data: Path, config: Path | None, *, as_json: bool) -> None:
     """The fingerprints of the Series."""
 
-    async def work(log: Log) -> list[dict[str, object]]:
-        store = _store(data, config, log)
-        try:
+    async def work(log: Log) -> list[dict[str, Any]]:
+        async with closing(_store(data, config, log)) as store:
             series = await store.open(await store.serving())
             reached = await series.position()
             behind = sum(
@@ -40,24 +45,16 @@ def digest(data: Path, config: Path | None, *, as_json: bool) -> None:
             if behind and not rows:
                 fail("There is nothing to compare yet.")
             return rows
-        finally:
-            await store.close()
 
     rows = with_log(data, work, config)
-    if as_json:
-        sys.stdout.write(json.dumps(rows) + "\n")
-        return
-    for row in rows:
-        sys.stdout.write(f"{row['person']} {row['day']} {row['kind']:9} {row['rows']:6} {row['sha256']}\n")
+    words = ("{person} {day} {kind:9} {rows:6} {sha256}".format(**row) for row in rows)
+    say(rows, *words, as_json=as_json)
 
 
 def _store(data: Path, config: Path | None, log: Log) -> SeriesStore:
     """The Series' versions, as the configuration names them; a demo's are always in its folder. Raises
     Misconfigured.
     """
-    from iv3 import config as configuration
-    from iv3.assembly.series import series_store
-
     settings = log_settings(data, config)
     configuration.refuse_unusable(settings)
     return series_store(settings, data, log.log_id)
@@ -66,7 +63,7 @@ def _store(data: Path, config: Path | None, log: Log) -> SeriesStore:
 def topics(data: Path, config: Path | None, *, as_json: bool) -> None:
     """What each topic holds."""
 
-    async def work(log: Log) -> list[dict[str, object]]:
+    async def work(log: Log) -> list[dict[str, Any]]:
         return [
             {
                 "topic": topic.name,
@@ -80,50 +77,33 @@ def topics(data: Path, config: Path | None, *, as_json: bool) -> None:
         ]
 
     rows = with_log(data, work, config)
-    if as_json:
-        sys.stdout.write(json.dumps(rows) + "\n")
-        return
     table = Table("topic", "holds", "kept", "appended")
     table.columns[0].no_wrap = True
     for row in rows:
-        table.add_row(
-            str(row["topic"]), f"{row['holds']}, by {row['keyed_by']}", str(row["kept"]), f"{row['appended']:,}"
-        )
-    Console().print(table)
+        table.add_row(row["topic"], f"{row['holds']}, by {row['keyed_by']}", row["kept"], f"{row['appended']:,}")
+    say(rows, table, as_json=as_json)
 
 
 def replay(data: Path, config: Path | None, *, as_json: bool) -> None:
     """Rebuild, verify, switch."""
-    from dataclasses import asdict
 
-    from iv3.operations.progress import bar
-    from streams.views.replay import replay as rebuild
-
-    async def work(log: Log) -> dict[str, object]:
-        store = _store(data, config, log)
-        try:
+    async def work(log: Log) -> ReplayReport:
+        async with closing(_store(data, config, log)) as store:
             with bar("Replaying the log", quiet=as_json) as progress:
-                return asdict(await rebuild(log, data, store, progress))
-        finally:
-            await store.close()
+                return await rebuild(log, data, store, progress)
 
     report = with_log(data, work, config)
-    if as_json:
-        sys.stdout.write(json.dumps(report, default=str) + "\n")
-        return
-    sys.stdout.write(
-        f"{report['records']:,} records replayed in {report['seconds']} s: {report['readings']:,} "
-        f"readings, {report['entries']:,} entries, "
-        f"{report['forecasts']:,} forecasts, {report['alerts']:,} rows of alerts. They agree with the log "
-        "and serve from now on.\n"
+    done = (
+        f"{report.records:,} records replayed in {report.seconds} s: {report.readings:,} readings, "
+        f"{report.entries:,} entries, {report.forecasts:,} forecasts, {report.alerts:,} rows of alerts. They agree "
+        "with the log and serve from now on."
     )
-    if report["left_out"]:
-        sys.stdout.write(
-            f"{report['left_out']} records are left out, because nothing can be made of them; `iv3 "
-            "dead-letters list` shows them.\n"
-        )
-    for place in report["changed"]:  # type: ignore[attr-defined] # a tuple, made a field of a dict
-        sys.stdout.write(f"The old series had something else at {place}.\n")
+    left_out = (
+        f"{report.left_out} records are left out, because nothing can be made of them; `iv3 dead-letters list` "
+        "shows them."
+    )
+    changed = [f"The old series had something else at {place}." for place in report.changed]
+    say(asdict(report), done, *([left_out] if report.left_out else []), *changed, as_json=as_json)
 
 
 def _letters(data: Path, config: Path | None) -> list[RecordDeadLettered]:
@@ -141,40 +121,34 @@ def _letters(data: Path, config: Path | None) -> list[RecordDeadLettered]:
 
 def dead_letters(data: Path, config: Path | None, *, as_json: bool) -> None:
     """Records that were given up."""
-    newest = {
-        (x.topic, x.partition, x.offset, x.role): x for x in _letters(data, config)
-    }  # the note of a retry replaces the first
+    # The note of a retry replaces the first.
+    newest = {(_place(letter), letter.role): letter for letter in _letters(data, config)}
     rows = [
-        {"place": f"{x.topic}/{x.partition}/{x.offset}", "role": x.role, "reason": x.reason, "retried": x.retried}
-        for x in newest.values()
+        {"place": place, "role": role, "reason": letter.reason, "retried": letter.retried}
+        for (place, role), letter in newest.items()
     ]
-    if as_json:
-        sys.stdout.write(json.dumps(rows) + "\n")
-        return
-    if not rows:
-        sys.stdout.write("There are no dead letters.\n")
-        return
     table = Table("place", "role", "reason", "")
-    for row in rows:
-        table.add_row(str(row["place"]), str(row["role"]), str(row["reason"]), "retried" if row["retried"] else "")
-    Console().print(table)
+    for (place, role), letter in newest.items():
+        table.add_row(place, role, letter.reason, "retried" if letter.retried else "")
+    say(rows, table if rows else "There are no dead letters.", as_json=as_json)
+
+
+def _place(letter: RecordDeadLettered) -> str:
+    return f"{letter.topic}/{letter.partition}/{letter.offset}"
 
 
 def retry(data: Path, config: Path | None, place: str) -> None:
     """Append a given-up record again, byte for byte, at the end of its own partition. The ids in it drop whatever was
     handled before.
     """
-    topic, _, rest = place.rpartition("/")
-    topic, _, partition = topic.rpartition("/")
-    known = {f"{x.topic}/{x.partition}/{x.offset}" for x in _letters(data, config)}
-    if place not in known or not rest.isdigit() or not partition.isdigit():
+    letters = [letter for letter in _letters(data, config) if _place(letter) == place]
+    if not letters:
         fail(f"There is no dead letter at {place}; `iv3 dead-letters list` shows them.", 2)
 
-    letters = [x for x in _letters(data, config) if f"{x.topic}/{x.partition}/{x.offset}" == place]
-
     async def work(log: Log) -> None:
-        (record,) = await log.read(topic, int(partition), int(rest), int(rest) + 1)
-        await log.append(topic, (record.key or b"").decode(), [record.value or b""], partition=int(partition))
+        lies = letters[0]
+        (record,) = await log.read(lies.topic, lies.partition, lies.offset, lies.offset + 1)
+        await log.append(lies.topic, (record.key or b"").decode(), [record.value or b""], partition=lies.partition)
         now = at_ms(int(time.time() * 1000))
         for letter in letters:
             told = letter.model_copy(update={"retried": True})

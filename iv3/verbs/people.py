@@ -3,27 +3,27 @@ accounts where and how.
 """
 
 import asyncio
-import json
 import re
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import typer
 from pydantic import SecretStr, ValidationError
-from rich.console import Console
 from rich.table import Table
 
 from iv3 import config as configuration
 from iv3.assembly.channels import phone_of
-from iv3.assembly.log import LOG_FILE, LogPlace, is_demo
+from iv3.assembly.log import LogPlace, holds_demo
 from iv3.assembly.people import accounts_of, credentials_of, source_of
 from iv3.assembly.starting import with_data_folder
+from iv3.closing import closing
 from iv3.operations.opened import with_catalog, with_door
-from iv3.output import fail
+from iv3.options import AddOptions
+from iv3.output import fail, say
 from processors.sources.dexcom import Region
 from schemas.envelope import SYSTEM, Author
 from schemas.facts import ProfileChanged
@@ -42,58 +42,38 @@ _TOPIC_BYTES = 12  # 96 bits: nobody guesses it
 _SECRET_BYTES = 4096
 
 
-@dataclass(frozen=True)
-class AddOptions:
-    """What the command line says."""
-
-    person: str
-    name: str
-    birth_year: int | None
-    zone: str | None
-    unit: str | None
-    account: str
-    region: str
-    url: str | None
-    password_file: Path | None
-    own_phone: bool
-    topic_file: Path | None
-    try_first: bool
-    replace_phone: bool
-
-
-def add(data: Path, config: Path | None, options: AddOptions, *, as_json: bool) -> None:
+def add(options: AddOptions) -> None:
     """Try the account, say in the log that the person is watched, and keep account and phone encrypted. Raises
     Misconfigured.
     """
+    data, config, person = options.data, options.config, options.person
     settings = _settings(data, config)
-    _refuse_id(options.person)
+    _refuse_id(person)
     _refuse_configured(settings, options)
     credentials = credentials_of(settings, data)
     kept = credentials.read()
-    before = kept.get(options.person, Credentials())
+    before = kept.get(person, Credentials())
     _refuse_to_replace_a_phone(options, before)
     said = _watched(options)
     known = _known(data, config)
     mine = Credentials(
         dexcom=said.dexcom if said.dexcom.account else before.dexcom, ntfy=said.ntfy if said.ntfy.topic else before.ntfy
     )
-    accounts = accounts_of(settings, {**kept, options.person: mine})  # raises where somebody else has this account
-    _refuse_unusable(settings, data, options.person, mine)
-    if options.account and options.try_first:
-        _try(settings, data, options.person, said.dexcom)
-    _watch(data, config, options, said, known.get(options.person))
+    accounts = accounts_of(settings, {**kept, person: mine})  # raises where somebody else has this account
+    _refuse_unusable(settings, data, person, mine)
+    if options.dexcom_account and not options.no_try:
+        _try(settings, data, person, said.dexcom)
+    _watch(options, said, known.get(person))
     if mine != before:
         try:
-            credentials.put(options.person, mine)
+            credentials.put(person, mine)
         except Misconfigured as error:
-            raise Misconfigured(f"{options.person} is watched, but account and phone were not kept: {error}") from None
-    _warn(options, known, config)
-    _tell_added(options, accounts[options.person], is_new=options.person not in known, as_json=as_json)
+            raise Misconfigured(f"{person} is watched, but account and phone were not kept: {error}") from None
+    _warn(options, known)
+    _tell_added(options, accounts[person], is_new=person not in known)
 
 
-def _watch(
-    data: Path, config: Path | None, options: AddOptions, said: WatchedSettings, known: "KnownPerson | None"
-) -> None:
+def _watch(options: AddOptions, said: WatchedSettings, known: "KnownPerson | None") -> None:
     """Say what is new of the person: that they are watched, and a profile, or what of it was given again."""
     name = said.name if known is None or not known.watched else None
     if known is None or not known.profile:
@@ -102,8 +82,9 @@ def _watch(
         given = {"name": options.name, "birth_year": options.birth_year, "zone": options.zone, "unit": options.unit}
         changed = {key: value for key, value in given.items() if value and value != getattr(known.profile, key)}
         profile = known.profile.model_copy(update=changed) if changed else None
-    with_data_folder(data)
-    with_door(data, _AUTHOR, options.person, lambda door: watch_person(door, name, profile), config, make=True)
+    with_data_folder(options.data)
+    through = partial(watch_person, name=name, profile=profile)
+    with_door(options.data, _AUTHOR, options.person, through, options.config, make=True)
 
 
 def _refuse_to_replace_a_phone(options: AddOptions, before: Credentials) -> None:
@@ -126,7 +107,7 @@ def _refuse_unusable(settings: Settings, data: Path, person: str, mine: Credenti
         raise Misconfigured(f"{said} Nothing was changed.") from None
 
 
-def _warn(options: AddOptions, known: "Mapping[str, KnownPerson]", config: Path | None) -> None:
+def _warn(options: AddOptions, known: "Mapping[str, KnownPerson]") -> None:
     """What is no mistake, and may surprise."""
     name = options.name or options.person
     same = [
@@ -136,26 +117,22 @@ def _warn(options: AddOptions, known: "Mapping[str, KnownPerson]", config: Path 
         sys.stderr.write(
             f"iv3: {same[0]} is called {name} too, and alarms begin with the name: give one of them another.\n"
         )
-    if config is None and not Path("config.yaml").exists():
+    if options.config is None and not Path("config.yaml").exists():
         sys.stderr.write("iv3: there is no config.yaml here, which `iv3 up` needs: `iv3 init` makes one.\n")
 
 
-def _tell_added(options: AddOptions, mine: Credentials, *, is_new: bool, as_json: bool) -> None:
+def _tell_added(options: AddOptions, mine: Credentials, *, is_new: bool) -> None:
     topic = mine.ntfy.topic if options.own_phone else None
-    if as_json:
-        sys.stdout.write(json.dumps({"person": options.person, "new": is_new, "topic": topic}) + "\n")
-        return
-    sys.stdout.write(
-        f"{options.person} is {'watched from now on' if is_new else 'watched'}; a running iv3 takes it up "
-        "within seconds.\n"
-    )
+    watched = "watched from now on" if is_new else "watched"
+    words = [f"{options.person} is {watched}; a running iv3 takes it up within seconds."]
     if not mine.dexcom.account:
-        sys.stdout.write(
+        words.append(
             "There is no Dexcom account, so readings come by upload: `iv3 token new --role uploader "
-            "--person ...` makes a token.\n"
+            "--person ...` makes a token."
         )
     if topic is not None:
-        sys.stdout.write(f"Subscribe to this topic in the ntfy app; whoever knows it can read the alarms:\n  {topic}\n")
+        words.append(f"Subscribe to this topic in the ntfy app; whoever knows it can read the alarms:\n  {topic}")
+    say({"person": options.person, "new": is_new, "topic": topic}, *words, as_json=options.as_json)
 
 
 def list_people(data: Path, config: Path | None, *, as_json: bool) -> None:
@@ -164,28 +141,14 @@ def list_people(data: Path, config: Path | None, *, as_json: bool) -> None:
     accounts = accounts_of(settings, credentials_of(settings, data).read())
     known = {person.id: True for person in household(settings)}
     known |= {person: found.watched for person, found in _known(data, config).items()}
-    rows = [
-        {
-            "person": person,
-            "watched": watched,
-            "readings": "Dexcom" if person in accounts and accounts[person].dexcom.account else "uploads",
-            "told": "a phone of their own"
-            if person in accounts and accounts[person].ntfy.topic
-            else "the house's"
-            if settings.topic
-            else "nobody",
-        }
-        for person, watched in sorted(known.items())
-    ]
-    if as_json:
-        sys.stdout.write(json.dumps(rows) + "\n")
-        return
-    table = Table("person", "", "readings from", "who is told")
-    for row in rows:
-        table.add_row(
-            str(row["person"]), "watched" if row["watched"] else "suspended", str(row["readings"]), str(row["told"])
-        )
-    Console().print(table)
+    rows, table = [], Table("person", "", "readings from", "who is told")
+    for person, watched in sorted(known.items()):
+        account = accounts.get(person, Credentials())
+        readings = "Dexcom" if account.dexcom.account else "uploads"
+        told = "a phone of their own" if account.ntfy.topic else "the house's" if settings.topic else "nobody"
+        rows.append({"person": person, "watched": watched, "readings": readings, "told": told})
+        table.add_row(person, "watched" if watched else "suspended", readings, told)
+    say(rows, table, as_json=as_json)
 
 
 def suspend(data: Path, config: Path | None, person: str) -> None:
@@ -204,7 +167,7 @@ def resume(data: Path, config: Path | None, person: str) -> None:
 
 
 def _settings(data: Path, config: Path | None) -> Settings:
-    if (data / LOG_FILE).exists() and is_demo(data):
+    if holds_demo(data):
         raise Misconfigured(f"{data} is a demo's; its one person is made up, and nobody joins them.")
     settings = configuration.load(config)
     configuration.refuse_unusable(settings)
@@ -223,7 +186,7 @@ def _refuse_configured(settings: Settings, options: AddOptions) -> None:
     for person in household(settings):
         if person.id != options.person:
             continue
-        if person.dexcom.account and options.account:
+        if person.dexcom.account and options.dexcom_account:
             raise Misconfigured(f"The configuration names the Dexcom account of {person.id} already: change it there.")
         if person.ntfy.topic and (options.own_phone or options.topic_file is not None):
             raise Misconfigured(f"The configuration names the phone of {person.id} already: change it there.")
@@ -260,6 +223,7 @@ def _known(data: Path, config: Path | None) -> Mapping[str, KnownPerson]:
 
 def _watched(options: AddOptions) -> WatchedSettings:
     """What the command line says of a person. Raises Misconfigured."""
+    account, region = options.dexcom_account, options.dexcom_region
     said: dict[str, Any] = {
         "id": options.person,
         "name": options.name,
@@ -269,15 +233,11 @@ def _watched(options: AddOptions) -> WatchedSettings:
     }
     if not options.name.isprintable():
         raise Misconfigured("--name must be characters that can be printed: a phone shows it in front of every alarm.")
-    if options.account and options.region not in get_args(Region):
-        raise Misconfigured(f"--dexcom-region is {options.region!r}; it must be one of {', '.join(get_args(Region))}.")
-    if options.account:
-        said["dexcom"] = {
-            "account": options.account,
-            "password": _password(options),
-            "region": options.region,
-            "url": options.url,
-        }
+    if account:
+        if region not in get_args(Region):
+            raise Misconfigured(f"--dexcom-region is {region!r}; it must be one of {', '.join(get_args(Region))}.")
+        password = _password(options)
+        said["dexcom"] = {"account": account, "password": password, "region": region, "url": options.dexcom_url}
     topic = _topic(options)
     if topic:
         said["ntfy"] = {"topic": topic}
@@ -295,7 +255,7 @@ def _password(options: AddOptions) -> SecretStr:
             raise Misconfigured(
                 "The Dexcom password is asked for at a terminal; elsewhere name a file with --password-file."
             )
-        return SecretStr(typer.prompt(f"Dexcom password of {options.account}", hide_input=True, err=True))
+        return SecretStr(typer.prompt(f"Dexcom password of {options.dexcom_account}", hide_input=True, err=True))
     return SecretStr(_secret(options.password_file, "--password-file"))
 
 
@@ -330,10 +290,8 @@ def _try(settings: Settings, data: Path, person: str, dexcom: DexcomSettings) ->
     async def work() -> int:
         if source is None:
             return 0
-        try:
+        async with closing(source):
             return len((await source.latest(1440, 288, may_log_in=True)).readings)
-        finally:
-            await source.close()
 
     try:
         readings = asyncio.run(work())

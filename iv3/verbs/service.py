@@ -3,21 +3,13 @@
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
+from iv3.options import ServiceOptions
 from iv3.output import fail
 from streams.errors import Misconfigured
 
 UNIT = Path("/etc/systemd/system/iv3.service")
-
-
-@dataclass(frozen=True)
-class ServiceOptions:
-    """Who runs it, and where config.yaml and the data lie."""
-
-    user: str
-    folder: Path
 
 
 def unit(options: ServiceOptions, command: Path) -> str:

@@ -5,33 +5,16 @@ import os
 import signal
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 
-from iv3.assembly.simulation import FAULTS, TOWN_PASSWORD, parse_faults, share_town, town_accounts
+from iv3.assembly.simulation import FAULTS, TOWN_PASSWORD, ShareServer, ShareTown, account_names, parse_faults
 from iv3.demo.person import LOW_AFTER_MS, DemoPerson
+from iv3.options import SimulateOptions
 from streams.clock import ScaledClock
 from streams.errors import Misconfigured
-
-
-@dataclass(frozen=True)
-class SimulateOptions:
-    """What the command line says."""
-
-    port: int
-    csv: Path | None
-    subject: str | None
-    fault: str
-    speed: float
-    people: int
-    write: Path | None
-
-
-class _Server(Protocol):
-    async def stop(self) -> None: ...
 
 
 def simulate(options: SimulateOptions) -> None:
@@ -66,15 +49,13 @@ async def _one(options: SimulateOptions) -> None:
         raise Misconfigured(f"Port {options.port} cannot be used: {error.strerror}.") from None
     await _until_stopped(
         person.server,
-        (
-            f"A fake Dexcom Share server. In config.yaml:\n  dexcom: {{account: demo, password: demo, url: "
-            f"{person.server.url}}}\n"
-        ),
+        "A fake Dexcom Share server. In config.yaml:\n"
+        f"  dexcom: {{account: demo, password: demo, url: {person.server.url}}}\n",
     )
 
 
 async def _town(options: SimulateOptions) -> None:
-    town = share_town(options.people, now_ms=ScaledClock(int(time.time() * 1000), options.speed).now_ms)
+    town = ShareTown(options.people, now_ms=ScaledClock(int(time.time() * 1000), options.speed).now_ms)
     try:
         url = await town.start(options.port)
     except OSError as error:
@@ -92,7 +73,7 @@ def people_of(people: int, url: str) -> list[dict[str, Any]]:
     """The `people:` of a configuration that watches the town."""
     return [
         {"id": name, "zone": "UTC", "dexcom": {"account": name, "password": TOWN_PASSWORD, "url": url}}
-        for name in town_accounts(people)
+        for name in account_names(people)
     ]
 
 
@@ -107,7 +88,7 @@ def _write(path: Path, said: dict[str, Any]) -> None:
         yaml.safe_dump(said, out, sort_keys=False)
 
 
-async def _until_stopped(server: _Server, said: str) -> None:
+async def _until_stopped(server: ShareServer | ShareTown, said: str) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

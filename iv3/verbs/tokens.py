@@ -1,18 +1,16 @@
 """`iv3 token new|list|revoke`: beside a running `iv3 up` or without one; the log is the only meeting place."""
 
-import json
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from rich.console import Console
 from rich.table import Table
 
 from api.request.values import iso
 from iv3.operations.opened import log_settings, with_catalog, with_door
-from iv3.output import fail
+from iv3.options import TokenOptions
+from iv3.output import fail, say
 from schemas.envelope import SYSTEM, Author
 from schemas.facts import Role
 from schemas.household import household
@@ -26,19 +24,9 @@ _NAME_MOST = 80
 _AUTHOR = Author("api", "command line")
 
 
-@dataclass(frozen=True)
-class TokenOptions:
-    """What the command line says; `people` is whom it opens, nobody: everybody."""
-
-    role: str
-    name: str
-    expires_days: int | None
-    people: tuple[str, ...]
-
-
-def new(data: Path, config: Path | None, options: TokenOptions, *, as_json: bool) -> None:
+def new(options: TokenOptions) -> None:
     """Make a token and print it last."""
-    role, expires_days, people = options.role, options.expires_days, options.people
+    role, expires_days, people = options.role, options.expires_days, tuple(options.person or ())
     if role not in get_args(Role):
         raise Misconfigured(f"--role is {role!r}; it must be one of {', '.join(get_args(Role))}.")
     name = options.name.strip()
@@ -47,7 +35,7 @@ def new(data: Path, config: Path | None, options: TokenOptions, *, as_json: bool
     now_ms = int(time.time() * 1000)
     expires_ms = now_ms + expires_days * 86_400_000 if expires_days else None
 
-    configured = {person.id for person in household(log_settings(data, config))}
+    configured = {person.id for person in household(log_settings(options.data, options.config))}
 
     async def work(door: Door) -> str:
         unknown = [person for person in people if person not in configured and person not in door.catalog.people()]
@@ -56,12 +44,10 @@ def new(data: Path, config: Path | None, options: TokenOptions, *, as_json: bool
         issued = await issue_token(door, role, name, people=people, expires_ms=expires_ms)  # type: ignore[arg-type] # checked above
         return issued.secret
 
-    token = with_door(data, _AUTHOR, SYSTEM, work, config)
-    if as_json:
-        sys.stdout.write(json.dumps({"role": role, "name": name, "people": list(people), "token": token}) + "\n")
-        return
+    token = with_door(options.data, _AUTHOR, SYSTEM, work, options.config)
     whose = f", for {' and '.join(people)} only" if people else ""
-    sys.stdout.write(f"A token for {name} ({role}{whose}). It is shown only this once:\n{token}\n")
+    words = f"A token for {name} ({role}{whose}). It is shown only this once:\n{token}"
+    say({"role": role, "name": name, "people": list(people), "token": token}, words, as_json=options.as_json)
 
 
 def _issued(data: Path, config: Path | None) -> list[TokenRecord]:
@@ -70,31 +56,27 @@ def _issued(data: Path, config: Path | None) -> list[TokenRecord]:
 
 def list_tokens(data: Path, config: Path | None, *, as_json: bool) -> None:
     """Every token, without the tokens themselves."""
-    issued = _issued(data, config)
-    rows = [
-        {
-            "id": token.token_id,
-            "name": token.name,
-            "role": token.role,
-            "people": list(token.bound_to),
-            "created": iso(made),
-            "expires": iso(ms(token.expires)) if token.expires else None,
-            "revoked": revoked,
-        }
-        for token, made, revoked in issued
-    ]
-    if as_json:
-        sys.stdout.write(json.dumps(rows) + "\n")
-        return
     table = Table()
     table.add_column("id", no_wrap=True)  # whoever lost a phone must be able to copy it
     for title in ("name", "role", "for", "created", "expires", "ended"):
         table.add_column(title)
-    for token, made, revoked in issued:
-        ends = iso(ms(token.expires))[:10] if token.expires else "never"
-        whose = ", ".join(token.bound_to) or "everybody"
-        table.add_row(token.token_id, token.name, token.role, whose, iso(made)[:10], ends, "revoked" if revoked else "")
-    Console().print(table)
+    rows = []
+    for token, made_ms, revoked in _issued(data, config):
+        made, ends = iso(made_ms), iso(ms(token.expires)) if token.expires else None
+        rows.append(
+            {
+                "id": token.token_id,
+                "name": token.name,
+                "role": token.role,
+                "people": list(token.bound_to),
+                "created": made,
+                "expires": ends,
+                "revoked": revoked,
+            }
+        )
+        whose, until = ", ".join(token.bound_to) or "everybody", ends[:10] if ends else "never"
+        table.add_row(token.token_id, token.name, token.role, whose, made[:10], until, "revoked" if revoked else "")
+    say(rows, table, as_json=as_json)
 
 
 def revoke(data: Path, config: Path | None, token_id: str) -> None:

@@ -4,48 +4,15 @@ import asyncio
 import gc
 import json
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from iv3.assembly.build import run
-from iv3.assembly.clock import simulated_clock
-from iv3.assembly.starting import StartOptions, announce, plan_of, quiet_libraries, settings_of, with_data_folder
-from iv3.demo.plan import DemoOptions, demo_plan
+from iv3.assembly.starting import announce, plan_of, quiet_libraries, settings_of, with_data_folder
+from iv3.demo.plan import demo_plan
+from iv3.options import UpOptions
 from streams.errors import Misconfigured
 from streams.storage.files import FileLock
-
-
-@dataclass(frozen=True)
-class UpOptions:
-    """What the command line says."""
-
-    data: Path | None
-    config: Path | None
-    host: str | None
-    port: int | None
-    demo: bool
-    csv: Path | None
-    subject: str | None
-    speed: float
-    ntfy_server: str | None
-    ntfy_topic: str | None
-    clock: str | None = None
-    log: str | None = None
-    series: str | None = None
-    archive: str | None = None
-    alerts: str | None = None
-
-    @property
-    def start(self) -> StartOptions:
-        """What is put in place of the configuration."""
-        said = {"IV3_LOG": self.log, "IV3_SERIES": self.series, "IV3_ARCHIVE": self.archive, "IV3_ALERTS": self.alerts}
-        given = {name: value for name, value in said.items() if value is not None}
-        return StartOptions(self.config, self.host, self.port, given)
-
-    @property
-    def made_up(self) -> DemoOptions:
-        """What the demo is to be like."""
-        return DemoOptions(self.host, self.port, self.csv, self.subject, self.speed, self.ntfy_server, self.ntfy_topic)
 
 
 def up(options: UpOptions) -> None:
@@ -62,16 +29,24 @@ def up(options: UpOptions) -> None:
     if options.demo and (options.log or options.series or options.archive or options.clock):
         raise Misconfigured("--log, --series, --archive and --clock are for the real thing; a demo has its own.")
     data = options.data or Path("data-demo" if options.demo else "data")
-    settings = None if options.demo else settings_of(options.start)  # a mistake in them leaves no folder behind
+    said = {
+        "IV3_LOG": options.log,
+        "IV3_SERIES": options.series,
+        "IV3_ARCHIVE": options.archive,
+        "IV3_ALERTS": options.alerts,
+    }
+    # A mistake in them leaves no folder behind.
+    settings = None if options.demo else settings_of(options.config, options.host, said)
     with_data_folder(data)
     lock = FileLock(data / "up.lock")
     if not lock.try_acquire():
         raise Misconfigured(
             f"Another `iv3 up` runs on {data} already ({_running(data)}). Stop it with `iv3 stop --data {data}`."
         )
-    plan = demo_plan(options.made_up, data) if settings is None else plan_of(options.start, data, settings)
-    if options.clock is not None and settings is not None:
-        plan = replace(plan, clock=simulated_clock(options.clock, settings))
+    if settings is None:
+        plan = demo_plan(options, data)
+    else:
+        plan = plan_of(settings, data, options.host, options.port, options.clock)
     gc.freeze()  # what is loaded by now stays for months; the collector need not look through it again
     # A quarter of readings is 50,000 short-lived rows: looking through them costs more than making them.
     gc.set_threshold(20_000, 20, 20)

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from iv3.verbs.service import ServiceOptions, unit
+from iv3.options import ServiceOptions
+from iv3.verbs.service import unit
 from streams.errors import Misconfigured
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,8 +8,9 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from iv3.assembly.listening import any_free_port, free_port, is_loopback_url, refuse_open_air
-from iv3.assembly.log import LOG_FILE, open_log_file
+from iv3.assembly.log import LOG_FILE, new_log_file
 from iv3.assembly.plan import DemoPlan, StartPlan
+from iv3.closing import closing
 from iv3.demo.person import LOW_AFTER_MS, PASSWORD, PERSON, USERNAME, DemoPerson
 from iv3.options import UpOptions
 from schemas.envelope import decode
@@ -94,13 +95,10 @@ def _demo_start(data: Path) -> tuple[int, int, list[int]]:
 
 async def _last_moments(data: Path) -> list[int]:
     """When the last facts of the demo's person happened."""
-    log = open_log_file(data / LOG_FILE, demo=True).log
-    try:
+    async with closing(new_log_file(data / LOG_FILE, demo=True)) as log:
         partition = partition_of(PERSON)
         head = log.heads[JOURNAL, partition]
         return [decode(record.value).time_ms for record in await log.read(JOURNAL, partition, max(0, head - 50))]
-    finally:
-        await log.close()
 
 
 def _noted(note: Path, started_ms: int, now_ms: int, lows_at_ms: list[int]) -> tuple[int, int, list[int]]:

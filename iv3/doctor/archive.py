@@ -3,12 +3,13 @@
 import ipaddress
 import secrets
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from iv3.assembly.archive import archive_of
-from iv3.doctor.findings import Finding, passed
+from iv3.doctor.findings import Finding, failed, noticed, passed
 from schemas.settings import Settings
 from streams.archive.drill import read_outcome
 from streams.errors import ArchiveUnavailable
@@ -27,10 +28,10 @@ async def archive(settings: Settings, data: Path, config: Path) -> list[Finding]
         found = [await _usable(named)]
         seen = await named.exposure()
         if seen is not None:
-            found += _in_the_clear(settings) + _bucket(seen)
+            found += [*_in_the_clear(settings), *_bucket(seen)]
     except ArchiveUnavailable as error:
-        return [Finding("archive-unreachable", False, f"The archive cannot be used: {error}.")]
-    return [*found, *_drill(settings, data)]
+        return [failed("archive-unreachable", f"The archive cannot be used: {error}.")]
+    return [*found, _drill(settings, data)]
 
 
 def _none(settings: Settings) -> Finding:
@@ -39,7 +40,7 @@ def _none(settings: Settings) -> Finding:
         if settings.s3.bucket
         else "archive: folder:PATH, on another disk"
     )
-    return Finding("no-archive", False, f"There is no archive: the log is on one disk only. Set {how}.", serious=False)
+    return noticed("no-archive", f"There is no archive: the log is on one disk only. Set {how}.")
 
 
 async def _usable(named: Archive) -> Finding:
@@ -49,48 +50,31 @@ async def _usable(named: Archive) -> Finding:
     listed, back = await named.list(_PROBE), await named.get(_PROBE)
     await named.delete(_PROBE)
     if _PROBE not in listed or back != said:
-        return Finding(
-            "archive-unreachable", False, f"{named!r} does not give back what was stored there a moment ago."
-        )
+        return failed("archive-unreachable", f"{named!r} does not give back what was stored there a moment ago.")
     return passed("archive-unreachable", f"{named!r} can be listed, read, written and deleted from.")
 
 
-def _bucket(seen: Exposure) -> list[Finding]:
-    found = []
+def _bucket(seen: Exposure) -> Iterator[Finding]:
     if seen.open_to:
-        found.append(
-            Finding(
-                "archive-public",
-                False,
-                f"The bucket is not private: {', '.join(seen.open_to)}. It holds health data: take that away.",
-            )
-        )
+        said = f"The bucket is not private: {', '.join(seen.open_to)}. It holds health data: take that away."
+        yield failed("archive-public", said)
     else:
-        found.append(passed("archive-public", "The bucket is closed to whoever has no key."))
+        yield passed("archive-public", "The bucket is closed to whoever has no key.")
     if seen.conditional:
-        found.append(
-            passed(
-                "archive-conditions",
-                "The server stores an object only where there is none: two writers cannot disturb each other.",
-            )
-        )
+        said = "The server stores an object only where there is none: two writers cannot disturb each other."
+        yield passed("archive-conditions", said)
     else:
-        found.append(
-            Finding(
-                "archive-conditions",
-                False,
-                "The server cannot store an object only where there is none. iv3 looks before it writes; "
-                "let one iv3 alone write there, and "
-                "do not run `iv3 backup` beside `iv3 up`.",
-                serious=False,
-            )
+        said = (
+            "The server cannot store an object only where there is none. iv3 looks before it writes; let one iv3 "
+            "alone write there, and do not run `iv3 backup` beside `iv3 up`."
         )
+        yield noticed("archive-conditions", said)
     words = {
         True: "The bucket keeps earlier versions of its objects, deleted ones too.",
         False: "The bucket keeps no earlier versions: what somebody deletes there is gone. Versioning would keep it.",
         None: "The server does not say whether it keeps earlier versions.",
     }
-    return [*found, passed("archive-versioning", words[seen.versioning])]
+    yield passed("archive-versioning", words[seen.versioning])
 
 
 def _in_the_clear(settings: Settings) -> list[Finding]:
@@ -102,39 +86,19 @@ def _in_the_clear(settings: Settings) -> list[Finding]:
     if place.scheme != "http" or near:
         return []
     return [
-        Finding(
-            "archive-clear",
-            False,
-            "s3.endpoint begins with http://: health data travels in the clear. Write https://.",
-            serious=False,
-        )
+        noticed("archive-clear", "s3.endpoint begins with http://: health data travels in the clear. Write https://.")
     ]
 
 
-def _drill(settings: Settings, data: Path) -> list[Finding]:
-    last = read_outcome(data)
+def _drill(settings: Settings, data: Path) -> Finding:
+    last, name = read_outcome(data), "archive-drill"
     if last is None:
-        return [
-            passed("archive-drill", "The archive was not restored for a trial yet; `iv3 archive drill` does it now.")
-        ]
+        return passed(name, "The archive was not restored for a trial yet; `iv3 archive drill` does it now.")
     on = datetime.fromtimestamp(last.at_ms / 1000, UTC).date().isoformat()
     if not last.ok:
-        return [
-            Finding("archive-drill", False, f"On {on} the archive could not be restored as it should: {last.problem}.")
-        ]
+        return failed(name, f"On {on} the archive could not be restored as it should: {last.problem}.")
     age_days = (time.time() * 1000 - last.at_ms) / 86_400_000
     if settings.archive_drill_days and age_days > 3 * settings.archive_drill_days:
-        return [
-            Finding(
-                "archive-drill",
-                False,
-                f"The archive was restored for a trial last on {on}: run `iv3 archive drill`.",
-                serious=False,
-            )
-        ]
-    return [
-        passed(
-            "archive-drill",
-            f"On {on} the archive was restored, and each of {last.records:,} records was as the log has it.",
-        )
-    ]
+        return noticed(name, f"The archive was restored for a trial last on {on}: run `iv3 archive drill`.")
+    said = f"On {on} the archive was restored, and each of {last.records:,} records was as the log has it."
+    return passed(name, said)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from iv3.assembly.log import LogPlace
-from iv3.doctor.findings import Finding
+from iv3.doctor.findings import Finding, failed
 from iv3.operations.erasure import is_under_way, read_note
 from schemas.settings import Settings
 from streams.errors import Misconfigured
@@ -15,7 +15,7 @@ async def erasing(settings: Settings, data: Path, config: Path) -> list[Finding]
     try:
         note = read_note(data)
     except Misconfigured as error:
-        return [Finding("erasure", False, str(error))]
+        return [failed("erasure", str(error))]
     if note is None:
         return []
     where = (
@@ -24,4 +24,4 @@ async def erasing(settings: Settings, data: Path, config: Path) -> list[Finding]
         else "nothing of them is gone yet"
     )
     again = f"run it again, with iv3 stopped: iv3 person erase {note.person}"
-    return [Finding("erasure", False, f"The erasure of {note.person} was interrupted; {where}. To end it, {again}")]
+    return [failed("erasure", f"The erasure of {note.person} was interrupted; {where}. To end it, {again}")]

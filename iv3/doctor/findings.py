@@ -17,6 +17,16 @@ class Finding:
     serious: bool = True
 
 
+def failed(name: str, message: str) -> Finding:
+    """It keeps iv3 from its work, or somebody from being told."""
+    return Finding(name, False, message)
+
+
+def noticed(name: str, message: str) -> Finding:
+    """It is not as it should be, and iv3 works all the same."""
+    return Finding(name, False, message, serious=False)
+
+
 def passed(name: str, message: str) -> Finding:
     """It is as it should be."""
     return Finding(name, True, message, serious=False)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from iv3.assembly.listening import is_free
-from iv3.doctor.findings import Finding, passed
+from iv3.doctor.findings import Finding, failed, noticed, passed
 from schemas.settings import Settings
 from streams.errors import Misconfigured
 from streams.storage.files import RESERVE_BYTES, free_bytes, refuse_remote
@@ -29,12 +29,7 @@ def _config_mode(path: Path) -> Finding | None:
     if not path.exists():
         return None
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        return Finding(
-            "config-readable",
-            False,
-            f"{path} holds passwords and others can read it: chmod 600 {path}.",
-            serious=False,
-        )
+        return noticed("config-readable", f"{path} holds passwords and others can read it: chmod 600 {path}.")
     return passed("config-readable", f"{path} is readable by its owner only.")
 
 
@@ -42,13 +37,10 @@ def _disk(data: Path) -> Finding:
     folder = data if data.exists() else Path.cwd()
     free = free_bytes(folder)
     if free < RESERVE_BYTES:
-        return Finding(
+        return failed(
             "disk-full",
-            False,
-            (
-                f"{folder} has {free >> 20} MiB left; below {RESERVE_BYTES >> 20} MiB only readings and "
-                "alarms are saved. Free some space."
-            ),
+            f"{folder} has {free >> 20} MiB left; below {RESERVE_BYTES >> 20} MiB only readings and "
+            "alarms are saved. Free some space.",
         )
     return passed("disk-full", f"{folder} has {free >> 30} GiB left.")
 
@@ -57,16 +49,14 @@ def _file_system(data: Path) -> Finding:
     try:
         refuse_remote(data if data.exists() else Path.cwd())
     except Misconfigured as error:
-        return Finding("remote-disk", False, str(error))
+        return failed("remote-disk", str(error))
     return passed("remote-disk", "The data folder lies on a local disk.")
 
 
 def _sqlite() -> Finding:
     version = sqlite_version()
     if tuple(map(int, version.split("."))) < _FIXED_SQLITE:
-        return Finding(
-            "sqlite-version", False, f"SQLite {version} can lose writes in WAL mode; install apsw 3.51.3 or newer."
-        )
+        return failed("sqlite-version", f"SQLite {version} can lose writes in WAL mode; install apsw 3.51.3 or newer.")
     return passed("sqlite-version", f"SQLite {version}.")
 
 
@@ -82,10 +72,10 @@ def _certificate(settings: Settings) -> list[Finding]:
         served = x509.load_pem_x509_certificates(Path(api.certfile).read_bytes())[0]  # the first is the host's own
         left_days = (served.not_valid_after_utc - datetime.now(UTC)).total_seconds() / _DAY_S
     except (OSError, ssl.SSLError, ValueError) as error:
-        return [Finding("certificate", False, f"api.certfile and api.keyfile cannot be used: {error}.")]
+        return [failed("certificate", f"api.certfile and api.keyfile cannot be used: {error}.")]
     if left_days < _SOON_DAYS:
         word = "expired" if left_days < 0 else f"expires in {left_days:.0f} days"
-        return [Finding("certificate", False, f"The certificate {word}: renew it, or phones will refuse to connect.")]
+        return [failed("certificate", f"The certificate {word}: renew it, or phones will refuse to connect.")]
     return [passed("certificate", f"The certificate holds for {left_days:.0f} days.")]
 
 
@@ -95,12 +85,5 @@ async def port(settings: Settings, data: Path, config: Path) -> list[Finding]:
     if (data / "run.json").exists():
         return [passed("port-busy", "iv3 is running on this data folder.")]
     if settings.api.port and not is_free(settings.api.host, settings.api.port):
-        return [
-            Finding(
-                "port-busy", False, f"Port {settings.api.port} is used by another program. Set api.port, or --port."
-            )
-        ]
+        return [failed("port-busy", f"Port {settings.api.port} is used by another program. Set api.port, or --port.")]
     return [passed("port-busy", f"Port {settings.api.port} is free.")]
-
-
-# -- ntfy ------------------------------------------------------------------------------------------

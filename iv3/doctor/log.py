@@ -5,7 +5,7 @@ changed.
 from pathlib import Path
 
 from iv3.assembly.log import LogPlace
-from iv3.doctor.findings import Finding, passed
+from iv3.doctor.findings import Finding, failed, noticed, passed
 from schemas.settings import Settings
 from streams.errors import LogUnavailable, Misconfigured
 
@@ -19,25 +19,15 @@ async def log(settings: Settings, data: Path, config: Path) -> list[Finding]:
     try:
         brokers, missing = await place.look_at_brokers()
     except LogUnavailable as error:
-        return [Finding("kafka-unreachable", False, str(error))]
+        return [failed("kafka-unreachable", str(error))]
     except Misconfigured as error:
-        return [Finding("kafka-topics", False, str(error))]
-    found = [
-        passed(
-            "kafka-unreachable", f"{settings.log} answers; {brokers} broker{'s are' if brokers != 1 else ' is'} alive."
-        )
-    ]
+        return [failed("kafka-topics", str(error))]
+    alive = "broker is" if brokers == 1 else "brokers are"
+    found = [passed("kafka-unreachable", f"{settings.log} answers; {brokers} {alive} alive.")]
     if brokers < 3:
-        found.append(
-            Finding(
-                "kafka-alone",
-                False,
-                (
-                    "With fewer than 3 brokers a disk that breaks takes the log with it: keep an archive, on "
-                    "another machine."
-                ),
-                serious=False,
-            )
+        said = (
+            "With fewer than 3 brokers a disk that breaks takes the log with it: keep an archive, on another machine."
         )
+        found.append(noticed("kafka-alone", said))
     made = "are made at the first start" if missing else "keep everything for ever"
     return [*found, passed("kafka-topics", f"The topics {made}.")]

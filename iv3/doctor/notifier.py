@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 from iv3.assembly.channels import house_phone
-from iv3.doctor.findings import Finding, passed
+from iv3.closing import closing
+from iv3.doctor.findings import Finding, failed, noticed, passed
 from schemas.household import untold_in
 from schemas.settings import Settings
 from streams.clock import SystemClock
@@ -22,44 +23,30 @@ async def ntfy(settings: Settings, data: Path, config: Path) -> list[Finding]:
     if untold:
         whose = f" for {', '.join(untold[:5])}" if settings.people else ""
         said = f"ALARMS ARE OFF{whose}: set ntfy.topic (iv3 init makes one) and subscribe to it in the ntfy app."
-        return [Finding("alarms-off", False, said)]
+        return [failed("alarms-off", said)]
     if not topic:
         said = (
             "Everybody has a phone of their own; without ntfy.topic nobody is told when one of them "
             "fails, nor when iv3 is silent."
         )
-        return [Finding("no-house-phone", False, said, serious=False)]
+        return [noticed("no-house-phone", said)]
     found = []
     if "ntfy.sh" in settings.ntfy.server and _bits(topic) < _GUESSABLE_BITS:
-        found.append(
-            Finding(
-                "topic-guessable",
-                False,
-                (
-                    "The ntfy topic is short enough to be guessed, and whoever knows it reads the alarms: "
-                    "choose 24 random letters."
-                ),
-                serious=False,
-            )
+        said = (
+            "The ntfy topic is short enough to be guessed, and whoever knows it reads the alarms: choose 24 random "
+            "letters."
         )
-    target = house_phone(settings, SystemClock())
+        found.append(noticed("topic-guessable", said))
     try:
-        knows = await target.probe()
+        async with closing(house_phone(settings, SystemClock())) as target:
+            knows = await target.probe()
     except NotifierRefused as error:
-        return [*found, Finding("ntfy-refused", False, f"{error}")]
+        return [*found, failed("ntfy-refused", f"{error}")]
     except NotifierUnreachable as error:
-        return [*found, Finding("ntfy-unreachable", False, f"{error}")]
-    finally:
-        await target.close()
+        return [*found, failed("ntfy-unreachable", f"{error}")]
     if not knows:
-        found.append(
-            Finding(
-                "ntfy-old",
-                False,
-                "The ntfy server is older than 2.16: notifications pile up instead of replacing each other. Update it.",
-                serious=False,
-            )
-        )
+        said = "The ntfy server is older than 2.16: notifications pile up instead of replacing each other. Update it."
+        found.append(noticed("ntfy-old", said))
     return [*found, passed("alarms-off", f"{settings.ntfy.server} accepts messages.")]
 
 

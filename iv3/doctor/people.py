@@ -1,12 +1,14 @@
 """What usually goes wrong with a person: no zone, an insulin of no type, a Dexcom account that does not let iv3 in."""
 
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from iv3.assembly.log import LogPlace
 from iv3.assembly.people import accounts_of, credentials_of, source_of
-from iv3.doctor.findings import Finding, passed
+from iv3.closing import closing
+from iv3.doctor.findings import Finding, failed, noticed, passed
 from schemas.envelope import decode, peek_type
 from schemas.facts import SourceStateChanged
 from schemas.household import household
@@ -33,24 +35,22 @@ def _whose(person: WatchedSettings, people: tuple[WatchedSettings, ...]) -> str:
     return f"{person.id}: " if len(people) > 1 else ""
 
 
-def _profile(settings: Settings, person: WatchedSettings, whose: str) -> list[Finding]:
-    found = []
+def _profile(settings: Settings, person: WatchedSettings, whose: str) -> Iterator[Finding]:
     host_utc = datetime.now(UTC).astimezone().utcoffset() == datetime.now(UTC).utcoffset()
     if person.zone is None:
         key = "person.zone" if person.id == settings.person.id else "zone"
         more = " This machine runs in UTC, so there is nothing to go by." if host_utc else ""
         said = f"{whose}{key} is not set: times are shown in UTC. Write it like Europe/Berlin.{more}"
-        found.append(Finding("no-zone", False, said, serious=False))
+        yield noticed("no-zone", said)
     else:
-        found.append(passed("no-zone", f"{whose}Times are shown in {person.zone}."))
+        yield passed("no-zone", f"{whose}Times are shown in {person.zone}.")
     nameless = [insulin.name for insulin in person.insulin if not insulin.period_type]
     if nameless:
         said = f"{whose}{', '.join(nameless)}: period_type is missing (short or long), so its doses count for nothing."
-        found.append(Finding("insulin-type", False, said, serious=False))
+        yield noticed("insulin-type", said)
     if person.missing_long_threshold and not any(insulin.period_type == "long" for insulin in person.insulin):
         said = f"{whose}missing_long_threshold is set, but no insulin has period_type: long; nobody would be told."
-        found.append(Finding("no-long-acting", False, said, serious=False))
-    return found
+        yield noticed("no-long-acting", said)
 
 
 async def accounts(settings: Settings, data: Path, config: Path) -> list[Finding]:
@@ -62,19 +62,15 @@ async def accounts(settings: Settings, data: Path, config: Path) -> list[Finding
     known = {person: said.dexcom for person, said in kept.items() if said.dexcom.account}
     if not known:
         said = "No Dexcom account is configured; readings come only from uploaders."
-        return [Finding("no-dexcom", False, said, serious=False)]
-    found: list[Finding] = []
+        return [noticed("no-dexcom", said)]
+    found = []
     for person, dexcom in list(known.items())[:_MOST_TRIED]:
         whose = f"{person}: " if len(kept) > 1 else ""
         tried = await _account(settings, data, person, dexcom)
         found += [Finding(f.name, f.ok, f"{whose}{f.message}", f.serious) for f in tried]
     if len(known) > _MOST_TRIED:
-        found.append(
-            passed(
-                "dexcom-more",
-                f"{len(known) - _MOST_TRIED} more accounts were not tried; their pages say how each one answers.",
-            )
-        )
+        more = f"{len(known) - _MOST_TRIED} more accounts were not tried; their pages say how each one answers."
+        found.append(passed("dexcom-more", more))
     return found
 
 
@@ -95,18 +91,17 @@ async def _account(settings: Settings, data: Path, person: str, dexcom: DexcomSe
             f"Dexcom refused the last log-in; none is tried before {until}, so that the account is not "
             "locked. Check dexcom.password."
         )
-        return [Finding("dexcom-refused", False, said)]
+        return [failed("dexcom-refused", said)]
     source = source_of(settings, data, SystemClock(), person, dexcom)
     if source is None:
         return []
     try:
-        fetched = await source.latest(1440, 288, may_log_in=True)
+        async with closing(source):
+            fetched = await source.latest(1440, 288, may_log_in=True)
     except SourceRefused as error:
-        return [Finding("dexcom-refused", False, f"{error}")]
+        return [failed("dexcom-refused", f"{error}")]
     except SourceUnreachable as error:
-        return [Finding("dexcom-unreachable", False, f"{error}")]
-    finally:
-        await source.close()
+        return [failed("dexcom-unreachable", f"{error}")]
     found = [passed("dexcom-refused", "Dexcom accepts the log-in.")]
     if fetched.readings:
         age_min = (time.time() * 1000 - fetched.readings[-1].time_ms) / 60_000
@@ -117,7 +112,7 @@ async def _account(settings: Settings, data: Path, person: str, dexcom: DexcomSe
             "Dexcom answers, but has no readings: is sharing on, with at least one follower? Is this the account that "
             "shares? Is dexcom.region right (us, ous, jp)?"
         )
-        found.append(Finding("dexcom-empty", False, said))
+        found.append(failed("dexcom-empty", said))
     return [*found, *_clock(fetched.server_time_ms)]
 
 
@@ -130,7 +125,7 @@ def _clock(server_ms: int | None) -> list[Finding]:
             f"This machine's clock is {skew_s:+.0f} s off Dexcom's: switch time synchronisation on "
             "(timedatectl set-ntp true)."
         )
-        return [Finding("clock-wrong", False, said)]
+        return [failed("clock-wrong", said)]
     return [passed("clock-wrong", "This machine's clock is right.")]
 
 
@@ -141,23 +136,21 @@ async def _no_login_before(settings: Settings, data: Path, person: str) -> int |
     place = LogPlace(settings, data)
     if not place.exists():
         return None
+    allowed: list[int | None] = [None]
+
+    def step(record: Record) -> None:
+        if record.key != person.encode() or not peek_type(record.value).startswith(b"iv3.source-state."):
+            return
+        state = decode(record.value).data
+        if isinstance(state, SourceStateChanged):
+            allowed[0] = ms(state.no_login_before) if state.no_login_before else None
+
     try:
         log = (await place.open()).log
     except (Misconfigured, Transient):
         return None
-    try:
+    async with closing(log):
         partition = partition_of(person, log.partitions[JOURNAL])
         head = log.heads[JOURNAL, partition]
-        allowed: list[int | None] = [None]
-
-        def step(record: Record) -> None:
-            if record.key != person.encode() or not peek_type(record.value).startswith(b"iv3.source-state."):
-                return
-            state = decode(record.value).data
-            if isinstance(state, SourceStateChanged):
-                allowed[0] = ms(state.no_login_before) if state.no_login_before else None
-
         await log.fold(JOURNAL, partition, max(0, head - _LOOK_BACK), head, step)
-        return allowed[0]
-    finally:
-        await log.close()
+    return allowed[0]

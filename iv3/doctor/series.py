@@ -7,7 +7,8 @@ from pathlib import Path
 
 from iv3.assembly.log import LogPlace
 from iv3.assembly.series import series_store
-from iv3.doctor.findings import Finding, passed
+from iv3.closing import closing
+from iv3.doctor.findings import Finding, failed, noticed, passed
 from schemas.settings import Settings
 from streams.errors import Misconfigured, Transient
 from streams.ports.series import SeriesExamination
@@ -19,11 +20,8 @@ async def series(settings: Settings, data: Path, config: Path) -> list[Finding]:
     """The server of `series: influxdb`."""
     del config
     log_id = _log_id(settings, data)
-    store = series_store(settings, data, log_id)
-    try:
+    async with closing(series_store(settings, data, log_id)) as store:
         seen = await store.examine()
-    finally:
-        await store.close()
     return [] if seen is None else _findings(seen, known_log=bool(log_id))
 
 
@@ -40,18 +38,18 @@ def _log_id(settings: Settings, data: Path) -> str:
 def _findings(seen: SeriesExamination, *, known_log: bool) -> list[Finding]:
     if seen.failed == "reach":
         said = f"{seen.why} Is influxdb.url ({seen.address}) right, and is InfluxDB running?"
-        return [Finding("influxdb-unreachable", False, said)]
+        return [failed("influxdb-unreachable", said)]
     number = re.match(r"v?(\d+)\.(\d+)", seen.version)
     if number is None or int(number[1]) != _OLDEST[0]:
         but = f" but {seen.version}" if seen.version else ""
         said = f"What answers at influxdb.url ({seen.address}) is no InfluxDB 2{but}."
-        return [Finding("influxdb-unreachable", False, said)]
+        return [failed("influxdb-unreachable", said)]
     found = [passed("influxdb-unreachable", f"InfluxDB {seen.version} answers at {seen.address}.")]
     if (int(number[1]), int(number[2])) < _OLDEST:
         said = f"InfluxDB {seen.version} is older than 2.7, with which iv3 is tested: update it."
-        found.append(Finding("influxdb-old", False, said, serious=False))
+        found.append(noticed("influxdb-old", said))
     if seen.failed == "token":
-        return [*found, Finding("influxdb-token", False, seen.why)]
+        return [*found, failed("influxdb-token", seen.why)]
     token = f"The token is known, and may see the organisation {seen.organisation}."
     found.append(passed("influxdb-token", token))
     return [*found, *_bucket(seen)] if known_log else found
@@ -60,11 +58,11 @@ def _findings(seen: SeriesExamination, *, known_log: bool) -> list[Finding]:
 def _bucket(seen: SeriesExamination) -> list[Finding]:
     """The bucket that serves: there, of this log, for ever; and whether the token may do with it what iv3 does."""
     if seen.failed == "bucket":
-        return [Finding("influxdb-bucket", False, seen.why)]
+        return [failed("influxdb-bucket", seen.why)]
     if not seen.bucket:
-        return [Finding("influxdb-bucket", False, "There is no series in it yet; `iv3 up` makes it.", serious=False)]
+        return [noticed("influxdb-bucket", "There is no series in it yet; `iv3 up` makes it.")]
     said = f"The bucket {seen.bucket} is of this log and never forgets; InfluxQL finds it as {seen.database}."
     found = [passed("influxdb-bucket", said)]
     if seen.failed == "write":
-        return [*found, Finding("influxdb-rights", False, seen.why)]
+        return [*found, failed("influxdb-rights", seen.why)]
     return [*found, passed("influxdb-rights", "The token may write to it.")]

@@ -6,6 +6,7 @@ import time
 import typer
 
 from iv3.assembly.channels import house_phone
+from iv3.closing import closing
 from schemas.settings import Settings
 from streams.clock import SystemClock
 from streams.errors import NotifierRefused, NotifierUnreachable
@@ -32,7 +33,6 @@ def _say(trouble: str) -> None:
 
 async def send_trial_alarm(settings: Settings) -> str:
     """Why it was not accepted, or an empty string."""
-    target = house_phone(settings, SystemClock())
     name = settings.person.name
     message = Message(
         f"test-{int(time.time())}",
@@ -42,9 +42,8 @@ async def send_trial_alarm(settings: Settings) -> str:
         ("bell",),
     )
     try:
-        await target.send(message)
+        async with closing(house_phone(settings, SystemClock())) as target:
+            await target.send(message)
     except (NotifierRefused, NotifierUnreachable) as error:
         return str(error)
-    finally:
-        await target.close()
     return ""

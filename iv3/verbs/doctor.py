@@ -12,7 +12,7 @@ from iv3 import config as configuration
 from iv3.assembly.build import try_adapters
 from iv3.assembly.listening import refuse_open_air, tls_context, with_found_certificate
 from iv3.doctor.checks import CHECKS
-from iv3.doctor.findings import Finding
+from iv3.doctor.findings import Finding, failed, passed
 from schemas.household import household
 from schemas.settings import Settings, WatchedSettings
 from schemas.units import mmol
@@ -45,16 +45,16 @@ async def _all(data: Path, config: Path | None) -> list[Finding]:
         settings = with_found_certificate(configuration.load(config))
         configuration.refuse_unusable(settings)
     except Misconfigured as error:
-        return [Finding("configuration", False, line) for line in str(error).splitlines()]
+        return [failed("configuration", line) for line in str(error).splitlines()]
     findings = [_usable(settings)]
     for check in CHECKS:
         try:
             findings += await check(settings, data, config or Path("config.yaml"))
         except Misconfigured as error:
-            findings.append(Finding("configuration", False, str(error)))
+            findings.append(failed("configuration", str(error)))
         except (StreamError, OSError, SqliteError) as error:
             # What is wrong must not keep the doctor from looking on.
-            findings.append(Finding(check.__name__, False, f"This could not be looked at: {error}"))
+            findings.append(failed(check.__name__, f"This could not be looked at: {error}"))
     return findings
 
 
@@ -62,8 +62,8 @@ def _usable(settings: Settings) -> Finding:
     try:
         try_adapters(settings)
     except Misconfigured as error:
-        return Finding("configuration", False, str(error))
-    return Finding("configuration", True, "The configuration can be used.", serious=False)
+        return failed("configuration", str(error))
+    return passed("configuration", "The configuration can be used.")
 
 
 def config_check(config: Path | None, *, as_json: bool) -> None:
@@ -78,8 +78,8 @@ def config_check(config: Path | None, *, as_json: bool) -> None:
     refuse_open_air(settings.api.host, tls=tls_context(settings) is not None)
     if as_json:
         sys.stdout.write(json.dumps(settings.model_dump(mode="json"), indent=1) + "\n")
-        return
-    sys.stdout.write("\n".join(meaning(settings)) + "\n")
+    else:
+        sys.stdout.write("\n".join(meaning(settings)) + "\n")
 
 
 def meaning(settings: Settings) -> list[str]:

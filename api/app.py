@@ -1,22 +1,23 @@
 """The application: every route, the middlewares in their order, and the limits."""
 
 import asyncio
+import ssl
 from importlib.metadata import version
 
 from aiohttp import web
 
 from api.legacy import add_legacy_routes
-from api.ops import add_ops_routes
+from api.ops import add_ops_routes, with_catalog
 from api.pages import POLICY, add_page_routes
 from api.request.auth import TRIES, FailedTries, authorize
 from api.request.context import CONTEXT, ApiContext
+from api.request.listening import listening
 from api.request.openapi import Operation, Routes, document
 from api.request.problems import Handler, problems
 from api.v1 import alerts, entries, now, people, profile, readings, stream, tokens
 from api.v1.stream import OPEN, close_streams
 
 BODY_BYTES = 256 * 1024  # a thousand readings are 100 kB
-KEEPALIVE_S = 15.0  # a client that says nothing is let go; aiohttp's own hour invites slow-loris
 GROUPS: tuple[Routes, ...] = (
     now.routes,
     readings.routes,
@@ -62,7 +63,7 @@ def build_api(context: ApiContext) -> web.Application:
     for group in GROUPS:
         group.add_to(app)
     add_legacy_routes(app)
-    add_ops_routes(app)
+    add_ops_routes(app, lambda: with_catalog(context), context.metrics)
     add_page_routes(app, document(operations(), title="iv3", version=version("iv3")))
     app.on_shutdown.append(close_streams)
     return app
@@ -75,17 +76,9 @@ async def serve(
     *,
     host: str,
     port: int,
-    ssl_context: object = None,
+    ssl_context: ssl.SSLContext | None = None,
 ) -> None:
     """Serve until `stopping`; `sockets_ready` gets the port once it listens."""
-    runner = web.AppRunner(
-        build_api(context), handle_signals=False, access_log=None, shutdown_timeout=1.0, keepalive_timeout=KEEPALIVE_S
-    )
-    await runner.setup()
-    site = web.TCPSite(runner, host, port, ssl_context=ssl_context)  # type: ignore[arg-type] # ssl is imported by the assembly only
-    await site.start()
-    sockets_ready.set_result(site._server.sockets[0].getsockname()[1] if port == 0 else port)  # type: ignore[union-attr] # noqa: SLF001
-    try:
+    async with listening(build_api(context), host, port, stop_s=1.0, ssl_context=ssl_context) as there:
+        sockets_ready.set_result(there)
         await stopping.wait()
-    finally:
-        await runner.cleanup()

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from api.request.auth import door_of
 from api.request.context import ApiContext, context_of
-from api.request.openapi import ROLE
-from api.request.problems import FieldError, ProblemError, answer, field_errors
+from api.request.openapi import open_to
+from api.request.problems import Handler, ProblemError, answer, field_errors
 from api.request.values import Asked, iso
 from processors.entries import EntryVersion
 from processors.profiles import action_of, proper_name
@@ -85,13 +85,10 @@ def _entries(context: ApiContext, kind: str, start: int, end: int) -> list[Entry
 
 async def get_insulin(request: web.Request) -> web.Response:
     """Doses grouped by insulin, then by time, as InfluxDB's tables came."""
-    doses = [e for e in _entries(context_of(request), "insulin", *_range(request)) if isinstance(e.data, InsulinTaken)]
-    said = [
-        {"Value": _number(e.data.units), "Type": e.data.insulin, "Time": iso(e.time_ms)}
-        for e in sorted(doses, key=lambda e: (e.data.insulin if isinstance(e.data, InsulinTaken) else "", e.time_ms))
-        if isinstance(e.data, InsulinTaken)
-    ]
-    return web.json_response(said)
+    entries = _entries(context_of(request), "insulin", *_range(request))
+    doses = [(e.data.insulin, e.time_ms, e.data.units) for e in entries if isinstance(e.data, InsulinTaken)]
+    doses.sort(key=lambda dose: dose[:2])
+    return web.json_response([{"Value": _number(u), "Type": name, "Time": iso(at)} for name, at, u in doses])
 
 
 async def get_carbs(request: web.Request) -> web.Response:
@@ -123,7 +120,7 @@ async def _write(request: web.Request, fact: Fact, kind: str, time_s: int, value
     return web.Response(status=200, content_type="application/json")
 
 
-def _deletion(kind: str) -> Any:  # noqa: ANN401 - a handler
+def _deletion(kind: str) -> Handler:
     async def delete_range(request: web.Request) -> web.Response:
         """Delete every entry of [start, end): one event for each, so that each can be undone."""
         context = context_of(request)
@@ -163,17 +160,15 @@ def day_to_day(values: Iterable[tuple[int, float]], low_mgdl: float, high_mgdl: 
     }
 
 
-def _as_problems(handler: Any) -> Any:  # noqa: ANN401 - a handler
+def _as_problems(handler: Handler) -> Handler:
     async def serve(request: web.Request) -> web.StreamResponse:
         try:
-            done: web.StreamResponse = await handler(request)
+            return await handler(request)
         except ValidationError as error:
-            errors: list[FieldError] = field_errors(error)
+            errors = field_errors(error)
             return answer(422, f"{errors[0].field}: {errors[0].message}", request=request, errors=errors)
-        return done
 
-    setattr(serve, ROLE, "seed")
-    return serve
+    return open_to("seed", serve)
 
 
 def add_legacy_routes(app: web.Application) -> None:

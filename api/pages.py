@@ -4,7 +4,6 @@ names known at start.
 
 import gzip
 import hashlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -15,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from api.request.auth import COOKIE, SECURE_COOKIE, TRIES, too_many
 from api.request.context import ApiContext, context_of
-from api.request.openapi import ROLE
+from api.request.openapi import open_to
 from api.request.problems import ProblemError
 from api.request.values import Asked
 from schemas.envelope import Author
@@ -105,29 +104,17 @@ def add_page_routes(app: web.Application, document: dict[str, object]) -> None:
     async def docs(request: web.Request) -> web.Response:
         return _serve(request, files["docs.html"])
 
-    for method, path, handler in (
-        ("GET", "/", index),
-        ("GET", "/static/{name:.+}", static),
-        ("GET", "/login", login_page),
-        ("POST", "/login", _login),
-        ("POST", "/logout", _logout),
-        ("GET", "/favicon.ico", icon),
-        ("GET", "/openapi.json", openapi),
-        *((("GET", "/docs", docs),) if "docs.html" in files else ()),
+    for path, handler in (
+        ("/", index),
+        ("/static/{name:.+}", static),
+        ("/login", login_page),
+        ("/favicon.ico", icon),
+        ("/openapi.json", openapi),
+        *((("/docs", docs),) if "docs.html" in files else ()),
     ):
-        app.router.add_route(method, path, _public(handler))
-        if method == "GET":
-            app.router.add_route("HEAD", path, _public(handler))
-
-
-def _public(
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def serve(request: web.Request) -> web.StreamResponse:
-        return await handler(request)
-
-    setattr(serve, ROLE, "public")
-    return serve
+        app.router.add_get(path, open_to("public", handler))
+    app.router.add_post("/login", open_to("public", _login))
+    app.router.add_post("/logout", open_to("public", _logout))
 
 
 def _set_cookie(response: web.Response | web.HTTPFound, context: ApiContext, token: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from api.request.problems import FieldError, Problem, answer, field_errors
+from api.request.problems import FieldError, Handler, Problem, answer, field_errors
 
 Handle = Callable[..., Awaitable[Any]]
 PARTS = ("path", "query", "body")
@@ -33,7 +33,7 @@ class Operation:
     handler: Handle
     role: str
     status: int
-    tags: tuple[str, ...]
+    tag: str
     errors: tuple[int, ...]
     headers: tuple[tuple[str, str, bool], ...]
     of_person: bool = True  # about one person, whom `?person=` may name
@@ -43,9 +43,10 @@ class Operation:
 
 
 class Routes:
-    """Collects operations; `add_to` puts them on an application."""
+    """Collects operations, which the document lists under `tag`; `add_to` puts them on an application."""
 
-    def __init__(self) -> None:
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
         self.operations: list[Operation] = []
 
     def route(  # noqa: PLR0913 - an operation is declared in one place
@@ -55,7 +56,7 @@ class Routes:
         *,
         role: str,
         status: int = 200,
-        tags: tuple[str, ...] = (),
+        tag: str = "",
         errors: tuple[int, ...] = (),
         headers: tuple[tuple[str, str, bool], ...] = (),
         of_person: bool = True,
@@ -68,7 +69,9 @@ class Routes:
 
         def declare(handler: Handle) -> Handle:
             hints = typing.get_type_hints(handler, include_extras=True)
-            operation = Operation(method, path, handler, role, status, tags, errors, headers, of_person, also)
+            operation = Operation(
+                method, path, handler, role, status, tag or self.tag, errors, headers, of_person, also
+            )
             for part in PARTS:
                 if part in hints:
                     operation.parts[part] = TypeAdapter(hints[part])
@@ -86,7 +89,7 @@ class Routes:
             app.router.add_route(operation.method, operation.path, _served(operation))
 
 
-def _served(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _served(operation: Operation) -> Handler:
     async def serve(request: web.Request) -> web.StreamResponse:
         arguments: dict[str, Any] = {}
         bad: list[FieldError] = []
@@ -103,8 +106,13 @@ def _served(operation: Operation) -> Callable[[web.Request], Awaitable[web.Strea
             return said
         return answered(said, operation.status)
 
-    setattr(serve, ROLE, operation.role)
-    return serve
+    return open_to(operation.role, serve)
+
+
+def open_to(role: str, handler: Handler) -> Handler:
+    """The handler of a route that takes this role at least."""
+    setattr(handler, ROLE, role)
+    return handler
 
 
 def answered(body: BaseModel, status: int) -> web.Response:
@@ -173,7 +181,7 @@ def _described(
     described: dict[str, Any] = {
         "operationId": operation.handler.__name__,
         "summary": summary,
-        "tags": list(operation.tags),
+        "tags": [operation.tag],
         "parameters": _parameters(operation, schemas, components),
         "responses": responses,
         "security": [{"bearer": []}, {"basic": []}],

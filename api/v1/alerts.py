@@ -30,7 +30,7 @@ from schemas.units import Unit
 from streams.commands.alerts import acknowledge, lift_snooze, snooze
 from streams.ports.catalog import Delivery, EpisodeRecord
 
-routes = Routes()
+routes = Routes("alerts")
 
 SnoozedKind = Literal["urgent_low", "low", "predicted_low", "high", "stale", "no_long_acting"]
 
@@ -137,7 +137,7 @@ def _told(episode: EpisodeRecord, zone: str | None) -> str:
     return f"Told at {moment}."
 
 
-@routes.route("GET", "/v1/alerts", role="reader", tags=("alerts",))
+@routes.route("GET", "/v1/alerts", role="reader")
 async def get_alerts(request: web.Request, query: AlertsQuery) -> Alerts:
     """Episodes opened in a range, newest first, each with what was decided, who was told and when."""
     context = context_of(request)
@@ -217,14 +217,14 @@ def _delivery(delivery: Delivery) -> str:
     return f"{what} could not be delivered: {delivery.reason}"
 
 
-@routes.route("POST", "/v1/alerts/{id}/ack", role="writer", status=202, tags=("alerts",), errors=(404, 409))
+@routes.route("POST", "/v1/alerts/{id}/ack", role="writer", status=202, errors=(404, 409))
 async def acknowledge_alert(request: web.Request, path: EpisodePath, body: AckPosted) -> Acknowledged:
     """Acknowledge an episode: it stops ringing, and rings again later if nothing changed. Again is harmless."""
     position = await acknowledge(door_of(request), path.id, treated=body.treated)
     return Acknowledged(id=path.id, position=at(position))
 
 
-@routes.route("POST", "/v1/snoozes", role="writer", status=202, tags=("alerts",))
+@routes.route("POST", "/v1/snoozes", role="writer", status=202)
 async def post_snooze(request: web.Request, body: SnoozePosted) -> Snoozed:
     """Keep one kind of alarm quiet for a while. An urgent low is quieted by nothing but its own, for at most 30 min."""
     until_ms, position = await snooze(door_of(request), body.kind, body.minutes)
@@ -237,7 +237,7 @@ class SnoozePath(Asked):
     kind: SnoozedKind
 
 
-@routes.route("DELETE", "/v1/snoozes/{kind}", role="writer", status=202, tags=("alerts",))
+@routes.route("DELETE", "/v1/snoozes/{kind}", role="writer", status=202)
 async def delete_snooze(request: web.Request, path: SnoozePath) -> SnoozeLifted:
     """Let a kind ring again. Harmless where nothing is snoozed."""
     position = await lift_snooze(door_of(request), path.kind)

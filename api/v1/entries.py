@@ -40,7 +40,7 @@ from streams.commands import entries as commands
 from streams.errors import SeriesUnavailable
 from streams.ports.log import Position
 
-routes = Routes()
+routes = Routes("entries")
 
 _KEY = (("Idempotency-Key", "Any text that names this write; sent again with it, it is the same write.", True),)
 
@@ -74,7 +74,7 @@ class RevisionPosted(Asked):
     revision: Annotated[int, Field(ge=1)] | None = None
 
 
-@routes.route("GET", "/v1/entries", role="reader", tags=("entries",))
+@routes.route("GET", "/v1/entries", role="reader")
 async def get_entries(request: web.Request, query: EntriesQuery) -> Entries:
     """Entries of a range, oldest first; `kind` may name several, with commas."""
     context = context_of(request)
@@ -107,7 +107,6 @@ def _with_creation(context: ApiContext, entry: EntryVersion) -> EntryShown:
     "/v1/entries",
     role="writer",
     status=202,
-    tags=("entries",),
     errors=(400, 409, 507),
     headers=_KEY,
     result=EntryWritten,
@@ -161,14 +160,14 @@ async def in_series(context: ApiContext, position: Position, within_s: float = 1
 # -- one entry -------------------------------------------------------------------------------------
 
 
-@routes.route("GET", "/v1/entries/{id}", role="reader", tags=("entries",), errors=(404,))
+@routes.route("GET", "/v1/entries/{id}", role="reader", errors=(404,))
 async def get_entry(request: web.Request, path: EntryPath) -> EntryShown:
     """One entry as it is now, deleted or not."""
     context = context_of(request)
     return _with_creation(context, await commands.find_entry(door_of(request), path.id))
 
 
-@routes.route("GET", "/v1/entries/{id}/history", role="reader", tags=("entries",), errors=(404,))
+@routes.route("GET", "/v1/entries/{id}/history", role="reader", errors=(404,))
 async def get_entry_history(request: web.Request, path: EntryPath) -> EntryHistory:
     """Every version of an entry, oldest first, and changes that came too late to be applied."""
     context = context_of(request)
@@ -200,7 +199,6 @@ _changes = partial(
     routes.route,
     role="writer",
     status=202,
-    tags=("entries",),
     errors=(404, 409, 507),
     result=EntryWritten,
     also=(201,),

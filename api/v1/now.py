@@ -24,7 +24,7 @@ from schemas.forecasts import STEP_MIN, STEPS
 from schemas.units import Unit, mmol
 from streams.errors import SeriesUnavailable
 
-routes = Routes()
+routes = Routes("now")
 
 _LOOK_BACK_MS = 12 * 3_600_000  # longer than any rapid dose or meal is at work
 _FORECAST_FOR_MS = int(1.5 * 300_000)
@@ -36,7 +36,7 @@ class NowQuery(Asked):
     unit: Unit | None = None  # for the texts; numbers come in both
 
 
-@routes.route("GET", "/v1/now", role="now", tags=("now",))
+@routes.route("GET", "/v1/now", role="now")
 async def get_now(request: web.Request, query: NowQuery) -> Now:
     """Everything a glance needs.
 

@@ -19,7 +19,7 @@ from schemas.facts import ProfileChanged
 from schemas.units import Unit, mmol
 from streams.commands import people as commands
 
-routes = Routes()
+routes = Routes("people")
 
 PersonId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
 MOST_PEOPLE = 1_000
@@ -52,7 +52,7 @@ def people_seen(context: ApiContext, people: tuple[str, ...]) -> int:
     return len(people) or max(1, context.catalog.count_people())
 
 
-@routes.route("GET", "/v1/people", role="now", tags=("people",), of_person=False)
+@routes.route("GET", "/v1/people", role="now", of_person=False)
 async def get_people(request: web.Request, query: PeopleQuery) -> PeopleListed:
     """Everybody whom this token opens, by id, with the newest reading of each."""
     context, caller = context_of(request), caller_of(request)
@@ -85,7 +85,7 @@ def _row(context: ApiContext, person: str, *, watched: bool) -> PersonRow:
     )
 
 
-@routes.route("POST", "/v1/people", role="owner", status=201, tags=("people",), errors=(409, 507), of_person=False)
+@routes.route("POST", "/v1/people", role="owner", status=201, errors=(409, 507), of_person=False)
 async def post_person(request: web.Request, body: PersonPosted) -> PersonWatched:
     """Watch a person from now on. Readings come by upload, or from the account that `iv3 person add` is told."""
     _of_everybody(request)
@@ -97,9 +97,7 @@ async def post_person(request: web.Request, body: PersonPosted) -> PersonWatched
     return PersonWatched(id=body.id, watched=True)
 
 
-@routes.route(
-    "POST", "/v1/people/{id}/suspend", role="owner", status=202, tags=("people",), errors=(404, 507), of_person=False
-)
+@routes.route("POST", "/v1/people/{id}/suspend", role="owner", status=202, errors=(404, 507), of_person=False)
 async def suspend_person(request: web.Request, path: PersonPath) -> PersonWatched:
     """Neither ask for this person's readings nor alarm for them any more. The history stays."""
     _of_everybody(request)
@@ -107,9 +105,7 @@ async def suspend_person(request: web.Request, path: PersonPath) -> PersonWatche
     return PersonWatched(id=path.id, watched=False)
 
 
-@routes.route(
-    "POST", "/v1/people/{id}/resume", role="owner", status=202, tags=("people",), errors=(404, 507), of_person=False
-)
+@routes.route("POST", "/v1/people/{id}/resume", role="owner", status=202, errors=(404, 507), of_person=False)
 async def resume_person(request: web.Request, path: PersonPath) -> PersonWatched:
     """Watch a person again."""
     _of_everybody(request)

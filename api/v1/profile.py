@@ -15,7 +15,7 @@ from schemas.facts import Insulin, Profile, ProfileChanged
 from schemas.units import Unit
 from streams.commands.profile import replace_profile
 
-routes = Routes()
+routes = Routes("profile")
 
 
 def _known_zone(zone: str | None) -> str | None:
@@ -32,7 +32,7 @@ class ProfilePut(Profile):
     insulins: Annotated[tuple[Insulin, ...], Field(max_length=20)] = ()
 
 
-@routes.route("GET", "/v1/profile", role="reader", tags=("profile",))
+@routes.route("GET", "/v1/profile", role="reader")
 async def get_profile(request: web.Request) -> Profile:
     """The profile as it is now."""
     context = context_of(request)
@@ -41,7 +41,7 @@ async def get_profile(request: web.Request) -> Profile:
     )
 
 
-@routes.route("PUT", "/v1/profile", role="owner", status=202, tags=("profile",), errors=(507,))
+@routes.route("PUT", "/v1/profile", role="owner", status=202, errors=(507,))
 async def put_profile(request: web.Request, body: ProfilePut) -> ProfileWritten:
     """Replace the profile, effective from now. It holds until it is replaced again or config.yaml changes."""
     profile = ProfileChanged(**dict(body))

@@ -32,13 +32,13 @@ from schemas.units import mmol
 from streams.commands.readings import MOST_AT_ONCE, UploadedReading, upload_readings
 from streams.errors import SeriesUnavailable
 
-routes = Routes()
+routes = Routes("readings")
 
 _SOURCE_MOST = 80  # characters
 _KNOWN_S = 1.0  # a low must not wait for a database that hangs
 
 
-@routes.route("GET", "/v1/readings", role="reader", tags=("readings",), result=Readings)
+@routes.route("GET", "/v1/readings", role="reader", result=Readings)
 async def get_readings(request: web.Request, query: RangeQuery) -> web.Response:
     """Canonical readings of a range, oldest first."""
     context = context_of(request)
@@ -98,7 +98,7 @@ class ReadingsPosted(Asked):
     items: Annotated[list[ReadingPosted], Field(min_length=1, max_length=MOST_AT_ONCE)]
 
 
-@routes.route("POST", "/v1/readings", role="uploader", status=202, tags=("readings",), errors=(507,))
+@routes.route("POST", "/v1/readings", role="uploader", status=202, errors=(507,))
 async def post_readings(request: web.Request, body: ReadingsPosted) -> ReadingsTaken:
     """Readings from an uploader. Repeats are harmless: the same reading again is the same fact."""
     context, caller = context_of(request), caller_of(request)
@@ -124,7 +124,7 @@ async def _known(context: ApiContext, first_ms: int, last_ms: int) -> set[str]:
     return {reading.id for reading in known}
 
 
-@routes.route("GET", "/v1/forecasts", role="reader", tags=("forecasts",))
+@routes.route("GET", "/v1/forecasts", role="reader", tag="forecasts")
 async def get_forecasts(request: web.Request, query: RangeQuery) -> Forecasts:
     """Forecasts of a range, by the time of the reading they are based on, oldest first."""
     context = context_of(request)
@@ -143,7 +143,7 @@ async def get_forecasts(request: web.Request, query: RangeQuery) -> Forecasts:
     return Forecasts(items=items, next_cursor=more)
 
 
-@routes.route("GET", "/v1/gaps", role="reader", tags=("readings",))
+@routes.route("GET", "/v1/gaps", role="reader")
 async def get_gaps(request: web.Request, query: RangeQuery) -> Gaps:
     """Holes of more than 15 min in the readings of a range; `to_ms` is null while one is open."""
     context = context_of(request)

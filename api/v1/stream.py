@@ -14,7 +14,7 @@ from api.request.problems import ProblemError
 from streams.errors import LogUnavailable, SeriesUnavailable
 from streams.topics import FORECASTS, JOURNAL
 
-routes = Routes()
+routes = Routes("stream")
 
 PING_S = 10.0
 MOST_STREAMS = 200  # sockets; a family has ten
@@ -25,7 +25,7 @@ _FORECAST_WITHIN_S = 10.0
 OPEN: web.AppKey[set[asyncio.Event]] = web.AppKey("open-streams", set)  # ends of the open streams
 
 
-@routes.route("GET", "/v1/stream", role="reader", tags=("stream",))
+@routes.route("GET", "/v1/stream", role="reader")
 async def get_stream(request: web.Request) -> web.StreamResponse:
     """Server-sent events: `hello`, `change`, `ping`. Fetch what you show when its name is in `changed`."""
     context = context_of(request)

@@ -18,7 +18,7 @@ from schemas.model import ms
 from streams.commands.tokens import issue_token, revoke_token
 from streams.ports.catalog import TokenRecord
 
-routes = Routes()
+routes = Routes("tokens")
 
 
 class TokenPosted(Asked):
@@ -38,7 +38,7 @@ class TokenPath(Asked):
     id: Annotated[str, Field(min_length=1, max_length=80)]
 
 
-@routes.route("GET", "/v1/tokens", role="owner", tags=("tokens",), of_person=False)
+@routes.route("GET", "/v1/tokens", role="owner", of_person=False)
 async def get_tokens(request: web.Request) -> Tokens:
     """Every token that was made, without the tokens themselves."""
     items = [
@@ -65,7 +65,7 @@ def _seen_by(request: web.Request) -> Iterator[TokenRecord]:
             yield record
 
 
-@routes.route("POST", "/v1/tokens", role="owner", status=201, tags=("tokens",), of_person=False, errors=(507,))
+@routes.route("POST", "/v1/tokens", role="owner", status=201, of_person=False, errors=(507,))
 async def post_token(request: web.Request, body: TokenPosted) -> TokenMade:
     """Make a token. It is shown in this answer and never again."""
     context = context_of(request)
@@ -80,9 +80,7 @@ async def post_token(request: web.Request, body: TokenPosted) -> TokenMade:
     return TokenMade(id=made.token_id, token=made.secret, role=body.role, name=body.name, people=list(people))
 
 
-@routes.route(
-    "DELETE", "/v1/tokens/{id}", role="owner", status=202, tags=("tokens",), of_person=False, errors=(404, 507)
-)
+@routes.route("DELETE", "/v1/tokens/{id}", role="owner", status=202, of_person=False, errors=(404, 507))
 async def delete_token(request: web.Request, path: TokenPath) -> TokenRevocation:
     """Revoke a token; it opens nothing any more once this is answered."""
     if path.id not in {record.token.token_id for record in _seen_by(request)}:

@@ -10,6 +10,9 @@ from contextlib import AsyncExitStack
 
 from aiohttp import web
 
+from api.ops import add_ops_routes
+from api.request.context import Readiness
+from api.request.listening import listening
 from iv3.assembly.log import default_worker
 from iv3.assembly.metrics import metrics_text
 from iv3.assembly.plan import StartPlan
@@ -47,42 +50,25 @@ def _page(running: Running, name: str) -> Service:
     """Liveness, readiness and metrics of this process; nothing about anybody."""
     plan, roles, people = running.plan, running.roles, running.people
 
-    async def healthz(request: web.Request) -> web.Response:
-        del request
-        return web.json_response({"status": "ok"})
-
-    async def readyz(request: web.Request) -> web.Response:
-        del request
+    def readiness() -> Readiness:
         reasons = [
             f"{r.name} is {r.progress.paused or r.state}" for r in roles if r.progress.paused or r.state != "running"
         ]
         reasons += [people.trouble] if people.trouble else []  # it may poll, and tell, fewer people than it should
-        return web.json_response({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
-
-    async def metrics(request: web.Request) -> web.Response:
-        del request
-        return web.Response(text=metrics_text(roles, running.log.counters), content_type="text/plain")
+        return Readiness(not reasons, tuple(reasons))
 
     async def serve(stopping: asyncio.Event) -> None:
         app = web.Application()
-        app.router.add_get("/healthz", healthz)
-        app.router.add_get("/readyz", readyz)
-        app.router.add_get("/metrics", metrics)
-        runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=0.5)
-        await runner.setup()
-        site = web.TCPSite(runner, plan.host, plan.port)
-        await site.start()
-        port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr] # noqa: SLF001 - aiohttp has no other way to ask
-        note = plan.data / f"worker-{name}.json"
-        write_durably(
-            note, json.dumps({"url": f"http://{plan.host}:{port}", "pid": os.getpid(), "name": name}).encode()
-        )
-        sys.stdout.write(f"iv3 worker {name}: {', '.join(r.name for r in roles)}; http://{plan.host}:{port}/readyz\n")
-        sys.stdout.flush()
-        try:
-            await stopping.wait()
-        finally:
-            note.unlink(missing_ok=True)
-            await runner.cleanup()
+        add_ops_routes(app, readiness, lambda: metrics_text(roles, running.log.counters))
+        async with listening(app, plan.host, plan.port, stop_s=0.5) as port:
+            url = f"http://{plan.host}:{port}"
+            note = plan.data / f"worker-{name}.json"
+            write_durably(note, json.dumps({"url": url, "pid": os.getpid(), "name": name}).encode())
+            sys.stdout.write(f"iv3 worker {name}: {', '.join(r.name for r in roles)}; {url}/readyz\n")
+            sys.stdout.flush()
+            try:
+                await stopping.wait()
+            finally:
+                note.unlink(missing_ok=True)
 
     return serve

@@ -174,10 +174,11 @@ def test_every_address_that_is_no_operation_is_documented_too() -> None:
     from api.legacy import add_legacy_routes
     from api.ops import add_ops_routes
     from api.pages import add_page_routes
+    from api.request.context import Readiness
 
     app = web.Application()
     add_legacy_routes(app)
-    add_ops_routes(app)
+    add_ops_routes(app, lambda: Readiness(True), str)
     add_page_routes(app, {})
     texts = [(ROOT / "docs" / "reference" / name).read_text() for name in ("api.md", "seed-routes.md")]
     known = " ".join(texts)

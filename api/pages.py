@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 from api.request.auth import COOKIE, SECURE_COOKIE, TRIES, too_many
 from api.request.context import ApiContext, context_of
 from api.request.openapi import open_to
-from api.request.problems import ProblemError
+from api.request.problems import Handler, ProblemError
 from api.request.values import Asked
 from schemas.envelope import Author
 from streams.commands.tokens import hash_of, issue_token
@@ -81,11 +81,11 @@ def add_page_routes(app: web.Application, document: dict[str, object]) -> None:
     """The dashboard at `/`, its files, the sign-in, and the API's document."""
     files = _load(resources.files("api") / "dashboard")
 
-    async def index(request: web.Request) -> web.Response:
-        return _serve(request, files["index.html"])
+    def page(name: str) -> Handler:
+        async def serve(request: web.Request) -> web.Response:
+            return _serve(request, files[name])
 
-    async def icon(request: web.Request) -> web.Response:
-        return _serve(request, files["icon.svg"])
+        return serve
 
     async def static(request: web.Request) -> web.Response:
         file = files.get(request.match_info["name"])
@@ -101,16 +101,13 @@ def add_page_routes(app: web.Application, document: dict[str, object]) -> None:
         del request
         return web.json_response(document)
 
-    async def docs(request: web.Request) -> web.Response:
-        return _serve(request, files["docs.html"])
-
     for path, handler in (
-        ("/", index),
+        ("/", page("index.html")),
         ("/static/{name:.+}", static),
         ("/login", login_page),
-        ("/favicon.ico", icon),
+        ("/favicon.ico", page("icon.svg")),
         ("/openapi.json", openapi),
-        *((("/docs", docs),) if "docs.html" in files else ()),
+        *((("/docs", page("docs.html")),) if "docs.html" in files else ()),
     ):
         app.router.add_get(path, open_to("public", handler))
     app.router.add_post("/login", open_to("public", _login))

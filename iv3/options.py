@@ -36,6 +36,15 @@ Names = Annotated[
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LogOptions:
+    """Of verbs that work on a log: which one, and how they answer."""
+
+    data: Data = DATA
+    config: Config = None
+    as_json: Json = False
+
+
 @dataclass(frozen=True)
 class UpOptions:
     """Of `iv3 up`."""
@@ -107,7 +116,7 @@ class TokenOptions:
 
 
 @dataclass(frozen=True)
-class PruneOptions:
+class PruneOptions(LogOptions):
     """Of `iv3 archive prune`."""
 
     archive: Archive = None
@@ -116,9 +125,6 @@ class PruneOptions:
         list[str] | None, typer.Option(help="An earlier log that may go although records of it are nowhere else.")
     ] = None
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed, and what not.")] = False
-    data: Data = DATA
-    config: Config = None
-    as_json: Json = False
 
 
 @dataclass(frozen=True)
@@ -132,20 +138,17 @@ class ServiceOptions:
 
 
 @dataclass(frozen=True)
-class ImportOptions:
+class ImportOptions(LogOptions):
     """Of `iv3 import seed-influx`."""
 
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; nothing is written.")] = False
     names: Names = None
     url: Annotated[str | None, typer.Option(help="The old program's InfluxDB; default influxdb.url.")] = None
     org: Annotated[str | None, typer.Option(help="Its organisation; default influxdb.org.")] = None
-    data: Data = DATA
-    config: Config = None
-    as_json: Json = False
 
 
 @dataclass(frozen=True)
-class CompareOptions:
+class CompareOptions(LogOptions):
     """Of `iv3 compare seed`."""
 
     url: Annotated[str, typer.Option(help="The old program's API, such as https://127.0.0.1:8443.")]
@@ -158,13 +161,10 @@ class CompareOptions:
     )
     hours: Annotated[float, typer.Option(min=0.1, max=8784, help="How far back.")] = 24
     names: Names = None
-    data: Data = DATA
-    config: Config = None
-    as_json: Json = False
 
 
 @dataclass(frozen=True)
-class AddOptions:
+class AddOptions(LogOptions):
     """Of `iv3 person add`."""
 
     person: Person
@@ -191,13 +191,10 @@ class AddOptions:
         bool, typer.Option("--replace-phone", help="The phone that is there already hears nothing more.")
     ] = False
     no_try: Annotated[bool, typer.Option("--no-try", help="Do not try the Dexcom log-in first.")] = False
-    data: Data = DATA
-    config: Config = None
-    as_json: Json = False
 
 
 @dataclass(frozen=True)
-class EraseOptions:
+class EraseOptions(LogOptions):
     """Of `iv3 person erase`."""
 
     person: Annotated[str, typer.Argument(metavar="ID", help="The person's id.")]
@@ -211,6 +208,3 @@ class EraseOptions:
             help="An earlier log of the archive that may go although records of other people are nowhere else."
         ),
     ] = None
-    data: Data = DATA
-    config: Config = None
-    as_json: Json = False

@@ -11,7 +11,6 @@ import hmac
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from aiohttp import hdrs, web
 
@@ -24,8 +23,6 @@ from schemas.facts import TokenIssued
 from schemas.model import ms
 from streams.commands.door import Door
 from streams.commands.tokens import hash_of
-
-Needed = Literal["public", "reader", "writer", "uploader", "owner", "seed"]
 
 MAY: Mapping[str, frozenset[str]] = {
     "public": frozenset(),

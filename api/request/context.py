@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from pydantic import ConfigDict
 
 from schemas.envelope import Author
 from streams.commands.door import Door, KeyLocks
@@ -15,22 +16,24 @@ from streams.ports.series import Series
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class BarShown:
     """A truth about the whole page, which nothing can dismiss."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
     kind: str
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class HealthShown:
     """One line of the system list. `missing`: it is no failure, it was never set up."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
     key: str
     ok: bool
     value: str
     detail: str
-    missing: bool = False
+    missing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,8 @@ class ApiContext:
     secure: bool = False  # TLS: cookies are marked so
     simulated: Callable[[str], bool] = lambda _person: False
     source_name: Callable[[str], str] = lambda _person: "Dexcom"  # of a person; empty where none is asked
-    bars: Callable[[str], list[Bar]] = lambda _person: []
-    health: Callable[[str], list[Health]] = lambda _person: []
+    bars: Callable[[str], list[BarShown]] = lambda _person: []
+    health: Callable[[str], list[HealthShown]] = lambda _person: []
     readiness: Callable[[], Readiness] = lambda: Readiness(True)
     metrics: Callable[[], str] = str
     login_codes: dict[str, int] = field(default_factory=dict)  # code -> uses left

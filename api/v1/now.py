@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any, TypedDict
 
 from aiohttp import web
 
@@ -13,7 +12,7 @@ from api.request.openapi import Routes
 from api.request.values import Asked, iso
 from api.v1.alerts import open_alerts
 from api.v1.answers.forecasts import Forecast
-from api.v1.answers.now import BarShown, CallerNow, GlucoseLimits, HealthShown, InsulinNamed, Now, ReadingNow, SourceNow
+from api.v1.answers.now import CallerNow, GlucoseLimits, InsulinNamed, Now, ReadingNow, SourceNow
 from api.v1.people import people_seen
 from processors.physiology.carbs import Meal, cob_grams
 from processors.physiology.insulin import Dose, iob_units
@@ -27,7 +26,6 @@ from streams.errors import SeriesUnavailable
 routes = Routes("now")
 
 _LOOK_BACK_MS = 12 * 3_600_000  # longer than any rapid dose or meal is at work
-_FORECAST_FOR_MS = int(1.5 * 300_000)
 
 
 class NowQuery(Asked):
@@ -48,7 +46,6 @@ async def get_now(request: web.Request, query: NowQuery) -> Now:
     profile = context.catalog.profile(person)
     newest, before = context.catalog.newest_reading(person)
     forecast, reason = await _forecast(context, person, newest, now_ms)
-    at_work = _at_work(context, person, profile, now_ms)
     return Now(
         time=iso(now_ms),
         time_ms=now_ms,
@@ -58,25 +55,16 @@ async def get_now(request: web.Request, query: NowQuery) -> Now:
         name=profile.name or person,
         unit=profile.unit,
         zone=profile.zone,
-        limits=GlucoseLimits(
-            urgent_low_mgdl=profile.limits.urgent_low_mgdl,
-            low_mgdl=profile.limits.low_mgdl,
-            high_mgdl=profile.limits.high_mgdl,
-            very_high_mgdl=profile.limits.very_high_mgdl,
-        ),
+        limits=GlucoseLimits.model_validate(profile.limits, from_attributes=True),
         reading=_reading_now(newest, before, now_ms) if newest else None,
         forecast=forecast,
         forecast_reason=reason,
-        iob_units=at_work.iob_units,
-        unknown_doses=at_work.unknown_doses,
-        iob_last_ms=at_work.iob_last_ms,
-        cob_grams=at_work.cob_grams,
-        cob_last_ms=at_work.cob_last_ms,
+        **_at_work(context, person, profile, now_ms),
         alerts=open_alerts(context, person, now_ms, query.unit),
         source=_source(context, person),
         insulins=[InsulinNamed(**insulin.model_dump()) for insulin in profile.insulins],
-        bars=[BarShown(kind=bar.kind, text=bar.text) for bar in context.bars(person)],
-        health=[HealthShown(**asdict(line)) for line in context.health(person)],
+        bars=context.bars(person),
+        health=context.health(person),
         caller=CallerNow(role=caller.role, name=caller.name, people=people_seen(context, caller.people)),
     )
 
@@ -134,8 +122,8 @@ def forecast_said(data: dict[str, Any], reading_ms: int) -> dict[str, Any]:
     }
 
 
-class _AtWork(NamedTuple):
-    """IOB and COB, how many doses have no known action, and when the last of each was."""
+class _AtWork(TypedDict):
+    """Of `Now`: IOB and COB, how many doses have no known action, and when the last of each was."""
 
     iob_units: float | None
     unknown_doses: int

@@ -1,7 +1,6 @@
 """The clock of a simulation, which no real service may ever see."""
 
-from urllib.parse import urlsplit
-
+from iv3.assembly.listening import is_here
 from schemas.settings import Settings
 from streams.clock import SharedClock
 from streams.errors import Misconfigured
@@ -22,8 +21,6 @@ def simulated_clock(text: str, settings: Settings) -> Clock:
     if not 0 < clock.speed <= 5000:
         raise Misconfigured("--clock: the speed must lie between 0 and 5000.")
     asked = settings.dexcom.url if settings.dexcom.account else "http://127.0.0.1"
-    if any(
-        urlsplit(url or "").hostname not in {"127.0.0.1", "localhost", "::1"} for url in (asked, settings.ntfy.server)
-    ):
+    if not (is_here(asked or "") and is_here(settings.ntfy.server)):
         raise Misconfigured("--clock is for simulations: dexcom.url and ntfy.server must then be on this machine.")
     return clock

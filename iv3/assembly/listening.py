@@ -38,13 +38,7 @@ def with_found_certificate(settings: Settings) -> Settings:
 
 def refuse_open_air(host: str, *, tls: bool) -> None:
     """Without TLS, health data and passwords travel in clear: only this machine may ask."""
-    if tls or host == "localhost":
-        return
-    try:
-        local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if not local:
+    if not tls and not is_loopback(host):
         raise Misconfigured(
             f"Listening on {host} needs TLS. Set api.certfile and api.keyfile (`task ssl-gen` makes a "
             "pair), or stay on 127.0.0.1 and put in front:\n"
@@ -72,10 +66,22 @@ def any_free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address can only be this machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_here(url: str) -> bool:
+    """Whether an address on the web is of this machine, by one of its three usual names."""
+    return urlsplit(url).hostname in {"127.0.0.1", "localhost", "::1"}
+
+
 def is_loopback_url(url: str) -> bool:
     """Whether an http address is of this machine."""
-    parts = urlsplit(url)
-    return parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"}
+    return urlsplit(url).scheme == "http" and is_here(url)
 
 
 def free_port(host: str, port: int) -> int:

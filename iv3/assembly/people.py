@@ -8,14 +8,13 @@ import logging
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from iv3.assembly.channels import phone_of
+from iv3.assembly.listening import is_here
 from iv3.assembly.plan import StartPlan
 from schemas.household import Credentials, household
-from schemas.settings import DexcomSettings, OwnNtfySettings, Settings
+from schemas.settings import DexcomSettings, Settings
 from streams.adapters.credentials import CredentialsFile, Stamp
 from streams.adapters.sources.dexcom import DexcomShare
 from streams.clock import SharedClock
@@ -32,19 +31,18 @@ LOOK_S = 2.0  # how soon a person who was added is asked for
 _LAST_CALL_S = 15.0  # a request of a source that is let go takes at most 10
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """What one person's adapters were built from."""
-
-    dexcom: DexcomSettings
-    ntfy: OwnNtfySettings
-
-
 def credentials_of(settings: Settings, data: Path) -> CredentialsFile:
     """The file of accounts that the configuration names. Without any I/O. Raises Misconfigured."""
     said = settings.credentials
     path = Path(said.file).expanduser() if said.file else data / "credentials.enc"
     return CredentialsFile(path, path.with_name("credentials.key"), said.key)
+
+
+def completed(said: Credentials, kept: Credentials) -> Credentials:
+    """What is said of a person, and where nothing is said of account or phone, what was kept."""
+    return Credentials(
+        dexcom=said.dexcom if said.dexcom.account else kept.dexcom, ntfy=said.ntfy if said.ntfy.topic else kept.ntfy
+    )
 
 
 def accounts_of(settings: Settings, kept: Mapping[str, Credentials]) -> dict[str, Credentials]:
@@ -53,11 +51,7 @@ def accounts_of(settings: Settings, kept: Mapping[str, Credentials]) -> dict[str
     """
     found = {person.id: Credentials(dexcom=person.dexcom, ntfy=person.ntfy) for person in household(settings)}
     for person, more in kept.items():
-        known = found.get(person, Credentials())
-        found[person] = Credentials(
-            dexcom=known.dexcom if known.dexcom.account else more.dexcom,
-            ntfy=known.ntfy if known.ntfy.topic else more.ntfy,
-        )
+        found[person] = completed(found.get(person, Credentials()), more)
     owners: dict[tuple[str, str], str] = {}
     for person, said in found.items():
         if not said.dexcom.account:
@@ -78,7 +72,7 @@ class People:
         """Reads the file of accounts. Raises Misconfigured."""
         self._plan = plan
         self._credentials = None if plan.demo else credentials_of(plan.settings, plan.data)
-        self._made: dict[str, tuple[_Entry, Watched]] = {}
+        self._made: dict[str, tuple[Credentials, Watched]] = {}
         self._stamp: Stamp | None = self._credentials.stamp() if self._credentials is not None else None
         self.trouble = ""
         self.troubles: dict[str, str] = {}  # person -> why what is kept of them cannot be used
@@ -139,22 +133,21 @@ class People:
 
     def _build(self, kept: Mapping[str, Credentials]) -> dict[str, Watched]:
         """Clients for everybody; those whose settings did not change are the ones that were there."""
-        made: dict[str, tuple[_Entry, Watched]] = {}
+        made: dict[str, tuple[Credentials, Watched]] = {}
         for person, said in accounts_of(self._plan.settings, kept).items():
-            entry = _Entry(said.dexcom, said.ntfy)
             known = self._made.get(person)
-            made[person] = known if known is not None and known[0] == entry else (entry, self._usable(person, entry))
+            made[person] = known if known is not None and known[0] == said else (said, self._usable(person, said))
         self._made = made
         return {person: watched for person, (_, watched) in made.items()}
 
-    def _usable(self, person: str, entry: _Entry) -> Watched:
+    def _usable(self, person: str, said: Credentials) -> Watched:
         """The person's clients; where one cannot be made, the person is without it, and everybody else as before."""
         self.troubles.pop(person, None)
         source, target = None, None
         try:
             plan = self._plan
-            source = source_of(plan.settings, plan.data, plan.clock, person, entry.dexcom, url=self._url(person))
-            target = phone_of(plan.settings, entry.ntfy, plan.clock)
+            source = source_of(plan.settings, plan.data, plan.clock, person, said.dexcom, url=self._url(person))
+            target = phone_of(plan.settings, said.ntfy, plan.clock)
         except Misconfigured as error:
             self.troubles[person] = f"{error} Enter it again: `iv3 person add {person}`."
             logger.error("what is kept of %s cannot be used: %s", person, error)  # noqa: TRY400 - the sentence says it all
@@ -208,5 +201,5 @@ def session_name(dexcom: DexcomSettings) -> str:
 
 def _refuse_simulated(clock: Clock, person: str, url: str | None) -> None:
     """At a made-up time nobody real is asked."""
-    if isinstance(clock, SharedClock) and urlsplit(url or "").hostname not in {"127.0.0.1", "localhost", "::1"}:
+    if isinstance(clock, SharedClock) and not is_here(url or ""):
         raise Misconfigured(f"--clock is for simulations: the Dexcom address of {person} must then be on this machine.")

@@ -2,9 +2,9 @@
 outer world, metrics.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from api.request.context import Bar, Health, Readiness
+from api.request.context import BarShown, HealthShown, Readiness
 from iv3.assembly.metrics import metrics_text
 from iv3.assembly.running import Running
 from processors.alerting.wording import age_words
@@ -16,6 +16,11 @@ from streams.runtime.report import DeadManReport, HealthLine, Metric, RoleReport
 from streams.topics import JOURNAL
 from streams.views.catalog import Catalog
 
+_SHADOW = "ALARMS ARE IN SHADOW: decided, not sent. Nobody is told of a low by this iv3 until `iv3 alerts on`."
+_NO_LONG_ACTING = (
+    "No long-acting dose is on record for 30 days. Log the last one, and iv3 can tell when one is missing."
+)
+_SUSPENDED = "SUSPENDED. No readings are asked for, and nobody is alarmed, until `iv3 person resume`."
 _LONG_LOOK_MS, _MOST_DOSES = 30 * 86_400_000, 1_000
 
 
@@ -43,60 +48,39 @@ class Status:
         late = self._plan.clock.now_ms() - evaluated if evaluated else 0
         return late if late > BEHIND_S * 1000 * max(1.0, self._plan.clock.speed) else 0
 
-    def bars(self, person: str) -> list[Bar]:
+    def bars(self, person: str) -> list[BarShown]:
         """The truths about a person's whole page, in their fixed order."""
-        plan, found = self._plan, []
+        return [BarShown(kind, text) for kind, text in self._bars(person)]
+
+    def _bars(self, person: str) -> Iterator[tuple[str, str]]:
+        plan = self._plan
+        shadow = plan.settings.alerts == "shadow"
         if plan.demo_plan is not None:
-            found.append(Bar("demo", f"DEMO: {plan.demo_plan.words.removeprefix('a ')}"))
-        if not self._people.roster.targets_of(person) and plan.settings.alerts != "shadow" and not plan.demo:
-            found.append(Bar("alarms_off", "ALARMS ARE OFF. No phone is set up, so nobody will be told of a low."))
-        found += self._of_person(person)
-        if plan.settings.alerts == "shadow":
-            found.append(
-                Bar(
-                    "shadow",
-                    (
-                        "ALARMS ARE IN SHADOW: decided, not sent. Nobody is told of a low by this iv3 until "
-                        "`iv3 alerts on`."
-                    ),
-                )
-            )
+            yield "demo", f"DEMO: {plan.demo_plan.words.removeprefix('a ')}"
+        if not self._people.roster.targets_of(person) and not shadow and not plan.demo:
+            yield "alarms_off", "ALARMS ARE OFF. No phone is set up, so nobody will be told of a low."
+        yield from self._of_person(person)
+        if shadow:
+            yield "shadow", _SHADOW
         trouble = self._trouble(person)
         if trouble:
-            found.append(Bar("undeliverable", f"ALARMS ARE NOT GETTING OUT. {trouble}"))
-        late = self._late_ms()
-        if late:
-            found.append(
-                Bar(
-                    "behind",
-                    f"Alarms are running late: {late // 60_000} min behind. A low since then may not have rung yet.",
-                )
-            )
+            yield "undeliverable", f"ALARMS ARE NOT GETTING OUT. {trouble}"
+        late_ms = self._late_ms()
+        if late_ms:
+            text = f"Alarms are running late: {late_ms // 60_000} min behind. A low since then may not have rung yet."
+            yield "behind", text
         if self._people.simulated(person) and not plan.demo:
-            found.append(Bar("simulated", "SIMULATED SOURCE. These readings do not come from Dexcom."))
-        skew = self._skew(person)
+            yield "simulated", "SIMULATED SOURCE. These readings do not come from Dexcom."
+        asked = self._catalog.source(person)
+        skew = asked.state.clock_skew_s if asked is not None else None
         if skew:
-            found.append(
-                Bar(
-                    "clock_wrong",
-                    f"This machine's clock is wrong by {abs(skew):.0f} s, says Dexcom's. Ages may be wrong.",
-                )
-            )
+            text = f"This machine's clock is wrong by {abs(skew):.0f} s, says Dexcom's. Ages may be wrong."
+            yield "clock_wrong", text
         if not plan.demo and self._long_acting_missing(person):
-            found.append(
-                Bar(
-                    "no_long_acting",
-                    (
-                        "No long-acting dose is on record for 30 days. Log the last one, and iv3 can tell "
-                        "when one is missing."
-                    ),
-                )
-            )
+            yield "no_long_acting", _NO_LONG_ACTING
         if self._log.nearly_full():
-            found.append(
-                Bar("disk_low", "The disk is nearly full: only readings and alarms are still saved. Free some space.")
-            )
-        return found
+            text = "The disk is nearly full: only readings and alarms are still saved. Free some space."
+            yield "disk_low", text
 
     def _long_acting_missing(self, person: str) -> bool:
         """Whether to ask for the last long-acting dose, where one is to be missed: without any there is nothing to
@@ -114,24 +98,18 @@ class Status:
             self._long_acting_seen.add(person)
         return person not in self._long_acting_seen
 
-    def _of_person(self, person: str) -> list[Bar]:
+    def _of_person(self, person: str) -> Iterator[tuple[str, str]]:
         """Why this person is watched less than others, or not at all."""
         people = self._people
         if people.trouble:
-            return [Bar("people", f"THE ACCOUNTS OF PEOPLE CANNOT BE READ. {people.trouble}")]
-        if person in people.troubles:
-            return [Bar("people", f"NOT FULLY WATCHED. {people.troubles[person]}")]
-        if self._catalog.is_suspended(person):
-            return [
-                Bar(
-                    "suspended",
-                    "SUSPENDED. No readings are asked for, and nobody is alarmed, until `iv3 person resume`.",
-                )
-            ]
-        if people.roster.source(person) is None and self._catalog.source(person) is not None and not self._plan.demo:
+            yield "people", f"THE ACCOUNTS OF PEOPLE CANNOT BE READ. {people.trouble}"
+        elif person in people.troubles:
+            yield "people", f"NOT FULLY WATCHED. {people.troubles[person]}"
+        elif self._catalog.is_suspended(person):
+            yield "suspended", _SUSPENDED
+        elif people.roster.source(person) is None and self._catalog.source(person) is not None and not self._plan.demo:
             said = f"There was an account, and it is not here any more. Enter it again: `iv3 person add {person}`."
-            return [Bar("people", f"NO READINGS ARE ASKED FOR. {said}")]
-        return []
+            yield "people", f"NO READINGS ARE ASKED FOR. {said}"
 
     def _trouble(self, person: str) -> str:
         """Why this person's alarms are not getting out. Of a notifier in another process only what is wrong with all of
@@ -140,11 +118,7 @@ class Status:
         own = next((report.undelivered for report in self._reports(person) if report.undelivered is not None), None)
         return own if own is not None else self._heartbeats.trouble()
 
-    def _skew(self, person: str) -> float | None:
-        asked = self._catalog.source(person)
-        return asked.state.clock_skew_s if asked is not None else None
-
-    def health(self, person: str) -> list[Health]:
+    def health(self, person: str) -> list[HealthShown]:
         """One line per part; what is a person's own is this one's."""
         now = self._plan.clock.now_ms()
         reports = self._reports(person)
@@ -170,7 +144,7 @@ class Status:
             ),
             *([said["Restore"]] if "Restore" in said else []),
         ]
-        return [Health(*line) for line in lines]
+        return [HealthShown(*line) for line in lines]
 
     def _source_health(self, person: str) -> HealthLine:
         name = "Simulator" if self._plan.demo else "Dexcom"

@@ -1,6 +1,5 @@
 """What `iv3 doctor` looks for in the archive: can it be reached and written, who else can, and was it ever restored."""
 
-import ipaddress
 import secrets
 import time
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from iv3.assembly.archive import archive_of
+from iv3.assembly.listening import is_loopback
 from iv3.doctor.findings import Finding, failed, noticed, passed
 from schemas.settings import Settings
 from streams.archive.drill import read_outcome
@@ -79,11 +79,7 @@ def _bucket(seen: Exposure) -> Iterator[Finding]:
 
 def _in_the_clear(settings: Settings) -> list[Finding]:
     place = urlsplit(settings.s3.endpoint)
-    try:
-        near = place.hostname == "localhost" or ipaddress.ip_address(place.hostname or "").is_loopback
-    except ValueError:
-        near = False
-    if place.scheme != "http" or near:
+    if place.scheme != "http" or is_loopback(place.hostname or ""):
         return []
     return [
         noticed("archive-clear", "s3.endpoint begins with http://: health data travels in the clear. Write https://.")

@@ -18,7 +18,7 @@ from rich.table import Table
 from iv3 import config as configuration
 from iv3.assembly.channels import phone_of
 from iv3.assembly.log import LogPlace, holds_demo
-from iv3.assembly.people import accounts_of, credentials_of, source_of
+from iv3.assembly.people import accounts_of, completed, credentials_of, source_of
 from iv3.assembly.starting import with_data_folder
 from iv3.closing import closing
 from iv3.operations.opened import with_catalog, with_door
@@ -56,9 +56,7 @@ def add(options: AddOptions) -> None:
     _refuse_to_replace_a_phone(options, before)
     said = _watched(options)
     known = _known(data, config)
-    mine = Credentials(
-        dexcom=said.dexcom if said.dexcom.account else before.dexcom, ntfy=said.ntfy if said.ntfy.topic else before.ntfy
-    )
+    mine = completed(Credentials(dexcom=said.dexcom, ntfy=said.ntfy), before)
     accounts = accounts_of(settings, {**kept, person: mine})  # raises where somebody else has this account
     _refuse_unusable(settings, data, person, mine)
     if options.dexcom_account and not options.no_try:

@@ -56,9 +56,9 @@ async def _put_off(data: Path, settings: Settings, by_s: float) -> None:
             "alarms are in shadow.\n"
         )
         return
-    opened = await LogPlace(settings, data).open()
     try:
-        await move(opened.log.log_id, channels.dead_man, by_s)
+        async with LogPlace(settings, data).opened() as log:
+            await move(log.log_id, channels.dead_man, by_s)
     except (NotifierRefused, NotifierUnreachable) as error:
         fail(
             "The dead-man's switch could not be put off, so the phone will say within 40 min that iv3 is "
@@ -67,7 +67,6 @@ async def _put_off(data: Path, settings: Settings, by_s: float) -> None:
     finally:
         for close in channels.closers:
             await close()
-        await opened.log.close()
     sys.stdout.write(f"If iv3 is not back by then, the phone is told in {round((by_s + DELAY_S) / 60)} min.\n")
 
 

@@ -1,5 +1,6 @@
 """Everything a glance needs."""
 
+from api.request.context import BarShown, HealthShown
 from api.v1.answers.alerts import OpenAlert
 from api.v1.answers.forecasts import Forecast
 from api.v1.answers.parts import Answer
@@ -48,23 +49,6 @@ class InsulinNamed(Answer):
     duration_min: float
     peak_min: float
     every_h: float | None
-
-
-class BarShown(Answer):
-    """A truth about the whole page, which nothing can dismiss."""
-
-    kind: str
-    text: str
-
-
-class HealthShown(Answer):
-    """One line of the system list. `missing`: it is no failure, it was never set up."""
-
-    key: str
-    ok: bool
-    value: str
-    detail: str
-    missing: bool
 
 
 class CallerNow(Answer):

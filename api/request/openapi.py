@@ -170,14 +170,10 @@ def _described(
     operation: Operation, schemas: dict[str, Any], components: dict[str, Any], problem: dict[str, Any]
 ) -> dict[str, Any]:
     summary, _, text = (inspect.getdoc(operation.handler) or "").partition("\n")
-    good: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase}
-    if "result" in schemas:
-        good["content"] = {"application/json": {"schema": schemas["result"]}}
-    responses: dict[str, Any] = {
-        str(status): good | {"description": HTTPStatus(status).phrase} for status in (operation.status, *operation.also)
-    }
-    for status in sorted(_failures(operation, schemas)):
-        responses[str(status)] = {"description": HTTPStatus(status).phrase, **problem}
+    good = {"content": {"application/json": {"schema": schemas["result"]}}} if "result" in schemas else {}
+    said = dict.fromkeys((operation.status, *operation.also), good)
+    said |= dict.fromkeys(sorted(_failures(operation, schemas)), problem)
+    responses = {str(status): {"description": HTTPStatus(status).phrase, **body} for status, body in said.items()}
     described: dict[str, Any] = {
         "operationId": operation.handler.__name__,
         "summary": summary,
@@ -192,11 +188,6 @@ def _described(
     if "body" in schemas:
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schemas["body"]}}}
     return described
-
-
-def _resolved(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = components[schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
-    return found
 
 
 def _parameters(operation: Operation, schemas: dict[str, Any], components: dict[str, Any]) -> list[dict[str, Any]]:
@@ -215,7 +206,9 @@ def _parameters(operation: Operation, schemas: dict[str, Any], components: dict[
             }
         )
     for part in ("path", "query"):
-        schema = _resolved(schemas.get(part, {}), components)
+        schema = schemas.get(part, {})
+        if "$ref" in schema:
+            schema = components[schema["$ref"].rpartition("/")[2]]
         for name, shape in schema.get("properties", {}).items():
             required = part == "path" or name in schema.get("required", ())
             parameters.append(

@@ -109,12 +109,8 @@ def forecast_said(data: dict[str, Any], reading_ms: int) -> dict[str, Any]:
     """The fields of `Forecast`, from a forecast as the Series keeps it."""
     curves = ("mean", "p10", "p25", "p75", "p90")
     return {
-        "predictor": data["predictor"],
-        "based_on": data["based_on"],
+        **{name: data[name] for name in ("predictor", "based_on", "p_low", "p_urgent", "p_high")},
         "based_on_ms": reading_ms,
-        "p_low": data["p_low"],
-        "p_urgent": data["p_urgent"],
-        "p_high": data["p_high"],
         "steps": [
             {"time_ms": reading_ms + (n + 1) * STEP_MIN * 60_000, **{f"{c}_mgdl": data[f"{c}_mgdl"][n] for c in curves}}
             for n in range(STEPS)

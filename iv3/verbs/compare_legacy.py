@@ -8,6 +8,7 @@ from typing import Any
 import typer
 from pydantic import SecretStr
 
+from api.request.values import iso
 from iv3 import config as configuration
 from iv3.assembly.legacy import LegacyApi
 from iv3.assembly.log import LogPlace
@@ -19,7 +20,6 @@ from processors.legacy.comparing import Difference, KnownByIv3, LegacyRow, diffe
 from processors.legacy.moving import Insulins
 from schemas.envelope import Garbage, decode
 from schemas.household import household
-from schemas.model import at_ms
 from schemas.settings import Settings
 from streams.clock import SystemClock
 from streams.errors import Misconfigured
@@ -95,16 +95,12 @@ def _spelt(doses: list[LegacyRow], insulins: Insulins) -> list[LegacyRow]:
 
 def _row(kind: str, thing: LegacyRow) -> str:
     unit = {"readings": "mg/dL", "doses": "U", "carbs": "g"}[kind]
-    return f"{_iso(thing.time_s)} {thing.amount:g} {unit} {thing.name}".rstrip()
-
-
-def _iso(time_s: int) -> str:
-    return f"{at_ms(time_s * 1000):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{iso(thing.time_s * 1000)} {thing.amount:g} {unit} {thing.name}".rstrip()
 
 
 def _words(found: dict[str, Difference], start_s: int, end_s: int) -> Iterator[str]:
     settled = f"(the last {_SETTLED_S // 60} min may be in only one of them yet)"
-    yield f"From {_iso(start_s)} to {_iso(end_s)} {settled}:"
+    yield f"From {iso(start_s * 1000)} to {iso(end_s * 1000)} {settled}:"
     for kind, difference in found.items():
         old, new = len(difference.only_old), len(difference.only_iv3)
         yield f"  {kind}: {difference.both:,} in both, {old:,} only in the old program, {new:,} only in iv3"
@@ -115,8 +111,8 @@ def _words(found: dict[str, Difference], start_s: int, end_s: int) -> Iterator[s
 
 def _document(found: dict[str, Difference], start_s: int, end_s: int) -> dict[str, Any]:
     return {
-        "from": _iso(start_s),
-        "to": _iso(end_s),
+        "from": iso(start_s * 1000),
+        "to": iso(end_s * 1000),
         **{
             kind: {
                 "both": d.both,

@@ -138,17 +138,16 @@ def _sentences(error: ValidationError, path: Path) -> str:
             known = _fields_at(item["loc"][:-1])
             lines.append(f"{path}: there is no setting {place}.{_nearest(str(item['loc'][-1]), known)}")
             continue
-        message = _SAID.get(
-            item["type"], str(item["msg"]).removeprefix("Value error, ").replace("Input should", "it should")
-        )
-        if place == "log":
-            message = "must be sqlite, or kafka://HOST:PORT with commas between several"
-        if place == "archive":
-            message = "must be none, s3, or folder:PATH with the folder of the archive"
+        pydantics = str(item["msg"]).removeprefix("Value error, ").replace("Input should", "it should")
+        message = _SAID_OF.get(place) or _SAID.get(item["type"], pydantics)
         lines.append(f"{path}: {message}" if message.startswith(place) else f"{path}: {place}: {message}")
     return "\n".join(lines)
 
 
+_SAID_OF = {
+    "log": "must be sqlite, or kafka://HOST:PORT with commas between several",
+    "archive": "must be none, s3, or folder:PATH with the folder of the archive",
+}
 _SAID = {  # pydantic's own words are for programmers
     "string_type": "must be text; put it in quotes",
     "float_parsing": "must be a number",

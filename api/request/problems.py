@@ -111,45 +111,52 @@ def field_errors(error: ValidationError, where: str = "") -> list[FieldError]:
 
 
 @web.middleware
-async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:  # noqa: C901 - a table of failures
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every failure with a problem document; nothing of the inside of iv3 shows in it."""
     try:
         if request.path.endswith("/stream"):
             return await handler(request)
         async with asyncio.timeout(DEADLINE_S):
             return await handler(request)
-    except ProblemError as e:
+    except ConnectionResetError:
+        raise
+    except Exception as error:
+        if isinstance(error, web.HTTPException) and error.status < 400:
+            raise
+        e = _problem(error)
+        if e is None:
+            logger.exception("%s %s failed", request.method, request.path)
+            e = ProblemError(500, "Something in iv3 failed; its log says what.")
         errors = [FieldError(field=e.field, message=e.detail)] if e.field else []
         return answer(e.status, e.detail, request=request, errors=errors, code=e.code, facts=e.facts, headers=e.headers)
-    except web.HTTPException as e:
-        if e.status < 400:
-            raise
-        kept = {k: v for k, v in e.headers.items() if k in ("Allow", "WWW-Authenticate", "Retry-After")}
-        return answer(e.status, _sentence(e), request=request, headers=kept)
-    except CommandRefused as e:
-        errors = [FieldError(field=e.field, message=str(e))] if e.field else []
-        facts, status = dict(e.facts) if e.facts else None, _STATUS[type(e)]
-        wait = {"Retry-After": "1"} if isinstance(e, NotReadYet) else {}
-        return answer(status, str(e), request=request, errors=errors, code=e.code, facts=facts, headers=wait)
-    except DiskReserve as e:
-        return answer(507, f"Nothing was saved: {e}", request=request, headers={"Retry-After": "60"})
-    except SeriesUnavailable as e:
-        return answer(
-            503, f"{e}. Readings are safe in the log; try again.", request=request, headers={"Retry-After": "5"}
-        )
-    except LogOutcomeUnknown as e:
-        detail = f"It is not known whether this was saved: {e}. Send it again with the same key."
-        return answer(503, detail, request=request, headers={"Retry-After": "1"})
-    except Transient as e:
-        said = "Nothing was saved" if isinstance(e, LogRefused) else "This cannot be answered now"
-        return answer(503, f"{said}: {e}. Try again.", request=request, headers={"Retry-After": "1"})
-    except TimeoutError:
-        return answer(408, f"The request was not complete within {DEADLINE_S:.0f} s.", request=request)
-    except (ConnectionResetError, asyncio.CancelledError):
-        raise
-    except Exception:
-        logger.exception("%s %s failed", request.method, request.path)
-        return answer(500, "Something in iv3 failed; its log says what.", request=request)
+
+
+def _problem(error: Exception) -> ProblemError | None:
+    """What a failure means to whoever asked; None where nobody foresaw it."""
+    match error:
+        case ProblemError():
+            return error
+        case web.HTTPException():
+            kept = {k: v for k, v in error.headers.items() if k in ("Allow", "WWW-Authenticate", "Retry-After")}
+            return ProblemError(error.status, _sentence(error), headers=kept)
+        case CommandRefused(field=field, code=code, facts=facts):
+            wait = {"Retry-After": "1"} if isinstance(error, NotReadYet) else None
+            return ProblemError(_STATUS[type(error)], str(error), field=field, code=code, facts=facts, headers=wait)
+        case DiskReserve():
+            return ProblemError(507, f"Nothing was saved: {error}", headers={"Retry-After": "60"})
+        case SeriesUnavailable():
+            said = f"{error}. Readings are safe in the log; try again."
+            return ProblemError(503, said, headers={"Retry-After": "5"})
+        case LogOutcomeUnknown():
+            said = f"It is not known whether this was saved: {error}. Send it again with the same key."
+            return ProblemError(503, said, headers={"Retry-After": "1"})
+        case Transient():
+            said = "Nothing was saved" if isinstance(error, LogRefused) else "This cannot be answered now"
+            return ProblemError(503, f"{said}: {error}. Try again.", headers={"Retry-After": "1"})
+        case TimeoutError():
+            return ProblemError(408, f"The request was not complete within {DEADLINE_S:.0f} s.")
+        case _:
+            return None
 
 
 def _sentence(error: web.HTTPException) -> str:

@@ -12,16 +12,7 @@ from api.request.auth import door_of
 from api.request.context import ApiContext, context_of
 from api.request.openapi import Routes, answered
 from api.request.problems import ProblemError
-from api.request.values import (
-    Asked,
-    Flag,
-    RangeQuery,
-    WaitQuery,
-    Whole,
-    cursor_values,
-    iso,
-    next_cursor,
-)
+from api.request.values import Asked, Flag, RangeQuery, WaitQuery, Whole, cursor_values, iso, next_cursor
 from api.v1.answers.entries import (
     Entries,
     EntryConflictShown,
@@ -41,6 +32,7 @@ from streams.errors import SeriesUnavailable
 from streams.ports.log import Position
 
 routes = Routes("entries")
+_changes = partial(routes.route, role="writer", status=202, errors=(404, 409, 507), result=EntryWritten, also=(201,))
 
 _KEY = (("Idempotency-Key", "Any text that names this write; sent again with it, it is the same write.", True),)
 
@@ -84,13 +76,7 @@ async def get_entries(request: web.Request, query: EntriesQuery) -> Entries:
     start, to = query.bounds(context.clock.now_ms())
     after = cursor_values(query.cursor, [-1, ""])
     found = context.catalog.entries(
-        context.person,
-        start,
-        to,
-        query.limit + 1,
-        kinds=query.kind,
-        after=(after[0], after[1]),
-        deleted=query.deleted,
+        context.person, start, to, query.limit + 1, kinds=query.kind, after=(after[0], after[1]), deleted=query.deleted
     )
     items = found[: query.limit]
     more = next_cursor([items[-1].time_ms, items[-1].id]) if len(found) > query.limit else None
@@ -102,16 +88,7 @@ def _with_creation(context: ApiContext, entry: EntryVersion) -> EntryShown:
     return shown(entry, created_ms=created.recorded_ms if created else None)
 
 
-@routes.route(
-    "POST",
-    "/v1/entries",
-    role="writer",
-    status=202,
-    errors=(400, 409, 507),
-    headers=_KEY,
-    result=EntryWritten,
-    also=(201,),
-)
+@_changes("POST", "/v1/entries", errors=(400, 409, 507), headers=_KEY)
 async def post_entry(request: web.Request, query: WaitQuery, body: EntryPosted) -> web.Response:
     """Log a dose, carbs, a note, a finger-stick or exercise.
 
@@ -134,14 +111,9 @@ async def post_entry(request: web.Request, query: WaitQuery, body: EntryPosted) 
 async def written(context: ApiContext, made: commands.Written, *, wait: bool) -> web.Response:
     """202 once the log has it; 201 if it was asked to wait and it can be read back."""
     status, position = 202, made.position
-    if (
-        wait
-        and not made.repeated
-        and position
-        and await context.catalog.caught_up()
-        and await in_series(context, position)
-    ):
-        status = 201
+    if wait and position and not made.repeated:
+        there = await context.catalog.caught_up() and await in_series(context, position)
+        status = 201 if there else 202
     said = EntryWritten(id=made.entry_id, position=at(position) if position is not None else None)
     return answered(said, status)
 
@@ -193,16 +165,6 @@ async def get_entry_history(request: web.Request, path: EntryPath) -> EntryHisto
         ],
         next_cursor=None,
     )
-
-
-_changes = partial(
-    routes.route,
-    role="writer",
-    status=202,
-    errors=(404, 409, 507),
-    result=EntryWritten,
-    also=(201,),
-)
 
 
 @_changes("PATCH", "/v1/entries/{id}")

@@ -13,15 +13,7 @@ from pydantic import Field
 from api.request.auth import caller_of, door_of
 from api.request.context import ApiContext, context_of
 from api.request.openapi import Routes
-from api.request.values import (
-    Asked,
-    GlucoseAsked,
-    MomentMs,
-    RangeQuery,
-    cursor_values,
-    iso,
-    next_cursor,
-)
+from api.request.values import Asked, GlucoseAsked, MomentMs, RangeQuery, cursor_values, iso, next_cursor
 from api.v1.answers.forecasts import Forecasts, ForecastShown
 from api.v1.answers.parts import at
 from api.v1.answers.readings import GapRow, Gaps, Readings, ReadingsTaken

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 from api.app import serve
@@ -143,25 +144,21 @@ def _services(running: Running, kept: ServedCatalog, context: ApiContext, status
         api,
         follow_log,
         tell_when_ready,
-        _tidy(running.log),
+        partial(_tidy, running.log),
         follow_series(running.served, running.roles),
         kept.follow_pointer,
         *beside,
     ]
 
 
-def _tidy(log: Log) -> Service:
+async def _tidy(log: Log, stopping: asyncio.Event) -> None:
     """Keep the topics that may forget small."""
-
-    async def tidy(stopping: asyncio.Event) -> None:
-        while not stopping.is_set():
-            pause_s = _TIDY_S
-            try:
-                await log.tidy()
-            except Transient as error:
-                logger.warning("the log cannot be tidied now: %s", error)
-                pause_s = _TIDY_AGAIN_S
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), pause_s)
-
-    return tidy
+    while not stopping.is_set():
+        pause_s = _TIDY_S
+        try:
+            await log.tidy()
+        except Transient as error:
+            logger.warning("the log cannot be tidied now: %s", error)
+            pause_s = _TIDY_AGAIN_S
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), pause_s)

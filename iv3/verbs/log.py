@@ -4,7 +4,6 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
@@ -19,7 +18,7 @@ from schemas.envelope import decode, make
 from schemas.identity import derived_id
 from schemas.model import at_ms
 from streams.ports.log import Log, append_events
-from streams.ports.series import SeriesStore
+from streams.ports.series import DigestRow, SeriesStore
 from streams.roles.projector import Projector
 from streams.topics import DEAD_LETTERS, TOPICS
 from streams.views.replay import ReplayReport
@@ -29,7 +28,7 @@ from streams.views.replay import replay as rebuild
 def digest(data: Path, config: Path | None, *, as_json: bool) -> None:
     """The fingerprints of the Series."""
 
-    async def work(log: Log) -> list[dict[str, Any]]:
+    async def work(log: Log) -> list[DigestRow]:
         async with closing(_store(data, config, log)) as store:
             series = await store.open(await store.serving())
             reached = await series.position()
@@ -40,15 +39,15 @@ def digest(data: Path, config: Path | None, *, as_json: bool) -> None:
                 sys.stderr.write(
                     f"iv3: the series lacks {behind:,} records of the log; run `iv3 replay` (or `iv3 up`) first.\n"
                 )
-            rows = [row._asdict() for row in await series.digest()]
+            rows = await series.digest()
             await series.close()
             if behind and not rows:
                 fail("There is nothing to compare yet.")
             return rows
 
     rows = with_log(data, work, config)
-    words = ("{person} {day} {kind:9} {rows:6} {sha256}".format(**row) for row in rows)
-    say(rows, *words, as_json=as_json)
+    words = (f"{row.person} {row.day} {row.kind:9} {row.rows:6} {row.sha256}" for row in rows)
+    say([row._asdict() for row in rows], *words, as_json=as_json)
 
 
 def _store(data: Path, config: Path | None, log: Log) -> SeriesStore:
@@ -63,7 +62,7 @@ def _store(data: Path, config: Path | None, log: Log) -> SeriesStore:
 def topics(data: Path, config: Path | None, *, as_json: bool) -> None:
     """What each topic holds."""
 
-    async def work(log: Log) -> list[dict[str, Any]]:
+    async def work(log: Log) -> list[dict[str, object]]:
         return [
             {
                 "topic": topic.name,
@@ -80,7 +79,9 @@ def topics(data: Path, config: Path | None, *, as_json: bool) -> None:
     table = Table("topic", "holds", "kept", "appended")
     table.columns[0].no_wrap = True
     for row in rows:
-        table.add_row(row["topic"], f"{row['holds']}, by {row['keyed_by']}", row["kept"], f"{row['appended']:,}")
+        table.add_row(
+            str(row["topic"]), f"{row['holds']}, by {row['keyed_by']}", str(row["kept"]), f"{row['appended']:,}"
+        )
     say(rows, table, as_json=as_json)
 
 

@@ -2,7 +2,7 @@
 Misconfigured.
 """
 
-from schemas.settings import OwnNtfySettings, Settings
+from schemas.settings import NtfySettings, OwnNtfySettings, Settings
 from streams.adapters.notifiers.ntfy import Ntfy
 from streams.adapters.notifiers.webhook import HealthCheck, Webhook
 from streams.clock import SystemClock
@@ -42,10 +42,17 @@ def phone_of(settings: Settings, ntfy: OwnNtfySettings, clock: Clock) -> Notifie
     """A person's own phone; None where there is none, or in shadow."""
     if not ntfy.topic or settings.alerts == "shadow":
         return None
+    own = own_ntfy(settings, ntfy)
+    return Ntfy(server=own.server, topic=own.topic, clock=clock, token=own.token)
+
+
+def own_ntfy(settings: Settings, ntfy: OwnNtfySettings) -> NtfySettings:
+    """The house's ntfy with a person's own phone in its place. The house's token opens the house's server, and is shown
+    to no other.
+    """
     server = ntfy.server or settings.ntfy.server
-    # The house's token opens the house's server, and is shown to no other.
     token = ntfy.token or (settings.ntfy.token if server == settings.ntfy.server else None)
-    return Ntfy(server=server, topic=ntfy.topic, clock=clock, token=token)
+    return settings.ntfy.model_copy(update={"server": server, "topic": ntfy.topic, "token": token})
 
 
 def refuse_no_server(address: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -115,14 +115,13 @@ class People:
             raise Misconfigured(
                 f"{self._credentials.path} is gone; put it back, or enter the accounts again with `iv3 person add`."
             )
-        before = {person: watched for person, (_, watched) in self._made.items()}
+        before = _adapters(watched for _, watched in self._made.values())
         people = self._build(await asyncio.to_thread(self._credentials.read))
         self._stamp, self.trouble = stamp, ""
         self.roster.replace(people)
-        kept = {id(adapter) for watched in people.values() for adapter in (watched.source, watched.target)}
-        old = [a for w in before.values() for a in (w.source, w.target) if a is not None and id(a) not in kept]
+        kept = {id(adapter) for adapter in _adapters(people.values())}
         leaves_at = asyncio.get_running_loop().time() + _LAST_CALL_S
-        self._leaving += [(leaves_at, adapter) for adapter in old]
+        self._leaving += [(leaves_at, adapter) for adapter in before if id(adapter) not in kept]
 
     async def _see_off(self, now: float) -> None:
         """Close the clients of those who left, once no request of theirs can be under way any more."""
@@ -165,10 +164,12 @@ class People:
     async def close(self) -> None:
         """Close every client."""
         await self._see_off(math.inf)
-        for _, watched in self._made.values():
-            for adapter in (watched.source, watched.target):
-                if adapter is not None:
-                    await adapter.close()
+        for adapter in _adapters(watched for _, watched in self._made.values()):
+            await adapter.close()
+
+
+def _adapters(people: Iterable[Watched]) -> list[GlucoseSource | Notifier]:
+    return [adapter for of in people for adapter in (of.source, of.target) if adapter is not None]
 
 
 def source_of(

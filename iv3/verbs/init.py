@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from iv3 import config as configuration
-from iv3.assembly.channels import refuse_no_server
+from iv3.assembly.channels import own_ntfy, refuse_no_server
 from iv3.assembly.people import accounts_of, credentials_of
 from iv3.doctor.people import dexcom as try_dexcom
 from iv3.hostzone import host_zone
@@ -210,7 +210,4 @@ def _as_told_of(settings: Settings, person: str, data: Path) -> Settings:
     own = known[person].ntfy
     if not own.topic:
         return settings.model_copy(update={"person": named})
-    server = own.server or settings.ntfy.server
-    token = own.token or (settings.ntfy.token if server == settings.ntfy.server else None)
-    ntfy = settings.ntfy.model_copy(update={"server": server, "topic": own.topic, "token": token})
-    return settings.model_copy(update={"person": named, "ntfy": ntfy})
+    return settings.model_copy(update={"person": named, "ntfy": own_ntfy(settings, own)})

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from api.request.auth import door_of
 from api.request.context import ApiContext, context_of
 from api.request.openapi import open_to
-from api.request.problems import Handler, ProblemError, answer, field_errors
+from api.request.problems import Handler, ProblemError, field_errors
 from api.request.values import Asked, iso
 from processors.entries import EntryVersion
 from processors.profiles import action_of, proper_name
@@ -166,7 +166,7 @@ def _as_problems(handler: Handler) -> Handler:
             return await handler(request)
         except ValidationError as error:
             errors = field_errors(error)
-            return answer(422, f"{errors[0].field}: {errors[0].message}", request=request, errors=errors)
+            raise ProblemError(422, f"{errors[0].field}: {errors[0].message}", errors=errors) from None
 
     return open_to("seed", serve)
 

@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from api.request.problems import FieldError, Handler, Problem, answer, field_errors
+from api.request.problems import FieldError, Handler, Problem, ProblemError, field_errors
 
 Handle = Callable[..., Awaitable[Any]]
 PARTS = ("path", "query", "body")
@@ -100,7 +100,7 @@ def _served(operation: Operation) -> Handler:
                 bad += field_errors(error, part)
         if bad:
             first = f"{bad[0].field}: {bad[0].message}"
-            return answer(422, f"The request does not fit: {first}", request=request, errors=bad)
+            raise ProblemError(422, f"The request does not fit: {first}", errors=bad)
         said = await operation.handler(request, **arguments)
         if isinstance(said, web.StreamResponse):
             return said

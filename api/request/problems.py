@@ -56,7 +56,9 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """Raise it in a handler to answer with a problem document."""
+    """Raise it in a handler to answer with a problem document. `field` names the one that does not fit; where there are
+    several, `errors` say what of each.
+    """
 
     def __init__(
         self,
@@ -64,38 +66,31 @@ class ProblemError(Exception):
         detail: str,
         *,
         field: str | None = None,
+        errors: Sequence[FieldError] = (),
         code: str | None = None,
         facts: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.field, self.code = status, detail, field, code
+        self.status, self.detail, self.code = status, detail, code
+        self.errors = list(errors) or ([FieldError(field=field, message=detail)] if field else [])
         self.facts = dict(facts) if facts else None
         self.headers = dict(headers or {})
 
 
-def answer(
-    status: int,
-    detail: str | None,
-    *,
-    request: web.Request,
-    errors: Sequence[FieldError] = (),
-    code: str | None = None,
-    facts: dict[str, Any] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> web.Response:
-    """A problem document as a response."""
+def _answer(error: ProblemError, request: web.Request) -> web.Response:
+    """The problem document as a response."""
     problem = Problem(
-        title=HTTPStatus(status).phrase,
-        status=status,
-        detail=detail,
+        title=HTTPStatus(error.status).phrase,
+        status=error.status,
+        detail=error.detail,
         instance=request.path,
-        code=code,
-        errors=list(errors) or None,
-        facts=facts,
+        code=error.code,
+        errors=error.errors or None,
+        facts=error.facts,
     )
     body = pydantic_core.to_json(problem, exclude_none=True)
-    return web.Response(body=body, status=status, headers=headers, content_type="application/problem+json")
+    return web.Response(body=body, status=error.status, headers=error.headers, content_type="application/problem+json")
 
 
 def field_errors(error: ValidationError, where: str = "") -> list[FieldError]:
@@ -123,12 +118,11 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except Exception as error:
         if isinstance(error, web.HTTPException) and error.status < 400:
             raise
-        e = _problem(error)
-        if e is None:
+        problem = _problem(error)
+        if problem is None:
             logger.exception("%s %s failed", request.method, request.path)
-            e = ProblemError(500, "Something in iv3 failed; its log says what.")
-        errors = [FieldError(field=e.field, message=e.detail)] if e.field else []
-        return answer(e.status, e.detail, request=request, errors=errors, code=e.code, facts=e.facts, headers=e.headers)
+            problem = ProblemError(500, "Something in iv3 failed; its log says what.")
+        return _answer(problem, request)
 
 
 def _problem(error: Exception) -> ProblemError | None:

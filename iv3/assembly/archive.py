@@ -5,7 +5,6 @@ from pathlib import Path
 from iv3.config import refuse_half_a_bucket
 from schemas.settings import S3Settings
 from streams.adapters.archives.folder import FolderArchive
-from streams.adapters.archives.s3.archive import S3Archive
 from streams.errors import Misconfigured
 from streams.ports.archive import Archive
 
@@ -16,6 +15,8 @@ def archive_of(setting: str, s3: S3Settings) -> Archive | None:
     if kind == "none":
         return None
     if setting == "s3":
+        from streams.adapters.archives.s3.archive import S3Archive
+
         refuse_half_a_bucket(s3)
         return S3Archive(s3)
     if kind != "folder" or not place.strip():

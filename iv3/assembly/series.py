@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.settings import Settings
-from streams.adapters.series.influx.server import InfluxServer
-from streams.adapters.series.influx.store import InfluxStore
 from streams.adapters.series.sqlite.store import SqliteStore
 from streams.errors import SeriesUnavailable
 from streams.ports.series import SeriesStore, SeriesVersion
@@ -26,6 +24,9 @@ _FIRST_S = 3.0  # a start waits no longer for a server: alarms need none
 def series_store(settings: Settings, data: Path, log_id: str) -> SeriesStore:
     """The store that `series: sqlite | influxdb` names. No I/O. Raises Misconfigured."""
     if settings.series == "influxdb":
+        from streams.adapters.series.influx.server import InfluxServer
+        from streams.adapters.series.influx.store import InfluxStore
+
         said = settings.influxdb
         server = InfluxServer(url=said.url, token=said.token, org=said.org)
         return InfluxStore(server, said.database, log_id)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from iv3.assembly.build import run
 from iv3.assembly.starting import announce, plan_of, quiet_libraries, settings_of, with_data_folder
-from iv3.demo.plan import demo_plan
 from iv3.options import UpOptions
 from streams.errors import Misconfigured
 from streams.storage.files import FileLock
@@ -44,6 +43,8 @@ def up(options: UpOptions) -> None:
             f"Another `iv3 up` runs on {data} already ({_running(data)}). Stop it with `iv3 stop --data {data}`."
         )
     if settings is None:
+        from iv3.demo.plan import demo_plan
+
         plan = demo_plan(options, data)
     else:
         plan = plan_of(settings, data, options.host, options.port, options.clock)

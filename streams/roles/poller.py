@@ -175,9 +175,11 @@ class Poller(Role):
         return 0.0
 
     async def _append(self, account: Account, source: GlucoseSource, fetched: Fetched) -> int:
-        writing = self._writing.pop((account.person, source.name), None)
+        writing = self._writing.get((account.person, source.name))
         if writing is not None:  # of a loop that was ended meanwhile; what it wrote is known once it is done
             done, _ = await asyncio.wait([writing])
+            # Only now: this loop may be ended while it waits, too.
+            self._writing.pop((account.person, source.name), None)
             if any(task.exception() for task in done if not task.cancelled()):
                 logger.info("what was being written of %s is asked for again", account.person)
         now = at_ms(self.clock.now_ms())

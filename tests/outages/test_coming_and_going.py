@@ -143,6 +143,32 @@ async def test_an_account_that_leaves_the_roster_is_let_go_and_comes_back_withou
     await source.close()
 
 
+async def test_an_account_that_leaves_again_while_its_readings_are_still_being_written_has_none_twice(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = street.source("p0003")
+    roster = Roster.of({"p0003": source})
+    writable, took = asyncio.Event(), street.log.append
+
+    async def slow(*arguments: Any, **more: Any) -> Any:
+        await writable.wait()
+        return await took(*arguments, **more)
+
+    monkeypatch.setattr(street.log, "append", slow)
+    async with running(poller := Poller(street.log, street.clock, app_maker(street.log), roster)):
+        for times in range(1, 4):
+            await until(lambda: len(street.town.asked) >= times)  # noqa: B023 - it is asked for at once
+            await asyncio.sleep(0.2)  # it has the answer, and writes, or waits for what is being written
+            roster.replace({})
+            await until(lambda: not poller.watching)
+            roster.replace({"p0003": Watched(source)})
+        writable.set()
+        await until(lambda: poller.account("p0003", source.name).newest_ms is not None)
+        await asyncio.sleep(0.2)
+    assert max((await street.readings("p0003")).values()) == 1
+    await source.close()
+
+
 async def test_a_poller_that_starts_again_reads_the_journal_from_its_last_snapshot_and_doubles_nothing(
     street: Street,
 ) -> None:

@@ -5,7 +5,15 @@ Go iv3 had them. Where a configuration has only `people`, it is the first of tho
 """
 
 from schemas.facts import Insulin, Limits, ProfileChanged
-from schemas.settings import DexcomSettings, InsulinSettings, OwnNtfySettings, Setting, Settings, WatchedSettings
+from schemas.settings import (
+    DexcomSettings,
+    InsulinSettings,
+    OwnNtfySettings,
+    Setting,
+    Settings,
+    ThresholdSettings,
+    WatchedSettings,
+)
 
 
 def household(settings: Settings) -> tuple[WatchedSettings, ...]:
@@ -26,20 +34,9 @@ def untold_in(settings: Settings) -> list[str]:
 def _first(settings: Settings) -> WatchedSettings | None:
     if settings.people and not settings.dexcom.account and "person" not in settings.model_fields_set:
         return None
-    person, seed = settings.person, settings.iv3
+    thresholds = {name: getattr(settings.iv3, name) for name in ThresholdSettings.model_fields}
     return WatchedSettings.model_construct(
-        id=person.id,
-        name=person.name,
-        birth_year=person.birth_year,
-        zone=person.zone,
-        max_rapid_units=person.max_rapid_units,
-        unit=seed.unit,
-        low_threshold=seed.low_threshold,
-        high_threshold=seed.high_threshold,
-        missing_long_threshold=seed.missing_long_threshold,
-        insulin=settings.insulin,
-        dexcom=settings.dexcom,
-        ntfy=OwnNtfySettings(),
+        **dict(settings.person), **thresholds, insulin=settings.insulin, dexcom=settings.dexcom, ntfy=OwnNtfySettings()
     )
 
 

@@ -4,7 +4,7 @@ meaning.
 Loading (files, environment, secrets) is `iv3/config.py`; each part of the program is given its slice, never the whole.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
@@ -111,24 +111,33 @@ class InfluxSettings(Setting):
         return value.rstrip("/")
 
 
-class LegacyInfluxSettings(Setting):
-    """The section `iv3` of the Go iv3. Thresholds are mg/dL whatever `unit` says; 0 or absent means the default."""
+class ThresholdSettings(Setting):
+    """Unit and thresholds of one person. Thresholds are mg/dL whatever `unit` says; 0 or absent means the default."""
+
+    GROUP: ClassVar[str] = ""  # where they stand in the configuration
 
     unit: Unit = "mmol/L"
-    endpoint: str = ""
-    missing_long_threshold: Annotated[float, Field(ge=0, le=168)] = 0
-    high_threshold: Threshold = 0
     low_threshold: Threshold = 0
+    high_threshold: Threshold = 0
+    missing_long_threshold: Annotated[float, Field(ge=0, le=168)] = 0
 
     @field_validator("low_threshold")
     @classmethod
     def _low(cls, value: float) -> float:
-        return _in_mgdl(value, "iv3.low_threshold", 40, 150)
+        return _in_mgdl(value, f"{cls.GROUP}low_threshold", 40, 150)
 
     @field_validator("high_threshold")
     @classmethod
     def _high(cls, value: float) -> float:
-        return _in_mgdl(value, "iv3.high_threshold", 100, 400)
+        return _in_mgdl(value, f"{cls.GROUP}high_threshold", 100, 400)
+
+
+class LegacyInfluxSettings(ThresholdSettings):
+    """The section `iv3` of the Go iv3: the default person's thresholds, and the address of the phone."""
+
+    GROUP: ClassVar[str] = "iv3."
+
+    endpoint: str = ""
 
 
 def _in_mgdl(value: float, name: str, least: float, most: float) -> float:
@@ -220,29 +229,13 @@ class OwnNtfySettings(Setting):
         return value.rstrip("/") if value else None
 
 
-class WatchedSettings(PersonSettings):
-    """One of `people`: whom iv3 watches besides, or instead of, `person`. Thresholds are mg/dL as in `iv3:`; 0 or
-    absent means the default.
-    """
+class WatchedSettings(PersonSettings, ThresholdSettings):
+    """One of `people`: whom iv3 watches besides, or instead of, `person`."""
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
-    unit: Unit = "mmol/L"
-    low_threshold: Threshold = 0
-    high_threshold: Threshold = 0
-    missing_long_threshold: Annotated[float, Field(ge=0, le=168)] = 0
     insulin: tuple[InsulinSettings, ...] = ()
     dexcom: DexcomSettings = DexcomSettings()
     ntfy: OwnNtfySettings = OwnNtfySettings()
-
-    @field_validator("low_threshold")
-    @classmethod
-    def _low(cls, value: float) -> float:
-        return _in_mgdl(value, "low_threshold", 40, 150)
-
-    @field_validator("high_threshold")
-    @classmethod
-    def _high(cls, value: float) -> float:
-        return _in_mgdl(value, "high_threshold", 100, 400)
 
 
 class CredentialsSettings(Setting):

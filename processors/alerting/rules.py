@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from processors.alerting.person_state import PersonState
 from processors.alerting.wording import clock_words
 from processors.physiology.carbs import cob_fraction
+from processors.predictors.protocol import LIKELIER_THAN_NOT
 from processors.predictors.registry import called_low_unstated
 from processors.readings import STALE_S, Reading, change_mgdl
 from schemas.alerts import STALE_AFTER_LOW_URGENCY, URGENCY, AlertKind, Evidence
@@ -20,7 +21,6 @@ FRESH_MS = int(STALE_S * 1000)  # a reading older than this opens nothing
 HIGH_FOR_MS = 60 * _MIN
 MEAL_GRACE_MS = 150 * _MIN
 VERY_HIGH_BREAKS_GRACE_MGDL = 300.0
-LIKELIER_THAN_NOT = 0.5  # a chance
 CARBS_HELP_MS = 30 * _MIN
 BOLUS_NEAR_MS = 20 * _MIN
 LATE_FORECASTS = 3  # in a row; one that is overtaken by the next reading is no trouble

@@ -4,7 +4,7 @@ docs/reference/predictors.md.
 
 from typing import Any
 
-from processors.predictors.protocol import Prediction, Predictor
+from processors.predictors.protocol import LIKELIER_THAN_NOT, Prediction, Predictor
 from processors.readings import Reading
 
 LOW_MGDL = 70.0
@@ -29,7 +29,8 @@ def answer(predictor: Predictor, event: dict[str, Any]) -> dict[str, Any] | None
     curve = prediction.mean_mgdl
     said: dict[str, Any] = {"pred": {horizon: curve[n] for horizon, n in _HORIZONS.items()}}
     if predictor.name != "persistence":
-        said["alert_low"] = bool(predictor.calls_low(reading, prediction, LOW_MGDL))
+        called = predictor.calls_low(reading, prediction, LOW_MGDL)
+        said["alert_low"] = called if called is not None else prediction.chance_below(LOW_MGDL) > LIKELIER_THAN_NOT
         said |= _scores(prediction)
     if prediction.sd_log is not None:
         for name, z in (("lo80", -_Z80), ("hi80", _Z80), ("lo95", -_Z95), ("hi95", _Z95)):

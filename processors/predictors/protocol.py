@@ -12,6 +12,7 @@ LEAST_MGDL, MOST_MGDL = 36.0, 400.0
 HORIZONS_MIN = tuple(STEP_MIN * (n + 1) for n in range(STEPS))
 STEP_20_MIN = 3  # the step of a curve that speaks of 20 minutes from now
 CHANCE_STEPS = 6  # chances speak of the next 30 minutes
+LIKELIER_THAN_NOT = 0.5  # the chance of a low that calls for an alarm where a predictor has no rule of its own
 
 
 class Marks(NamedTuple):

@@ -2,12 +2,9 @@
 and come back when ntfy does.
 """
 
-import json
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import pytest
-from aiohttp import web
 from pydantic import SecretStr
 
 from schemas.alerts import Delivered
@@ -21,39 +18,18 @@ from streams.ports.notifier import Message, Notifier
 from streams.roles.notifier import AlarmNotifier
 from tests.standins.ntfy import Access, NtfyStandIn
 from tests.standins.smtp import MailSink
+from tests.support.hook import Hook
 from tests.support.notified import TOKEN, World, said
 from tests.support.running import app_maker, running, until
 
 MESSAGE = Message("low-1-1", "Low 3.0\nand more", "Check now.", 5)
 
 
-class Hook:
-    """A webhook that keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.heard: list[dict[str, Any]] = []
-        self.pinged: list[tuple[str, str]] = []
-        self.status = 200
-
-    async def post(self, request: web.Request) -> web.Response:
-        if request.path.startswith("/ping"):
-            self.pinged.append((request.path, await request.text()))
-        elif self.status < 300:
-            self.heard.append(json.loads(await request.read()))
-        return web.Response(status=self.status)
-
-
 @pytest.fixture
 async def hook() -> AsyncIterator[tuple[Hook, str]]:
     made = Hook()
-    app = web.Application()
-    app.router.add_post("/{any:.*}", made.post)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    yield made, f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[union-attr]  # it is there once the site runs
-    await runner.cleanup()
+    yield made, await made.start()
+    await made.stop()
 
 
 @pytest.fixture

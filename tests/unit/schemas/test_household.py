@@ -4,7 +4,7 @@ import pytest
 
 from schemas.facts import Insulin
 from schemas.household import household, profile_of, untold_in
-from schemas.settings import Settings
+from schemas.settings import PersonSettings, Settings, ThresholdSettings
 
 
 def settings(**said: object) -> Settings:
@@ -83,3 +83,18 @@ def test_a_limit_that_is_not_set_is_the_usual_one() -> None:
     (person,) = household(settings())
     limits = profile_of(person, "").limits
     assert (limits.predicted_low_mgdl, limits.high_alarm_mgdl) == (70, 240)
+
+
+def test_whatever_is_stated_of_the_first_person_is_stated_of_one_of_the_household() -> None:
+    """Each setting of `person` and each threshold of `iv3`: one that is added later must come along."""
+    settings = Settings.model_validate(
+        {
+            "person": {"id": "ada", "name": "Ada", "birth_year": 1984, "zone": "UTC", "max_rapid_units": 9},
+            "iv3": {"unit": "mg/dL", "low_threshold": 75, "high_threshold": 200, "missing_long_threshold": 30},
+        }
+    )
+    (first,) = household(settings)
+    stated = dict(settings.person) | {name: getattr(settings.iv3, name) for name in ThresholdSettings.model_fields}
+    assert {name: getattr(first, name) for name in stated} == stated
+    usual = dict(PersonSettings()) | dict(ThresholdSettings())
+    assert not [name for name, value in stated.items() if value == usual[name]], "each has another value here"

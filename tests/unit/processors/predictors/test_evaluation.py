@@ -10,6 +10,10 @@ import pytest
 from processors.predictors.ar2 import Ar2
 from processors.predictors.baselines import Linear, Persistence
 from processors.predictors.evaluation import answer
+from processors.predictors.protocol import Prediction
+from processors.readings import Reading
+from schemas.envelope import Event
+from schemas.forecasts import STEPS
 from tests.support.night import T0
 
 SHARED = Path(__file__).resolve().parents[5] / "shared" / "predict"
@@ -55,6 +59,20 @@ def test_no_change_claims_nothing_and_a_line_has_no_bands() -> None:
     for n, glucose in enumerate((100, 103)):
         asked(line, 5 * n, glucose)
     assert set(asked(line, 10, 104)) == {"pred", "alert_low", "score_low", "score_high"}
+
+
+@pytest.mark.parametrize(("ahead", "alarm"), [(60.0, True), (80.0, False)])
+def test_a_predictor_without_a_rule_of_its_own_is_judged_by_its_chance(ahead: float, alarm: bool) -> None:
+    class Still(Persistence):
+        name = "still"
+
+        def take(self, happened: Reading | Event) -> Prediction | None:
+            return Prediction((ahead,) * STEPS, (0.1,) * STEPS)
+
+        def calls_low(self, *_: object) -> None:
+            return None
+
+    assert asked(Still(), 0, 90)["alert_low"] is alarm
 
 
 def test_ar2_answers_as_the_evaluators_own_does() -> None:

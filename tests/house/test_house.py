@@ -5,10 +5,12 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = ("schemas", "processors", "streams", "api", "iv3")
@@ -129,6 +131,27 @@ def test_no_check_is_silenced_without_a_reason_beside_it() -> None:
     assert not bare, "\n".join(bare)
 
 
+CONTRACTS = {
+    contract["name"]: set(contract.get("source_modules", ()))
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+}
+
+
+@pytest.mark.parametrize(
+    ("floor", "contract", "free"),
+    [
+        ("streams", "What moves speaks to ports, never to an adapter", {"adapters"}),
+        ("iv3", "Only the assembly names an adapter", {"assembly", "__main__"}),
+    ],
+)
+def test_every_room_stands_in_the_contract_that_keeps_it_from_adapters(
+    floor: str, contract: str, free: set[str]
+) -> None:
+    rooms = {path.stem for path in (ROOT / floor).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    held = {name.removeprefix(f"{floor}.") for name in CONTRACTS[contract]}
+    assert rooms - free - {"__init__"} == held
+
+
 def test_every_setting_is_documented() -> None:
     from pydantic import BaseModel
 
@@ -187,28 +210,21 @@ def test_every_address_that_is_no_operation_is_documented_too() -> None:
     assert not missing
 
 
+def verbs_of(group: typer.Typer, prefix: str = "") -> Iterator[str]:
+    """Each verb of a group and of the groups in it, as it is typed."""
+    for command in group.registered_commands:
+        yield f"{prefix}{command.name or getattr(command.callback, '__name__', '')}"
+    for inner in group.registered_groups:
+        assert inner.typer_instance is not None
+        yield from verbs_of(inner.typer_instance, f"{prefix}{inner.name or inner.typer_instance.info.name} ")
+
+
 def test_every_verb_is_documented() -> None:
-    from iv3.cli.groups import archive_app, config_app, dead_app, service_app, token_app
-    from iv3.cli.legacy import alerts_app, compare_app, import_app
     from iv3.cli.main import app
 
     text = (ROOT / "docs" / "reference" / "cli.md").read_text()
-    groups = (
-        (app, ""),
-        (token_app, "token "),
-        (config_app, "config "),
-        (dead_app, "dead-letters "),
-        (archive_app, "archive "),
-        (service_app, "service "),
-        (import_app, "import "),
-        (alerts_app, "alerts "),
-        (compare_app, "compare "),
-    )
-    verbs = [
-        f"{prefix}{c.name or getattr(c.callback, '__name__', '')}"
-        for group, prefix in groups
-        for c in group.registered_commands
-    ]
+    verbs = list(verbs_of(app))
+    assert {"up", "token new", "person add", "archive merge"} <= set(verbs)
     assert not [verb for verb in verbs if f"`iv3 {verb}" not in text]
 
 

@@ -11,11 +11,15 @@ from typing import TypeVar
 
 from iv3 import config as configuration
 from iv3.assembly.log import LogPlace, holds_demo
+from iv3.assembly.series import series_store
+from iv3.closing import closing
 from schemas.envelope import Author
 from schemas.settings import Settings
 from streams.clock import SystemClock
 from streams.commands.door import Door
 from streams.ports.log import Log
+from streams.ports.series import Series, SeriesStore
+from streams.roles.projector import Projector
 from streams.views.catalog import Catalog
 
 _T = TypeVar("_T")
@@ -78,6 +82,29 @@ def with_door(
             return await work(Door(log, catalog, SystemClock(), author, person, author.actor or ""))
 
     return with_log(data, through, config, make=make)
+
+
+def store_of(data: Path, config: Path | None, log: Log) -> SeriesStore:
+    """The store of the Series' versions, as the configuration names it; a demo's lies in its folder. Raises
+    Misconfigured.
+    """
+    settings = log_settings(data, config)
+    configuration.refuse_unusable(settings)
+    return series_store(settings, data, log.log_id)
+
+
+@asynccontextmanager
+async def opened_series(data: Path, config: Path | None, log: Log) -> AsyncIterator[tuple[Series, int]]:
+    """The Series that serves, and how many records of the log it lacks: where `iv3 up` does not run it may be behind,
+    or empty, and what is read from it then must say so. Raises Misconfigured, SeriesUnavailable.
+    """
+    async with (
+        closing(store_of(data, config, log)) as store,
+        closing(await store.open(await store.serving())) as series,
+    ):
+        reached = await series.position()
+        heads = {at: head for at, head in log.heads.items() if at[0] in Projector.topics}
+        yield series, sum(max(0, head - reached.get(at, 0)) for at, head in heads.items())
 
 
 @asynccontextmanager

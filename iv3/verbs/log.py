@@ -7,10 +7,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from iv3 import config as configuration
-from iv3.assembly.series import series_store
 from iv3.closing import closing
-from iv3.operations.opened import log_settings, with_log
+from iv3.operations.opened import opened_series, store_of, with_log
 from iv3.operations.progress import bar
 from iv3.output import fail, say
 from schemas.bookkeeping import RecordDeadLettered
@@ -18,8 +16,7 @@ from schemas.envelope import decode, make
 from schemas.identity import derived_id
 from schemas.model import at_ms
 from streams.ports.log import Log, append_events
-from streams.ports.series import DigestRow, SeriesStore
-from streams.roles.projector import Projector
+from streams.ports.series import DigestRow
 from streams.topics import DEAD_LETTERS, TOPICS
 from streams.views.replay import ReplayReport
 from streams.views.replay import replay as rebuild
@@ -29,18 +26,12 @@ def digest(data: Path, config: Path | None, *, as_json: bool) -> None:
     """The fingerprints of the Series."""
 
     async def work(log: Log) -> list[DigestRow]:
-        async with closing(_store(data, config, log)) as store:
-            series = await store.open(await store.serving())
-            reached = await series.position()
-            behind = sum(
-                max(0, head - reached.get(at, 0)) for at, head in log.heads.items() if at[0] in Projector.topics
-            )
+        async with opened_series(data, config, log) as (series, behind):
             if behind:
                 sys.stderr.write(
                     f"iv3: the series lacks {behind:,} records of the log; run `iv3 replay` (or `iv3 up`) first.\n"
                 )
             rows = await series.digest()
-            await series.close()
             if behind and not rows:
                 fail("There is nothing to compare yet.")
             return rows
@@ -48,15 +39,6 @@ def digest(data: Path, config: Path | None, *, as_json: bool) -> None:
     rows = with_log(data, work, config)
     words = (f"{row.person} {row.day} {row.kind:9} {row.rows:6} {row.sha256}" for row in rows)
     say([row._asdict() for row in rows], *words, as_json=as_json)
-
-
-def _store(data: Path, config: Path | None, log: Log) -> SeriesStore:
-    """The Series' versions, as the configuration names them; a demo's are always in its folder. Raises
-    Misconfigured.
-    """
-    settings = log_settings(data, config)
-    configuration.refuse_unusable(settings)
-    return series_store(settings, data, log.log_id)
 
 
 def topics(data: Path, config: Path | None, *, as_json: bool) -> None:
@@ -89,7 +71,7 @@ def replay(data: Path, config: Path | None, *, as_json: bool) -> None:
     """Rebuild, verify, switch."""
 
     async def work(log: Log) -> ReplayReport:
-        async with closing(_store(data, config, log)) as store:
+        async with closing(store_of(data, config, log)) as store:
             with bar("Replaying the log", quiet=as_json) as progress:
                 return await rebuild(log, data, store, progress)
 

@@ -25,7 +25,7 @@ from schemas.facts import (
 from schemas.forecasts import ForecastMade
 from schemas.model import at_ms
 
-VERSION = "4"
+VERSION = "5"
 
 _KEEP_ENTRIES_MS = 8 * 86_400_000  # a week's longest schedule, and a day
 _ALL_CLEAR_MGDL = 80.0
@@ -110,7 +110,8 @@ class PersonState:
         if forecast.pos != self.newest_offset:
             self.late_forecasts += 1
             return False
-        self.forecast, self.late_forecasts = forecast, 0
+        # A shadow never alerts: what it says is no part of the state, nor are predictors that come or go.
+        self.forecast, self.late_forecasts = forecast.model_copy(update={"shadows": {}}), 0
         return True
 
     @property

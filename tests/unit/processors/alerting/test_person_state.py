@@ -240,6 +240,15 @@ def test_a_forecast_counts_if_it_rests_on_the_newest_reading(told: Told) -> None
     assert told.state.late_forecasts == 0
 
 
+def test_what_shadows_say_is_no_part_of_the_state(told: Told) -> None:
+    """Another predictor in the shadow is no reason to fold everybody's alarms anew."""
+    told.read(120, 0)
+    seen = a_forecast(told.state)
+    assert told.state.foresee(seen.model_copy(update={"shadows": {"another": seen.mean_mgdl}}))
+    assert told.state.forecast == seen.model_copy(update={"shadows": {}})
+    assert "another" not in told.state.dump()
+
+
 def test_a_tick_lies_behind_everything_that_was_folded(told: Told) -> None:
     told.read(100, 0)
     assert told.state.tick_position(T0 + 7) == DecisionPosition(1001, 0, T0 + 7)

@@ -10,8 +10,9 @@ from iv3.assembly.people import People
 from iv3.assembly.plan import StartPlan
 from iv3.assembly.running import Running
 from iv3.assembly.series import serve_series
+from schemas.alerts import TargetAdded
 from streams.archive.maintenance import Maintenance, MaintenancePolicy
-from streams.delivery.targets import add_target, tell_of
+from streams.delivery.targets import tell_of, tell_target
 from streams.ports.log import Log
 from streams.roles.alerter import Alerter
 from streams.roles.archiver import Archiver
@@ -83,7 +84,7 @@ async def _arm_first(plan: StartPlan, log: Log, roster: Roster) -> None:
         return
     for name in roster.house:
         for partition in range(log.partitions[ALERTS]):
-            await add_target(log, plan.clock, name, partition)
+            await tell_target(log, plan.clock, TargetAdded(target=name), partition)
     for person in roster.people:
         if roster.own(person):
             await tell_of(log, plan.clock, person, roster.own(person))

@@ -121,13 +121,13 @@ async def _together(role: Role, records: Sequence[Record], assignment: Assignmen
 
     An outage is nobody's guilt: the batch is tried again as it is, for as long as the assignment lasts.
     """
-    wanted = [r for r in records if Position(r.topic, r.partition, r.offset) not in role.skip]
+    wanted = [r for r in records if r.position not in role.skip]
     delays = Backoff()
     while not assignment.over:
         try:
             await role.handle_batch(wanted)
         except Transient as error:
-            at = Position(records[0].topic, records[0].partition, records[0].offset)
+            at = records[0].position
             await _wait(role, error, delays, at, assignment)
         except Exception:  # noqa: BLE001 - whatever it is, it is met again alone and answered there
             return False
@@ -146,7 +146,7 @@ async def _wait(role: Role, error: Transient, delays: Backoff, at: Position, ass
 
 async def attempt(role: Role, life: Life, record: Record, handle: Handle, assignment: Assignment) -> bool:
     """Handle one record by the three answers. True: it may be acknowledged. False: the assignment ended before that."""
-    at = Position(record.topic, record.partition, record.offset)
+    at = record.position
     if at in role.skip:
         return True
     delays = Backoff()

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from processors.legacy.comparing import LegacyRow
-from streams.adapters.http_client import HttpClient, NoAnswer
+from streams.adapters.http_client import HttpClient
 from streams.errors import Misconfigured, SourceUnreachable
 
 _ANSWER_BYTES = 64 << 20  # a year of readings
@@ -36,7 +36,8 @@ class LegacyApi:
         self._url = url.rstrip("/")
         said = f"{username}:{password.get_secret_value()}".encode()
         self._headers = {"Authorization": f"Basic {base64.b64encode(said).decode()}"}
-        self._exchange = HttpClient("The old program", timeout_s=_ANSWER_S, tls=_trusting(cafile) if cafile else None)
+        tls = _trusting(cafile) if cafile else None
+        self._exchange = HttpClient("The old program", SourceUnreachable, timeout_s=_ANSWER_S, tls=tls)
 
     def __repr__(self) -> str:
         """Name the address and nothing else."""
@@ -59,12 +60,8 @@ class LegacyApi:
         await self._exchange.close()
 
     async def _things(self, what: str, start_s: int, end_s: int) -> list[LegacyRow]:
-        try:
-            reply = await self._exchange.ask(
-                "GET", f"{self._url}/{what}?start={start_s}&end={end_s}", headers=self._headers, limit=_ANSWER_BYTES
-            )
-        except NoAnswer as error:
-            raise SourceUnreachable(str(error)) from None
+        address = f"{self._url}/{what}?start={start_s}&end={end_s}"
+        reply = await self._exchange.ask("GET", address, headers=self._headers, limit=_ANSWER_BYTES)
         if reply.status in (401, 403):
             raise Misconfigured(
                 "The old program refuses --user and the password: they are api.username "

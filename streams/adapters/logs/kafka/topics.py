@@ -3,7 +3,8 @@ that creates topics by itself would delete the log after seven days.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -52,44 +53,45 @@ def settings_of(topic: Topic, in_sync: int) -> dict[str, str]:
     return settings
 
 
+@asynccontextmanager
+async def administrator(link: KafkaLink) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An open admin client. Raises LogUnavailable, with a sentence why, for whatever Kafka does not do meanwhile."""
+    admin = AIOKafkaAdminClient(**link.arguments())
+    try:
+        await admin.start()
+        yield admin
+    except (KafkaError, OSError) as error:
+        raise LogUnavailable(await reason(link, error)) from error
+    finally:
+        await admin.close()
+
+
 async def ensure_topics(link: KafkaLink, partitions: int, safety: Safety) -> int:
     """Make what is missing, then hold every topic against what it must be. Returns how many partitions each topic has.
 
     Raises Misconfigured for a topic that would forget or is split otherwise, LogUnavailable when Kafka does not answer.
     """
-    admin = AIOKafkaAdminClient(**link.arguments())
-    try:
-        await admin.start()
+    async with administrator(link) as admin:
         brokers = [broker["node_id"] for broker in (await admin.describe_cluster())["brokers"]]
         copies, in_sync = safety.for_cluster(len(brokers))
         there = set(await admin.list_topics()) & set(TOPICS)
         if there and len(there) < len(TOPICS):
-            partitions = await _partitions(admin, min(there)) or partitions
+            partitions = (await _partitions(admin, [min(there)]))[min(there)] or partitions
         await _create(admin, [t for t in TOPICS.values() if t.name not in there], partitions, copies, in_sync)
         await _visible(admin, brokers)
         found = await _checked_partitions(admin)
         await _refuse_forgetful(admin, copies, in_sync)
-    except (KafkaError, OSError) as error:
-        raise LogUnavailable(await reason(link, error)) from error
-    finally:
-        await admin.close()
     return found
 
 
 async def look_at_topics(link: KafkaLink, safety: Safety) -> tuple[int, list[str]]:
     """How many brokers are alive, and which topics are still to be made. Makes nothing. Raises as `ensure_topics`."""
-    admin = AIOKafkaAdminClient(**link.arguments())
-    try:
-        await admin.start()
+    async with administrator(link) as admin:
         brokers = [broker["node_id"] for broker in (await admin.describe_cluster())["brokers"]]
         missing = sorted(set(TOPICS) - set(await admin.list_topics()))
         if not missing:
             await _checked_partitions(admin)
             await _refuse_forgetful(admin, *safety.for_cluster(len(brokers)))
-    except (KafkaError, OSError) as error:
-        raise LogUnavailable(await reason(link, error)) from error
-    finally:
-        await admin.close()
     return len(brokers), missing
 
 
@@ -136,13 +138,12 @@ async def _shows_all(client: object, node: int) -> bool:
     )
 
 
-async def _partitions(admin: AIOKafkaAdminClient, name: str) -> int:
-    (found,) = await admin.describe_topics([name])
-    return len(found["partitions"])
+async def _partitions(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, int]:
+    return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics(names)}
 
 
 async def _checked_partitions(admin: AIOKafkaAdminClient) -> int:
-    counts = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics(list(TOPICS))}
+    counts = await _partitions(admin, list(TOPICS))
     if len(set(counts.values())) != 1:
         said = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
         raise Misconfigured(

@@ -9,13 +9,14 @@ import json
 import shutil
 import time
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from streams.archive.inventory import Progress, take_inventory
 from streams.archive.restore import restore
 from streams.errors import ArchiveDamaged, LogRefused, Transient
 from streams.ports.archive import Archive
-from streams.ports.log import Log, NewLog, Record
+from streams.ports.log import Log, NewLog
 from streams.storage.files import RESERVE_BYTES, FileLock, free_bytes, write_durably
 from streams.topics import ARCHIVED
 
@@ -128,19 +129,10 @@ async def _compare(log: Log, restored: Log, heads: dict[tuple[str, int], int]) -
         for start in range(0, has, _AT_ONCE):
             ours = await log.read(topic, partition, start, min(has, start + _AT_ONCE), _AT_ONCE)
             theirs = await restored.read(topic, partition, start, min(has, start + _AT_ONCE), _AT_ONCE)
-            if ours != theirs:
-                return (
-                    f"{topic}/{partition} differs from the log, from offset {_first_difference(ours, theirs, start)}",
-                    missing,
-                )
+            for number, (one, other) in enumerate(zip_longest(ours, theirs), start):
+                if one != other:
+                    return f"{topic}/{partition} differs from the log, from offset {number}", missing
     unknown = [place for place, has in restored.heads.items() if has and place not in heads]
     if unknown:
         return f"{unknown[0][0]}/{unknown[0][1]} is in the archive and not in the log", missing
     return "", missing
-
-
-def _first_difference(ours: list[Record], theirs: list[Record], start: int) -> int:
-    for number, (one, other) in enumerate(zip(ours, theirs, strict=False)):
-        if one != other:
-            return start + number
-    return start + min(len(ours), len(theirs))

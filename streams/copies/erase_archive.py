@@ -14,15 +14,15 @@ from processors.archive import format as segments
 from processors.archive.format import ArchivedRecord, SegmentDamaged
 from processors.copies.erasing import Ownership, Traces, is_placeholder
 from schemas.model import Partition
-from streams.archive.inventory import Inventory, Progress, removal_key, take_inventory
-from streams.archive.retention import RetentionPlan, Unplaced, anywhere, described, lost_in_words, records_of, remove
+from streams.archive.inventory import Inventory, Progress, log_folders, records_of, removal_key, take_inventory
+from streams.archive.retention import RetentionPlan, Unplaced, anywhere, described, lost_in_words, remove
 from streams.archive.verify import read_back
 from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
-from streams.copies.erase_person import BATCH
+from streams.copies.whole_partition import AT_ONCE, heads_of
 from streams.errors import ArchiveDamaged
 from streams.ports.archive import Archive
-from streams.ports.log import Log
+from streams.ports.log import Log, read_archived
 from streams.topics import ARCHIVED, JOURNAL
 
 
@@ -51,8 +51,7 @@ async def find(archive: Archive, log: Log, person: str, give_up: Collection[str]
                 "iv3 restore comes first."
             )
     found = ArchiveTraces(len(inventory.links))
-    names = {key.split("/")[1] for key in await archive.list(f"{segments.ROOT}/") if key.count("/") >= 2}
-    for name in sorted(names - {log.log_id}):
+    for name in sorted((await log_folders(archive)).keys() - {log.log_id}):
         try:
             theirs, lost = await _look_through(archive, name, log, person)
         except ArchiveDamaged as error:
@@ -77,7 +76,7 @@ async def _look_through(archive: Archive, name: str, log: Log, person: str) -> t
     left: Counter[Unplaced] = Counter()
     for place, chain in sorted(inventory.chains.items(), key=lambda item: (item[0][0] != JOURNAL, item[0])):
         at, known = 0, list[ArchivedRecord]()
-        async for record in records_of(archive, chain):
+        async for record in records_of(archive, chain.links):
             traces.note_token(record.value)
             if traces.whose(record.key, record.value) is Ownership.THEIRS:
                 theirs += 1
@@ -100,10 +99,7 @@ async def _read(log: Log, place: Partition, start: int) -> list[ArchivedRecord]:
         return []
     if start >= dict(log.heads).get(place, 0):
         return []
-    return [
-        ArchivedRecord(r.offset, r.timestamp_ms, r.key, r.value, r.headers)
-        for r in await log.read(*place, start, None, BATCH)
-    ]
+    return await read_archived(log, place, start, AT_ONCE)
 
 
 async def _meet(log: Log, left: Counter[Unplaced]) -> None:
@@ -127,14 +123,13 @@ async def archive_anew(log: Log, archive: Archive, progress: Progress | None = N
     Raises ArchiveUnavailable, ArchiveDamaged. Without `say` nobody takes it for the newest yet (see
     `ArchiveWriter.catch_up`).
     """
-    heads = {place: head for place, head in (await log.latest(ARCHIVED)).items() if head}
+    heads = await heads_of(log)
     await ArchiveWriter(log, archive, SystemClock()).catch_up(progress, say=say)
     counts: Counter[Partition] = Counter()
 
     async def compare(topic: str, partition: int, records: list[ArchivedRecord]) -> None:
         first = records[0].offset
-        logged = await log.read(topic, partition, first, first + len(records), len(records))
-        if [ArchivedRecord(r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in logged] != records:
+        if await read_archived(log, (topic, partition), first, len(records)) != records:
             raise ArchiveDamaged(f"{topic}/{partition}, from offset {first}: the new archive differs from the log")
         counts[topic, partition] += len(records)
 

@@ -7,7 +7,7 @@ from typing import Any
 from processors.alerting.episodes import is_repeat
 from processors.alerting.snoozes import quiet_until_ms
 from schemas.alerts import AlertEvent, AlertsDecided, Delivered, Undeliverable
-from schemas.envelope import Event, decode, encode
+from schemas.envelope import Event, decode
 from schemas.facts import AlertAcknowledged, AlertsSnoozed
 from schemas.model import ms
 from streams.ports.catalog import Delivery, EpisodeRecord, SnoozeRecord
@@ -60,11 +60,10 @@ class CatalogAlerts(CatalogPeople):
         )
 
     def _is_repeat(self, event: Event, decided: AlertsDecided) -> bool:
-        known = self.newest(event.subject, "decided")
-        through = known.data.pos if known is not None and isinstance(known.data, AlertsDecided) else None
-        if is_repeat(decided.pos, through):
+        known = self.newest_fact(event.subject, "decided", AlertsDecided)
+        if is_repeat(decided.pos, known.pos if known is not None else None):
             return True
-        self._db.execute("INSERT OR REPLACE INTO newest VALUES (?,?,?)", (event.subject, "decided", encode(event)))
+        self.keep(event, "decided", event.subject)
         return False
 
     def _episode_body(self, episode: str) -> dict[str, Any] | None:
@@ -89,8 +88,7 @@ class CatalogAlerts(CatalogPeople):
 
     def acknowledgement(self, episode_id: str) -> AlertAcknowledged | None:
         """See `Catalog`."""
-        event = self.newest(episode_id, "ack")
-        return event.data if event is not None and isinstance(event.data, AlertAcknowledged) else None
+        return self.newest_fact(episode_id, "ack", AlertAcknowledged)
 
     def episodes(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EpisodeRecord]:
         """See `Catalog`."""

@@ -130,13 +130,13 @@ async def _replay(log: Log, data: Path, store: SeriesStore, progress: Progress |
         changed = await _changed(store, series, served)
     except BaseException:
         await series.close()
-        catalog.store.close()
+        catalog.close()
         remove_catalog(data, old_catalog + 1)
         with suppress(SeriesUnavailable):
             await store.remove(version)
         raise
     await series.close()
-    catalog.store.close()
+    catalog.close()
     await store.serve(version)
     flip(data, replace(current(data), catalog=old_catalog + 1))
     remove_catalog(data, old_catalog)

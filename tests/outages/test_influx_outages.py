@@ -181,8 +181,8 @@ class World:
 
     async def nothing_is_lost(self) -> None:
         await self.settled()
-        assert await self.series.digest() == await self.expected()
-        assert sum(row.rows for row in await self.series.digest() if row.kind == "readings") > 100
+        assert await self.series.adapter.digest() == await self.expected()
+        assert sum(row.rows for row in await self.series.adapter.digest() if row.kind == "readings") > 100
 
 
 @pytest.fixture

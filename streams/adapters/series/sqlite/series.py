@@ -21,9 +21,10 @@ from schemas.model import Partition
 from streams.adapters.series.canonical import MARGIN_MS, canonical_range
 from streams.errors import SeriesUnavailable
 from streams.ports.series import AlertRow, DigestRow, ForecastRow
-from streams.storage.sqlite import connect
+from streams.storage.sqlite import connect, connect_derived
 
 FORMAT = "1"
+_TABLES = ("positions", "readings", "entries", "forecasts", "alerts")
 _T = TypeVar("_T")
 _QUICK_MS = 2 * 86_400_000 + 2 * MARGIN_MS
 _SCHEMA = """
@@ -71,24 +72,11 @@ class SqliteSeries:
 
     def __init__(self, path: Path, log_id: str) -> None:
         self.path = path
-        self._db = connect(path)
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._prepare(log_id)
+        self._db = connect_derived(path, _SCHEMA, _TABLES, f"{FORMAT}/{log_id}")
         self._reader = connect(path)
         self._reading = threading.Lock()
         self._write_pool = ThreadPoolExecutor(1, "series-write")
         self._read_pool = ThreadPoolExecutor(1, "series-read")
-
-    def _prepare(self, log_id: str) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute(_SCHEMA)
-        stamp = f"{FORMAT}/{log_id}"
-        row = self._db.execute("SELECT v FROM meta WHERE k='log'").fetchone()
-        if row is not None and row[0] != stamp:
-            for table in ("positions", "readings", "entries", "forecasts", "alerts"):
-                self._db.execute(f"DELETE FROM {table}")
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('log', ?)", (stamp,))
-        self._db.execute("COMMIT")
 
     async def _write(self, work: Callable[[], _T]) -> _T:
         return await self._in(self._write_pool, work)

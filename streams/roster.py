@@ -55,8 +55,7 @@ class Roster:
 
     def targets_of(self, person: str) -> tuple[str, ...]:
         """Who is told of this person."""
-        found = self._people.get(person)
-        return (found.target.target,) if found is not None and found.target is not None else tuple(self._house)
+        return self.own(person) or tuple(self._house)
 
     def own(self, person: str) -> tuple[str, ...]:
         """Phones of nobody but this person."""
@@ -76,11 +75,7 @@ class Roster:
 
     def targets_in(self, partition: int, partitions: int) -> frozenset[str]:
         """Who is told of anybody in one partition."""
-        own = (
-            watched.target.target
-            for person, watched in self._people.items()
-            if watched.target is not None and partition_of(person, partitions) == partition
-        )
+        own = (name for person in self.with_phones(partition, partitions) for name in self.own(person))
         return frozenset((*self._house, *own))
 
     def replace(self, people: Mapping[str, Watched]) -> None:

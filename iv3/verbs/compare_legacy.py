@@ -62,7 +62,11 @@ def seed(options: CompareOptions, *, as_json: bool) -> None:
 
     async def work() -> dict[str, Difference]:
         try:
-            old = [await api.readings(start_s, end_s), await api.doses(start_s, end_s), await api.carbs(start_s, end_s)]
+            old = [
+                await api.rows("glucose", start_s, end_s),
+                await api.rows("insulin", start_s, end_s),
+                await api.rows("carbs", start_s, end_s),
+            ]
         finally:
             await api.close()
         known = await _known(

@@ -86,7 +86,7 @@ async def _move(
     try:
         with bar("Looking" if options.dry_run else "Importing", quiet=quiet) as progress:
             move = history.move(log, person, LegacyImport(person, source, insulins, now_ms), progress)
-            return await (move.look() if options.dry_run else move.make())
+            return await move.run(dry_run=options.dry_run)
     finally:
         if log is not None:
             await log.close()

@@ -114,9 +114,8 @@ async def _room(archive: Archive, log_id: str, scratch: Path) -> str:
     if needed <= free:
         return ""
     return (
-        f"there is no room for a drill in {scratch.parent}: it may take {needed >> 20} MiB and "
-        f"{max(0, free) >> 20} are left beside the reserve. "
-        "Free some space, or name another disk: iv3 archive drill --scratch DIR"
+        f"there is no room for a drill in {scratch.parent}: it may take {needed >> 20} MiB and {max(0, free) >> 20} "
+        "are left beside the reserve. Free some space, or name another disk: iv3 archive drill --scratch DIR"
     )
 
 

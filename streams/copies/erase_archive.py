@@ -22,7 +22,7 @@ from streams.clock import SystemClock
 from streams.copies.whole_partition import AT_ONCE, heads_of
 from streams.errors import ArchiveDamaged
 from streams.ports.archive import Archive
-from streams.ports.log import Log, read_archived
+from streams.ports.log import Log, Record, read_archived
 from streams.topics import ARCHIVED, JOURNAL
 
 
@@ -46,9 +46,8 @@ async def find(archive: Archive, log: Log, person: str, give_up: Collection[str]
     for place, chain in inventory.chains.items():
         if chain.following > dict(log.heads).get(place, 0):
             raise ArchiveDamaged(
-                f"the archive has records of {place[0]}/{place[1]} that the log has not: something was "
-                "lost there. Nothing was changed; "
-                "iv3 restore comes first."
+                f"the archive has records of {place[0]}/{place[1]} that the log has not: something was lost there. "
+                "Nothing was changed; iv3 restore comes first."
             )
     found = ArchiveTraces(len(inventory.links))
     for name in sorted((await log_folders(archive)).keys() - {log.log_id}):
@@ -60,9 +59,8 @@ async def find(archive: Archive, log: Log, person: str, give_up: Collection[str]
             continue
         if lost and name not in give_up:
             found.stays.append(
-                f"The archive of the earlier log {name} has records of {person}, and others that are "
-                f"nowhere else: {'; '.join(lost)}. If nobody "
-                f"needs them, let it go: --lose {name}"
+                f"The archive of the earlier log {name} has records of {person}, and others that are nowhere else: "
+                f"{'; '.join(lost)}. If nobody needs them, let it go: --lose {name}"
             )
         else:
             found.earlier.append(name)
@@ -104,17 +102,13 @@ async def _read(log: Log, place: Partition, start: int) -> list[ArchivedRecord]:
 
 async def _meet(log: Log, left: Counter[Unplaced]) -> None:
     """Take out of `left` what the log has anywhere."""
+
+    def step(record: Record) -> None:
+        left.pop(anywhere(record.topic, record.archived), None)
+
     for place, head in dict(log.heads).items():
-        if place[0] not in ARCHIVED or not head:
-            continue
-        at = 0
-        while at < head and left:
-            records = await _read(log, place, at)
-            if not records:
-                break
-            for record in records:
-                left.pop(anywhere(place[0], record), None)
-            at = records[-1].offset + 1
+        if place[0] in ARCHIVED and left:
+            await log.fold(*place, 0, head, step)
 
 
 async def archive_anew(log: Log, archive: Archive, progress: Progress | None = None, *, say: bool) -> None:

@@ -18,6 +18,7 @@ from streams.errors import ArchiveDamaged, ArchiveUnavailable, Transient
 from streams.ports.archive import Archive
 from streams.ports.clock import Clock
 from streams.ports.log import Log, Record
+from streams.runtime.backoff import Backoff
 from streams.runtime.report import HealthLine, Metric, RoleReport
 from streams.runtime.role import MakeApp, Role
 from streams.topics import ARCHIVED, JOURNAL
@@ -70,7 +71,7 @@ class Archiver(Role):
             tasks.create_task(self._keep_in_order())
 
     async def _keep_up(self) -> None:
-        retry = _FIRST_RETRY_S
+        delays = Backoff(_FIRST_RETRY_S, _LONGEST_RETRY_S)
         while True:
             try:
                 await self._writer.catch_up()
@@ -79,10 +80,10 @@ class Archiver(Role):
                 if str(error) != self._failing:
                     logger.warning("the archive is not kept up: %s", error)
                 self._failing = str(error)
-                await asyncio.sleep(retry)
-                retry = min(retry * 2, _LONGEST_RETRY_S)
+                await asyncio.sleep(delays.next_s())
                 continue
-            self._failing, self._failing_since_ms, retry = "", 0, _FIRST_RETRY_S
+            delays.reset()
+            self._failing, self._failing_since_ms = "", 0
             self.archived_ms = self.clock.now_ms()
             self._new.clear()
             if not self._writer.waiting():

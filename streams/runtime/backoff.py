@@ -54,10 +54,7 @@ async def rest(until: asyncio.Event, seconds: float) -> None:
 
 
 async def look_until(
-    stopping: asyncio.Event,
-    look: Callable[[], Awaitable[object]],
-    pause_s: float,
-    failed: Callable[[Transient], None],
+    stopping: asyncio.Event, look: Callable[[], Awaitable[object]], pause_s: float, failed: Callable[[Transient], None]
 ) -> None:
     """Do `look` again and again until `stopping`; `failed` hears of each outage. Raises what is no outage."""
     while not stopping.is_set():

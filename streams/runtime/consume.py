@@ -9,7 +9,7 @@ whose own crash handling would acknowledge what failed.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from schemas.envelope import Garbage, NewerVersion
@@ -25,20 +25,11 @@ logger = logging.getLogger("iv3.consume")
 LONGEST_ASKED_DELAY_S = 60.0  # however long the other side asks to be left alone
 MOST_STOPS = 3
 
-Handle = Callable[[Record], Awaitable[None]]
-
 
 def as_record(message: Any) -> Record:  # noqa: ANN401 - Faust's own type
     """The record in a Faust message."""
-    return Record(
-        message.topic,
-        message.partition,
-        message.offset,
-        round(message.timestamp * 1000),
-        message.key,
-        message.value,
-        tuple(message.headers or ()),
-    )
+    at_ms, headers = round(message.timestamp * 1000), tuple(message.headers or ())
+    return Record(message.topic, message.partition, message.offset, at_ms, message.key, message.value, headers)
 
 
 async def consume(role: Role, life: Life, stream: Any) -> None:  # noqa: ANN401 - Faust's own type
@@ -100,19 +91,9 @@ async def _handle(role: Role, life: Life, records: Sequence[Record], assignment:
     if len(records) > 1 and await _together(role, records, assignment):
         return len(records)
     for number, record in enumerate(records):
-        if not await attempt(role, life, record, _alone(role), assignment):
+        if not await attempt(role, life, record, assignment):
             return number
     return len(records)
-
-
-def _alone(role: Role) -> Handle:
-    if not role.batch:
-        return role.handle
-
-    async def alone(record: Record) -> None:
-        await role.handle_batch([record])
-
-    return alone
 
 
 async def _together(role: Role, records: Sequence[Record], assignment: Assignment) -> bool:
@@ -144,7 +125,7 @@ async def _wait(role: Role, error: Transient, delays: Backoff, at: Position, ass
     await assignment.rest(delays.next_s(error.retry_after_s, most_s=LONGEST_ASKED_DELAY_S))
 
 
-async def attempt(role: Role, life: Life, record: Record, handle: Handle, assignment: Assignment) -> bool:
+async def attempt(role: Role, life: Life, record: Record, assignment: Assignment) -> bool:
     """Handle one record by the three answers. True: it may be acknowledged. False: the assignment ended before that."""
     at = record.position
     if at in role.skip:
@@ -152,7 +133,7 @@ async def attempt(role: Role, life: Life, record: Record, handle: Handle, assign
     delays = Backoff()
     while not assignment.over:
         try:
-            await handle(record)
+            await role.handle(record)
         except Transient as error:
             await _wait(role, error, delays, at, assignment)
         except NewerVersion as error:

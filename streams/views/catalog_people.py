@@ -5,14 +5,7 @@ from typing import TypeVar
 
 from processors.profiles import DEFAULT
 from schemas.envelope import Event, decode, encode
-from schemas.facts import (
-    PersonAdded,
-    PersonSuspended,
-    ProfileChanged,
-    SourceStateChanged,
-    TokenIssued,
-    TokenRevoked,
-)
+from schemas.facts import PersonAdded, PersonSuspended, ProfileChanged, SourceStateChanged, TokenIssued, TokenRevoked
 from schemas.model import Fact
 from streams.ports.catalog import SourceRecord, TokenRecord
 from streams.storage.sqlite import Connection

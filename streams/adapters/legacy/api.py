@@ -6,7 +6,7 @@ import ssl
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -43,23 +43,14 @@ class LegacyApi:
         """Name the address and nothing else."""
         return f"SeedApi({self._url})"
 
-    async def readings(self, start_s: int, end_s: int) -> list[LegacyRow]:
-        """Readings of [start_s, end_s). Raises SourceUnreachable, Misconfigured."""
-        return await self._things("glucose", start_s, end_s)
-
-    async def doses(self, start_s: int, end_s: int) -> list[LegacyRow]:
-        """Doses, with the insulin's name as the old program has it. Raises SourceUnreachable, Misconfigured."""
-        return await self._things("insulin", start_s, end_s)
-
-    async def carbs(self, start_s: int, end_s: int) -> list[LegacyRow]:
-        """Meals. Raises SourceUnreachable, Misconfigured."""
-        return await self._things("carbs", start_s, end_s)
-
     async def close(self) -> None:
         """Let go of the connections."""
         await self._exchange.close()
 
-    async def _things(self, what: str, start_s: int, end_s: int) -> list[LegacyRow]:
+    async def rows(self, what: Literal["glucose", "insulin", "carbs"], start_s: int, end_s: int) -> list[LegacyRow]:
+        """Readings, doses (with the insulin's name as the old program has it) or meals of [start_s, end_s). Raises
+        SourceUnreachable, Misconfigured.
+        """
         address = f"{self._url}/{what}?start={start_s}&end={end_s}"
         reply = await self._exchange.ask("GET", address, headers=self._headers, limit=_ANSWER_BYTES)
         if reply.status in (401, 403):

@@ -40,9 +40,8 @@ async def refuse_members(link: KafkaLink, log_id: str, session_s: float) -> None
     working = await members(link, log_id)
     if working:
         raise Misconfigured(
-            f"Somebody works on this log: {', '.join(working)}. Stop every iv3 worker, poller, api and "
-            "up; one that was killed counts for another "
-            f"{session_s:.0f} s. Nothing was changed."
+            f"Somebody works on this log: {', '.join(working)}. Stop every iv3 worker, poller, api and up; one that "
+            f"was killed counts for another {session_s:.0f} s. Nothing was changed."
         )
 
 
@@ -69,9 +68,8 @@ async def delete_topics(link: KafkaLink, names: list[str]) -> None:
             for name, code in answer.topic_error_codes:
                 if code and for_code(code) is not UnknownTopicOrPartitionError:
                     raise Misconfigured(
-                        f"Kafka does not delete the topic {name}: {for_code(code).__name__}. The user "
-                        "needs DELETE on the topics iv3.*, and the brokers "
-                        "delete.topic.enable=true. Then run the same command again."
+                        f"Kafka does not delete the topic {name}: {for_code(code).__name__}. The user needs DELETE on "
+                        "the topics iv3.*, and the brokers delete.topic.enable=true. Then run the same command again."
                     )
             if asyncio.get_running_loop().time() > deadline:
                 raise LogUnavailable(f"Kafka has not deleted {', '.join(left)} yet. Run the same command again.")

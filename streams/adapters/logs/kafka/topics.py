@@ -105,9 +105,8 @@ async def _create(admin: AIOKafkaAdminClient, missing: list[Topic], partitions: 
         if code and error is not TopicAlreadyExistsError:
             said = words[0] if words else error.__name__
             raise Misconfigured(
-                f"Kafka does not create the topic {name}: {said}. "
-                f"iv3 asked for {partitions} partitions and {copies} copies (kafka.copies); see "
-                "docs/reference/configuration.md."
+                f"Kafka does not create the topic {name}: {said}. iv3 asked for {partitions} partitions and {copies} "
+                "copies (kafka.copies); see docs/reference/configuration.md."
             )
 
 
@@ -175,17 +174,15 @@ def _wrong(topic: Topic, have: Mapping[str, str | None], copies: int, in_sync: i
     for key, value in must.items():
         if have.get(key) != value:
             return (
-                f"The topic {topic.name} would forget: its {key} is {have.get(key)}, it must be {value}. "
-                "Nothing was started. "
-                f"Set it with: kafka-configs --alter --entity-type topics --entity-name {topic.name} "
+                f"The topic {topic.name} would forget: its {key} is {have.get(key)}, it must be {value}. Nothing was "
+                f"started. Set it with: kafka-configs --alter --entity-type topics --entity-name {topic.name} "
                 f"--add-config {key}={value}"
             )
     least = int(have.get("min.insync.replicas") or 1)
     if least < min(in_sync, copies):
         return (
-            f"The topic {topic.name} counts a record as written once {least} copy has it; it must be "
-            f"{in_sync} (min.insync.replicas), "
-            f"or a broken disk loses readings. Set it with kafka-configs, or say kafka.in_sync: {least} "
-            "if that is meant."
+            f"The topic {topic.name} counts a record as written once {least} copy has it; it must be {in_sync} "
+            "(min.insync.replicas), or a broken disk loses readings. Set it with kafka-configs, or say kafka.in_sync: "
+            f"{least} if that is meant."
         )
     return ""

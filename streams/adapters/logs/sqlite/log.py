@@ -44,12 +44,8 @@ CREATE TABLE IF NOT EXISTS commits(grp TEXT, topic TEXT, part INTEGER, off INTEG
 
 
 def _die(error: BaseException) -> None:
-    os.write(
-        2,
-        (
-            f"iv3: the disk failed while writing the log ({error!r}); stopping at once so that nothing is said twice\n"
-        ).encode(),
-    )
+    said = f"iv3: the disk failed while writing the log ({error!r}); stopping at once so that nothing is said twice\n"
+    os.write(2, said.encode())
     os._exit(70)
 
 
@@ -87,9 +83,8 @@ class SqliteLog:
         with explain_open_errors(path):
             self._db = connect(path, vfs=vfs)
         try:
-            refuse_exchanging(
-                path
-            )  # whoever exchanges files looks for us after putting up the sign, so one of the two sees the other
+            # Whoever exchanges files looks for us after putting up the sign, so one of the two sees the other.
+            refuse_exchanging(path)
         except Misconfigured:
             self._db.close()
             raise
@@ -256,21 +251,15 @@ class SqliteLog:
 
     async def compact(self, topic: str) -> None:
         """Keep the newest record of each key. The last record of a partition always stays, so offsets stay known."""
-        number = self._ids[topic]
-        sql = (
-            "DELETE FROM log WHERE topic=?1 AND part=?2 AND off NOT IN "
-            "(SELECT max(off) FROM log WHERE topic=?1 AND part=?2 GROUP BY k)"
-        )
-        await self.submit(Run([(sql, (number, part)) for part in range(self.partitions[topic])]))
+        await self._forget(topic, "off NOT IN (SELECT max(off) FROM log WHERE topic=?1 AND part=?2 GROUP BY k)")
 
     async def expire(self, topic: str, before_ms: int) -> None:
         """Drop records the log took before a moment; the last one of a partition stays."""
-        number = self._ids[topic]
-        sql = (
-            "DELETE FROM log WHERE topic=?1 AND part=?2 AND ts<?3 AND off<"
-            "(SELECT max(off) FROM log WHERE topic=?1 AND part=?2)"
-        )
-        await self.submit(Run([(sql, (number, part, before_ms)) for part in range(self.partitions[topic])]))
+        await self._forget(topic, "ts<?3 AND off<(SELECT max(off) FROM log WHERE topic=?1 AND part=?2)", before_ms)
+
+    async def _forget(self, topic: str, which: str, *bindings: int) -> None:
+        sql, number = f"DELETE FROM log WHERE topic=?1 AND part=?2 AND {which}", self._ids[topic]
+        await self.submit(Run([(sql, (number, part, *bindings)) for part in range(self.partitions[topic])]))
 
     def nearly_full(self) -> bool:
         """Whether less than the reserve is left on the disk; looked at most once a second."""
@@ -324,7 +313,7 @@ class SqliteLog:
                 self._subscribers.pop(loop, None)
 
     def _in_loop(self, loop: asyncio.AbstractEventLoop, answer: Answer | None, grown: frozenset[str]) -> None:
-        for future, result, error in answer.settled if answer else ():
+        for future, result, error in answer or ():
             if future.done():
                 continue
             if error is None:

@@ -82,11 +82,17 @@ class SqliteSeries:
         return await self._in(self._write_pool, work)
 
     async def _read(self, sql: str, bindings: Sequence[Any] = ()) -> list[Any]:
-        return await self._in(self._read_pool, lambda: self._read_now(sql, bindings))
+        def read() -> list[Any]:
+            with self._reading:
+                return list(self._reader.execute(sql, bindings))
 
-    def _read_now(self, sql: str, bindings: Sequence[Any]) -> list[Any]:
-        with self._reading:
-            return list(self._reader.execute(sql, bindings))
+        return await self._in(self._read_pool, read)
+
+    async def _range(self, columns: str, table: str, order: str, *bindings: object) -> list[Any]:
+        """Rows of somebody's time, by the first column of the order."""
+        at = order.partition(",")[0]
+        sql = f"SELECT {columns} FROM {table} WHERE person=? AND {at}>=? AND {at}<? ORDER BY {order} LIMIT ?"
+        return await self._read(sql, bindings)
 
     async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
         try:
@@ -103,13 +109,9 @@ class SqliteSeries:
 
     async def entries_by_id(self, ids: Iterable[str]) -> dict[str, EntryVersion]:
         """See `Series.entries_by_id`. Asked of the writing connection, which knows its own last transaction."""
-        wanted = list(ids)
-        return await self._write(lambda: self.entries_now(wanted))
-
-    def entries_now(self, ids: Iterable[str]) -> dict[str, EntryVersion]:
-        """As `entries_by_id`, in the calling thread."""
         sql = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE id IN (SELECT value FROM json_each(?))"
-        return {row[0]: entry_of(row) for row in self._db.execute(sql, (json.dumps(list(ids)),))}
+        wanted = json.dumps(list(ids))
+        return await self._write(lambda: {row[0]: entry_of(row) for row in self._db.execute(sql, (wanted,))})
 
     async def apply(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
         """See `Series.apply`."""
@@ -169,24 +171,19 @@ class SqliteSeries:
 
     async def entries(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EntryVersion]:
         """See `Series.entries`."""
-        sql = (
-            f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE person=? AND time_ms>=? AND time_ms<? ORDER BY "
-            "time_ms, id LIMIT ?"
-        )
-        return [entry_of(row) for row in await self._read(sql, (person, from_ms, to_ms, limit))]
+        rows = await self._range(_ENTRY_COLUMNS, "entries", "time_ms, id", person, from_ms, to_ms, limit)
+        return [entry_of(row) for row in rows]
 
     async def forecasts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[ForecastRow]:
         """See `Series.forecasts`."""
-        sql = (
-            "SELECT time_ms, based_on, body FROM forecasts WHERE person=? AND time_ms>=? AND time_ms<? "
-            "ORDER BY time_ms, based_on LIMIT ?"
-        )
-        return [ForecastRow(*row) for row in await self._read(sql, (person, from_ms, to_ms, limit))]
+        columns = "time_ms, based_on, body"
+        rows = await self._range(columns, "forecasts", "time_ms, based_on", person, from_ms, to_ms, limit)
+        return [ForecastRow(*row) for row in rows]
 
     async def alerts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[AlertRow]:
         """See `Series.alerts`."""
-        sql = "SELECT at_ms, key, body FROM alerts WHERE person=? AND at_ms>=? AND at_ms<? ORDER BY at_ms, key LIMIT ?"
-        return [AlertRow(*row) for row in await self._read(sql, (person, from_ms, to_ms, limit))]
+        rows = await self._range("at_ms, key, body", "alerts", "at_ms, key", person, from_ms, to_ms, limit)
+        return [AlertRow(*row) for row in rows]
 
     # -- what a replay needs -----------------------------------------------------------------------
 

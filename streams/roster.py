@@ -28,11 +28,6 @@ class Roster:
         self._house = {target.target: target for target in house}
         self._listeners: list[Callable[[], None]] = []
 
-    @classmethod
-    def of(cls, sources: Mapping[str, GlucoseSource]) -> "Roster":
-        """One with sources only."""
-        return cls({person: Watched(source) for person, source in sources.items()})
-
     @property
     def people(self) -> Mapping[str, Watched]:
         """Everybody with a way of their own."""

@@ -11,7 +11,7 @@ from iv3.assembly.plan import StartPlan
 from iv3.assembly.running import Running
 from iv3.assembly.series import serve_series
 from schemas.alerts import TargetAdded
-from streams.archive.maintenance import Maintenance, MaintenancePolicy
+from streams.archive.maintenance import Maintenance
 from streams.delivery.targets import tell_of, tell_target
 from streams.ports.log import Log
 from streams.roles.alerter import Alerter
@@ -70,8 +70,8 @@ def _makers(running: Running) -> dict[str, Callable[[], Role]]:
     }
     archive = archive_of(settings.archive, settings.s3)
     if archive is not None:
-        policy = MaintenancePolicy(settings.archive_drill_days, settings.archive_keep_days)
-        maintenance = Maintenance(log, archive, clock, new_log_file, plan.data, policy)
+        drill, keep = settings.archive_drill_days, settings.archive_keep_days
+        maintenance = Maintenance(log, archive, clock, new_log_file, plan.data, drill_days=drill, keep_days=keep)
         makers["archiver"] = lambda: Archiver(log, clock, app, archive, upkeep=maintenance)
     return makers
 

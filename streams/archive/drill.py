@@ -74,23 +74,12 @@ async def drill(
     """Restore, compare, take away. Raises ArchiveUnavailable, which is no outcome: it is tried again; so does another
     drill at work.
     """
-    lock = _lock(scratch)
+    lock, began = _lock(scratch), time.monotonic()
     if not lock.try_acquire():
         raise Transient(f"A drill is at work in {scratch} already; try again when it is done.")
-    try:
-        return await _drill(log, archive, new_log, scratch, now_ms, progress)
-    finally:
-        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
-        lock.release()
-
-
-async def _drill(
-    log: Log, archive: Archive, new_log: NewLog, scratch: Path, now_ms: int, progress: Progress | None
-) -> DrillOutcome:
-    began = time.monotonic()
-    await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
     heads = {place: head for place, head in dict(log.heads).items() if place[0] in ARCHIVED and head}
     try:
+        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         lacking = await _room(archive, log.log_id, scratch)
         if lacking:
             return DrillOutcome(now_ms, lacking)
@@ -104,6 +93,9 @@ async def _drill(
         return DrillOutcome(now_ms, problem, report.records, report.segments, took, missing)
     except (ArchiveDamaged, LogRefused) as error:
         return DrillOutcome(now_ms, f"{error}", seconds=round(time.monotonic() - began, 1))
+    finally:
+        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        lock.release()
 
 
 async def _room(archive: Archive, log_id: str, scratch: Path) -> str:

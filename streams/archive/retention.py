@@ -109,15 +109,10 @@ def described(inventory: Inventory, written: int) -> Earlier:
     keys = [key for link in inventory.links for key in (link.segment, link.name)] + inventory.leftovers
     if inventory.head is not None:
         keys.append(segments.head_key(inventory.log_id))
-    named = {*keys, removal_key(inventory.log_id)}
-    return Earlier(
-        inventory.log_id,
-        written,
-        inventory.records,
-        sum(link.manifest.size for link in inventory.links),
-        [key for key in keys if key in set(inventory.keys)],
-        foreign=sum(key not in named for key in inventory.keys),
-    )
+    named, listed = {*keys, removal_key(inventory.log_id)}, set(inventory.keys)
+    there, foreign = [key for key in keys if key in listed], sum(key not in named for key in inventory.keys)
+    size = sum(link.manifest.size for link in inventory.links)
+    return Earlier(inventory.log_id, written, inventory.records, size, there, foreign=foreign)
 
 
 # -- what would be lost ----------------------------------------------------------------------------

@@ -101,9 +101,9 @@ class Alerter(Role):
             self.episodes[partition] = load_episodes(known) if known else Episodes()
             self._locks[partition] = asyncio.Lock()
             await self._follow(partition)
-            floor, states = await self._snapshots.load(partition)
-            for person, (state, at) in states.items():
-                self.people[person], self._where[person] = PersonState.load(state, at), partition
+            floor, people = await self._snapshots.load(partition, PersonState.load)
+            self.people |= people
+            self._where |= dict.fromkeys(people, partition)
             await self.fold_log(topic, partition, min(floor, offset), offset, self._quietly)
             await self._recall_forecasts(partition, committed.get((FORECASTS, partition), 0))
         return {}

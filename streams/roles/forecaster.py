@@ -41,9 +41,8 @@ class Forecaster(Role):
         self.people, self._emitted, self._said = {}, {}, {}
         for (topic, partition), offset in committed.items():
             self._emitted[partition] = await self._spoken(partition)
-            floor, states = await self._snapshots.load(partition)
-            for person, (state, at) in states.items():
-                self.people[person] = ForecastState.load(state, at)
+            floor, people = await self._snapshots.load(partition, ForecastState.load)
+            self.people |= people
             await self.fold_log(topic, partition, min(floor, offset), offset, self._quietly)
         return {}
 

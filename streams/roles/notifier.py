@@ -184,14 +184,12 @@ class AlarmNotifier(Role):
         """
         partitions = self.log.partitions[ALERTS]
         for partition, outbox in self.outboxes.items():
+            facts: list[TargetAdded | TargetRemoved] = []
             if self._shadow:
-                for name in sorted(outbox.armed):
-                    said = TargetRemoved(target=name)
-                    await append_with_retry(partial(tell_target, self.log, self.clock, said, partition))
-            for name in self.roster.house:
-                if name not in outbox.armed:
-                    added = TargetAdded(target=name)
-                    await append_with_retry(partial(tell_target, self.log, self.clock, added, partition))
+                facts += [TargetRemoved(target=name) for name in sorted(outbox.armed)]
+            facts += [TargetAdded(target=name) for name in self.roster.house if name not in outbox.armed]
+            for fact in facts:
+                await append_with_retry(partial(tell_target, self.log, self.clock, fact, partition))
             for person in sorted({*outbox.told, *self.roster.with_phones(partition, partitions)}):
                 own = self.roster.own(person)
                 if outbox.told.get(person, ()) != own:

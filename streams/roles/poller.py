@@ -62,8 +62,8 @@ class Poller(Role):
         self.people, self.watching, self._writing = {}, {}, {}
         start: dict[Partition, int] = {}
         for topic, partition in committed:
-            floor, states = await self._snapshots.load(partition)
-            self.people |= {person: Ledger.load(state, at) for person, (state, at) in states.items()}
+            floor, people = await self._snapshots.load(partition, Ledger.load)
+            self.people |= people
             start[topic, partition] = await self.fold_log(topic, partition, floor, None, self._remember)
         self._mine = frozenset(partition for _, partition in committed)
         return start

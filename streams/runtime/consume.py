@@ -133,7 +133,7 @@ async def attempt(role: Role, life: Life, record: Record, assignment: Assignment
     delays = Backoff()
     while not assignment.over:
         try:
-            await role.handle(record)
+            await (role.handle_batch([record]) if role.batch else role.handle(record))
         except Transient as error:
             await _wait(role, error, delays, at, assignment)
         except NewerVersion as error:

@@ -96,5 +96,4 @@ async def carry_switch(source: Log, target: Log) -> None:
     pulse = Heartbeats(source)
     await pulse.look()
     if pulse.switches:
-        there = partition_of(SYSTEM, target.partitions[HEARTBEATS])
-        await target.append(HEARTBEATS, SYSTEM, list(pulse.switches.values()), partition=there)
+        await target.append(HEARTBEATS, SYSTEM, list(pulse.switches.values()))

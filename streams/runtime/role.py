@@ -60,8 +60,8 @@ class Role:
         return {}
 
     async def handle(self, record: Record) -> None:
-        """Handle one record; returning means it may be acknowledged. Where several are handled at once: one alone."""
-        await self.handle_batch([record])
+        """Handle one record; returning means it may be acknowledged."""
+        raise NotImplementedError
 
     async def handle_batch(self, records: Sequence[Record]) -> None:
         """Handle several at once, all or nothing."""

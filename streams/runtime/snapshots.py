@@ -12,7 +12,7 @@ import json
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from schemas.bookkeeping import SnapshotTaken
 from schemas.envelope import Author, Garbage, NewerVersion, decode, encode
@@ -23,6 +23,7 @@ from streams.ports.log import AppendableLog, Record
 from streams.topics import SNAPSHOTS
 
 logger = logging.getLogger("iv3.snapshots")
+_T = TypeVar("_T")
 
 EVERY = 144
 _EACH = 24  # records of each person between two of their snapshots, where a partition holds many people
@@ -81,8 +82,10 @@ class Snapshots(_LoggedSnapshots):
         self._changed: dict[int, set[str]] = defaultdict(set)
         self._kept: dict[int, dict[str, int]] = {}  # partition -> whose snapshot is the newest of which offset
 
-    async def load(self, partition: int) -> tuple[int, dict[str, tuple[str, int]]]:
-        """The floor, and each person's state with its offset; (0, {}) where there is nothing that fits."""
+    async def load(self, partition: int, of: Callable[[str, int], _T]) -> tuple[int, dict[str, _T]]:
+        """The floor, and what `of` makes of each person's state and its offset; (0, {}) where there is nothing that
+        fits.
+        """
         floor = 0
         states: dict[str, tuple[str, int]] = {}
         covered: dict[str, int] = {}
@@ -102,7 +105,7 @@ class Snapshots(_LoggedSnapshots):
         if not floor or any(states.get(person, ("", -1))[1] < at for person, at in covered.items()):
             floor, states = 0, {}
         self._kept[partition] = {person: at for person, (_, at) in states.items()}
-        return floor, states
+        return floor, {person: of(*state) for person, state in states.items()}
 
     def touched(self, partition: int, person: str) -> None:
         """Note a change that a silent fold brought: the next floor covers this person only with a snapshot of

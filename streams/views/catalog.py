@@ -42,15 +42,10 @@ class Catalog(CatalogEntries, CatalogAlerts):
         self._grew = asyncio.Event()
         self._moved = asyncio.Event()
         self._listeners: list[Callable[[frozenset[tuple[str, str]]], None]] = []
-        self._paused = self.failing = ""
+        self.paused = self.failing = ""
         self._goal = dict(log.heads)  # the heads seen at start: until they are reached nothing is answered
 
     # -- what is asked -----------------------------------------------------------------------------
-
-    @property
-    def paused(self) -> str:
-        """See `Catalog`."""
-        return self._paused
 
     @property
     def ready(self) -> bool:
@@ -162,7 +157,7 @@ class Catalog(CatalogEntries, CatalogAlerts):
             try:
                 pairs.append((record, decode(record.value)))
             except NewerVersion as error:
-                self._paused, seen = f"{error}", record.offset
+                self.paused, seen = f"{error}", record.offset
                 logger.error("the catalog is paused: %s", error)  # noqa: TRY400 - the sentence says it all
                 break
             except Garbage as error:

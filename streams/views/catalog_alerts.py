@@ -122,8 +122,7 @@ class CatalogAlerts(CatalogPeople):
 def _record(row: Sequence[Any]) -> EpisodeRecord:
     episode_id, kind, opened_ms, closed_ms, text = row
     body = json.loads(text)
-    rows = [{key: value for key, value in change.items() if key != "at_ms"} for change in body["changes"]]
-    changes = tuple(AlertEvent.model_validate(row, strict=False) for row in rows)
+    changes = tuple(AlertEvent.model_validate(change, strict=False, extra="ignore") for change in body["changes"])
     return EpisodeRecord(
         episode_id, kind, opened_ms, closed_ms, changes, tuple(Delivery(**d) for d in body["deliveries"])
     )

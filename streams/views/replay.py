@@ -4,9 +4,9 @@ without any effect on the world: nothing in history can page anyone.
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -89,24 +89,16 @@ async def replay(log: Log, data: Path, store: SeriesStore, progress: Progress | 
     Raises NewerVersion where the log holds what only a newer release can read, ReplayFailed where the result does not
     agree with the log, SeriesUnavailable where the series cannot be reached.
     """
-    began = time.monotonic()
-    with _collector_off():
-        report = await _replay(log, data, store, progress)
-    return replace(report, seconds=round(time.monotonic() - began, 2))
-
-
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    """Millions of small objects come and go here, none of them in a cycle; looking for cycles among them is a fifth of
-    the work.
-    """
-    was_on = gc.isenabled()
+    began, collects = time.monotonic(), gc.isenabled()
+    # Millions of small objects come and go here, none of them in a cycle; looking for cycles among them is a fifth of
+    # the work.
     gc.disable()
     try:
-        yield
+        report = await _replay(log, data, store, progress)
     finally:
-        if was_on:
+        if collects:
             gc.enable()
+    return replace(report, seconds=round(time.monotonic() - began, 2))
 
 
 async def _replay(log: Log, data: Path, store: SeriesStore, progress: Progress | None) -> ReplayReport:

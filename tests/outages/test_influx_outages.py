@@ -78,7 +78,7 @@ class World:
         self.store = InfluxStore(server, "iv3", self.log.log_id, look_s=0.1)
         self.series = ServingSeries(None)
         make_app = app_maker(self.log)
-        self.projector = Projector(self.log, self.clock, make_app, lambda: self.series)
+        self.projector = Projector(self.log, self.clock, make_app, lambda: self.series.adapter)
         self.others = self.roles(make_app)
         roles = [self.projector, *self.others]
         stopping = asyncio.Event()

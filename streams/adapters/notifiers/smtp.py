@@ -5,12 +5,10 @@ are few.
 import asyncio
 import smtplib
 import ssl
-from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import make_msgid
 
-from pydantic import SecretStr
-
+from schemas.settings import SmtpSettings
 from streams.adapters.notifiers.one_way import OneWay
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
 from streams.ports.notifier import Message
@@ -18,23 +16,10 @@ from streams.ports.notifier import Message
 _TIMEOUT_S = 15.0
 
 
-@dataclass(frozen=True)
-class SmtpServer:
-    """How the mail server is reached. `encryption`: starttls, tls, or none for a server on this machine."""
-
-    host: str
-    port: int
-    sender: str
-    to: tuple[str, ...]
-    username: str = ""
-    password: SecretStr | None = None
-    encryption: str = "starttls"
-
-
 class Smtp(OneWay):
     """A `Notifier` that sends e-mail."""
 
-    def __init__(self, server: SmtpServer) -> None:
+    def __init__(self, server: SmtpSettings) -> None:
         """Does no I/O. Raises Misconfigured."""
         if not server.host or not server.sender or not server.to:
             raise Misconfigured("ntfy.fallback.smtp needs host, sender and to.")

@@ -103,7 +103,9 @@ class DexcomShare:
         SourceUnreachable (everything else; `retry_after_s` where Share named it).
         """
         async with self._one_at_a_time:
-            ids = await self._known_ids()
+            if self._ids is None:
+                self._ids = await asyncio.to_thread(self._load)
+            ids = self._ids
             fresh = ids.session is None
             if fresh:
                 ids = await self._log_in(ids, may_log_in=may_log_in)
@@ -145,7 +147,10 @@ class DexcomShare:
 
     async def _log_in(self, ids: _Ids, *, may_log_in: bool) -> _Ids:
         """Both steps, or only the second where the account id is known."""
-        if not await self._may_try(may_log_in=may_log_in):
+        # A password that was refused waits for its time whoever asks; another one than the refused need not wait for
+        # that.
+        refused = await asyncio.to_thread(self._refusals.verdict)
+        if refused == "wait" or not (may_log_in or refused == "changed"):
             raise SourceUnreachable(
                 "There is no Dexcom Share session, and the log-in policy allows no log-in yet; iv3 waits until it does."
             )
@@ -158,13 +163,6 @@ class DexcomShare:
         await self._remember(ids)
         await asyncio.to_thread(self._refusals.accepted)
         return ids
-
-    async def _may_try(self, *, may_log_in: bool) -> bool:
-        """A password that was refused waits for its time whoever asks; another one than the refused need not wait for
-        that.
-        """
-        verdict = await asyncio.to_thread(self._refusals.verdict)
-        return verdict == "changed" or (may_log_in and verdict != "wait")
 
     async def _log_in_step(self, path: str, body: dict[str, str]) -> str:
         reply = await self._post(path, body)
@@ -184,11 +182,6 @@ class DexcomShare:
     async def _post(self, path: str, body: dict[str, str], params: dict[str, str] | None = None) -> Reply:
         url, said = f"{self._base_url}/{path}", json.dumps(body).encode()
         return await self._exchange.ask("POST", url, params=params, headers=_JSON, body=said)
-
-    async def _known_ids(self) -> _Ids:
-        if self._ids is None:
-            self._ids = await asyncio.to_thread(self._load)
-        return self._ids
 
     async def _remember(self, ids: _Ids) -> None:
         """Keep the ids, in memory in any case.

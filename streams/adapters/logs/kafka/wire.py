@@ -182,7 +182,7 @@ class Wire:
                 raise for_code(found[0])
             return str(found[2].hex)
 
-        said: str = await self._patiently(ask)
+        said = await self._patiently(ask)
         if int(said, 16) == 0:
             raise Misconfigured(f"{self._link!r} gives topics no ids: iv3 needs Apache Kafka 2.8 or newer.")
         return said
@@ -205,8 +205,7 @@ class Wire:
                         found[topic, partition] = offset
             return found
 
-        answered: dict[Partition, int] = await self._patiently(ask)
-        return answered
+        return await self._patiently(ask)
 
     async def fetch(self, topic: str, partition: int, start: int) -> tuple[list[Record], int]:
         """The next records from `start` on, as many as fit one answer, and the high watermark. Older than what is kept:

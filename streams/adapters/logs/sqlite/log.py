@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from processors.archive.format import ArchivedRecord
 from schemas.model import Partition
@@ -30,6 +30,7 @@ from streams.storage.sqlite import connect, explain_open_errors
 from streams.topics import PARTITIONS, TOPICS, Topic, is_essential, partition_of
 
 FORMAT = "1"
+_T = TypeVar("_T")
 _SPACE_CHECK_S = 1.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta(k TEXT PRIMARY KEY, v TEXT NOT NULL) WITHOUT ROWID;
@@ -142,8 +143,7 @@ class SqliteLog:
         self, topic: str, partition: int, start: int, to: int | None = None, limit: int = 1000
     ) -> list[Record]:
         """See `Log.read`."""
-        records: list[Record] = await self.in_pool(lambda: self.read_now(topic, partition, start, to, limit))
-        return records
+        return await self.in_pool(lambda: self.read_now(topic, partition, start, to, limit))
 
     async def latest(self, topics: Iterable[str]) -> dict[Partition, int]:
         """See `Log.latest`."""
@@ -168,7 +168,7 @@ class SqliteLog:
             await asyncio.sleep(0)
         return start
 
-    async def in_pool(self, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever `work` returns
+    async def in_pool(self, work: Callable[[], _T]) -> _T:
         """Run `work` in the one reader thread of this log."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, work)
 

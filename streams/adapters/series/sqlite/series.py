@@ -78,9 +78,6 @@ class SqliteSeries:
         self._write_pool = ThreadPoolExecutor(1, "series-write")
         self._read_pool = ThreadPoolExecutor(1, "series-read")
 
-    async def _write(self, work: Callable[[], _T]) -> _T:
-        return await self._in(self._write_pool, work)
-
     async def _read(self, sql: str, bindings: Sequence[Any] = ()) -> list[Any]:
         def read() -> list[Any]:
             with self._reading:
@@ -111,11 +108,12 @@ class SqliteSeries:
         """See `Series.entries_by_id`. Asked of the writing connection, which knows its own last transaction."""
         sql = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE id IN (SELECT value FROM json_each(?))"
         wanted = json.dumps(list(ids))
-        return await self._write(lambda: {row[0]: entry_of(row) for row in self._db.execute(sql, (wanted,))})
+        rows = await self._in(self._write_pool, lambda: list(self._db.execute(sql, (wanted,))))
+        return {row[0]: entry_of(row) for row in rows}
 
     async def apply(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
         """See `Series.apply`."""
-        await self._write(lambda: self.apply_now(changes, position))
+        await self._in(self._write_pool, lambda: self.apply_now(changes, position))
 
     def apply_now(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
         """As `apply`, in the calling thread. One statement for all rows of a kind; within a kind they keep

@@ -28,11 +28,6 @@ class Roster:
         self._house = {target.target: target for target in house}
         self._listeners: list[Callable[[], None]] = []
 
-    @classmethod
-    def of(cls, sources: Mapping[str, GlucoseSource]) -> "Roster":
-        """One with sources only."""
-        return cls({person: Watched(source) for person, source in sources.items()})
-
     @property
     def people(self) -> Mapping[str, Watched]:
         """Everybody with a way of their own."""
@@ -55,8 +50,7 @@ class Roster:
 
     def targets_of(self, person: str) -> tuple[str, ...]:
         """Who is told of this person."""
-        found = self._people.get(person)
-        return (found.target.target,) if found is not None and found.target is not None else tuple(self._house)
+        return self.own(person) or tuple(self._house)
 
     def own(self, person: str) -> tuple[str, ...]:
         """Phones of nobody but this person."""
@@ -76,11 +70,7 @@ class Roster:
 
     def targets_in(self, partition: int, partitions: int) -> frozenset[str]:
         """Who is told of anybody in one partition."""
-        own = (
-            watched.target.target
-            for person, watched in self._people.items()
-            if watched.target is not None and partition_of(person, partitions) == partition
-        )
+        own = (name for person in self.with_phones(partition, partitions) for name in self.own(person))
         return frozenset((*self._house, *own))
 
     def replace(self, people: Mapping[str, Watched]) -> None:

@@ -12,7 +12,7 @@ from streams.commands.readings import LatelyUploaded
 from streams.ports.catalog import Catalog
 from streams.ports.clock import Clock
 from streams.ports.log import Log
-from streams.ports.series import Series
+from streams.ports.series import ReadableSeries
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class ApiContext:
     """
 
     log: Log
-    series: Series
+    series: ReadableSeries
     catalog: Catalog
     clock: Clock
     person: str

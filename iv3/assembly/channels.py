@@ -74,10 +74,7 @@ def _fallback_of(settings: Settings, clock: Clock) -> Notifier | None:
     if said.webhook is not None:
         return Webhook(said.webhook, said.webhook_token)
     if said.smtp.host:
-        from streams.adapters.notifiers.smtp import Smtp, SmtpServer
+        from streams.adapters.notifiers.smtp import Smtp
 
-        smtp = said.smtp
-        return Smtp(
-            SmtpServer(smtp.host, smtp.port, smtp.sender, smtp.to, smtp.username, smtp.password, smtp.encryption)
-        )
+        return Smtp(said.smtp)
     return None

@@ -10,8 +10,9 @@ from iv3.assembly.people import People
 from iv3.assembly.plan import StartPlan
 from iv3.assembly.running import Running
 from iv3.assembly.series import serve_series
-from streams.archive.maintenance import Maintenance, MaintenancePolicy
-from streams.delivery.targets import add_target, tell_of
+from schemas.alerts import TargetAdded
+from streams.archive.maintenance import Maintenance
+from streams.delivery.targets import tell_of, tell_target
 from streams.ports.log import Log
 from streams.roles.alerter import Alerter
 from streams.roles.archiver import Archiver
@@ -69,8 +70,8 @@ def _makers(running: Running) -> dict[str, Callable[[], Role]]:
     }
     archive = archive_of(settings.archive, settings.s3)
     if archive is not None:
-        policy = MaintenancePolicy(settings.archive_drill_days, settings.archive_keep_days)
-        maintenance = Maintenance(log, archive, clock, new_log_file, plan.data, policy)
+        drill, keep = settings.archive_drill_days, settings.archive_keep_days
+        maintenance = Maintenance(log, archive, clock, new_log_file, plan.data, drill_days=drill, keep_days=keep)
         makers["archiver"] = lambda: Archiver(log, clock, app, archive, upkeep=maintenance)
     return makers
 
@@ -83,7 +84,7 @@ async def _arm_first(plan: StartPlan, log: Log, roster: Roster) -> None:
         return
     for name in roster.house:
         for partition in range(log.partitions[ALERTS]):
-            await add_target(log, plan.clock, name, partition)
+            await tell_target(log, plan.clock, TargetAdded(target=name), partition)
     for person in roster.people:
         if roster.own(person):
             await tell_of(log, plan.clock, person, roster.own(person))

@@ -49,7 +49,11 @@ def seed(options: CompareOptions) -> None:
 
     async def work() -> dict[str, Difference]:
         async with closing(api):
-            old = [await api.readings(start_s, end_s), await api.doses(start_s, end_s), await api.carbs(start_s, end_s)]
+            old = [
+                await api.rows("glucose", start_s, end_s),
+                await api.rows("insulin", start_s, end_s),
+                await api.rows("carbs", start_s, end_s),
+            ]
         known = await _known(
             settings, options.data, KnownByIv3(household(settings)[0].id, source, start_s * 1000, end_s * 1000)
         )

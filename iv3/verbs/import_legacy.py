@@ -64,7 +64,7 @@ async def _move(
     async with opening as log:
         with bar("Looking" if options.dry_run else "Importing", quiet=options.as_json) as progress:
             move = LegacyMove(buckets, log, person, LegacyImport(person, source, insulins, now_ms), progress)
-            return await (move.look() if options.dry_run else move.make())
+            return await move.run(dry_run=options.dry_run)
 
 
 async def _refuse_unknown(buckets: LegacyBuckets, insulins: Insulins) -> None:

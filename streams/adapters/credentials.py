@@ -76,9 +76,8 @@ class CredentialsFile:
             return {person: Credentials.model_validate(kept) for person, kept in said.items()}
         except InvalidToken:
             raise Misconfigured(
-                f"{self.path} cannot be opened with this key, or is damaged. Set credentials.key (or "
-                f"{self._key_path}) to the key it was "
-                "made with, or move the file away and enter the accounts again with `iv3 person add`."
+                f"{self.path} cannot be opened with this key, or is damaged. Set credentials.key (or {self._key_path}) "
+                "to the key it was made with, or move the file away and enter the accounts again with `iv3 person add`."
             ) from None
         except (ValueError, AttributeError, ValidationError):
             raise Misconfigured(f"{self.path} was written by another version of iv3; upgrade this one.") from None

@@ -1,8 +1,8 @@
 """One HTTP request and its answer, under the limits every call of ours has.
 
 A total timeout, no redirects, no proxies from the environment, no cookies, a limit on the body. What goes wrong becomes
-`NoAnswer`, a sentence without address, headers or body: session ids and topics travel in addresses, so aiohttp's own
-errors are never passed on, not even as a cause.
+the outage that the caller names, a sentence without address, headers or body: session ids and topics travel in
+addresses, so aiohttp's own errors are never passed on, not even as a cause.
 """
 
 import json
@@ -13,12 +13,9 @@ from typing import NamedTuple
 import aiohttp
 
 from processors.sources.dexcom import http_time_ms, retry_after_s
+from streams.errors import Transient
 
 TIMEOUT_S = 10.0  # Share answers within 2 s on a bad day; ntfy within milliseconds
-
-
-class NoAnswer(Exception):
-    """There is no answer that can be used; the sentence says why. The request may have been carried out."""
 
 
 class Reply(NamedTuple):
@@ -51,13 +48,14 @@ def json_object(text: bytes) -> dict[str, object] | None:
 class HttpClient:
     """Asks one server. Opens its connections with the first request, closes them with `close`."""
 
-    def __init__(self, whom: str, *, timeout_s: float = TIMEOUT_S, tls: ssl.SSLContext | None = None) -> None:
-        """`whom` is the server's name in sentences; `timeout_s` is for a whole request, seconds; `tls` None: as the
-        machine trusts.
+    def __init__(
+        self, whom: str, outage: type[Transient], *, timeout_s: float = TIMEOUT_S, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """`whom` is the server's name in sentences, `outage` what is raised where no answer comes that can be used;
+        `timeout_s` is for a whole request, seconds; `tls` None: as the machine trusts.
         """
-        self._tls = tls
-        self._whom = whom
-        self._timeout_s = timeout_s
+        self._whom, self._outage = whom, outage
+        self._timeout_s, self._tls = timeout_s, tls
         self._session: aiohttp.ClientSession | None = None
 
     async def ask(
@@ -73,7 +71,8 @@ class HttpClient:
     ) -> Reply:
         """The answer, whatever its status. `timeout_s` is for this request, where it may take longer than others.
 
-        Raises NoAnswer: none came, not in time, or more than `limit` bytes of it.
+        Raises the outage: none came, not in time, or more than `limit` bytes of it. The request may have been carried
+        out.
         """
         timeout_s = timeout_s or self._timeout_s
         # The sentence is raised outside the handlers: an aiohttp error kept as cause or context could name the address.
@@ -99,7 +98,7 @@ class HttpClient:
             problem = f"did not answer within {timeout_s:g} s"
         except aiohttp.ClientError as error:
             problem = _problem(error)
-        raise NoAnswer(f"{self._whom} {problem}; it is asked again later.")
+        raise self._outage(f"{self._whom} {problem}; it is asked again later.")
 
     async def close(self) -> None:
         """Let go of the connections; a later request opens new ones."""

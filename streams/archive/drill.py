@@ -9,13 +9,14 @@ import json
 import shutil
 import time
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from streams.archive.inventory import Progress, take_inventory
 from streams.archive.restore import restore
 from streams.errors import ArchiveDamaged, LogRefused, Transient
 from streams.ports.archive import Archive
-from streams.ports.log import Log, NewLog, Record
+from streams.ports.log import Log, NewLog
 from streams.storage.files import RESERVE_BYTES, FileLock, free_bytes, write_durably
 from streams.topics import ARCHIVED
 
@@ -73,23 +74,12 @@ async def drill(
     """Restore, compare, take away. Raises ArchiveUnavailable, which is no outcome: it is tried again; so does another
     drill at work.
     """
-    lock = _lock(scratch)
+    lock, began = _lock(scratch), time.monotonic()
     if not lock.try_acquire():
         raise Transient(f"A drill is at work in {scratch} already; try again when it is done.")
-    try:
-        return await _drill(log, archive, new_log, scratch, now_ms, progress)
-    finally:
-        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
-        lock.release()
-
-
-async def _drill(
-    log: Log, archive: Archive, new_log: NewLog, scratch: Path, now_ms: int, progress: Progress | None
-) -> DrillOutcome:
-    began = time.monotonic()
-    await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
     heads = {place: head for place, head in dict(log.heads).items() if place[0] in ARCHIVED and head}
     try:
+        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         lacking = await _room(archive, log.log_id, scratch)
         if lacking:
             return DrillOutcome(now_ms, lacking)
@@ -103,6 +93,9 @@ async def _drill(
         return DrillOutcome(now_ms, problem, report.records, report.segments, took, missing)
     except (ArchiveDamaged, LogRefused) as error:
         return DrillOutcome(now_ms, f"{error}", seconds=round(time.monotonic() - began, 1))
+    finally:
+        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        lock.release()
 
 
 async def _room(archive: Archive, log_id: str, scratch: Path) -> str:
@@ -113,9 +106,8 @@ async def _room(archive: Archive, log_id: str, scratch: Path) -> str:
     if needed <= free:
         return ""
     return (
-        f"there is no room for a drill in {scratch.parent}: it may take {needed >> 20} MiB and "
-        f"{max(0, free) >> 20} are left beside the reserve. "
-        "Free some space, or name another disk: iv3 archive drill --scratch DIR"
+        f"there is no room for a drill in {scratch.parent}: it may take {needed >> 20} MiB and {max(0, free) >> 20} "
+        "are left beside the reserve. Free some space, or name another disk: iv3 archive drill --scratch DIR"
     )
 
 
@@ -128,19 +120,10 @@ async def _compare(log: Log, restored: Log, heads: dict[tuple[str, int], int]) -
         for start in range(0, has, _AT_ONCE):
             ours = await log.read(topic, partition, start, min(has, start + _AT_ONCE), _AT_ONCE)
             theirs = await restored.read(topic, partition, start, min(has, start + _AT_ONCE), _AT_ONCE)
-            if ours != theirs:
-                return (
-                    f"{topic}/{partition} differs from the log, from offset {_first_difference(ours, theirs, start)}",
-                    missing,
-                )
+            for number, (one, other) in enumerate(zip_longest(ours, theirs), start):
+                if one != other:
+                    return f"{topic}/{partition} differs from the log, from offset {number}", missing
     unknown = [place for place, has in restored.heads.items() if has and place not in heads]
     if unknown:
         return f"{unknown[0][0]}/{unknown[0][1]} is in the archive and not in the log", missing
     return "", missing
-
-
-def _first_difference(ours: list[Record], theirs: list[Record], start: int) -> int:
-    for number, (one, other) in enumerate(zip(ours, theirs, strict=False)):
-        if one != other:
-            return start + number
-    return start + min(len(ours), len(theirs))

@@ -2,17 +2,30 @@
 read.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from processors.archive import format as segments
-from processors.archive.chain import Chain, Link, chain, check_head, manifests_wanted, partition_of_key
-from processors.archive.format import Head, SegmentDamaged
+from processors.archive.chain import (
+    Chain,
+    Link,
+    ObjectName,
+    chain,
+    check_head,
+    manifests_wanted,
+    object_name,
+    partition_of_key,
+)
+from processors.archive.format import ArchivedRecord, Head, Manifest, SegmentDamaged
 from schemas.model import Partition
 from streams.ahead import in_turn
+from streams.errors import ArchiveChanged, ArchiveDamaged
 from streams.ports.archive import Archive
 
+_T = TypeVar("_T")
 AHEAD = 8  # objects asked for at once: the way to a bucket is long, and a day's segment is small
 _LOOKS = 3  # a merge that deletes while we look is over in a moment
 
@@ -50,6 +63,56 @@ def removal_key(log_id: str) -> str:
     return segments.folder_of(log_id) + segments.REMOVAL
 
 
+async def log_folders(archive: Archive) -> dict[str, bool]:
+    """The logs that anything is there of, and of each whether its removal was begun. Raises ArchiveUnavailable."""
+    keys = [key.split("/") for key in await archive.list(f"{segments.ROOT}/") if key.count("/") >= 2]
+    going = {parts[1] for parts in keys if parts[2:] == [segments.REMOVAL]}
+    return {parts[1]: parts[1] in going for parts in keys}
+
+
+async def objects_of(archive: Archive, log_id: str) -> dict[Partition, list[ObjectName]]:
+    """The objects of each partition of a log, sorted by their keys. Raises ArchiveUnavailable."""
+    found: dict[Partition, list[ObjectName]] = {}
+    for key in await archive.list(segments.folder_of(log_id)):
+        place, name = partition_of_key(key), object_name(key)
+        if place is not None and name is not None:
+            found.setdefault(place, []).append(name)
+    return found
+
+
+@contextmanager
+def blaming(key: str) -> Iterator[None]:
+    """Name the object whose bytes are not what they should be. Raises ArchiveDamaged."""
+    try:
+        yield
+    except SegmentDamaged as error:
+        raise ArchiveDamaged(f"{key} {error}") from error
+
+
+async def checked(manifest: Manifest, key: str, packed: bytes | None) -> list[ArchivedRecord]:
+    """The records of a segment that is exactly what its manifest says. Raises ArchiveDamaged."""
+    if packed is None:
+        raise ArchiveDamaged(f"{key} is missing")
+    with blaming(key):
+        return await asyncio.to_thread(segments.check, manifest, packed)
+
+
+async def looking_again(work: Callable[[], Awaitable[_T]]) -> _T:
+    """What `work` answers; where a merge was in its way, it is done again. Raises as `work`."""
+    for _ in range(_LOOKS - 1):
+        with suppress(ArchiveChanged):
+            return await work()
+    return await work()
+
+
+async def records_of(archive: Archive, links: Sequence[Link]) -> AsyncGenerator[ArchivedRecord, None]:
+    """The records of these segments, in order, each segment checked. Raises ArchiveDamaged, ArchiveUnavailable."""
+    by_key = {link.segment: link for link in links}
+    async for key, packed in prefetch(archive, by_key):
+        for record in await checked(by_key[key].manifest, key, packed):
+            yield record
+
+
 async def prefetch(archive: Archive, keys: Iterable[str]) -> AsyncGenerator[tuple[str, bytes | None], None]:
     """Each key and its object, in order; a few are asked for before their turn. Raises ArchiveUnavailable."""
 
@@ -66,9 +129,8 @@ async def take_inventory(archive: Archive, log_id: str, progress: Progress | Non
     inventory = Inventory(log_id)
     for _ in range(_LOOKS):
         inventory = Inventory(log_id)
-        head = await archive.get(
-            segments.head_key(log_id)
-        )  # before the list: what comes after may be newer, never older
+        # before the list: what comes after may be newer, never older
+        head = await archive.get(segments.head_key(log_id))
         inventory.keys = await archive.list(segments.folder_of(log_id))
         described, vanished = await _manifests(archive, inventory.keys, progress)
         _put_in_order(inventory, described, set(inventory.keys) - vanished)

@@ -5,7 +5,6 @@ its way.
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from processors.archive.compaction import DAY_MS, delay_ms
@@ -28,17 +27,9 @@ def host_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class MaintenancePolicy:
-    """`drill_days` 0: no drills. `keep_days` None: earlier logs stay for ever."""
-
-    drill_days: int = 7
-    keep_days: int | None = None
-
-
 class Maintenance:
-    """Does what is due, one thing after the other. `stamp_ms` is the clock of the log's own stamps, which says when a
-    day is over.
+    """Does what is due, one thing after the other. `drill_days` 0: no drills. `keep_days` None: earlier logs stay for
+    ever. `stamp_ms` is the clock of the log's own stamps, which says when a day is over.
     """
 
     def __init__(
@@ -48,10 +39,13 @@ class Maintenance:
         clock: Clock,
         new_log: NewLog,
         data: Path,
-        policy: MaintenancePolicy,
+        *,
+        drill_days: int = 7,
+        keep_days: int | None = None,
         stamp_ms: Callable[[], int] = host_ms,
     ) -> None:
-        self._log, self._archive, self._clock, self._data, self._policy = log, archive, clock, data, policy
+        self._log, self._archive, self._clock, self._data = log, archive, clock, data
+        self._drill_days, self._keep_days = drill_days, keep_days
         self._stamp_ms, self._new_log = stamp_ms, new_log
         self._since_ms = clock.now_ms()
         self._merged_day = -1
@@ -71,12 +65,12 @@ class Maintenance:
 
     def is_drill_due(self) -> bool:
         """A week after the last one; a day after one that found something; soon, if there never was one."""
-        if not self._policy.drill_days:
+        if not self._drill_days:
             return False
         now, last = self._clock.now_ms(), self.last_drill
         if last is None or last.at_ms > now:
             return now - self._since_ms >= _SETTLE_MS
-        return now - last.at_ms >= (self._policy.drill_days * DAY_MS if last.ok else _AGAIN_MS)
+        return now - last.at_ms >= (self._drill_days * DAY_MS if last.ok else _AGAIN_MS)
 
     async def _merge(self) -> None:
         report = await merge(self._archive, self._log.log_id, self._stamp_ms())
@@ -93,8 +87,8 @@ class Maintenance:
             logger.error("the drill could not restore the archive: %s", outcome.problem)
             return
         logger.info("the drill restored %d records and found them as the log has them", outcome.records)
-        if self._policy.keep_days is not None:
-            await self._forget(self._policy.keep_days)
+        if self._keep_days is not None:
+            await self._forget(self._keep_days)
 
     async def _forget(self, keep_days: int) -> None:
         """Only now: the archive of the log in use was restored a moment ago."""

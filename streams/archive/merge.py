@@ -11,11 +11,11 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from processors.archive import format as segments
-from processors.archive.chain import Chain, Link, ObjectName, chain, object_name, partition_of_key
+from processors.archive.chain import Chain, Link, ObjectName, chain
 from processors.archive.compaction import delay_ms, groups
-from processors.archive.format import ArchivedRecord, Manifest, SegmentDamaged
+from processors.archive.format import Manifest, SegmentDamaged
 from schemas.model import Partition
-from streams.archive.inventory import AHEAD, Progress, prefetch
+from streams.archive.inventory import AHEAD, Progress, blaming, checked, objects_of, prefetch, records_of
 from streams.errors import ArchiveChanged, ArchiveDamaged
 from streams.ports.archive import Archive
 
@@ -38,17 +38,13 @@ async def merge(archive: Archive, log_id: str, now_ms: int, progress: Progress |
     ArchiveUnavailable.
     """
     report = MergeReport(log_id)
-    by_place: dict[Partition, list[ObjectName]] = {}
-    for key in await archive.list(segments.folder_of(log_id)):
-        place, name = partition_of_key(key), object_name(key)
-        if place is not None and name is not None:
-            by_place.setdefault(place, []).append(name)
+    by_place = await objects_of(archive, log_id)
     for number, (place, names) in enumerate(sorted(by_place.items())):
         try:
             await _Partition(archive, log_id, place, names, report).merge(now_ms)
         except ArchiveChanged:
             logger.info("another merge is at work in %s/%s; it is left to it", *place)
-        except (ArchiveDamaged, SegmentDamaged) as error:
+        except ArchiveDamaged as error:
             if await _is_merged_meanwhile(archive, log_id, place, names):
                 logger.info("another merge is at work in %s/%s; it is left to it", *place)
             else:
@@ -63,17 +59,8 @@ async def _is_merged_meanwhile(archive: Archive, log_id: str, place: Partition, 
     somebody else.
     """
     known = {name.key for name in listed}
-    for key in await archive.list(segments.folder_of(log_id)):
-        name = object_name(key)
-        if (
-            key not in known
-            and partition_of_key(key) == place
-            and name is not None
-            and name.is_day
-            and name.is_manifest
-        ):
-            return True
-    return False
+    now = (await objects_of(archive, log_id)).get(place, [])
+    return any(name.is_day and name.is_manifest and name.key not in known for name in now)
 
 
 class _Partition:
@@ -112,7 +99,8 @@ class _Partition:
     async def _one(self, run: Sequence[Link]) -> None:
         """Put a day in the place of these segments, and delete them."""
         first = run[0].manifest
-        raw, packed = await asyncio.to_thread(segments.pack, await self._records(run), day=True)
+        records = [record async for record in records_of(self._archive, run)]
+        raw, packed = await asyncio.to_thread(segments.pack, records, day=True)
         manifest = first._replace(
             last=run[-1].manifest.last,
             last_ms=run[-1].manifest.last_ms,
@@ -124,7 +112,7 @@ class _Partition:
         )
         name, segment = segments.described_by(manifest)
         await self._archive.put_if_absent(segment, packed)
-        await self._check(manifest, segment)
+        await checked(manifest, segment, await self._archive.get(segment))
         said = segments.write_manifest(manifest)
         if not await self._archive.put_if_absent(name, said) and await self._archive.get(name) != said:
             raise ArchiveChanged(f"{name} was put by another merge, over another range")
@@ -136,29 +124,6 @@ class _Partition:
         self._days[manifest.first] = name
         strays = [name.key for name in self._days_segments if name.first == manifest.first and name.key != segment]
         await self._delete([key for link in run for key in (link.segment, link.name)] + strays)
-
-    async def _records(self, run: Sequence[Link]) -> list[ArchivedRecord]:
-        """The records of these segments, each checked against its manifest."""
-        records: list[ArchivedRecord] = []
-        by_key = {link.segment: link for link in run}
-        async for key, packed in prefetch(self._archive, by_key):
-            if packed is None:
-                raise ArchiveDamaged(f"{key} is missing")
-            try:
-                records += await asyncio.to_thread(segments.check, by_key[key].manifest, packed)
-            except SegmentDamaged as error:
-                raise ArchiveDamaged(f"{key} {error}") from error
-        return records
-
-    async def _check(self, manifest: Manifest, segment: str) -> None:
-        """Read a day's segment back. Raises ArchiveDamaged if it is not what its manifest says."""
-        packed = await self._archive.get(segment)
-        if packed is None:
-            raise ArchiveDamaged(f"{segment} is missing")
-        try:
-            await asyncio.to_thread(segments.check, manifest, packed)
-        except SegmentDamaged as error:
-            raise ArchiveDamaged(f"{segment} {error}") from error
 
     # -- what an earlier merge could not finish ----------------------------------------------------
 
@@ -200,14 +165,12 @@ class _Partition:
         data = await self._archive.get(key)
         if data is None:
             raise ArchiveChanged(f"{key} is gone")
-        try:
+        with blaming(key):
             manifest = segments.read_manifest(data)
-        except SegmentDamaged as error:
-            raise ArchiveDamaged(f"{key} {error}") from error
         name, segment = segments.described_by(manifest)
         if name != key:
             raise ArchiveDamaged(f"{key} describes another place")
-        await self._check(manifest, segment)
+        await checked(manifest, segment, await self._archive.get(segment))
         self._whole[first] = manifest
         return manifest
 

@@ -2,21 +2,19 @@
 
 import json
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from processors.archive.format import ArchivedRecord
-from streams.archive.inventory import Progress, take_inventory
+from streams.archive.inventory import Progress, looking_again, take_inventory
 from streams.archive.verify import read_back, the_log_id
-from streams.errors import ArchiveChanged, ArchiveDamaged, Misconfigured
+from streams.errors import ArchiveDamaged, Misconfigured
 from streams.ports.archive import Archive
 from streams.ports.log import NewLog
 from streams.storage.files import sync_folder, write_durably
 from streams.topics import PARTITIONS
 
 _WORKSHOP = ".restoring"
-_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +46,7 @@ async def restore(
     if (target / "log.db").exists():
         raise Misconfigured(f"{target} has a log already. Restore into an empty folder: name it with --data.")
     name = await the_log_id(archive, log_id)
-    for _ in range(_TRIES - 1):
-        with suppress(ArchiveChanged):  # the archive merges a day just now
-            return await _restore_once(archive, name, new_log, target, progress, checked)
-    return await _restore_once(archive, name, new_log, target, progress, checked)
+    return await looking_again(partial(_restore_once, archive, name, new_log, target, progress, checked))
 
 
 async def _restore_once(
@@ -64,11 +59,7 @@ async def _restore_once(
     split = inventory.head.partitions if inventory.head is not None else PARTITIONS
     log = new_log(workshop / "log.db", demo=demo, partitions=split)
     try:
-
-        async def take(topic: str, partition: int, records: list[ArchivedRecord]) -> None:
-            await log.append_as_was(topic, partition, records)
-
-        report = await read_back(archive, name, progress, take, inventory)
+        report = await read_back(archive, name, progress, log.append_as_was, inventory)
         restored = sum(dict(log.heads).values())
     finally:
         await log.close()
@@ -84,8 +75,9 @@ async def _restore_once(
 
 
 def _refuse(problems: list[str]) -> None:
+    more = f" (and {len(problems) - 1} more; `iv3 verify` names them)" if len(problems) > 1 else ""
     if problems:
-        raise ArchiveDamaged(f"nothing was restored: {problems[0]}" + _more(problems))
+        raise ArchiveDamaged(f"nothing was restored: {problems[0]}{more}")
 
 
 def _cleared(target: Path) -> Path:
@@ -94,7 +86,3 @@ def _cleared(target: Path) -> Path:
     workshop = target / _WORKSHOP
     shutil.rmtree(workshop, ignore_errors=True)
     return workshop
-
-
-def _more(problems: list[str]) -> str:
-    return f" (and {len(problems) - 1} more; `iv3 verify` names them)" if len(problems) > 1 else ""

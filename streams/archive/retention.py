@@ -3,22 +3,21 @@ new log, and archives it anew, so that earlier logs lie beside it twice over. Th
 enough, and once every record of theirs is in the log in use.
 """
 
-import asyncio
 import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from processors.archive import format as segments
 from processors.archive.chain import Chain
-from processors.archive.format import ArchivedRecord, SegmentDamaged
+from processors.archive.format import ArchivedRecord
 from schemas.model import Partition
-from streams.archive.inventory import Inventory, prefetch, removal_key, take_inventory
-from streams.archive.verify import log_ids, written_ms
+from streams.archive.inventory import Inventory, log_folders, records_of, removal_key, take_inventory
+from streams.archive.verify import written_ms
 from streams.errors import ArchiveDamaged
 from streams.ports.archive import Archive
 
@@ -78,13 +77,12 @@ async def plan(
     if newest.problems:
         raise ArchiveDamaged(f"nothing is removed: the log in use is not whole in the archive: {newest.problems[0]}")
     made = RetentionPlan(in_use)
-    names = {key.split("/")[1] for key in await archive.list(f"{segments.ROOT}/") if key.count("/") >= 2}
-    going = names - set(await log_ids(archive))
-    for name in sorted(names - {in_use}):
+    going = await log_folders(archive)
+    for name in sorted(going.keys() - {in_use}):
         inventory = await take_inventory(archive, name)
         earlier = described(inventory, await written_ms(archive, name))
         made.earlier.append(earlier)
-        if name in going:
+        if going[name]:
             earlier.begun = True
             earlier.keys += [removal_key(name)]
             continue
@@ -111,15 +109,10 @@ def described(inventory: Inventory, written: int) -> Earlier:
     keys = [key for link in inventory.links for key in (link.segment, link.name)] + inventory.leftovers
     if inventory.head is not None:
         keys.append(segments.head_key(inventory.log_id))
-    named = {*keys, removal_key(inventory.log_id)}
-    return Earlier(
-        inventory.log_id,
-        written,
-        inventory.records,
-        sum(link.manifest.size for link in inventory.links),
-        [key for key in keys if key in set(inventory.keys)],
-        foreign=sum(key not in named for key in inventory.keys),
-    )
+    named, listed = {*keys, removal_key(inventory.log_id)}, set(inventory.keys)
+    there, foreign = [key for key in keys if key in listed], sum(key not in named for key in inventory.keys)
+    size = sum(link.manifest.size for link in inventory.links)
+    return Earlier(inventory.log_id, written, inventory.records, size, there, foreign=foreign)
 
 
 # -- what would be lost ----------------------------------------------------------------------------
@@ -138,34 +131,22 @@ async def _lost(archive: Archive, earlier: Inventory, newest: Inventory) -> list
             said.append(f"it is damaged: {error}")
     if left:
         for place, chain in sorted(newest.chains.items()):
-            async for record in records_of(archive, chain):
+            async for record in records_of(archive, chain.links):
                 left.pop(anywhere(place[0], record), None)
     return said + lost_in_words(left)
 
 
 async def _not_in_place(archive: Archive, place: Partition, chain: Chain, newest: Chain) -> list[Unplaced]:
     """The records that the newest does not have at the same offset."""
-    others = records_of(archive, newest)
+    others = records_of(archive, newest.links)
     try:
         return [
             anywhere(place[0], record)
-            async for record in records_of(archive, chain)
+            async for record in records_of(archive, chain.links)
             if await anext(others, None) != record
         ]
     finally:
         await others.aclose()
-
-
-async def records_of(archive: Archive, chain: Chain) -> AsyncGenerator[ArchivedRecord, None]:
-    """Every record of a partition, in order, each segment checked. Raises ArchiveDamaged, ArchiveUnavailable."""
-    by_key = {link.segment: link for link in chain.links}
-    async for key, packed in prefetch(archive, by_key):
-        try:
-            records = await asyncio.to_thread(segments.check, by_key[key].manifest, packed or b"")
-        except SegmentDamaged as error:
-            raise ArchiveDamaged(f"{key} {error}") from error
-        for record in records:
-            yield record
 
 
 def anywhere(topic: str, record: ArchivedRecord) -> Unplaced:

@@ -1,17 +1,14 @@
 """Verification: the archive read back object by object. The drill and a restore read it the same way."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from processors.archive import format as segments
 from processors.archive.chain import Link
 from processors.archive.format import ArchivedRecord, SegmentDamaged
-from streams.archive.inventory import Inventory, Progress, prefetch, take_inventory
+from streams.archive.inventory import Inventory, Progress, checked, log_folders, looking_again, prefetch, take_inventory
 from streams.errors import ArchiveChanged, ArchiveDamaged
 from streams.ports.archive import Archive
-
-LOOKS = 3
 
 
 @dataclass
@@ -30,9 +27,7 @@ class VerifyReport:
 
 async def log_ids(archive: Archive) -> list[str]:
     """The logs an archive holds, but for those whose removal was begun."""
-    keys = [key.split("/") for key in await archive.list(f"{segments.ROOT}/") if key.count("/") >= 2]
-    going = {parts[1] for parts in keys if parts[2:] == [segments.REMOVAL]}
-    return sorted({parts[1] for parts in keys} - going)
+    return sorted(name for name, going in (await log_folders(archive)).items() if not going)
 
 
 async def the_log_id(archive: Archive, log_id: str | None) -> str:
@@ -73,13 +68,11 @@ async def read_back(
     Raises ArchiveUnavailable; ArchiveChanged where a merge took away what a `inventory` of a while ago named, or what
     `take` waits for.
     """
-    for _ in range(LOOKS - 1):
-        try:
-            return await _read_once(archive, inventory or await take_inventory(archive, log_id), progress, take)
-        except ArchiveChanged:
-            if take is not None or inventory is not None:
-                raise
-    return await _read_once(archive, inventory or await take_inventory(archive, log_id), progress, take)
+
+    async def once() -> VerifyReport:
+        return await _read_once(archive, inventory or await take_inventory(archive, log_id), progress, take)
+
+    return await (once() if take is not None or inventory is not None else looking_again(once))
 
 
 async def _read_once(
@@ -112,9 +105,9 @@ async def _checked(report: VerifyReport, link: Link, packed: bytes | None) -> li
     if packed is None:
         return None  # the inventory said so
     try:
-        records = await asyncio.to_thread(segments.check, link.manifest, packed)
-    except SegmentDamaged as error:
-        report.problems.append(f"{link.segment} {error}")
+        records = await checked(link.manifest, link.segment, packed)
+    except ArchiveDamaged as error:
+        report.problems.append(str(error))
         return None
     report.segments += 1
     report.records += link.manifest.records

@@ -1,22 +1,20 @@
-"""Backup and verification: the log into an archive, and the archive read back. `archiver` uses the same writer,
-`restore` the same reader.
-"""
+"""Backup: the log into an archive, whether once or, by the archiver, for as long as iv3 runs."""
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from processors.archive import format as segments
-from processors.archive.chain import ObjectName, object_name, partition_of_key
-from processors.archive.format import ArchivedRecord, Manifest, SegmentDamaged
+from processors.archive.chain import ObjectName
+from processors.archive.format import ArchivedRecord, SegmentDamaged
 from schemas.model import Partition
-from streams.archive.inventory import Progress
-from streams.archive.verify import LOOKS
+from streams.archive.inventory import Progress, blaming, looking_again, objects_of
 from streams.clock import running_s
 from streams.errors import ArchiveChanged, ArchiveDamaged
 from streams.ports.archive import Archive
 from streams.ports.clock import Clock
-from streams.ports.log import Log, Record
+from streams.ports.log import Log, Record, read_archived
 from streams.topics import ARCHIVED, JOURNAL
 
 logger = logging.getLogger("iv3.backup")
@@ -48,21 +46,23 @@ class ArchiveWriter:
     async def open(self) -> None:
         """Learn from the archive's own manifests how far it is. Raises ArchiveUnavailable, ArchiveDamaged."""
         self._head, self._looked_s = await self._archive.get(segments.head_key(self._log.log_id)), running_s()
-        self._ends = {
-            place: await self._end_of(day, small)
-            for place, (day, small) in (await _last_manifests(self._archive, self._log.log_id)).items()
-        }
+        there = await objects_of(self._archive, self._log.log_id)
+        self._ends = {place: await self._end_of(names) for place, names in there.items()}
 
-    async def _end_of(self, day: ObjectName | None, small: ObjectName | None) -> _End:
-        """Where a partition ends. A small segment that begins inside a day does not count, however far it reaches."""
+    async def _end_of(self, names: Sequence[ObjectName]) -> _End:
+        """Where a partition ends: its last day, or the last small segment. One that begins inside a day does not count,
+        however far it reaches.
+        """
         end = _End()
-        for name in (day, small):
+        for is_day in (True, False):
+            name = next((name for name in reversed(names) if name.is_manifest and name.is_day is is_day), None)
             if name is None or name.first < end.following:
                 continue
             data = await self._archive.get(name.key)
             if data is None:  # merged away since it was listed
                 raise ArchiveChanged(f"{name.key} was merged while the archive was looked at; it is tried again")
-            manifest = _manifest(name.key, data)
+            with blaming(name.key):
+                manifest = segments.read_manifest(data)
             end = _End(manifest.last + 1, segments.end_of(manifest, data))
         return end
 
@@ -114,13 +114,7 @@ class ArchiveWriter:
             if head == self._head:
                 return
         self._ends = None
-        for _ in range(LOOKS - 1):
-            try:
-                await self.open()
-            except ArchiveChanged:
-                continue
-            return
-        await self.open()
+        await looking_again(self.open)
 
     async def _say_how_far(self) -> None:
         """Replace the head, unless it says so already."""
@@ -141,7 +135,7 @@ class ArchiveWriter:
 
     async def _one(self, place: Partition, end: _End, records: list[Record]) -> int:
         """Put one segment and its manifest; an object that is there already wins, if it agrees with the log."""
-        kept = [ArchivedRecord(r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in records]
+        kept = [record.archived for record in records]
         key = segments.segment_key(self._log.log_id, *place, end.following)
         raw, packed = await asyncio.to_thread(segments.pack, kept)
         if not await self._archive.put_if_absent(key, packed):
@@ -159,36 +153,10 @@ class ArchiveWriter:
     async def _existing(self, place: Partition, key: str) -> tuple[list[ArchivedRecord], bytes, bytes]:
         """What a crash, or another writer, put there first: read it and hold it against the log."""
         packed = await self._archive.get(key) or b""
-        try:
+        with blaming(key):
             raw, kept = await asyncio.to_thread(segments.unpack, packed)
-        except SegmentDamaged as error:
-            raise ArchiveDamaged(f"{key} {error}") from error
         if not kept:
             raise ArchiveDamaged(f"{key} is empty")
-        logged = await self._log.read(*place, kept[0].offset, kept[-1].offset + 1, len(kept))
-        if [ArchivedRecord(r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in logged] != kept:
+        if await read_archived(self._log, place, kept[0].offset, len(kept)) != kept:
             raise ArchiveDamaged(f"{key} holds other records than the log; it belongs to another log or was changed")
         return kept, raw, packed
-
-
-async def _last_manifests(
-    archive: Archive, log_id: str
-) -> dict[Partition, tuple[ObjectName | None, ObjectName | None]]:
-    """For each partition the manifest of its last day, and the last one of a small segment."""
-    last: dict[Partition, tuple[ObjectName | None, ObjectName | None]] = {}
-    for key in await archive.list(segments.folder_of(log_id)):
-        place, name = partition_of_key(key), object_name(key)
-        if place is not None and name is not None and name.is_manifest:
-            day, small = last.get(place, (None, None))
-            last[place] = (name, small) if name.is_day else (day, name)  # the list is sorted, so the last one stays
-    return last
-
-
-def _manifest(key: str, data: bytes) -> Manifest:
-    try:
-        return segments.read_manifest(data)
-    except SegmentDamaged as error:
-        raise ArchiveDamaged(f"{key} {error}") from error
-
-
-# -- verification ----------------------------------------------------------------------------------

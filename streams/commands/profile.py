@@ -12,12 +12,8 @@ async def replace_profile(door: Door, profile: ProfileChanged) -> tuple[str, Pos
     """
     kept = door.catalog.profile(door.person).config_digest
     now_ms = door.clock.now_ms()
-    event = door.author.say(
-        profile.model_copy(update={"config_digest": kept}),
-        derived_id("profile", door.person, now_ms),
-        door.person,
-        now_ms,
-    )
+    replaced = profile.model_copy(update={"config_digest": kept})
+    event = door.author.say(replaced, derived_id("profile", door.person, now_ms), door.person, now_ms)
     (position,) = await door.append([event])
     return event.id, position
 

@@ -36,14 +36,8 @@ def issue(
 ) -> tuple[str, Event]:
     """A new token, which is shown once and kept nowhere, and the event that makes it known."""
     secret, token_id = f"iv3_{role}_{secrets.token_urlsafe(32)}", secrets.token_hex(6)
-    issued = TokenIssued(
-        token_id=token_id,
-        name=name,
-        role=role,
-        sha256=hash_of(secret),
-        people=people,
-        expires=at_ms(expires_ms) if expires_ms is not None else None,
-    )
+    sha256, expires = hash_of(secret), at_ms(expires_ms) if expires_ms is not None else None
+    issued = TokenIssued(token_id=token_id, name=name, role=role, sha256=sha256, people=people, expires=expires)
     return secret, author.say(issued, derived_id("token", token_id), SYSTEM, now_ms)
 
 

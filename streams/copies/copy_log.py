@@ -3,22 +3,19 @@ the same records lie at the same offsets; where the other has a multiple, they a
 (`streams.copies.repartition`). Either way every record is read back and compared.
 """
 
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 
 from processors.archive.format import ArchivedRecord
 from schemas.model import Partition
-from streams.copies.repartition import Batch, Repartition
-from streams.copies.whole_partition import records_of
+from streams.copies.repartition import Repartition
+from streams.copies.whole_partition import Batch, Progress, carry_over, heads_of, records_of
 from streams.errors import CopyFailed, Misconfigured
-from streams.ports.log import Log, Record
+from streams.ports.log import Log, read_archived
 from streams.runtime.heartbeats import carry_switch
-from streams.topics import ARCHIVED, JOURNAL
-
-Progress = Callable[[int, int], None]
+from streams.topics import JOURNAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +38,14 @@ async def copy(source: Log, target: Log, progress: Progress | None = None) -> Co
     must be deleted first.
     """
     await refuse_used(target)
-    heads = {place: head for place, head in (await source.latest(ARCHIVED)).items() if head}
+    heads = await heads_of(source)
     deal = _dealer(source, target, heads)
-    total, done = 2 * sum(heads.values()), 0
-    wanted: Counter[Partition] = Counter()
-    for compare in (False, True):
-        async with aclosing(deal()) as batches:
-            async for place, records in batches:
-                if compare:
-                    await _compare(target, place, records)
-                else:
-                    await target.append_as_was(*place, records)
-                    wanted[place] += len(records)
-                done += len(records)
-                if progress is not None:
-                    progress(min(done, total), total)
-    there = {place: head for place, head in (await target.latest(ARCHIVED)).items() if head}
-    if there != wanted:
+    wanted = await carry_over(deal, target, _compare, 2 * sum(heads.values()), progress)
+    if await heads_of(target) != wanted:
         raise CopyFailed(
             "The copy does not end where it should; somebody else wrote to it. Copy again into an empty one."
         )
-    if {place: head for place, head in (await source.latest(ARCHIVED)).items() if head} != heads:
+    if await heads_of(source) != heads:
         raise CopyFailed(
             "Somebody wrote to the log while it was copied, and the copy lacks it. Stop iv3 everywhere, "
             "delete the copy, and copy again."
@@ -78,7 +62,7 @@ def _dealer(source: Log, target: Log, heads: Mapping[Partition, int]) -> Callabl
 
 async def refuse_used(target: Log) -> None:
     """Raise Misconfigured unless the log is empty: two histories in one cannot be told apart again."""
-    used = {place: head for place, head in (await target.latest(ARCHIVED)).items() if head}
+    used = await heads_of(target)
     if used:
         (topic, partition), head = next(iter(used.items()))
         raise Misconfigured(
@@ -90,18 +74,12 @@ async def refuse_used(target: Log) -> None:
 async def _as_it_is(source: Log, heads: Mapping[Partition, int]) -> AsyncGenerator[Batch, None]:
     for place in heads:
         async for records in records_of(source, place, heads):
-            yield place, [_kept(record) for record in records]
-
-
-def _kept(record: Record) -> ArchivedRecord:
-    return ArchivedRecord(record.offset, record.timestamp_ms, record.key, record.value, record.headers)
+            yield place, [record.archived for record in records]
 
 
 async def _compare(target: Log, place: Partition, wanted: list[ArchivedRecord]) -> None:
-    first = wanted[0].offset
-    found = [_kept(record) for record in await target.read(*place, first, first + len(wanted), len(wanted))]
-    for number, record in enumerate(wanted):
-        if number >= len(found) or found[number] != record:
+    for record, found in zip_longest(wanted, await read_archived(target, place, wanted[0].offset, len(wanted))):
+        if found != record:
             raise CopyFailed(
                 f"{place[0]}/{place[1]}/{record.offset} did not arrive as it is in the log: copy again "
                 "into an empty one."

@@ -14,15 +14,15 @@ from processors.archive import format as segments
 from processors.archive.format import ArchivedRecord, SegmentDamaged
 from processors.copies.erasing import Ownership, Traces, is_placeholder
 from schemas.model import Partition
-from streams.archive.inventory import Inventory, Progress, removal_key, take_inventory
-from streams.archive.retention import RetentionPlan, Unplaced, anywhere, described, lost_in_words, records_of, remove
+from streams.archive.inventory import Inventory, Progress, log_folders, records_of, removal_key, take_inventory
+from streams.archive.retention import RetentionPlan, Unplaced, anywhere, described, lost_in_words, remove
 from streams.archive.verify import read_back
 from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
-from streams.copies.erase_person import BATCH
+from streams.copies.whole_partition import AT_ONCE, heads_of
 from streams.errors import ArchiveDamaged
 from streams.ports.archive import Archive
-from streams.ports.log import Log
+from streams.ports.log import Log, Record, read_archived
 from streams.topics import ARCHIVED, JOURNAL
 
 
@@ -46,13 +46,11 @@ async def find(archive: Archive, log: Log, person: str, give_up: Collection[str]
     for place, chain in inventory.chains.items():
         if chain.following > dict(log.heads).get(place, 0):
             raise ArchiveDamaged(
-                f"the archive has records of {place[0]}/{place[1]} that the log has not: something was "
-                "lost there. Nothing was changed; "
-                "iv3 restore comes first."
+                f"the archive has records of {place[0]}/{place[1]} that the log has not: something was lost there. "
+                "Nothing was changed; iv3 restore comes first."
             )
     found = ArchiveTraces(len(inventory.links))
-    names = {key.split("/")[1] for key in await archive.list(f"{segments.ROOT}/") if key.count("/") >= 2}
-    for name in sorted(names - {log.log_id}):
+    for name in sorted((await log_folders(archive)).keys() - {log.log_id}):
         try:
             theirs, lost = await _look_through(archive, name, log, person)
         except ArchiveDamaged as error:
@@ -61,9 +59,8 @@ async def find(archive: Archive, log: Log, person: str, give_up: Collection[str]
             continue
         if lost and name not in give_up:
             found.stays.append(
-                f"The archive of the earlier log {name} has records of {person}, and others that are "
-                f"nowhere else: {'; '.join(lost)}. If nobody "
-                f"needs them, let it go: --lose {name}"
+                f"The archive of the earlier log {name} has records of {person}, and others that are nowhere else: "
+                f"{'; '.join(lost)}. If nobody needs them, let it go: --lose {name}"
             )
         else:
             found.earlier.append(name)
@@ -77,7 +74,7 @@ async def _look_through(archive: Archive, name: str, log: Log, person: str) -> t
     left: Counter[Unplaced] = Counter()
     for place, chain in sorted(inventory.chains.items(), key=lambda item: (item[0][0] != JOURNAL, item[0])):
         at, known = 0, list[ArchivedRecord]()
-        async for record in records_of(archive, chain):
+        async for record in records_of(archive, chain.links):
             traces.note_token(record.value)
             if traces.whose(record.key, record.value) is Ownership.THEIRS:
                 theirs += 1
@@ -100,25 +97,18 @@ async def _read(log: Log, place: Partition, start: int) -> list[ArchivedRecord]:
         return []
     if start >= dict(log.heads).get(place, 0):
         return []
-    return [
-        ArchivedRecord(r.offset, r.timestamp_ms, r.key, r.value, r.headers)
-        for r in await log.read(*place, start, None, BATCH)
-    ]
+    return await read_archived(log, place, start, AT_ONCE)
 
 
 async def _meet(log: Log, left: Counter[Unplaced]) -> None:
     """Take out of `left` what the log has anywhere."""
+
+    def step(record: Record) -> None:
+        left.pop(anywhere(record.topic, record.archived), None)
+
     for place, head in dict(log.heads).items():
-        if place[0] not in ARCHIVED or not head:
-            continue
-        at = 0
-        while at < head and left:
-            records = await _read(log, place, at)
-            if not records:
-                break
-            for record in records:
-                left.pop(anywhere(place[0], record), None)
-            at = records[-1].offset + 1
+        if place[0] in ARCHIVED and left:
+            await log.fold(*place, 0, head, step)
 
 
 async def archive_anew(log: Log, archive: Archive, progress: Progress | None = None, *, say: bool) -> None:
@@ -127,14 +117,13 @@ async def archive_anew(log: Log, archive: Archive, progress: Progress | None = N
     Raises ArchiveUnavailable, ArchiveDamaged. Without `say` nobody takes it for the newest yet (see
     `ArchiveWriter.catch_up`).
     """
-    heads = {place: head for place, head in (await log.latest(ARCHIVED)).items() if head}
+    heads = await heads_of(log)
     await ArchiveWriter(log, archive, SystemClock()).catch_up(progress, say=say)
     counts: Counter[Partition] = Counter()
 
     async def compare(topic: str, partition: int, records: list[ArchivedRecord]) -> None:
         first = records[0].offset
-        logged = await log.read(topic, partition, first, first + len(records), len(records))
-        if [ArchivedRecord(r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in logged] != records:
+        if await read_archived(log, (topic, partition), first, len(records)) != records:
             raise ArchiveDamaged(f"{topic}/{partition}, from offset {first}: the new archive differs from the log")
         counts[topic, partition] += len(records)
 

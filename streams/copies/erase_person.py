@@ -3,21 +3,17 @@ journal offsets; all others byte for byte. Every record is read back and compare
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from processors.archive.format import ArchivedRecord
 from processors.copies.erasing import Ownership, Traces, is_placeholder, letter_of, placeholder
 from schemas.envelope import SYSTEM
 from schemas.model import Partition
-from streams.copies.whole_partition import records_of
+from streams.copies.whole_partition import AT_ONCE, Batch, Progress, carry_over, heads_of, records_of
 from streams.errors import CopyFailed
-from streams.ports.log import Log, Record
+from streams.ports.log import Log, Record, read_archived
 from streams.topics import ARCHIVED, DEAD_LETTERS, JOURNAL, partition_of
-
-BATCH = 1_000
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass
@@ -45,7 +41,7 @@ class Erasing:
 
     async def open(self) -> None:
         """Learn the heads, and which tokens are bound to the person. Raises LogUnavailable."""
-        self.heads = {place: head for place, head in (await self.log.latest(ARCHIVED)).items() if head}
+        self.heads = await heads_of(self.log)
         place = (JOURNAL, partition_of(SYSTEM, self.log.partitions[JOURNAL]))
         await self.log.fold(*place, 0, self.heads.get(place, 0), lambda record: self.traces.note_token(record.value))
 
@@ -64,16 +60,21 @@ class Erasing:
 
     async def look(self, progress: Progress | None = None) -> LogTraces:
         """Count what there is. Raises LogUnavailable."""
-        found = self._nothing_yet()
-        done, total = 0, sum(self.heads.values())
+        found, done = self._nothing_yet(), 0
+        async for _, judged in self._walk(found):
+            done += len(judged)
+            if progress is not None:
+                progress(done, sum(self.heads.values()))
+        return found
+
+    async def _walk(self, found: LogTraces) -> AsyncGenerator[tuple[Partition, list[tuple[Record, Ownership]]], None]:
+        """Every record and whose it is, counted in `found`."""
         for place in self.heads:
             async for records in records_of(self.log, place, self.heads):
-                for record in records:
-                    self._count(found, record, await self.whose(record))
-                done += len(records)
-                if progress is not None:
-                    progress(done, total)
-        return found
+                judged = [(record, await self.whose(record)) for record in records]
+                for record, whose in judged:
+                    self._count(found, record, whose)
+                yield place, judged
 
     async def write(self, target: Log, name: str, erased_ms: int, progress: Progress | None = None) -> LogTraces:
         """Write the copy into an empty log, then read every record back and compare. `name` is what placeholders' ids
@@ -82,32 +83,21 @@ class Erasing:
         Raises CopyFailed, and as the logs do.
         """
         found = self._nothing_yet()
-        done, total = 0, 2 * sum(self.heads.values())
-        for compare in (False, True):
-            for place in self.heads:
-                async for records in records_of(self.log, place, self.heads):
-                    kept = []
-                    for record in records:
-                        whose = await self.whose(record)
-                        kept.append(self._kept(record, whose, name, erased_ms))
-                        if not compare:
-                            self._count(found, record, whose)
-                    if compare:
-                        await self._compare(target, place, kept)
-                    else:
-                        await target.append_as_was(*place, kept)
-                    done += len(records)
-                    if progress is not None:
-                        progress(done, total)
-        there = {place: head for place, head in (await target.latest(ARCHIVED)).items() if head}
-        if there != self.heads:
+
+        async def batches() -> AsyncGenerator[Batch, None]:
+            nonlocal found
+            found = self._nothing_yet()  # the second round counts anew
+            async for place, judged in self._walk(found):
+                yield place, [self._kept(record, whose, name, erased_ms) for record, whose in judged]
+
+        await carry_over(batches, target, self._compare, 2 * sum(self.heads.values()), progress)
+        if await heads_of(target) != self.heads:
             raise CopyFailed("The copy without the person does not end where the log does. Run the same command again.")
         return found
 
     async def has_grown(self) -> bool:
         """Whether somebody wrote to the log since it was opened."""
-        now = {place: head for place, head in (await self.log.latest(ARCHIVED)).items() if head}
-        return now != self.heads
+        return await heads_of(self.log) != self.heads
 
     def _nothing_yet(self) -> LogTraces:
         records = {topic: sum(head for place, head in self.heads.items() if place[0] == topic) for topic in ARCHIVED}
@@ -120,17 +110,15 @@ class Erasing:
 
     def _kept(self, record: Record, whose: Ownership, name: str, erased_ms: int) -> ArchivedRecord:
         if whose is not Ownership.THEIRS:
-            return ArchivedRecord(record.offset, record.timestamp_ms, record.key, record.value, record.headers)
+            return record.archived
         value = placeholder(name, record.topic, record.partition, record.offset, erased_ms)
         return ArchivedRecord(record.offset, erased_ms, SYSTEM.encode(), value)
 
     async def _compare(self, target: Log, place: Partition, wanted: list[ArchivedRecord]) -> None:
-        first = wanted[0].offset
-        records = await target.read(*place, first, first + len(wanted), len(wanted))
-        found = [ArchivedRecord(r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in records]
+        found = await read_archived(target, place, wanted[0].offset, len(wanted))
         if found != wanted:
             raise CopyFailed(
-                f"{place[0]}/{place[1]}, from offset {first}: the copy is not what it should be. Run the "
+                f"{place[0]}/{place[1]}, from offset {wanted[0].offset}: the copy is not what it should be. Run the "
                 "same command again."
             )
         for record in found:  # by another rule than the one that made it
@@ -145,7 +133,7 @@ async def fill(source: Log, target: Log, progress: Progress | None = None) -> No
     So an interrupted copy goes on where it was. Raises CopyFailed where the target holds anything else, and as the logs
     do.
     """
-    heads = {place: head for place, head in (await source.latest(ARCHIVED)).items() if head}
+    heads = await heads_of(source)
     there = await target.latest(ARCHIVED)
     had = {place: min(head, there[place]) for place, head in heads.items()}
     done, total = 0, 2 * sum(heads.values()) - sum(had.values())
@@ -156,21 +144,18 @@ async def fill(source: Log, target: Log, progress: Progress | None = None) -> No
         for place, (start, to) in ranges.items():
             at = start
             while at < to:
-                records = await source.read(*place, at, to, BATCH)
-                kept = [ArchivedRecord(r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in records]
+                kept = await read_archived(source, place, at, min(AT_ONCE, to - at))
                 await (target.append_as_was(*place, kept) if write else _same(target, place, kept))
-                at = records[-1].offset + 1
-                done += len(records)
+                at = kept[-1].offset + 1
+                done += len(kept)
                 if progress is not None:
                     progress(done, total)
 
 
 async def _same(target: Log, place: Partition, wanted: list[ArchivedRecord]) -> None:
-    first = wanted[0].offset
-    records = await target.read(*place, first, first + len(wanted), len(wanted))
-    if [ArchivedRecord(r.offset, r.timestamp_ms, r.key, r.value, r.headers) for r in records] != wanted:
+    if await read_archived(target, place, wanted[0].offset, len(wanted)) != wanted:
         raise CopyFailed(
-            f"{place[0]}/{place[1]}, from offset {first}: the new topics hold something else, so another "
+            f"{place[0]}/{place[1]}, from offset {wanted[0].offset}: the new topics hold something else, so another "
             "iv3 wrote to them. Stop every worker and "
             "API, delete the topics iv3.*, and run the same command again: the copy in the data folder is whole."
         )

@@ -13,12 +13,10 @@ from processors.copies.repartition import Split, UnknownPosition, is_of_a_partit
 from schemas.envelope import Event, Garbage, NewerVersion, decode
 from schemas.identity import derived_id
 from schemas.model import Partition
-from streams.copies.whole_partition import records_of
+from streams.copies.whole_partition import Batch, records_of
 from streams.errors import CopyFailed, Misconfigured
 from streams.ports.log import Log, Position, Record
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
-
-Batch = tuple[Partition, list[ArchivedRecord]]
 
 
 def refuse_other_than_multiple(old: int, new: int) -> None:
@@ -72,10 +70,9 @@ class Repartition:
         place = (record.topic, partition)
         offset = self._next[place]
         self._next[place] += 1
-        self._batch[place].append(ArchivedRecord(offset, record.timestamp_ms, record.key, value, record.headers))
-        at = Position(record.topic, record.partition, record.offset)
-        if at in self._spoken_of:
-            self._spoken_of[at].append(Position(*place, offset))
+        self._batch[place].append(record.archived._replace(offset=offset, value=value))
+        if record.position in self._spoken_of:
+            self._spoken_of[record.position].append(Position(*place, offset))
 
     def _deal(self, record: Record, split: Split) -> None:
         key, value = record.key or b"", record.value

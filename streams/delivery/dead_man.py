@@ -15,22 +15,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from schemas.bookkeeping import DeadManArmed
-from schemas.envelope import SYSTEM, encode, make
+from schemas.envelope import SYSTEM
 from schemas.identity import derived_id
 from schemas.model import at_ms
+from streams.delivery.targets import AUTHOR
 from streams.errors import NotifierRefused, NotifierUnreachable, Transient
 from streams.ports.clock import Clock
-from streams.ports.log import Log
+from streams.ports.log import AppendableLog, append_events
 from streams.ports.notifier import Message, Scheduler
 from streams.runtime.heartbeats import Heartbeats
-from streams.topics import HEARTBEATS, partition_of
+from streams.topics import HEARTBEATS
 
 logger = logging.getLogger("iv3.deadman")
 
-EVERY_S, DELAY_S = (
-    600.0,
-    2_400,
-)  # of the clock; the delay is more than twice the interval, so that both ids always lie ahead
+# Of the clock; the delay is more than twice the interval, so that both ids always lie ahead.
+EVERY_S, DELAY_S = 600.0, 2_400
 EVALUATED_WITHIN_S = 300.0
 _LOOK_S = 30.0
 _DAY_MS = 86_400_000
@@ -51,9 +50,8 @@ class SwitchState:
     fires_ms: int = 0
     off: str = ""  # why it is not armed at all
     waits: str = ""  # why it is not being put off now
-    arms: Counter[int] = field(
-        default_factory=Counter
-    )  # UTC day -> messages that setting it took, since this process began
+    # UTC day -> messages that setting it took, since this process began
+    arms: Counter[int] = field(default_factory=Counter)
 
 
 def switch_ids(log_id: str) -> list[str]:
@@ -76,7 +74,7 @@ class DeadMan:
     """Runs in whichever process holds the partition of `_system`; `watch` until it is cancelled."""
 
     def __init__(
-        self, log: Log, clock: Clock, target: Scheduler | None, *, label: str = "", ping: Ping | None = None
+        self, log: AppendableLog, clock: Clock, target: Scheduler | None, *, label: str = "", ping: Ping | None = None
     ) -> None:
         self._log, self._clock, self._target, self._label, self._ping = log, clock, target, label, ping
         self._ids = switch_ids(log.log_id)
@@ -94,13 +92,8 @@ class DeadMan:
             if why and why != self.state.waits and self.state.armed_ms:
                 logger.warning("the dead-man's switch is not put off: %s", why)
             self.state.waits = why
-            if (
-                self._target is not None
-                and not why
-                and not self.state.off
-                and self._clock.now_ms() >= due_ms
-                and await self._arm(self._target)
-            ):
+            due = not why and not self.state.off and self._clock.now_ms() >= due_ms
+            if due and self._target is not None and await self._arm(self._target):
                 due_ms = self._clock.now_ms() + round(EVERY_S * 1000)
             if self._ping is not None:
                 await self._ping(why or self.state.off)
@@ -186,20 +179,10 @@ class DeadMan:
         return False
 
     async def _say_if_it_fired(self, target: Scheduler) -> None:
-        fires_ms = await self._last_fires_ms()
+        fires_ms = (await self._looked()).fires_ms
         if fires_ms and fires_ms < self._clock.now_ms():
-            await target.send(
-                Message(
-                    f"iv3-dead-{self._log.log_id[:12]}-back",
-                    f"{self._label}iv3 is back",
-                    "Alarms are watched again.",
-                    3,
-                    ("white_check_mark",),
-                )
-            )
-
-    async def _last_fires_ms(self) -> int:
-        return (await self._looked()).fires_ms
+            name, title = f"iv3-dead-{self._log.log_id[:12]}-back", f"{self._label}iv3 is back"
+            await target.send(Message(name, title, "Alarms are watched again.", 3, ("white_check_mark",)))
 
     async def _looked(self) -> Heartbeats:
         pulse = Heartbeats(self._log)
@@ -217,15 +200,8 @@ class DeadMan:
         now = self._clock.now_ms()
         fires_ms = now + DELAY_S * 1000
         self.state.armed_ms, self.state.fires_ms = now, fires_ms
-        event = make(
-            DeadManArmed(sequence_id=name, fires=at_ms(fires_ms)),
-            id=derived_id("dead-man", name, now),
-            source="iv3/notifier",
-            subject=SYSTEM,
-            time=at_ms(now),
-            recordedtime=at_ms(now),
-        )
+        armed = DeadManArmed(sequence_id=name, fires=at_ms(fires_ms))
         with suppress(Transient):
-            await self._log.append(
-                HEARTBEATS, SYSTEM, [encode(event)], partition=partition_of(SYSTEM, self._log.partitions[HEARTBEATS])
+            await append_events(
+                self._log, HEARTBEATS, [AUTHOR.say(armed, derived_id("dead-man", name, now), SYSTEM, now)]
             )

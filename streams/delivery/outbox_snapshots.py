@@ -15,7 +15,7 @@ from processors.alerting.serialization import VERSION, dump_outbox, load_outbox
 from schemas.alerts import DeliveryAttempted
 from schemas.envelope import Event
 from streams.ports.clock import Clock
-from streams.ports.log import Log, Record
+from streams.ports.log import AppendableLog, Record
 from streams.runtime.snapshots import PartitionSnapshots
 
 _DAY_MS = 86_400_000
@@ -64,7 +64,7 @@ class LogOutbox:
 class OutboxSnapshots:
     """The folds of the partitions that the notifier holds, and their snapshots."""
 
-    def __init__(self, log: Log, clock: Clock, house: tuple[str, ...]) -> None:
+    def __init__(self, log: AppendableLog, clock: Clock, house: tuple[str, ...]) -> None:
         self._snapshots = PartitionSnapshots(log, clock, _FOLD, VERSION)
         self._house = house
         self._known: dict[int, LogOutbox] = {}

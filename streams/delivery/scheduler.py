@@ -20,6 +20,7 @@ from streams.delivery.targets import TargetState
 from streams.errors import NotifierRefused, NotifierUnreachable, StreamError
 from streams.ports.clock import Clock
 from streams.ports.notifier import Message, Notifier
+from streams.runtime.backoff import Backoff
 
 logger = logging.getLogger("iv3.notifier")
 
@@ -71,7 +72,7 @@ class TargetSender:
 
     async def run(self) -> None:
         """Send, and wait for more."""
-        delay = FIRST_RETRY_S
+        delays = Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
         while not self._leaving:
             self._wake.clear()  # before looking: what comes from here on sets it again
             todo = self._waiting()
@@ -87,15 +88,14 @@ class TargetSender:
                 self._note_failure(str(error))
                 self.state.asked_until_ms = self._clock.now_ms() + round(asked_s * self._clock.speed * 1000)
                 self._in_doubt(step)
-                await self._pause(min(error.retry_after_s or delay, self._patience()), due.order)
-                delay = min(delay * 2, LONGEST_RETRY_S)
+                await self._pause(delays.next_s(error.retry_after_s, most_s=self._patience()), due.order)
             except NotifierRefused as error:
                 await self._refused(step, due, error)
                 if not error.final:
                     await self._pause(REFUSED_RETRY_S / max(1.0, self._clock.speed), None)
             else:
                 self.state.accepted(self._clock.now_ms())
-                delay = FIRST_RETRY_S
+                delays.reset()
                 await self._clear_predecessors(step)
 
     def _patience(self) -> float:

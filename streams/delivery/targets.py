@@ -5,16 +5,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from schemas.alerts import PersonTold, TargetAdded, TargetRemoved
-from schemas.envelope import encode, make
+from schemas.envelope import Author
 from schemas.identity import derived_id
-from schemas.model import at_ms
 from streams.errors import Transient
 from streams.ports.clock import Clock
-from streams.ports.log import Log, append_events
+from streams.ports.log import AppendableLog, append_events
 from streams.runtime.backoff import Backoff, keep_trying
 from streams.topics import ALERTS
 
 logger = logging.getLogger("iv3.notifier")
+AUTHOR = Author("iv3/notifier")
 
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 30.0
 
@@ -47,34 +47,15 @@ async def append_with_retry(write: Callable[[], Awaitable[object]]) -> None:
     await keep_trying(write, failed, Backoff(FIRST_RETRY_S, LONGEST_RETRY_S))
 
 
-async def add_target(log: Log, clock: Clock, name: str, partition: int) -> None:
-    """Append to a partition that a target is told from here on."""
-    await _note(log, clock, TargetAdded(target=name), partition)
-
-
-async def remove_target(log: Log, clock: Clock, name: str, partition: int) -> None:
-    """Append to a partition that a target is told no more."""
-    await _note(log, clock, TargetRemoved(target=name), partition)
-
-
-async def tell_of(log: Log, clock: Clock, person: str, targets: tuple[str, ...]) -> None:
-    """Append who is told of a person from here on; nobody named: the house's phones."""
-    now = at_ms(clock.now_ms())
-    event = make(
-        PersonTold(targets=targets),
-        id=derived_id("person-told", person, clock.now_ms(), *targets),
-        source="iv3/notifier",
-        subject=person,
-        time=now,
-        recordedtime=now,
-    )
-    await append_events(log, ALERTS, [event])
-
-
-async def _note(log: Log, clock: Clock, data: TargetAdded | TargetRemoved, partition: int) -> None:
+async def tell_target(log: AppendableLog, clock: Clock, fact: TargetAdded | TargetRemoved, partition: int) -> None:
+    """Append to a partition that a target is told from here on, or no more."""
     now_ms = clock.now_ms()
-    name = derived_id(type(data).__name__, data.target, partition, now_ms)
-    event = make(
-        data, id=name, source="iv3/notifier", subject=data.target, time=at_ms(now_ms), recordedtime=at_ms(now_ms)
-    )
-    await log.append(ALERTS, data.target, [encode(event)], partition=partition)
+    name = derived_id(type(fact).__name__, fact.target, partition, now_ms)
+    await append_events(log, ALERTS, [AUTHOR.say(fact, name, fact.target, now_ms)], partition=partition)
+
+
+async def tell_of(log: AppendableLog, clock: Clock, person: str, targets: tuple[str, ...]) -> None:
+    """Append who is told of a person from here on; nobody named: the house's phones."""
+    now_ms = clock.now_ms()
+    name = derived_id("person-told", person, now_ms, *targets)
+    await append_events(log, ALERTS, [AUTHOR.say(PersonTold(targets=targets), name, person, now_ms)])

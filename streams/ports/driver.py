@@ -20,14 +20,11 @@ class DriverLink:
     The driver sets `lease_holds` and `standby`.
     """
 
-    start_offsets: Mapping[Partition, int] = field(
-        default_factory=dict
-    )  # where each partition starts, as the fold has it
+    start_offsets: Mapping[Partition, int] = field(default_factory=dict)  # where each starts, as the fold has it
     may_seek: bool = False  # the role has folded, so the driver may seek to the start offsets
     before_revoke: Callable[[], Awaitable[None]] = _nothing_in_hand  # awaited before partitions go
     found_hole: Callable[[Partition, int, int], None] = lambda _partition, _expected, _offset: None
     replaced: Callable[[], None] = lambda: None  # another member has taken this one's name
-    lease_holds: Callable[[], bool] = lambda: (
-        True
-    )  # whether the group cannot yet have given the partitions to somebody else
+    # Whether the group cannot yet have given the partitions to somebody else.
+    lease_holds: Callable[[], bool] = lambda: True
     standby: bool = False  # this member waits for another process to leave

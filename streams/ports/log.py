@@ -28,9 +28,19 @@ class Record(NamedTuple):
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
 
+    @property
+    def position(self) -> Position:
+        """Where it lies."""
+        return Position(*self[:3])
 
-class Log(Protocol):
-    """The durable log: partitioned topics, dense offsets, one order per key."""
+    @property
+    def archived(self) -> ArchivedRecord:
+        """What of it does not depend on where it lies."""
+        return ArchivedRecord(*self[2:])
+
+
+class AppendableLog(Protocol):
+    """The log as a role sees it: followed and appended to, neither watched over nor closed."""
 
     @property
     def log_id(self) -> str:
@@ -55,20 +65,6 @@ class Log(Protocol):
         """The next offset of every partition of these topics, asked of the log itself. Raises LogUnavailable."""
         ...
 
-    @property
-    def demo(self) -> bool:
-        """Whether the log is a demo's: its person is made up, and nothing of it may be taken for real."""
-        ...
-
-    @property
-    def counters(self) -> Mapping[str, int]:
-        """What the log did since it was opened, for metrics: name -> how often."""
-        ...
-
-    def nearly_full(self) -> bool:
-        """Whether only what alarms need is still taken, because the disk is nearly full."""
-        ...
-
     async def append(
         self, topic: str, key: str, values: Sequence[bytes], *, partition: int | None = None
     ) -> list[Position]:
@@ -91,6 +87,24 @@ class Log(Protocol):
 
         `to` None: up to the head as the log itself has it now, whoever wrote last. Raises LogUnavailable.
         """
+        ...
+
+
+class Log(AppendableLog, Protocol):
+    """The durable log: partitioned topics, dense offsets, one order per key."""
+
+    @property
+    def demo(self) -> bool:
+        """Whether the log is a demo's: its person is made up, and nothing of it may be taken for real."""
+        ...
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What the log did since it was opened, for metrics: name -> how often."""
+        ...
+
+    def nearly_full(self) -> bool:
+        """Whether only what alarms need is still taken, because the disk is nearly full."""
         ...
 
     async def append_as_was(self, topic: str, partition: int, records: Sequence[ArchivedRecord]) -> None:
@@ -122,11 +136,20 @@ class NewLog(Protocol):
         ...
 
 
-async def append_events(log: Log, topic: str, events: Iterable[Event]) -> list[Position]:
+async def append_events(
+    log: AppendableLog, topic: str, events: Iterable[Event], *, partition: int | None = None
+) -> list[Position]:
     """Append events of one subject. Raises as `Log.append`, ValueError if subjects differ."""
     events = list(events)
     subjects = {event.subject for event in events}
     if len(subjects) != 1:
         message = f"events of one append must share a subject, not {sorted(subjects)}"
         raise ValueError(message)
-    return await log.append(topic, subjects.pop(), [encode(event) for event in events])
+    return await log.append(topic, subjects.pop(), [encode(event) for event in events], partition=partition)
+
+
+async def read_archived(log: Log, place: Partition, start: int, most: int) -> list[ArchivedRecord]:
+    """At most so many records from an offset on, as an archive or another log would have them. Raises
+    LogUnavailable.
+    """
+    return [record.archived for record in await log.read(*place, start, start + most, most)]

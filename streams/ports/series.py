@@ -36,12 +36,28 @@ class DigestRow(NamedTuple):
     sha256: str
 
 
-class Series(Protocol):
-    """Points over time. Derived from the log and rebuilt from it at will."""
+class ReadableSeries(Protocol):
+    """What charts are drawn from, and how far it is."""
 
     async def position(self) -> Mapping[Partition, int]:
         """The next offset of each partition that is not yet in. Empty for a fresh one or another log's."""
         ...
+
+    async def readings(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[Reading]:
+        """Canonical readings of [from_ms, to_ms), oldest first. Raises SeriesUnavailable."""
+        ...
+
+    async def newest_readings(self, person: str, count: int, before_ms: int) -> list[Reading]:
+        """The newest canonical readings before a moment, oldest first. Raises SeriesUnavailable."""
+        ...
+
+    async def forecasts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[ForecastRow]:
+        """Forecasts by the time of their reading, oldest first. Raises SeriesUnavailable."""
+        ...
+
+
+class Series(ReadableSeries, Protocol):
+    """Points over time. Derived from the log and rebuilt from it at will."""
 
     async def entries_by_id(self, ids: Iterable[str]) -> dict[str, EntryVersion]:
         """The entries it holds, deleted ones too."""
@@ -53,20 +69,8 @@ class Series(Protocol):
         """
         ...
 
-    async def readings(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[Reading]:
-        """Canonical readings of [from_ms, to_ms), oldest first. Raises SeriesUnavailable."""
-        ...
-
-    async def newest_readings(self, person: str, count: int, before_ms: int) -> list[Reading]:
-        """The newest canonical readings before a moment, oldest first. Raises SeriesUnavailable."""
-        ...
-
     async def entries(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EntryVersion]:
         """Entries of [from_ms, to_ms), oldest first, deleted ones too. Raises SeriesUnavailable."""
-        ...
-
-    async def forecasts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[ForecastRow]:
-        """Forecasts by the time of their reading, oldest first. Raises SeriesUnavailable."""
         ...
 
     async def alerts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[AlertRow]:

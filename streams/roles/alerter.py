@@ -20,7 +20,7 @@ from processors.alerting.rules import Runtime, troubles_met
 from processors.alerting.serialization import dump_episodes, load_episodes
 from schemas.alerts import AlertsDecided, DecisionPosition
 from schemas.bookkeeping import PartitionEvaluated, RecordErased
-from schemas.envelope import SYSTEM, Event, decode, encode, make
+from schemas.envelope import SYSTEM, Event, decode
 from schemas.forecasts import ForecastMade
 from schemas.identity import decision_id, derived_id, digest
 from schemas.model import Partition, at_ms
@@ -101,9 +101,9 @@ class Alerter(Role):
             self.episodes[partition] = load_episodes(known) if known else Episodes()
             self._locks[partition] = asyncio.Lock()
             await self._follow(partition)
-            floor, states = await self._snapshots.load(partition)
-            for person, (state, at) in states.items():
-                self.people[person], self._where[person] = PersonState.load(state, at), partition
+            floor, people = await self._snapshots.load(partition, PersonState.load)
+            self.people |= people
+            self._where |= dict.fromkeys(people, partition)
             await self.fold_log(topic, partition, min(floor, offset), offset, self._quietly)
             await self._recall_forecasts(partition, committed.get((FORECASTS, partition), 0))
         return {}
@@ -232,14 +232,8 @@ class Alerter(Role):
         if decided is None:
             return
         body = decided.model_dump_json()
-        event = make(
-            decided,
-            id=decision_id(state.person, position.offset, position.stage, digest(body.encode())),
-            source=f"iv3/{self.name}",
-            subject=state.person,
-            time=at_ms(now_ms),
-            recordedtime=at_ms(now_ms),
-        )
+        name = decision_id(state.person, position.offset, position.stage, digest(body.encode()))
+        event = self.author.say(decided, name, state.person, now_ms)
         assignment = self.assignment
         await append_events(self.log, ALERTS, [event])
         self._still(assignment)
@@ -373,12 +367,6 @@ class Alerter(Role):
         for partition in self._locks:
             people = (self.people[person] for person, where in self._where.items() if where == partition)
             watched, silent = counted(people, self.episodes[partition], moment)
-            event = make(
-                PartitionEvaluated(partition=partition, through=at_ms(moment), watched=watched, silent=silent),
-                id=derived_id("heartbeat", partition, moment),
-                source=f"iv3/{self.name}",
-                subject=str(partition),
-                time=at_ms(moment),
-                recordedtime=at_ms(moment),
-            )
-            await self.log.append(HEARTBEATS, str(partition), [encode(event)], partition=partition)
+            beat = PartitionEvaluated(partition=partition, through=at_ms(moment), watched=watched, silent=silent)
+            event = self.author.say(beat, derived_id("heartbeat", partition, moment), str(partition), moment)
+            await append_events(self.log, HEARTBEATS, [event], partition=partition)

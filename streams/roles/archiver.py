@@ -18,6 +18,7 @@ from streams.errors import ArchiveDamaged, ArchiveUnavailable, Transient
 from streams.ports.archive import Archive
 from streams.ports.clock import Clock
 from streams.ports.log import Log, Record
+from streams.runtime.backoff import Backoff
 from streams.runtime.report import HealthLine, Metric, RoleReport
 from streams.runtime.role import MakeApp, Role
 from streams.topics import ARCHIVED, JOURNAL
@@ -53,7 +54,7 @@ class Archiver(Role):
         self._writer = ArchiveWriter(log, archive, clock)
         self._flush_s = flush_s
         self._new = asyncio.Event()
-        self._failing = ""
+        self.trouble = ""  # why the archive is not kept up
         self.archived_ms = 0
         self._failing_since_ms = 0
         self.upkeep = upkeep
@@ -70,19 +71,19 @@ class Archiver(Role):
             tasks.create_task(self._keep_in_order())
 
     async def _keep_up(self) -> None:
-        retry = _FIRST_RETRY_S
+        delays = Backoff(_FIRST_RETRY_S, _LONGEST_RETRY_S)
         while True:
             try:
                 await self._writer.catch_up()
             except (ArchiveUnavailable, ArchiveDamaged) as error:
                 self._failing_since_ms = self._failing_since_ms or self.clock.now_ms()
-                if str(error) != self._failing:
+                if str(error) != self.trouble:
                     logger.warning("the archive is not kept up: %s", error)
-                self._failing = str(error)
-                await asyncio.sleep(retry)
-                retry = min(retry * 2, _LONGEST_RETRY_S)
+                self.trouble = str(error)
+                await asyncio.sleep(delays.next_s())
                 continue
-            self._failing, self._failing_since_ms, retry = "", 0, _FIRST_RETRY_S
+            delays.reset()
+            self.trouble, self._failing_since_ms = "", 0
             self.archived_ms = self.clock.now_ms()
             self._new.clear()
             if not self._writer.waiting():
@@ -96,7 +97,7 @@ class Archiver(Role):
         retry = UPKEEP_S
         while True:
             await asyncio.sleep(retry)
-            if self._failing or not self.archived_ms or (JOURNAL, 0) not in self.progress.next_offset:
+            if self.trouble or not self.archived_ms or (JOURNAL, 0) not in self.progress.next_offset:
                 continue
             try:
                 await self.upkeep.round()
@@ -110,7 +111,7 @@ class Archiver(Role):
 
     async def closed(self) -> None:
         """One more flush, if it is quick."""
-        if self._failing or not self._writer.waiting():
+        if self.trouble or not self._writer.waiting():
             return
         try:
             await asyncio.wait_for(self._writer.catch_up(), _LAST_FLUSH_S)
@@ -125,10 +126,6 @@ class Archiver(Role):
         """Whether it could not be kept up for so long that somebody must be told."""
         return self._failing_since_ms > 0 and self.clock.now_ms() - self._failing_since_ms > BEHIND_MS
 
-    def trouble(self) -> str:
-        """Why the archive is not kept up, or an empty string."""
-        return self._failing
-
     def report(self, person: str = "") -> RoleReport:
         """See `Role.report`: how far the archive is behind, and whether it could be restored."""
         common, keeper = super().report(person), self.upkeep
@@ -139,7 +136,7 @@ class Archiver(Role):
             troubles.append("the archive must be looked at (iv3 archive drill says more)")
         metrics = [
             Metric("iv3_archive_waiting", self.waiting()),
-            Metric("iv3_archive_failing", int(bool(self._failing))),
+            Metric("iv3_archive_failing", int(bool(self.trouble))),
         ]
         if keeper is not None and keeper.last_drill is not None:
             metrics.append(Metric("iv3_archive_drill_ok", int(keeper.last_drill.ok)))
@@ -151,8 +148,8 @@ class Archiver(Role):
         )
 
     def _archive_line(self) -> HealthLine:
-        if self._failing:
-            return HealthLine("Archive", False, "not kept up", self._failing)
+        if self.trouble:
+            return HealthLine("Archive", False, "not kept up", self.trouble)
         last = age_words(self.clock.now_ms() - self.archived_ms) if self.archived_ms else "starting"
         return HealthLine("Archive", True, f"brought up to date {last}", f"{self.waiting():,} events waiting")
 

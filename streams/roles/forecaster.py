@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from processors.copies.erasing import is_placeholder
 from processors.predictors.forecasting import VERSION, ForecastResult, ForecastState
-from schemas.envelope import Event, make
+from schemas.envelope import Event
 from schemas.forecasts import ForecastMade, ForecastWithheld
 from schemas.identity import forecast_id
 from schemas.model import Partition
@@ -31,9 +31,8 @@ class Forecaster(Role):
         self._snapshots = Snapshots(self.log, clock, self.name, VERSION)
         self.people: dict[str, ForecastState] = {}
         self._emitted: dict[int, int] = {}
-        self._said: dict[
-            tuple[int, int], ForecastResult
-        ] = {}  # (partition, offset) -> what is folded but not yet acknowledged
+        # (partition, offset) -> what is folded but not yet acknowledged
+        self._said: dict[tuple[int, int], ForecastResult] = {}
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Take up snapshots, fold silently to the committed offset, and read in the own output how far it has
@@ -42,9 +41,8 @@ class Forecaster(Role):
         self.people, self._emitted, self._said = {}, {}, {}
         for (topic, partition), offset in committed.items():
             self._emitted[partition] = await self._spoken(partition)
-            floor, states = await self._snapshots.load(partition)
-            for person, (state, at) in states.items():
-                self.people[person] = ForecastState.load(state, at)
+            floor, people = await self._snapshots.load(partition, ForecastState.load)
+            self.people |= people
             await self.fold_log(topic, partition, min(floor, offset), offset, self._quietly)
         return {}
 
@@ -112,11 +110,5 @@ class Forecaster(Role):
         """Nothing of the wall clock is in it, so that a fold that was interrupted writes the same bytes as one that was
         not.
         """
-        return make(
-            said,
-            id=forecast_id(event.id),
-            source=f"iv3/{self.name}",
-            subject=event.subject,
-            time=event.time,
-            recordedtime=event.recordedtime,
-        )
+        name = forecast_id(event.id)
+        return self.author.say(said, name, event.subject, event.recorded_ms, time_ms=event.time_ms)

@@ -12,9 +12,9 @@ from functools import partial
 
 from processors.alerting.outbox import Due, Outbox, Step
 from processors.alerting.wording import age_words
-from schemas.alerts import Delivered, DeliveryAttempted
+from schemas.alerts import Delivered, DeliveryAttempted, TargetAdded, TargetRemoved
 from schemas.bookkeeping import PartitionDelivered
-from schemas.envelope import SYSTEM, encode, make
+from schemas.envelope import SYSTEM
 from schemas.identity import derived_id
 from schemas.model import Fact, Partition, at_ms, ms
 from streams.delivery.channels import Channels
@@ -24,7 +24,7 @@ from streams.delivery.messages import message_of
 from streams.delivery.outbox_snapshots import OutboxSnapshots
 from streams.delivery.scheduler import URGENT_PRIORITY, TargetSender, names_of
 from streams.delivery.sending import Sending
-from streams.delivery.targets import TargetState, add_target, append_with_retry, remove_target, tell_of
+from streams.delivery.targets import TargetState, append_with_retry, tell_of, tell_target
 from streams.errors import Transient
 from streams.ports.clock import Clock
 from streams.ports.log import Log, Record, append_events
@@ -184,12 +184,12 @@ class AlarmNotifier(Role):
         """
         partitions = self.log.partitions[ALERTS]
         for partition, outbox in self.outboxes.items():
+            facts: list[TargetAdded | TargetRemoved] = []
             if self._shadow:
-                for name in sorted(outbox.armed):
-                    await append_with_retry(partial(remove_target, self.log, self.clock, name, partition))
-            for name in self.roster.house:
-                if name not in outbox.armed:
-                    await append_with_retry(partial(add_target, self.log, self.clock, name, partition))
+                facts += [TargetRemoved(target=name) for name in sorted(outbox.armed)]
+            facts += [TargetAdded(target=name) for name in self.roster.house if name not in outbox.armed]
+            for fact in facts:
+                await append_with_retry(partial(tell_target, self.log, self.clock, fact, partition))
             for person in sorted({*outbox.told, *self.roster.with_phones(partition, partitions)}):
                 own = self.roster.own(person)
                 if outbox.told.get(person, ()) != own:
@@ -245,15 +245,8 @@ class AlarmNotifier(Role):
                 # What has just become due is on its way; only what waits for longer is trouble.
                 through = oldest if now_ms - oldest > LOUD_AFTER_S * 1000 else now_ms
                 said = PartitionDelivered(partition=partition, through=at_ms(through), trouble=self.trouble()[:300])
-                event = make(
-                    said,
-                    id=derived_id("delivered", partition, now_ms),
-                    source=f"iv3/{self.name}",
-                    subject=str(partition),
-                    time=at_ms(now_ms),
-                    recordedtime=at_ms(now_ms),
-                )
-                beats.append(self.log.append(HEARTBEATS, str(partition), [encode(event)], partition=partition))
+                event = self.author.say(said, derived_id("delivered", partition, now_ms), str(partition), now_ms)
+                beats.append(append_events(self.log, HEARTBEATS, [event], partition=partition))
             for answer in await asyncio.gather(*beats, return_exceptions=True):
                 if isinstance(answer, Exception) and not isinstance(answer, Transient):
                     raise answer
@@ -270,14 +263,8 @@ class AlarmNotifier(Role):
     async def _write(self, due: Due, data: Fact, step: Step) -> None:
         now_ms = self.clock.now_ms()
         kind = type(data).__name__
-        event = make(
-            data,
-            id=derived_id(kind, *step, 0 if kind == "Delivered" else now_ms),
-            source=f"iv3/{self.name}",
-            subject=due.person,
-            time=at_ms(now_ms),
-            recordedtime=at_ms(now_ms),
-        )
+        name = derived_id(kind, *step, 0 if kind == "Delivered" else now_ms)
+        event = self.author.say(data, name, due.person, now_ms)
         await append_with_retry(lambda: append_events(self.log, ALERTS, [event]))
 
     def message(self, step: Step, due: Due) -> Message:

@@ -13,13 +13,13 @@ from dataclasses import replace
 
 from processors.sources import polling
 from processors.sources.account import Account, Ledger, is_news
-from schemas.envelope import Event, encode, make, peek_type
+from schemas.envelope import Author, Event, peek_type
 from schemas.facts import GlucoseRead, SourceState, SourceStateChanged
 from schemas.identity import derived_id, reading_id
 from schemas.model import Partition, at_ms
 from streams.errors import SourceRefused, SourceUnreachable, Transient
 from streams.ports.clock import Clock
-from streams.ports.log import Log, Record
+from streams.ports.log import Log, Record, append_events
 from streams.ports.source import Fetched, GlucoseSource
 from streams.roster import Roster
 from streams.runtime.report import Metric, RoleReport
@@ -34,6 +34,7 @@ _LONGEST_ASKED_WAIT_S = 600.0  # a source that asks for more is mistaken, and th
 MOST_AT_ONCE = 50  # requests in flight; each holds a socket and up to 10 s
 _LONGEST_SPREAD_S = 60.0
 _REMEMBERED = (b"iv3.reading.", b"iv3.source-state.", b"iv3.person-")
+_NONE_OF_A_DAY = "no readings in the last 24 h: is sharing on, with at least one follower, and is the region right?"
 _LEAST_WAIT_S = 0.02  # real seconds, however fast the clock
 
 
@@ -61,8 +62,8 @@ class Poller(Role):
         self.people, self.watching, self._writing = {}, {}, {}
         start: dict[Partition, int] = {}
         for topic, partition in committed:
-            floor, states = await self._snapshots.load(partition)
-            self.people |= {person: Ledger.load(state, at) for person, (state, at) in states.items()}
+            floor, people = await self._snapshots.load(partition, Ledger.load)
+            self.people |= people
             start[topic, partition] = await self.fold_log(topic, partition, floor, None, self._remember)
         self._mine = frozenset(partition for _, partition in committed)
         return start
@@ -182,23 +183,14 @@ class Poller(Role):
             self._writing.pop((account.person, source.name), None)
             if any(task.exception() for task in done if not task.cancelled()):
                 logger.info("what was being written of %s is asked for again", account.person)
-        now = at_ms(self.clock.now_ms())
+        now, author = self.clock.now_ms(), Author(source.name)
         events: list[Event] = []
         for reading in fetched.readings:
             name = reading_id(source.name, source.account, reading.time_ms, reading.glucose_mgdl, reading.trend)
             if name in account.known:
                 continue
             data = GlucoseRead.model_validate({"glucose_mgdl": reading.glucose_mgdl, "trend": reading.trend})
-            events.append(
-                make(
-                    data,
-                    id=name,
-                    source=source.name,
-                    subject=account.person,
-                    time=at_ms(reading.time_ms),
-                    recordedtime=now,
-                )
-            )
+            events.append(author.say(data, name, account.person, now, time_ms=reading.time_ms))
         if events:
             writing = asyncio.ensure_future(self._write(account, events))
             self._writing[account.person, source.name] = writing
@@ -206,7 +198,7 @@ class Poller(Role):
         return len(events)
 
     async def _write(self, account: Account, events: list[Event]) -> None:
-        await self.log.append(JOURNAL, account.person, [encode(event) for event in events])
+        await append_events(self.log, JOURNAL, events)
         for event in events:
             account.saw(event.id, event.time_ms)
 
@@ -217,10 +209,7 @@ class Poller(Role):
         if fetched.sensor_codes:
             return "no_data", f"the sensor sends code {fetched.sensor_codes[-1][1]} instead of a value"
         if account.newest_ms is None:
-            return (
-                "no_data",
-                "no readings in the last 24 h: is sharing on, with at least one follower, and is the region right?",
-            )
+            return "no_data", _NONE_OF_A_DAY
         return "no_data", "no readings in the time asked for"
 
     async def _say(
@@ -240,15 +229,8 @@ class Poller(Role):
         )
         if account.polls > 1 and account.state is not None and not is_news(account.state, data):
             return
-        event = make(
-            data,
-            id=derived_id("source", account.person, source.name, now),
-            source=source.name,
-            subject=account.person,
-            time=at_ms(now),
-            recordedtime=at_ms(now),
-        )
-        await self.log.append(JOURNAL, account.person, [encode(event)])
+        name = derived_id("source", account.person, source.name, now)
+        await append_events(self.log, JOURNAL, [Author(source.name).say(data, name, account.person, now)])
         account.state = data
 
 

@@ -8,12 +8,11 @@ fold drops what it then says twice (see docs/decisions).
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 
-from processors.archive.format import ArchivedRecord
 from schemas.model import Partition
 from streams.errors import PartitionLost
-from streams.ports.log import Log, Position, Record
+from streams.ports.log import AppendableLog, Position, Record
+from streams.runtime.backoff import rest
 from streams.topics import DEAD_LETTERS, partition_of
 
 
@@ -41,9 +40,7 @@ class Assignment:
 
     async def rest(self, seconds: float) -> None:
         """Wait a while, but not beyond its end."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._over.wait()
+        await rest(self._over, seconds)
 
     def check(self, partition: int) -> None:
         """Raise PartitionLost unless the partition is surely this member's."""
@@ -56,11 +53,11 @@ class Assignment:
 
 
 class AssignedLog:
-    """A role's view of the log: reads pass, appends only while the role holds the partition. Dead letters always may:
-    their ids are derived.
+    """A role's view of the log (`AppendableLog`): reads pass, appends only while the role holds the partition. Dead
+    letters always may: their ids are derived.
     """
 
-    def __init__(self, log: Log, current: Callable[[], Assignment | None]) -> None:
+    def __init__(self, log: AppendableLog, current: Callable[[], Assignment | None]) -> None:
         self._log, self._current = log, current
         self._writing: set[asyncio.Future[list[Position]]] = set()
 
@@ -82,23 +79,6 @@ class AssignedLog:
     async def latest(self, topics: Iterable[str]) -> dict[Partition, int]:
         """See `Log`."""
         return await self._log.latest(topics)
-
-    @property
-    def demo(self) -> bool:
-        """See `Log`."""
-        return self._log.demo
-
-    @property
-    def counters(self) -> Mapping[str, int]:
-        """See `Log`."""
-        return self._log.counters
-
-    def nearly_full(self) -> bool:
-        """See `Log`."""
-        return self._log.nearly_full()
-
-    async def tidy(self) -> None:
-        """Nothing: no role tidies the log."""
 
     async def append(
         self, topic: str, key: str, values: Sequence[bytes], *, partition: int | None = None
@@ -125,10 +105,6 @@ class AssignedLog:
             await asyncio.wait(set(self._writing), timeout=within_s)
         return not self._writing
 
-    async def append_as_was(self, topic: str, partition: int, records: Sequence[ArchivedRecord]) -> None:
-        """Refused: no role restores."""
-        raise PartitionLost(f"{topic}/{partition}: a role does not restore {len(records)} records")
-
     async def read(
         self, topic: str, partition: int, start: int, to: int | None = None, limit: int = 1000
     ) -> list[Record]:
@@ -140,10 +116,3 @@ class AssignedLog:
     ) -> int:
         """See `Log`."""
         return await self._log.fold(topic, partition, start, to, step)
-
-    def subscribe(self, wake: Callable[[frozenset[str]], None]) -> Callable[[], None]:
-        """See `Log`."""
-        return self._log.subscribe(wake)
-
-    async def close(self) -> None:
-        """Nothing: the log is not the role's."""

@@ -1,7 +1,8 @@
-"""Back-off: the one policy by which a role waits before it tries again."""
+"""Back-off: the one policy by which a role waits before it tries again; and pauses that a stop ends."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from streams.errors import Transient
 
@@ -43,3 +44,22 @@ async def keep_trying(
             await asyncio.sleep(delays.next_s())
         else:
             return
+
+
+async def rest(until: asyncio.Event, seconds: float) -> None:
+    """Wait a while, but not beyond the event."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await until.wait()
+
+
+async def look_until(
+    stopping: asyncio.Event, look: Callable[[], Awaitable[object]], pause_s: float, failed: Callable[[Transient], None]
+) -> None:
+    """Do `look` again and again until `stopping`; `failed` hears of each outage. Raises what is no outage."""
+    while not stopping.is_set():
+        try:
+            await look()
+        except Transient as error:
+            failed(error)
+        await rest(stopping, pause_s)

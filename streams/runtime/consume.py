@@ -9,7 +9,7 @@ whose own crash handling would acknowledge what failed.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from schemas.envelope import Garbage, NewerVersion
@@ -25,20 +25,11 @@ logger = logging.getLogger("iv3.consume")
 LONGEST_ASKED_DELAY_S = 60.0  # however long the other side asks to be left alone
 MOST_STOPS = 3
 
-Handle = Callable[[Record], Awaitable[None]]
-
 
 def as_record(message: Any) -> Record:  # noqa: ANN401 - Faust's own type
     """The record in a Faust message."""
-    return Record(
-        message.topic,
-        message.partition,
-        message.offset,
-        round(message.timestamp * 1000),
-        message.key,
-        message.value,
-        tuple(message.headers or ()),
-    )
+    at_ms, headers = round(message.timestamp * 1000), tuple(message.headers or ())
+    return Record(message.topic, message.partition, message.offset, at_ms, message.key, message.value, headers)
 
 
 async def consume(role: Role, life: Life, stream: Any) -> None:  # noqa: ANN401 - Faust's own type
@@ -100,19 +91,9 @@ async def _handle(role: Role, life: Life, records: Sequence[Record], assignment:
     if len(records) > 1 and await _together(role, records, assignment):
         return len(records)
     for number, record in enumerate(records):
-        if not await attempt(role, life, record, _alone(role), assignment):
+        if not await attempt(role, life, record, assignment):
             return number
     return len(records)
-
-
-def _alone(role: Role) -> Handle:
-    if not role.batch:
-        return role.handle
-
-    async def alone(record: Record) -> None:
-        await role.handle_batch([record])
-
-    return alone
 
 
 async def _together(role: Role, records: Sequence[Record], assignment: Assignment) -> bool:
@@ -121,13 +102,13 @@ async def _together(role: Role, records: Sequence[Record], assignment: Assignmen
 
     An outage is nobody's guilt: the batch is tried again as it is, for as long as the assignment lasts.
     """
-    wanted = [r for r in records if Position(r.topic, r.partition, r.offset) not in role.skip]
+    wanted = [r for r in records if r.position not in role.skip]
     delays = Backoff()
     while not assignment.over:
         try:
             await role.handle_batch(wanted)
         except Transient as error:
-            at = Position(records[0].topic, records[0].partition, records[0].offset)
+            at = records[0].position
             await _wait(role, error, delays, at, assignment)
         except Exception:  # noqa: BLE001 - whatever it is, it is met again alone and answered there
             return False
@@ -144,15 +125,15 @@ async def _wait(role: Role, error: Transient, delays: Backoff, at: Position, ass
     await assignment.rest(delays.next_s(error.retry_after_s, most_s=LONGEST_ASKED_DELAY_S))
 
 
-async def attempt(role: Role, life: Life, record: Record, handle: Handle, assignment: Assignment) -> bool:
+async def attempt(role: Role, life: Life, record: Record, assignment: Assignment) -> bool:
     """Handle one record by the three answers. True: it may be acknowledged. False: the assignment ended before that."""
-    at = Position(record.topic, record.partition, record.offset)
+    at = record.position
     if at in role.skip:
         return True
     delays = Backoff()
     while not assignment.over:
         try:
-            await handle(record)
+            await (role.handle_batch([record]) if role.batch else role.handle(record))
         except Transient as error:
             await _wait(role, error, delays, at, assignment)
         except NewerVersion as error:

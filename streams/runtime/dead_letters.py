@@ -2,11 +2,11 @@
 
 from schemas.bookkeeping import RecordDeadLettered
 from schemas.envelope import Garbage, NewerVersion, decode
-from streams.ports.log import Log, Position, Record
+from streams.ports.log import AppendableLog, Position, Record
 from streams.topics import DEAD_LETTERS, partition_of
 
 
-async def given_up(log: Log, role: str) -> set[Position]:
+async def given_up(log: AppendableLog, role: str) -> set[Position]:
     """What a role gave up, and every fold of it leaves out."""
     found: set[Position] = set()
 

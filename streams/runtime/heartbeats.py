@@ -5,12 +5,13 @@ process wrote them.
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 
 from schemas.bookkeeping import DeadManArmed, PartitionDelivered, PartitionEvaluated, ProcessTroubled
 from schemas.envelope import SYSTEM, Garbage, NewerVersion, decode
 from schemas.model import ms
-from streams.errors import Transient
-from streams.ports.log import Log, Record
+from streams.ports.log import AppendableLog, Log, Record
+from streams.runtime.backoff import look_until
 from streams.topics import HEARTBEATS, partition_of
 
 logger = logging.getLogger("iv3.pulse")
@@ -24,7 +25,7 @@ _HOUSE_LOOK_BACK = 5_000  # a day and a half of them: among these is when the de
 class Heartbeats:
     """Reads the heartbeats; asks nobody and writes nothing."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: AppendableLog) -> None:
         self._log = log
         self._next: dict[int, int] = {}
         self.through_ms: dict[int, int] = {}
@@ -37,10 +38,9 @@ class Heartbeats:
     async def look(self) -> None:
         """Read what is new. Raises LogUnavailable."""
         heads = await self._log.latest([HEARTBEATS])
+        house = partition_of(SYSTEM, self._log.partitions[HEARTBEATS])
         for (_, partition), head in heads.items():
-            back = (
-                _HOUSE_LOOK_BACK if partition == partition_of(SYSTEM, self._log.partitions[HEARTBEATS]) else _LOOK_BACK
-            )
+            back = _HOUSE_LOOK_BACK if partition == house else _LOOK_BACK
             start = self._next.get(partition, max(0, head - back))
             if start < head:
                 self._next[partition] = await self._log.fold(HEARTBEATS, partition, start, head, self._take)
@@ -86,13 +86,7 @@ class Heartbeats:
 
     async def follow(self, stopping: asyncio.Event) -> None:
         """Look again and again until `stopping`."""
-        while not stopping.is_set():
-            try:
-                await self.look()
-            except Transient as error:
-                logger.info("the heartbeats cannot be read now: %s", error)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), LOOK_S)
+        await look_until(stopping, self.look, LOOK_S, partial(logger.info, "the heartbeats cannot be read now: %s"))
 
 
 async def carry_switch(source: Log, target: Log) -> None:
@@ -102,5 +96,4 @@ async def carry_switch(source: Log, target: Log) -> None:
     pulse = Heartbeats(source)
     await pulse.look()
     if pulse.switches:
-        there = partition_of(SYSTEM, target.partitions[HEARTBEATS])
-        await target.append(HEARTBEATS, SYSTEM, list(pulse.switches.values()), partition=there)
+        await target.append(HEARTBEATS, SYSTEM, list(pulse.switches.values()))

@@ -35,10 +35,6 @@ class Process:
         self._over = threading.Event()
         self._lagging_since: dict[str, float] = {}
 
-    def add_services(self, services: Sequence[Service]) -> None:
-        """Run these too."""
-        self._services += services
-
     async def run(self) -> None:
         """Run everything. A service that ends or fails before the stop ends the process: nothing here may die
         unseen.
@@ -51,8 +47,8 @@ class Process:
         beating = asyncio.ensure_future(self._keep_beating())
         watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         watchdog.start()
-        services = [asyncio.create_task(_run(service, self.stopping)) for service in self._services]
-        roles = [asyncio.create_task(Supervision(role).run(self.stopping)) for role in self.roles]
+        services = [asyncio.ensure_future(service(self.stopping)) for service in self._services]
+        roles = [asyncio.ensure_future(Supervision(role).run(self.stopping)) for role in self.roles]
         try:
             done, _ = await asyncio.wait([*services, *roles], return_when=asyncio.FIRST_COMPLETED)
             if not self.stopping.is_set():
@@ -96,7 +92,3 @@ class Process:
             return False
         since = self._lagging_since.setdefault(role.name, now)
         return now - max(role.progress.moved_at, since) > ROLE_SILENT_S
-
-
-async def _run(service: Service, stopping: asyncio.Event) -> None:
-    await service(stopping)

@@ -38,6 +38,7 @@ class Role:
         self.life: Life | None = None  # the App that runs it now
         self.log = AssignedLog(log, lambda: self.assignment)
         self.clock = clock
+        self.author = Author(f"iv3/{self.name}")
         self.make_app = make_app
         self.progress = Progress()
         self.state: RoleState = "new"
@@ -93,7 +94,7 @@ class Role:
         unreadable: list[tuple[Record, str]] = []
 
         def unless_given_up(record: Record) -> None:
-            if Position(record.topic, record.partition, record.offset) in self.skip:
+            if record.position in self.skip:
                 return
             try:
                 step(record)
@@ -128,9 +129,9 @@ class Role:
         letter = RecordDeadLettered(
             role=self.name, topic=record.topic, partition=record.partition, offset=record.offset, reason=reason[:1000]
         )
-        at = Position(record.topic, record.partition, record.offset)
+        at = record.position
         name = derived_id("dead", self.name, self.log.log_id, *at)
-        event = Author(f"iv3/{self.name}").say(letter, name, self.name, self.clock.now_ms())
+        event = self.author.say(letter, name, self.name, self.clock.now_ms())
         await append_events(self.log, DEAD_LETTERS, [event])
         self.skip.add(at)
         self.progress.dead_letters += 1

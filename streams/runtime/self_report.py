@@ -5,16 +5,15 @@ whichever process that is.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from functools import partial
 
 from schemas.bookkeeping import ProcessTroubled
-from schemas.envelope import SYSTEM, encode, make
+from schemas.envelope import SYSTEM, Author
 from schemas.identity import derived_id
-from schemas.model import at_ms
-from streams.errors import Transient
 from streams.ports.clock import Clock
-from streams.ports.log import Log
-from streams.topics import HEARTBEATS, partition_of
+from streams.ports.log import Log, append_events
+from streams.runtime.backoff import look_until
+from streams.topics import HEARTBEATS
 
 logger = logging.getLogger("iv3.complaining")
 
@@ -22,6 +21,7 @@ AGAIN_S = 60.0  # of the clock, while it lasts
 _LOOK_S = 5.0
 _SHORTEST_LOOK_S = 0.5  # real seconds, however fast the clock
 _MOST, _LONGEST = 20, 300
+_AUTHOR = Author("iv3")
 
 
 class SelfReport:
@@ -36,13 +36,9 @@ class SelfReport:
 
     async def follow(self, stopping: asyncio.Event) -> None:
         """Look again and again until `stopping`."""
-        while not stopping.is_set():
-            try:
-                await self.look()
-            except Transient as error:
-                logger.info("what does not work cannot be written to the log now: %s", error)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), max(_SHORTEST_LOOK_S, _LOOK_S / self._clock.speed))
+        pause_s = max(_SHORTEST_LOOK_S, _LOOK_S / self._clock.speed)
+        failed = partial(logger.info, "what does not work cannot be written to the log now: %s")
+        await look_until(stopping, self.look, pause_s, failed)
 
     async def look(self) -> None:
         """Say what has changed, or lasts. Raises as `Log.append`."""
@@ -50,14 +46,7 @@ class SelfReport:
         found = tuple(sentence[:_LONGEST] for sentence in dict.fromkeys(self._troubles()))[:_MOST]
         if found == self._said and not (found and now_ms - self._said_ms >= AGAIN_S * 1000):
             return
-        event = make(
-            ProcessTroubled(process=self._process, troubles=found),
-            id=derived_id("troubled", self._process, now_ms),
-            source="iv3",
-            subject=SYSTEM,
-            time=at_ms(now_ms),
-            recordedtime=at_ms(now_ms),
-        )
-        partition = partition_of(SYSTEM, self._log.partitions[HEARTBEATS])
-        await self._log.append(HEARTBEATS, SYSTEM, [encode(event)], partition=partition)
+        troubled = ProcessTroubled(process=self._process, troubles=found)
+        event = _AUTHOR.say(troubled, derived_id("troubled", self._process, now_ms), SYSTEM, now_ms)
+        await append_events(self._log, HEARTBEATS, [event])
         self._said, self._said_ms = found, now_ms

@@ -10,13 +10,12 @@ import asyncio
 import logging
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from schemas.model import Partition
 from streams.errors import Misconfigured, Transient
 from streams.runtime.assignment import Assignment
-from streams.runtime.backoff import Backoff
+from streams.runtime.backoff import Backoff, rest
 from streams.runtime.consume import consume
 from streams.runtime.dead_letters import given_up
 from streams.runtime.life import Life
@@ -64,8 +63,7 @@ class Supervision:
             logger.error("%s: %s; starting this role again", role.name, why)
             if role.progress.handled != before or loop.time() - began > _CALM_S:
                 pauses.reset()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), pauses.next_s())
+            await rest(stopping, pauses.next_s())
         role.state = "stopped"
 
     # -- one App -----------------------------------------------------------------------------------
@@ -96,9 +94,7 @@ class Supervision:
         await self._lost()
         # What hangs in the log's hands is answered within its deadline. A fold beside it would know less than what it
         # then does.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_IN_HAND_S):
-                await life.idle.wait()
+        await rest(life.idle, _IN_HAND_S)
         generation = life.app.consumer_generation_id
         role.state = "folding"
         start = await self._learn(generation)
@@ -157,10 +153,8 @@ class Supervision:
         if self._working is not None:
             await self._cancel(self._working)
             self._working = None
-        try:
-            async with asyncio.timeout(_HAND_OVER_S):
-                await life.idle.wait()
-        except TimeoutError:
+        await rest(life.idle, _HAND_OVER_S)
+        if not life.idle.is_set():
             role.progress.late_hand_overs += 1
             logger.warning("%s gives its partitions away with a record still in hand", role.name)
         if not await role.log.settled(_HAND_OVER_S):

@@ -1,6 +1,6 @@
 """SQLite connections as every file of ours is opened, and what their refusals mean."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,4 +46,21 @@ def connect(path: Path | str, *, vfs: str | None = None) -> apsw.Connection:
     connection.set_busy_timeout(30_000)
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON", "wal_autocheckpoint=2000"):
         connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def connect_derived(path: Path, schema: str, tables: Iterable[str], stamp: str) -> apsw.Connection:
+    """A connection to a file that is derived from the log of this stamp, and emptied where it was from another. Not
+    synced at every commit, for the log can make it anew. The schema has a table `meta`.
+    """
+    connection = connect(path)
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(schema)
+    row = connection.execute("SELECT v FROM meta WHERE k='log'").fetchone()
+    if row is not None and row[0] != stamp:
+        for table in tables:
+            connection.execute(f"DELETE FROM {table}")
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('log', ?)", (stamp,))
+    connection.execute("COMMIT")
     return connection

@@ -59,26 +59,16 @@ def catalog_path(data: Path, number: int) -> Path:
     return data / f"catalog-{number}.db"
 
 
-def remove_series(data: Path, number: int) -> None:
-    """Delete the files of a version of the Series that is not the current one."""
-    if number != current(data).series:
-        _remove(series_path(data, number))
+def remove(data: Path, path: Path) -> None:
+    """Delete the files of a version of the Series or the catalog that is not the current one."""
+    now = current(data)
+    if path not in (series_path(data, now.series), catalog_path(data, now.catalog)):
+        for file in _files(path):
+            file.unlink(missing_ok=True)
 
 
-def remove_catalog(data: Path, number: int) -> None:
-    """Delete the files of a version of the catalog that is not the current one."""
-    if number != current(data).catalog:
-        _remove(catalog_path(data, number))
-
-
-def _remove(path: Path) -> None:
-    for name in (path.name, *_beside(path)):
-        with suppress(FileNotFoundError):
-            (path.parent / name).unlink()
-
-
-def _beside(path: Path) -> tuple[str, str]:
-    return f"{path.name}-wal", f"{path.name}-shm"
+def _files(path: Path) -> list[Path]:
+    return [path.with_name(path.name + end) for end in ("", "-wal", "-shm")]
 
 
 def readable(opened: Callable[[], _T], path: Path) -> _T:
@@ -89,7 +79,7 @@ def readable(opened: Callable[[], _T], path: Path) -> _T:
         return opened()
     except (apsw.NotADBError, apsw.CorruptError) as error:
         logger.error("%s is damaged (%s); it is set aside and made anew from the log", path, error)  # noqa: TRY400 - the sentence says it all
-        for name in (path.name, *_beside(path)):
+        for file in _files(path):
             with suppress(FileNotFoundError):
-                (path.parent / name).replace(path.parent / f"{name}.damaged")
+                file.replace(file.with_name(f"{file.name}.damaged"))
         return opened()

@@ -6,19 +6,24 @@ newest readings.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from processors.entries import is_entry_event
 from processors.readings import CanonicalReadings, Reading, reading_of
 from schemas.envelope import Event, Garbage, NewerVersion, decode
 from schemas.model import Partition
 from streams.errors import LogUnavailable
 from streams.ports.log import Log, Record
-from streams.storage.sqlite import Connection, SqliteError
+from streams.runtime.backoff import rest
+from streams.storage.sqlite import SqliteError
 from streams.topics import ALERTS, JOURNAL
-from streams.views.catalog_store import CatalogAnswers, CatalogStore
+from streams.views.catalog_alerts import CatalogAlerts
+from streams.views.catalog_entries import CatalogEntries
+from streams.views.catalog_store import lines_in, open_catalog, positions_in
 
 logger = logging.getLogger("iv3.catalog")
 
@@ -27,30 +32,20 @@ _RETRY_S = 1.0
 _SAVE_EVERY = 1_000  # records per transaction while it catches up
 
 
-class Catalog(CatalogAnswers):
-    """The `Catalog` port: follows the log, and answers from what it has seen, in `store`."""
+class Catalog(CatalogEntries, CatalogAlerts):
+    """The `Catalog` port: follows the log, and answers from what it has seen, in a file."""
 
     def __init__(self, log: Log, path: Path) -> None:
         self._log = log
-        self.store = CatalogStore(path, log.log_id)
-        self._position: dict[Partition, int] = self.store.positions()
-        self._lines: dict[str, CanonicalReadings] = self.store.lines()
+        self._db = open_catalog(path, log.log_id)
+        self._position, self._lines = positions_in(self._db), lines_in(self._db)
         self._grew = asyncio.Event()
         self._moved = asyncio.Event()
         self._listeners: list[Callable[[frozenset[tuple[str, str]]], None]] = []
-        self._paused = self.failing = ""
+        self.paused = self.failing = ""
         self._goal = dict(log.heads)  # the heads seen at start: until they are reached nothing is answered
 
     # -- what is asked -----------------------------------------------------------------------------
-
-    @property
-    def _db(self) -> Connection:
-        return self.store.connection
-
-    @property
-    def paused(self) -> str:
-        """See `Catalog`."""
-        return self._paused
 
     @property
     def ready(self) -> bool:
@@ -95,10 +90,9 @@ class Catalog(CatalogAnswers):
 
     def reopen(self, path: Path) -> None:
         """Go on from another file of this log: a replay made it anew. What it has not seen yet is caught up at once."""
-        old, self.store = self.store, CatalogStore(path, self._log.log_id)
+        old, self._db = self._db, open_catalog(path, self._log.log_id)
         old.close()
-        self._position = self.store.positions()
-        self._lines = self.store.lines()
+        self._position, self._lines = positions_in(self._db), lines_in(self._db)
         self._goal = dict(self._log.heads)
         self._grew.set()
 
@@ -112,8 +106,7 @@ class Catalog(CatalogAnswers):
             while not stopping.is_set():
                 self._grew.clear()
                 if not await self._caught_up_for_now():
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(stopping.wait(), _RETRY_S)
+                    await rest(stopping, _RETRY_S)
                     continue
                 grew = asyncio.ensure_future(self._grew.wait())
                 await asyncio.wait({grew, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -121,7 +114,11 @@ class Catalog(CatalogAnswers):
         finally:
             end()
             stop.cancel()
-            self.store.close()
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
 
     async def _caught_up_for_now(self) -> bool:
         """False where its file cannot be written (a full disk, most often): it says so once and tries again, for the
@@ -134,7 +131,7 @@ class Catalog(CatalogAnswers):
                 logger.error("the catalog cannot be kept up: %r", error)  # noqa: TRY400 - the sentence says it all
             self.failing = f"the catalog's file cannot be written: {error}"
             with suppress(SqliteError):
-                self._lines = self.store.lines()  # what was admitted meanwhile was rolled back
+                self._lines = lines_in(self._db)  # what was admitted meanwhile was rolled back
             return False
         self.failing = ""
         return True
@@ -160,7 +157,7 @@ class Catalog(CatalogAnswers):
             try:
                 pairs.append((record, decode(record.value)))
             except NewerVersion as error:
-                self._paused, seen = f"{error}", record.offset
+                self.paused, seen = f"{error}", record.offset
                 logger.error("the catalog is paused: %s", error)  # noqa: TRY400 - the sentence says it all
                 break
             except Garbage as error:
@@ -173,12 +170,12 @@ class Catalog(CatalogAnswers):
         """
         changed: set[tuple[str, str]] = set()
         touched: set[str] = set()
-        with self.store.transaction():
+        with self._db:
             for record, event in pairs:
                 changed.add((event.subject, self._one(event, record, touched)))
-            for person in touched:
-                self.store.save_line(person, self._lines[person])
-            self.store.save_position(*place, seen)
+            lines = [(person, json.dumps(self._lines[person].dump())) for person in touched]
+            self._db.executemany("INSERT OR REPLACE INTO lines VALUES (?,?)", lines)
+            self._db.execute("INSERT OR REPLACE INTO positions VALUES (?,?,?)", (*place, seen))
         self._position[place] = seen
         self._moved.set()
         words = frozenset((person, word) for person, word in changed if word)
@@ -187,9 +184,12 @@ class Catalog(CatalogAnswers):
                 listener(words)
 
     def _one(self, event: Event, record: Record, touched: set[str]) -> str:
+        """Fold an event in; the word for what it changed, or an empty one."""
         reading = reading_of(event)
+        if reading is None and is_entry_event(event):
+            return self.evolve_entry(event, record.partition, record.offset)
         if reading is None:
-            return self.store.evolve(event, record.partition, record.offset)
+            return self.evolve_people(event) or self.evolve_alerts(event)
         if self._lines.setdefault(event.subject, CanonicalReadings()).admit(reading, event.recorded_ms):
             touched.add(event.subject)
         return "readings"

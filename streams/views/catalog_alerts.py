@@ -7,7 +7,7 @@ from typing import Any
 from processors.alerting.episodes import is_repeat
 from processors.alerting.snoozes import quiet_until_ms
 from schemas.alerts import AlertEvent, AlertsDecided, Delivered, Undeliverable
-from schemas.envelope import Event, decode, encode
+from schemas.envelope import Event, decode
 from schemas.facts import AlertAcknowledged, AlertsSnoozed
 from schemas.model import ms
 from streams.ports.catalog import Delivery, EpisodeRecord, SnoozeRecord
@@ -60,11 +60,10 @@ class CatalogAlerts(CatalogPeople):
         )
 
     def _is_repeat(self, event: Event, decided: AlertsDecided) -> bool:
-        known = self.newest(event.subject, "decided")
-        through = known.data.pos if known is not None and isinstance(known.data, AlertsDecided) else None
-        if is_repeat(decided.pos, through):
+        known = self.newest_fact(event.subject, "decided", AlertsDecided)
+        if is_repeat(decided.pos, known.pos if known is not None else None):
             return True
-        self._db.execute("INSERT OR REPLACE INTO newest VALUES (?,?,?)", (event.subject, "decided", encode(event)))
+        self.keep(event, "decided", event.subject)
         return False
 
     def _episode_body(self, episode: str) -> dict[str, Any] | None:
@@ -89,8 +88,7 @@ class CatalogAlerts(CatalogPeople):
 
     def acknowledgement(self, episode_id: str) -> AlertAcknowledged | None:
         """See `Catalog`."""
-        event = self.newest(episode_id, "ack")
-        return event.data if event is not None and isinstance(event.data, AlertAcknowledged) else None
+        return self.newest_fact(episode_id, "ack", AlertAcknowledged)
 
     def episodes(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EpisodeRecord]:
         """See `Catalog`."""
@@ -124,8 +122,7 @@ class CatalogAlerts(CatalogPeople):
 def _record(row: Sequence[Any]) -> EpisodeRecord:
     episode_id, kind, opened_ms, closed_ms, text = row
     body = json.loads(text)
-    rows = [{key: value for key, value in change.items() if key != "at_ms"} for change in body["changes"]]
-    changes = tuple(AlertEvent.model_validate(row, strict=False) for row in rows)
+    changes = tuple(AlertEvent.model_validate(change, strict=False, extra="ignore") for change in body["changes"])
     return EpisodeRecord(
         episode_id, kind, opened_ms, closed_ms, changes, tuple(Delivery(**d) for d in body["deliveries"])
     )

@@ -14,9 +14,7 @@ _ENTRY = "id, person, kind, time_ms, revision, deleted, data, recorded_ms, actor
 class CatalogEntries:
     """The questions about entries of `Catalog`, and their fold."""
 
-    @property
-    def _db(self) -> Connection:
-        raise NotImplementedError
+    _db: Connection
 
     def evolve_entry(self, event: Event, partition: int, offset: int) -> str:
         """Take an event of an entry in; the word for what it changed, or an empty one."""
@@ -36,28 +34,20 @@ class CatalogEntries:
             "kind=?3, time_ms=?4, revision=?5, deleted=?6, data=?7, recorded_ms=?8, actor=?9",
             (*after[:6], data, after.recorded_ms, after.actor, partition, offset, event.requestkey),
         )
-        row_ = (
-            after.id,
-            after.revision,
-            after.kind,
-            after.time_ms,
-            after.deleted,
-            data,
-            after.recorded_ms,
-            after.actor,
-            event.id,
-        )
-        self._db.execute("INSERT OR IGNORE INTO versions VALUES (?,?,?,?,?,?,?,?,?)", row_)
+        version = (after.id, after.revision, after.kind, after.time_ms, after.deleted, data, *after[7:], event.id)
+        self._db.execute("INSERT OR IGNORE INTO versions VALUES (?,?,?,?,?,?,?,?,?)", version)
         return "entries"
 
     def entry(self, entry_id: str) -> EntryVersion | None:
         """The entry as it is now, deleted or not."""
-        row = self._db.execute(f"SELECT {_ENTRY} FROM entries WHERE id=?", (entry_id,)).fetchone()
-        return entry_of(row) if row else None
+        return self._entry_by("id", entry_id)
 
     def entry_by_request(self, requestkey: str) -> EntryVersion | None:
         """The entry that was made by a request with this key."""
-        row = self._db.execute(f"SELECT {_ENTRY} FROM entries WHERE requestkey=?", (requestkey,)).fetchone()
+        return self._entry_by("requestkey", requestkey)
+
+    def _entry_by(self, column: str, value: str) -> EntryVersion | None:
+        row = self._db.execute(f"SELECT {_ENTRY} FROM entries WHERE {column}=?", (value,)).fetchone()
         return entry_of(row) if row else None
 
     def entries(

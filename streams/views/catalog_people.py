@@ -1,27 +1,22 @@
 """People in the catalog: who is watched, each one's profile and source, and the tokens of the house."""
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 from processors.profiles import DEFAULT
 from schemas.envelope import Event, decode, encode
-from schemas.facts import (
-    PersonAdded,
-    PersonSuspended,
-    ProfileChanged,
-    SourceStateChanged,
-    TokenIssued,
-    TokenRevoked,
-)
+from schemas.facts import PersonAdded, PersonSuspended, ProfileChanged, SourceStateChanged, TokenIssued, TokenRevoked
+from schemas.model import Fact
 from streams.ports.catalog import SourceRecord, TokenRecord
 from streams.storage.sqlite import Connection
+
+_Fact = TypeVar("_Fact", bound=Fact)
 
 
 class CatalogPeople:
     """The questions about people and tokens of `Catalog`, and their fold."""
 
-    @property
-    def _db(self) -> Connection:
-        raise NotImplementedError
+    _db: Connection
 
     def evolve_people(self, event: Event) -> str:
         """Take an event in; the word for what it changed, or an empty one."""
@@ -34,8 +29,7 @@ class CatalogPeople:
                 return "source"
             case PersonAdded() | PersonSuspended():
                 # The last word in the log counts, as in every other fold, whatever the clocks of those who said it.
-                row = (event.subject, "person", encode(event))
-                self._db.execute("INSERT OR REPLACE INTO newest VALUES (?,?,?)", row)
+                self.keep(event, "person", event.subject)
                 return "people"
             case TokenIssued(token_id=token_id, sha256=sha256):
                 self._db.execute("INSERT OR IGNORE INTO tokens VALUES (?,?,?,?)", (token_id, sha256, 0, encode(event)))
@@ -50,14 +44,22 @@ class CatalogPeople:
         """Keep an event unless a newer one of its kind is known; the one accepted last is the newest."""
         owner = whose or event.subject
         known = self.newest(owner, what)
-        if known is not None and not event.replaces(known.recorded_ms):
-            return
-        self._db.execute("INSERT OR REPLACE INTO newest VALUES (?,?,?)", (owner, what, encode(event)))
+        if known is None or event.replaces(known.recorded_ms):
+            self.keep(event, what, owner)
+
+    def keep(self, event: Event, what: str, whose: str) -> None:
+        """Keep an event as the newest of its kind."""
+        self._db.execute("INSERT OR REPLACE INTO newest VALUES (?,?,?)", (whose, what, encode(event)))
 
     def newest(self, person: str, what: str) -> Event | None:
         """The newest event of its kind: profile, source, person, snooze/<kind> of a person; ack of an episode."""
         row = self._db.execute("SELECT body FROM newest WHERE person=? AND what=?", (person, what)).fetchone()
         return decode(row[0]) if row else None
+
+    def newest_fact(self, person: str, what: str, kind: type[_Fact]) -> _Fact | None:
+        """What the newest event of its kind says; None also where it says something else."""
+        event = self.newest(person, what)
+        return event.data if event is not None and isinstance(event.data, kind) else None
 
     def knows(self, person: str) -> bool:
         """Whether anything is known of a person."""
@@ -72,11 +74,7 @@ class CatalogPeople:
         suspended.
         """
         sql = "SELECT person FROM newest WHERE what IN ('person', 'profile') UNION SELECT person FROM lines ORDER BY 1"
-        return {
-            person: event is None or not isinstance(event.data, PersonSuspended)
-            for (person,) in self._db.execute(sql).fetchall()
-            for event in (self.newest(person, "person"),)
-        }
+        return {person: not self.is_suspended(person) for (person,) in self._db.execute(sql).fetchall()}
 
     def count_people(self) -> int:
         """How many there are."""
@@ -88,8 +86,7 @@ class CatalogPeople:
 
     def is_suspended(self, person: str) -> bool:
         """See `Catalog`."""
-        event = self.newest(person, "person")
-        return event is not None and isinstance(event.data, PersonSuspended)
+        return self.newest_fact(person, "person", PersonSuspended) is not None
 
     def was_added(self, person: str) -> bool:
         """See `Catalog`."""
@@ -101,8 +98,7 @@ class CatalogPeople:
 
     def stated_profile(self, person: str) -> ProfileChanged | None:
         """See `Catalog`."""
-        event = self.newest(person, "profile")
-        return event.data if event is not None and isinstance(event.data, ProfileChanged) else None
+        return self.newest_fact(person, "profile", ProfileChanged)
 
     def source(self, person: str) -> SourceRecord | None:
         """See `Catalog`."""
@@ -113,15 +109,14 @@ class CatalogPeople:
 
     def token_by_hash(self, sha256: str) -> TokenIssued | None:
         """The token that hashes to this, unless it was revoked."""
-        row = self._db.execute("SELECT body FROM tokens WHERE sha256=? AND NOT revoked", (sha256,)).fetchone()
-        if row is None:
-            return None
-        data = decode(row[0]).data
-        return data if isinstance(data, TokenIssued) else None
+        return self._token_by("sha256", sha256)
 
     def token_by_id(self, token_id: str) -> TokenIssued | None:
         """The token of this id, unless it was revoked."""
-        row = self._db.execute("SELECT body FROM tokens WHERE id=? AND NOT revoked", (token_id,)).fetchone()
+        return self._token_by("id", token_id)
+
+    def _token_by(self, column: str, value: str) -> TokenIssued | None:
+        row = self._db.execute(f"SELECT body FROM tokens WHERE {column}=? AND NOT revoked", (value,)).fetchone()
         data = decode(row[0]).data if row is not None else None
         return data if isinstance(data, TokenIssued) else None
 

@@ -3,17 +3,11 @@ never synced hard and is emptied when it belongs to another log.
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from processors.entries import is_entry_event
 from processors.readings import CanonicalReadings
-from schemas.envelope import Event
 from schemas.model import Partition
-from streams.storage.sqlite import Connection, connect
-from streams.views.catalog_alerts import CatalogAlerts
-from streams.views.catalog_entries import CatalogEntries
+from streams.storage.sqlite import Connection, connect_derived
 
 FORMAT = "3"
 _TABLES = ("positions", "entries", "versions", "conflicts", "newest", "tokens", "episodes", "lines")
@@ -45,65 +39,17 @@ CREATE TABLE IF NOT EXISTS lines(person TEXT PRIMARY KEY, readings TEXT NOT NULL
 """
 
 
-class CatalogAnswers(CatalogEntries, CatalogAlerts):
-    """Every question of `Catalog` that a look-up in the file answers."""
+def open_catalog(path: Path, log_id: str) -> Connection:
+    """The file of a catalog, for the loop's own thread."""
+    return connect_derived(path, _SCHEMA, _TABLES, f"{FORMAT}/{log_id}")
 
 
-class CatalogStore(CatalogAnswers):
-    """The file, and the fold of events into it. One connection, in the loop's own thread."""
+def positions_in(db: Connection) -> dict[Partition, int]:
+    """The next offset of each partition that it has not seen."""
+    return {(topic, part): head for topic, part, head in db.execute("SELECT topic, part, next FROM positions")}
 
-    def __init__(self, path: Path, log_id: str) -> None:
-        self.connection = connect(path)
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute(_SCHEMA)
-        stamp = f"{FORMAT}/{log_id}"
-        row = self._db.execute("SELECT v FROM meta WHERE k='log'").fetchone()
-        if row is not None and row[0] != stamp:
-            for table in _TABLES:
-                self._db.execute(f"DELETE FROM {table}")
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('log', ?)", (stamp,))
-        self._db.execute("COMMIT")
 
-    @property
-    def _db(self) -> Connection:
-        return self.connection
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing."""
-        with self._db:
-            yield
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
-
-    # -- where it is -------------------------------------------------------------------------------
-
-    def positions(self) -> dict[Partition, int]:
-        """The next offset of each partition it has not seen."""
-        return {
-            (topic, part): head for topic, part, head in self._db.execute("SELECT topic, part, next FROM positions")
-        }
-
-    def save_position(self, topic: str, partition: int, head: int) -> None:
-        """Remember it."""
-        self._db.execute("INSERT OR REPLACE INTO positions VALUES (?,?,?)", (topic, partition, head))
-
-    def lines(self) -> dict[str, CanonicalReadings]:
-        """The last readings of each person."""
-        rows = self._db.execute("SELECT person, readings FROM lines")
-        return {person: CanonicalReadings.load(json.loads(state)) for person, state in rows}
-
-    def save_line(self, person: str, line: CanonicalReadings) -> None:
-        """Remember them."""
-        self._db.execute("INSERT OR REPLACE INTO lines VALUES (?,?)", (person, json.dumps(line.dump())))
-
-    # -- the fold ----------------------------------------------------------------------------------
-
-    def evolve(self, event: Event, partition: int, offset: int) -> str:
-        """Take an event in; return the word for what it changed, or an empty one."""
-        if is_entry_event(event):
-            return self.evolve_entry(event, partition, offset)
-        return self.evolve_people(event) or self.evolve_alerts(event)
+def lines_in(db: Connection) -> dict[str, CanonicalReadings]:
+    """The last readings of each person."""
+    rows = db.execute("SELECT person, readings FROM lines")
+    return {person: CanonicalReadings.load(json.loads(state)) for person, state in rows}

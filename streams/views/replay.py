@@ -2,12 +2,11 @@
 without any effect on the world: nothing in history can page anyone.
 """
 
-import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager, suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,11 +18,12 @@ from schemas.envelope import Event, Garbage, decode
 from schemas.facts import GlucoseRead
 from schemas.forecasts import ForecastMade
 from schemas.model import Partition, ms
+from streams.ahead import in_turn
 from streams.errors import SeriesUnavailable, StreamError
 from streams.ports.log import Log, Position, Record
 from streams.ports.series import RebuiltSeries, Series, SeriesStore, SeriesVersion
 from streams.runtime.dead_letters import given_up
-from streams.storage.versions import catalog_path, current, flip, remove_catalog
+from streams.storage.versions import catalog_path, current, flip, remove
 from streams.topics import ALERTS, FORECASTS, JOURNAL, PROJECTOR
 from streams.views.catalog import FOLLOWED, Catalog
 from streams.views.rows import rows_of, touched_by
@@ -53,9 +53,8 @@ class ReplayReport:
     entries: int
     forecasts: int
     alerts: int
-    changed: tuple[
-        str, ...
-    ]  # person, day and kind of what the old series had otherwise: nothing, unless it was damaged or behind
+    # Person, day and kind of what the old series had otherwise: nothing, unless it was damaged or behind.
+    changed: tuple[str, ...]
     seconds: float
 
 
@@ -63,28 +62,25 @@ class ReplayReport:
 class _Expected:
     """What the log itself says must be there, counted apart from the projection."""
 
-    readings: set[str]
-    entries: set[str]
-    forecasts: set[str]
-    alerts: set[str]
+    rows: dict[str, set[str]] = field(default_factory=lambda: {kind: set() for kind in KINDS})  # their names, by kind
     through: dict[str, DecisionPosition] = field(default_factory=dict)
 
     def count(self, event: Event) -> None:
         """Take note of what an event must leave behind."""
         data = event.data
         if isinstance(data, GlucoseRead):
-            self.readings.add(event.id)
+            self.rows["readings"].add(event.id)
         elif isinstance(data, ForecastMade):
-            self.forecasts.add(f"{event.subject}/{data.based_on}")
+            self.rows["forecasts"].add(f"{event.subject}/{data.based_on}")
         elif is_entry_event(event) and not hasattr(data, "entry_id"):
-            self.entries.add(event.id)
+            self.rows["entries"].add(event.id)
         elif isinstance(data, AlertsDecided):
             if admit_decision(event, self.through):
-                self.alerts |= {f"{event.subject}/{ms(e.at)}/{e.episode}/{e.step}/{e.change}" for e in data.events}
+                names = (f"{event.subject}/{ms(e.at)}/{e.episode}/{e.step}/{e.change}" for e in data.events)
+                self.rows["alerts"].update(names)
         elif isinstance(data, DeliveryAttempted | Delivered | Undeliverable):
-            self.alerts.add(
-                f"{event.subject}/{event.time_ms}/{data.episode}/{data.step}/{data.target}/{type(data).__name__}"
-            )
+            place = f"{event.subject}/{event.time_ms}/{data.episode}/{data.step}"
+            self.rows["alerts"].add(f"{place}/{data.target}/{type(data).__name__}")
 
 
 async def replay(log: Log, data: Path, store: SeriesStore, progress: Progress | None = None) -> ReplayReport:
@@ -93,31 +89,24 @@ async def replay(log: Log, data: Path, store: SeriesStore, progress: Progress | 
     Raises NewerVersion where the log holds what only a newer release can read, ReplayFailed where the result does not
     agree with the log, SeriesUnavailable where the series cannot be reached.
     """
-    began = time.monotonic()
-    with _collector_off():
-        report = await _replay(log, data, store, progress)
-    return replace(report, seconds=round(time.monotonic() - began, 2))
-
-
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    """Millions of small objects come and go here, none of them in a cycle; looking for cycles among them is a fifth of
-    the work.
-    """
-    was_on = gc.isenabled()
+    began, collects = time.monotonic(), gc.isenabled()
+    # Millions of small objects come and go here, none of them in a cycle; looking for cycles among them is a fifth of
+    # the work.
     gc.disable()
     try:
-        yield
+        report = await _replay(log, data, store, progress)
     finally:
-        if was_on:
+        if collects:
             gc.enable()
+    return replace(report, seconds=round(time.monotonic() - began, 2))
 
 
 async def _replay(log: Log, data: Path, store: SeriesStore, progress: Progress | None) -> ReplayReport:
     served, old_catalog = await _serving(store), current(data).catalog
-    remove_catalog(data, old_catalog + 1)  # what an interrupted replay may have left
+    file = catalog_path(data, old_catalog + 1)
+    remove(data, file)  # what an interrupted replay may have left
     version, series = await store.make()
-    catalog = Catalog(log, catalog_path(data, old_catalog + 1))
+    catalog = Catalog(log, file)
     building = _Building(log, series, catalog, await given_up(log, PROJECTOR))
     try:
         for _ in range(2):  # once more for what was appended meanwhile; the projector does the rest
@@ -130,30 +119,20 @@ async def _replay(log: Log, data: Path, store: SeriesStore, progress: Progress |
         changed = await _changed(store, series, served)
     except BaseException:
         await series.close()
-        catalog.store.close()
-        remove_catalog(data, old_catalog + 1)
+        catalog.close()
+        remove(data, file)
         with suppress(SeriesUnavailable):
             await store.remove(version)
         raise
     await series.close()
-    catalog.store.close()
+    catalog.close()
     await store.serve(version)
     flip(data, replace(current(data), catalog=old_catalog + 1))
-    remove_catalog(data, old_catalog)
+    remove(data, catalog_path(data, old_catalog))
     if served is not None:
         await store.remove(served)
-    return ReplayReport(
-        version.number,
-        old_catalog + 1,
-        building.done,
-        building.left_out,
-        counts["readings"],
-        counts["entries"],
-        counts["forecasts"],
-        counts["alerts"],
-        changed,
-        0.0,
-    )
+    done, left_out = building.done, building.left_out
+    return ReplayReport(version.number, old_catalog + 1, done, left_out, changed=changed, seconds=0.0, **counts)
 
 
 async def _serving(store: SeriesStore) -> SeriesVersion | None:
@@ -190,7 +169,7 @@ class _Building:
     series: RebuiltSeries
     catalog: Catalog
     given_up: AbstractSet[Position]  # what the projector gave up, and so leaves out here as well
-    expected: _Expected = field(default_factory=lambda: _Expected(set(), set(), set(), set()))
+    expected: _Expected = field(default_factory=_Expected)
     through: dict[str, DecisionPosition] = field(default_factory=dict)
     done: int = 0
     left_out: int = 0
@@ -202,23 +181,15 @@ class _Building:
         total = self.done + sum(max(0, head - start.get(partition, 0)) for partition, head in heads.items())
         for (topic, partition), head in sorted(heads.items(), key=lambda item: _TOPICS.index(item[0][0])):
             few = BATCH if topic in FOLLOWED else _FEW
-            async for records in self._ahead(topic, partition, start.get((topic, partition), 0), head):
-                for n in range(0, len(records), few):
-                    await self._take(records[n : n + few])
-                if progress is not None:
-                    progress(self.done, total)
+            starts = range(start.get((topic, partition), 0), head, BATCH)
+            reads = (self.log.read(topic, partition, n, min(n + BATCH, head), BATCH) for n in starts)
+            async with aclosing(in_turn(reads, 2)) as batches:  # while one is taken, the next is read
+                async for records in batches:
+                    for n in range(0, len(records), few):
+                        await self._take(records[n : n + few])
+                    if progress is not None:
+                        progress(self.done, total)
         await self.series.settle()
-
-    async def _ahead(self, topic: str, partition: int, at: int, head: int) -> AsyncIterator[list[Record]]:
-        """Batches of a partition; while one is taken, the next is read."""
-        reading = asyncio.ensure_future(self.log.read(topic, partition, at, head, BATCH))
-        try:
-            while records := await reading:
-                reading = asyncio.ensure_future(self.log.read(topic, partition, records[-1].offset + 1, head, BATCH))
-                yield records
-        finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
 
     async def _take(self, records: list[Record]) -> None:
         """Apply records of one partition."""
@@ -228,7 +199,7 @@ class _Building:
             self.catalog.take(place, pairs, reached)
         wanted = pairs
         if self.given_up:
-            wanted = [(r, e) for r, e in pairs if Position(r.topic, r.partition, r.offset) not in self.given_up]
+            wanted = [(record, event) for record, event in pairs if record.position not in self.given_up]
         self.left_out += len(pairs) - len(wanted)
         for _, event in wanted:
             self.expected.count(event)
@@ -250,7 +221,7 @@ class _Building:
 
 def _agree(counts: Mapping[str, int], expected: _Expected) -> None:
     for kind in KINDS:
-        want = len(getattr(expected, kind))
+        want = len(expected.rows[kind])
         if counts[kind] != want:
             raise ReplayFailed(
                 f"the rebuilt series has {counts[kind]} {kind}, the log {want}; the old one goes on serving."

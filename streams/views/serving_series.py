@@ -3,20 +3,18 @@ next it serves.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
-from processors.entries import EntryVersion
-from processors.projection import Change
 from processors.readings import Reading
 from schemas.model import Partition
 from streams.errors import SeriesUnavailable
-from streams.ports.series import AlertRow, DigestRow, ForecastRow, Series
+from streams.ports.series import ForecastRow, Series
 
 GRACE_S = 5.0  # calls that began before the swap are over by then
 
 
 class ServingSeries:
-    """The `Series` port, handed through to the adapter of the moment. Until there is one, everything raises
+    """The `ReadableSeries` port, handed through to the adapter of the moment. Until there is one, everything raises
     SeriesUnavailable.
     """
 
@@ -53,14 +51,6 @@ class ServingSeries:
         """See `Series`."""
         return await self.adapter.position()
 
-    async def entries_by_id(self, ids: Iterable[str]) -> dict[str, EntryVersion]:
-        """See `Series`."""
-        return await self.adapter.entries_by_id(ids)
-
-    async def apply(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
-        """See `Series`."""
-        await self.adapter.apply(changes, position)
-
     async def readings(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[Reading]:
         """See `Series`."""
         return await self.adapter.readings(person, from_ms, to_ms, limit)
@@ -69,24 +59,12 @@ class ServingSeries:
         """See `Series`."""
         return await self.adapter.newest_readings(person, count, before_ms)
 
-    async def entries(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EntryVersion]:
-        """See `Series`."""
-        return await self.adapter.entries(person, from_ms, to_ms, limit)
-
     async def forecasts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[ForecastRow]:
         """See `Series`."""
         return await self.adapter.forecasts(person, from_ms, to_ms, limit)
 
-    async def alerts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[AlertRow]:
-        """See `Series`."""
-        return await self.adapter.alerts(person, from_ms, to_ms, limit)
-
-    async def digest(self) -> list[DigestRow]:
-        """See `Series`."""
-        return await self.adapter.digest()
-
     async def close(self) -> None:
-        """See `Series`; the adapters that are leaving go too."""
+        """Let go of the adapter of the moment, and of those that are leaving."""
         for task in list(self._leaving):
             task.cancel()
         if self._adapter is not None:

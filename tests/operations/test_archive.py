@@ -145,10 +145,10 @@ async def test_an_archive_that_is_away_costs_nothing_but_the_wait(tmp_path: Path
     role = Archiver(log, SystemClock(), app_maker(log), FolderArchive(place), flush_s=0.05)
     async with running(role):
         await fill(log, 20)
-        await until(lambda: "cannot be used" in role.trouble())
+        await until(lambda: "cannot be used" in role.trouble)
         assert role.progress.restarts == 0
         place.unlink()
-        await until(lambda: role.archived_ms > 0 and not role.trouble() and role.waiting() == 0)
+        await until(lambda: role.archived_ms > 0 and not role.trouble and role.waiting() == 0)
 
 
 async def test_a_disk_that_is_taken_away_and_comes_back_leaves_no_hole(tmp_path: Path, log: SqliteLog) -> None:

@@ -18,7 +18,7 @@ from streams.adapters.archives.s3.archive import S3Archive
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.archive.drill import DrillOutcome, drill, keep_outcome, read_outcome
 from streams.archive.inventory import removal_key
-from streams.archive.maintenance import Maintenance, MaintenancePolicy
+from streams.archive.maintenance import Maintenance
 from streams.archive.merge import merge
 from streams.archive.restore import restore
 from streams.archive.retention import plan, remove
@@ -132,9 +132,7 @@ async def test_a_drill_comes_once_a_week_and_a_failed_one_after_a_day(
     await fill(log)
     await archived(log, archive)
     clock = SetClock(NOW)
-    upkeep = Maintenance(
-        log, archive, clock, SqliteLog, tmp_path, MaintenancePolicy(drill_days=7), stamp_ms=clock.now_ms
-    )
+    upkeep = Maintenance(log, archive, clock, SqliteLog, tmp_path, drill_days=7, stamp_ms=clock.now_ms)
     await upkeep.round()
     assert upkeep.last_drill is None, "not in the first hour"
     clock.advance(3_600)
@@ -145,9 +143,7 @@ async def test_a_drill_comes_once_a_week_and_a_failed_one_after_a_day(
     clock.advance(6 * 86_400)
     await upkeep.round()
     assert upkeep.last_drill.at_ms == first
-    assert not Maintenance(log, archive, clock, SqliteLog, tmp_path, MaintenancePolicy()).is_drill_due(), (
-        "a new start knows of it"
-    )
+    assert not Maintenance(log, archive, clock, SqliteLog, tmp_path).is_drill_due(), "a new start knows of it"
     key = next(key for key in await archive.list("v1/") if key.endswith(".zst"))
     good = await archive.get(key)
     await archive.delete(key)
@@ -158,7 +154,7 @@ async def test_a_drill_comes_once_a_week_and_a_failed_one_after_a_day(
     clock.advance(86_400)
     await upkeep.round()
     assert upkeep.trouble() == ""
-    assert not Maintenance(log, archive, clock, SqliteLog, tmp_path, MaintenancePolicy(drill_days=0)).is_drill_due()
+    assert not Maintenance(log, archive, clock, SqliteLog, tmp_path, drill_days=0).is_drill_due()
 
 
 async def test_the_archiver_merges_and_drills_beside_its_work(
@@ -173,7 +169,6 @@ async def test_the_archiver_merges_and_drills_beside_its_work(
         clock,
         SqliteLog,
         tmp_path,
-        MaintenancePolicy(),
         stamp_ms=lambda: clock.now_ms() + 365 * DAY_MS + later[0],
     )
     role = Archiver(log, clock, app_maker(log), archive, flush_s=0.02, upkeep=upkeep)
@@ -195,7 +190,7 @@ async def test_a_mistake_in_the_upkeep_does_not_end_the_archiving(
     log: SqliteLog, archive: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streams.roles.archiver.UPKEEP_S", 0.02)
-    upkeep, calls = Maintenance(log, archive, SetClock(NOW), SqliteLog, tmp_path, MaintenancePolicy()), []
+    upkeep, calls = Maintenance(log, archive, SetClock(NOW), SqliteLog, tmp_path), []
 
     async def wrong() -> None:
         calls.append(1)
@@ -375,10 +370,8 @@ async def test_the_upkeep_forgets_only_after_a_drill_that_went_well(
     fresh = await succeeded(log, archive, tmp_path)
     clock = SetClock(NOW + 60 * DAY_MS)
     data = tmp_path / "new"
-    keeps = Maintenance(fresh, archive, clock, SqliteLog, data, MaintenancePolicy(), stamp_ms=clock.now_ms)
-    forgets = Maintenance(
-        fresh, archive, clock, SqliteLog, data, MaintenancePolicy(keep_days=30), stamp_ms=clock.now_ms
-    )
+    keeps = Maintenance(fresh, archive, clock, SqliteLog, data, stamp_ms=clock.now_ms)
+    forgets = Maintenance(fresh, archive, clock, SqliteLog, data, keep_days=30, stamp_ms=clock.now_ms)
     clock.advance(3_600)
     await keeps.round()
     assert await archive.list(f"v1/{log.log_id}/"), "for ever, unless somebody says otherwise"

@@ -211,7 +211,7 @@ async def test_charts_digests_and_the_catalog_of_the_other_are_as_they_were(
         assert (catalog.profile(GONE).name != "") == (number == 0)
         names = {record.token.name for record in catalog.tokens() if not record.revoked}
         assert names == {"Brunos Uhr", "the house"}
-        catalog.store.close()
+        catalog.close()
     assert digests[0] == digests[1] != set()
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from processors.alerting.outbox import Outbox
 from processors.archive.format import ArchivedRecord
 from processors.copies.repartition import Split, UnknownPosition
-from schemas.alerts import AlertsDecided
+from schemas.alerts import AlertsDecided, TargetAdded, TargetRemoved
 from schemas.envelope import decode, encode
 from schemas.facts import GlucoseRead
 from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
@@ -30,7 +30,7 @@ from streams.clock import SetClock
 from streams.copies.copy_log import copy
 from streams.copies.erase_person import Erasing
 from streams.delivery.channels import Channels
-from streams.delivery.targets import add_target, remove_target, tell_of
+from streams.delivery.targets import tell_of, tell_target
 from streams.errors import CopyFailed, Misconfigured
 from streams.ports.log import Log
 from streams.roles.alerter import Alerter
@@ -205,7 +205,7 @@ async def test_what_is_due_to_whom_is_the_same(old: SqliteLog, tmp_path: Path) -
     """Phones that come and go, one for a person alone, and alarms that were not delivered when iv3 stopped."""
     clock = SetClock(END)
     for partition in range(12):
-        await add_target(old, clock, "second phone", partition)
+        await tell_target(old, clock, TargetAdded(target="second phone"), partition)
         clock.set(clock.now_ms() + 60_000 * (partition % 3))
     await tell_of(old, clock, "person-3", ("an own phone",))
     roles = roles_on(old, Phone(), clock)[:2]  # nobody tells of what is decided now
@@ -218,7 +218,7 @@ async def test_what_is_due_to_whom_is_the_same(old: SqliteLog, tmp_path: Path) -
                 )
             await caught_up(roles)
     for partition in range(0, 12, 2):
-        await remove_target(old, clock, "phone", partition)
+        await tell_target(old, clock, TargetRemoved(target="phone"), partition)
     new = SqliteLog(tmp_path / "new" / "log.db", partitions=36)
     await copy(old, new)
     before, after = await due(old), await due(new)

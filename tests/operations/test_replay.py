@@ -65,7 +65,7 @@ async def live(iv3: Served) -> None:
 
 async def test_the_rebuilt_series_has_the_digest_of_the_live_one(iv3: Served, tmp_path: Path) -> None:
     await live(iv3)
-    before = await iv3.context.series.digest()
+    before = await iv3.context.series.adapter.digest()
     report = await replay(iv3.log, tmp_path, iv3.store)
     assert (report.series, current(tmp_path).catalog) == (2, 2)
     assert (await iv3.store.serving()).number == 2
@@ -90,7 +90,7 @@ async def test_it_may_run_while_events_arrive(iv3: Served, tmp_path: Path) -> No
     iv3.roles[0].begin_again("a replay made another version")
     await asyncio.sleep(0.3)
     await iv3.settled()
-    before = await iv3.context.series.digest()
+    before = await iv3.context.series.adapter.digest()
     await replay(iv3.log, tmp_path, iv3.store)
     assert await digest_of(iv3) == before
     assert (first.number, second.number, (await iv3.store.serving()).number) == (1, 2, 3)
@@ -136,10 +136,10 @@ async def test_what_an_interrupted_replay_left_is_cleared_away(iv3: Served, tmp_
 async def test_a_series_whose_data_were_deleted_comes_back_with_the_same_digest(influx: Any, tmp_path: Path) -> None:
     async with serving(tmp_path, lambda _, log_id: influx_store(influx, log_id)) as iv3:
         await live(iv3)
-        before = await iv3.context.series.digest()
+        before = await iv3.context.series.adapter.digest()
         span = {"start": "1970-02-01T00:00:00Z", "stop": "2100-01-01T00:00:00Z", "predicate": '_measurement="readings"'}
         influx.ask("POST", f"/api/v2/delete?bucket=iv3_v1&orgID={influx.org_id}", span)
-        assert await iv3.context.series.digest() != before
+        assert await iv3.context.series.adapter.digest() != before
         report = await replay(iv3.log, tmp_path, iv3.store)
         assert report.changed
         assert await digest_of(iv3) == before

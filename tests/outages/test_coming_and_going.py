@@ -86,7 +86,7 @@ async def street(log: SqliteLog, tmp_path: Path) -> AsyncIterator[Street]:
 
 async def test_a_person_who_is_added_is_asked_for_at_once_and_the_others_as_before(street: Street) -> None:
     first, second = street.source("p0001"), street.source("p0002")
-    roster = Roster.of({"p0001": first})
+    roster = Roster({"p0001": Watched(first)})
     poller = Poller(street.log, street.clock, app_maker(street.log), roster)
     async with running(poller):
         await until(lambda: street.town.asked != [])
@@ -104,7 +104,7 @@ async def test_a_person_who_is_added_is_asked_for_at_once_and_the_others_as_befo
 
 async def test_whoever_is_suspended_is_asked_for_no_more_and_misses_nothing_once_they_are_back(street: Street) -> None:
     source = street.source("p0001")
-    poller = Poller(street.log, street.clock, app_maker(street.log), Roster.of({"p0001": source}))
+    poller = Poller(street.log, street.clock, app_maker(street.log), Roster({"p0001": Watched(source)}))
     async with running(poller):
         await until(lambda: street.town.asked != [])
         await street.say("p0001", PersonSuspended())
@@ -113,7 +113,8 @@ async def test_whoever_is_suspended_is_asked_for_no_more_and_misses_nothing_once
         asked = len(street.town.asked)
         await asyncio.sleep(0.5)  # more than a quarter of an hour
         assert len(street.town.asked) == asked
-    async with running(again := Poller(street.log, street.clock, app_maker(street.log), Roster.of({"p0001": source}))):
+    again = Poller(street.log, street.clock, app_maker(street.log), Roster({"p0001": Watched(source)}))
+    async with running(again):
         await asyncio.sleep(0.2)
         assert len(street.town.asked) == asked, "a restart does not forget it"
         await street.say("p0001", PersonAdded())
@@ -130,7 +131,7 @@ async def test_whoever_is_suspended_is_asked_for_no_more_and_misses_nothing_once
 
 async def test_an_account_that_leaves_the_roster_is_let_go_and_comes_back_without_doubles(street: Street) -> None:
     source = street.source("p0003")
-    roster = Roster.of({"p0003": source})
+    roster = Roster({"p0003": Watched(source)})
     async with running(poller := Poller(street.log, street.clock, app_maker(street.log), roster)):
         for _ in range(5):
             await until(lambda: set(poller.watching) == {"p0003"})
@@ -147,7 +148,7 @@ async def test_an_account_that_leaves_again_while_its_readings_are_still_being_w
     street: Street, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = street.source("p0003")
-    roster = Roster.of({"p0003": source})
+    roster = Roster({"p0003": Watched(source)})
     writable, took = asyncio.Event(), street.log.append
 
     async def slow(*arguments: Any, **more: Any) -> Any:
@@ -173,7 +174,7 @@ async def test_a_poller_that_starts_again_reads_the_journal_from_its_last_snapsh
     street: Street,
 ) -> None:
     source = street.source("p0001")
-    roster = Roster.of({"p0001": source})
+    roster = Roster({"p0001": Watched(source)})
     async with running(first := Poller(street.log, street.clock, app_maker(street.log), roster)):
         await until(lambda: len(first.account("p0001", source.name).known) > 280 and first.lag() == 0)
         await street.say("p0001", PersonSuspended())

@@ -23,7 +23,7 @@ from streams.adapters.sources.dexcom import DexcomShare
 from streams.clock import ScaledClock
 from streams.errors import DiskReserve
 from streams.roles.poller import Poller
-from streams.roster import Roster
+from streams.roster import Roster, Watched
 from streams.topics import JOURNAL, partition_of
 from tests.support.running import app_maker, running, until
 
@@ -74,7 +74,7 @@ class Place:
             timeout_s=2.0,
             now_ms=self.clock.now_ms,
         )
-        poller = Poller(self.log, self.clock, app_maker(self.log), Roster.of({"me": source}))
+        poller = Poller(self.log, self.clock, app_maker(self.log), Roster({"me": Watched(source)}))
         try:
             async with running(poller):
                 yield poller

@@ -8,9 +8,10 @@ import pytest
 from pydantic import SecretStr
 
 from schemas.alerts import Delivered
+from schemas.settings import SmtpSettings
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.notifiers.ntfy import Ntfy
-from streams.adapters.notifiers.smtp import Smtp, SmtpServer
+from streams.adapters.notifiers.smtp import Smtp
 from streams.adapters.notifiers.webhook import HealthCheck, Webhook
 from streams.delivery.channels import Channels
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
@@ -118,7 +119,13 @@ async def test_mail_arrives_with_its_words_and_no_line_of_a_title_becomes_a_head
     sink = MailSink()
     await sink.start()
     smtp = Smtp(
-        SmtpServer("127.0.0.1", sink.port, "iv3@example.org", ("mum@example.org", "dad@example.org"), encryption="none")
+        SmtpSettings(
+            host="127.0.0.1",
+            port=sink.port,
+            sender="iv3@example.org",
+            to=("mum@example.org", "dad@example.org"),
+            encryption="none",
+        )
     )
     await smtp.send(MESSAGE)
     (mail,) = sink.mails
@@ -159,4 +166,4 @@ async def test_the_health_check_hears_that_all_is_well_and_that_it_is_not(hook: 
 
 def test_a_mail_server_elsewhere_must_be_spoken_to_in_secret() -> None:
     with pytest.raises(Misconfigured, match="starttls or tls"):
-        Smtp(SmtpServer("mail.example.org", 25, "a@example.org", ("b@example.org",), encryption="none"))
+        Smtp(SmtpSettings(host="mail.example.org", sender="a@example.org", to=("b@example.org",), encryption="none"))

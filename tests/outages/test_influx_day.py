@@ -187,7 +187,7 @@ async def test_in_every_hour_of_a_day_of_failures_the_lows_are_told_and_no_point
             await trouble()
             if trouble is not spoiled:
                 await day.settled()
-                assert await day.series.digest() == await day.expected(), trouble.__name__
+                assert await day.series.adapter.digest() == await day.expected(), trouble.__name__
         await day.an_hour()
         await replay(log, tmp_path, day.store)
         await day.an_hour()

@@ -68,7 +68,7 @@ async def record(folder: Path, synchronous: str) -> list[tuple[Any, ...]]:
 
     def answered(answers: Any, _heads: Any) -> None:
         for loop, answer in answers.items():
-            loop.call_soon_threadsafe(lambda a=answer: [future.set_result(result) for future, result, _ in a.settled])
+            loop.call_soon_threadsafe(lambda a=answer: [future.set_result(result) for future, result, _ in a])
 
     writer = Writer(plain, answered, fatal.append, lambda: False)
     if synchronous != "FULL":

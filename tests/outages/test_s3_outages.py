@@ -86,7 +86,7 @@ class World:
 
     async def archived(self, within_s: float = 60.0) -> None:
         """Wait until the archive has everything."""
-        await until(lambda: not self.archiver.trouble() and self.archiver.waiting() == 0, within_s)
+        await until(lambda: not self.archiver.trouble and self.archiver.waiting() == 0, within_s)
 
     async def live_unarchived(self, rounds: int = 6) -> None:
         """Readings come and are handled while the archive still waits for its server."""
@@ -119,13 +119,13 @@ async def test_a_bucket_that_is_away_for_three_days_costs_nothing_but_the_wait(
         for hour in range(72):
             await world.live(12, 60.0 if hour == 5 else 110.0)
             if hour == 1:
-                await until(lambda: bool(world.archiver.trouble()))
+                await until(lambda: bool(world.archiver.trouble))
             if hour == 3:
                 assert world.archiver.is_behind()
                 assert any(
                     "archive could not be brought up to date" in said for said in troubles(log, [world.archiver])
                 )
-        assert "refuses connections" in world.archiver.trouble()
+        assert "refuses connections" in world.archiver.trouble
         assert world.archiver.progress.restarts == 0
         assert any(head for (topic, _), head in log.heads.items() if topic == ALERTS), "the low was decided meanwhile"
         s3.server.start()
@@ -148,7 +148,7 @@ async def test_a_bucket_that_is_busy_slow_or_silent_holds_up_nobody_else(
         proxy.fault = fault
         await world.live_unarchived()
         if not fault.bytes_per_s:
-            await until(lambda: "answer" in world.archiver.trouble())
+            await until(lambda: "answer" in world.archiver.trouble)
         proxy.fault = Fault()
         await world.archived()
     assert (await read_back(archive, log.log_id)).problems == []
@@ -181,7 +181,7 @@ async def test_a_key_that_was_revoked_is_named_and_the_new_one_goes_on(
     world = World(log, tmp_path, bad)
     await log.append(JOURNAL, "me", [b"{}"])
     async with running(world.archiver):
-        await until(lambda: "s3.secret" in world.archiver.trouble())
+        await until(lambda: "s3.secret" in world.archiver.trouble)
         await asyncio.sleep(0.5)
     await world.series.close()
     assert len([r for r in caplog.records if "not kept up" in r.message]) == 1, "once, not at every try"

@@ -7,8 +7,9 @@ from email.header import decode_header, make_header
 import pytest
 from pydantic import SecretStr
 
+from schemas.settings import SmtpSettings
 from streams.adapters.notifiers.ntfy import Ntfy
-from streams.adapters.notifiers.smtp import Smtp, SmtpServer
+from streams.adapters.notifiers.smtp import Smtp
 from streams.adapters.notifiers.webhook import Webhook
 from streams.clock import SystemClock
 from streams.errors import NotifierRefused, NotifierUnreachable
@@ -69,7 +70,9 @@ async def by_webhook() -> Way:
 async def by_mail() -> Way:
     sink = MailSink()
     await sink.start()
-    server = SmtpServer("127.0.0.1", sink.port, "iv3@example.org", ("mum@example.org",), encryption="none")
+    server = SmtpSettings(
+        host="127.0.0.1", port=sink.port, sender="iv3@example.org", to=("mum@example.org",), encryption="none"
+    )
 
     def refuse() -> None:
         sink.refuse = True

@@ -59,7 +59,7 @@ async def test_leaves_no_row_in_the_series_nor_in_the_catalog_nor_in_a_replay(lo
     episode = catalog.episode("low-7")
     assert episode is not None
     assert [ms(change.at) for change in episode.changes] == [T0]
-    catalog.store.close()
+    catalog.close()
     before = await series.digest()
     await replay(log, tmp_path, store)
     after = await store.open(await store.serving())

@@ -70,7 +70,7 @@ class World:
         self.store = InfluxStore(server, "iv3", self.log.log_id, look_s=0.1)
         self.series = ServingSeries(None)
         make_app = app_maker(self.log)
-        self.projector = Projector(self.log, self.clock, make_app, lambda: self.series)
+        self.projector = Projector(self.log, self.clock, make_app, lambda: self.series.adapter)
         self.others = self.roles(make_app)
         roles = [self.projector, *self.others]
         stopping = asyncio.Event()
@@ -173,5 +173,5 @@ class World:
 
     async def nothing_is_lost(self) -> None:
         await self.settled()
-        assert await self.series.digest() == await self.expected()
-        assert sum(row.rows for row in await self.series.digest() if row.kind == "readings") > 100
+        assert await self.series.adapter.digest() == await self.expected()
+        assert sum(row.rows for row in await self.series.adapter.digest() if row.kind == "readings") > 100

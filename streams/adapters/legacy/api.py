@@ -6,13 +6,13 @@ import ssl
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from processors.legacy.comparing import LegacyRow
-from streams.adapters.http_client import HttpClient, NoAnswer
+from streams.adapters.http_client import HttpClient
 from streams.errors import Misconfigured, SourceUnreachable
 
 _ANSWER_BYTES = 64 << 20  # a year of readings
@@ -36,35 +36,23 @@ class LegacyApi:
         self._url = url.rstrip("/")
         said = f"{username}:{password.get_secret_value()}".encode()
         self._headers = {"Authorization": f"Basic {base64.b64encode(said).decode()}"}
-        self._exchange = HttpClient("The old program", timeout_s=_ANSWER_S, tls=_trusting(cafile) if cafile else None)
+        tls = _trusting(cafile) if cafile else None
+        self._exchange = HttpClient("The old program", SourceUnreachable, timeout_s=_ANSWER_S, tls=tls)
 
     def __repr__(self) -> str:
         """Name the address and nothing else."""
         return f"SeedApi({self._url})"
 
-    async def readings(self, start_s: int, end_s: int) -> list[LegacyRow]:
-        """Readings of [start_s, end_s). Raises SourceUnreachable, Misconfigured."""
-        return await self._things("glucose", start_s, end_s)
-
-    async def doses(self, start_s: int, end_s: int) -> list[LegacyRow]:
-        """Doses, with the insulin's name as the old program has it. Raises SourceUnreachable, Misconfigured."""
-        return await self._things("insulin", start_s, end_s)
-
-    async def carbs(self, start_s: int, end_s: int) -> list[LegacyRow]:
-        """Meals. Raises SourceUnreachable, Misconfigured."""
-        return await self._things("carbs", start_s, end_s)
-
     async def close(self) -> None:
         """Let go of the connections."""
         await self._exchange.close()
 
-    async def _things(self, what: str, start_s: int, end_s: int) -> list[LegacyRow]:
-        try:
-            reply = await self._exchange.ask(
-                "GET", f"{self._url}/{what}?start={start_s}&end={end_s}", headers=self._headers, limit=_ANSWER_BYTES
-            )
-        except NoAnswer as error:
-            raise SourceUnreachable(str(error)) from None
+    async def rows(self, what: Literal["glucose", "insulin", "carbs"], start_s: int, end_s: int) -> list[LegacyRow]:
+        """Readings, doses (with the insulin's name as the old program has it) or meals of [start_s, end_s). Raises
+        SourceUnreachable, Misconfigured.
+        """
+        address = f"{self._url}/{what}?start={start_s}&end={end_s}"
+        reply = await self._exchange.ask("GET", address, headers=self._headers, limit=_ANSWER_BYTES)
         if reply.status in (401, 403):
             raise Misconfigured(
                 "The old program refuses --user and the password: they are api.username "

@@ -70,17 +70,10 @@ class LegacyMove:
         self._known: set[bytes] = set()
         self._done = self._total = 0
 
-    async def look(self) -> MoveReport:
-        """Count what there is, and what would be new. Raises SeriesUnavailable, LogUnavailable."""
-        return await self._run(dry_run=True)
-
-    async def make(self) -> MoveReport:
-        """Append what is new; each batch is durable before the next is read. Raises SeriesUnavailable, and as
-        `Log.append`.
+    async def run(self, *, dry_run: bool) -> MoveReport:
+        """Append what is new, each batch durable before the next is read; in a dry run, count what there is and what
+        would be new. Raises SeriesUnavailable, LogUnavailable, and as `Log.append`.
         """
-        return await self._run(dry_run=False)
-
-    async def _run(self, *, dry_run: bool) -> MoveReport:
         report = MoveReport(dry_run)
         there = [(bucket, judge) for bucket, judge in self._judges if await self._buckets.exists(bucket)]
         report.missing = [bucket.name for bucket, _ in self._judges if bucket not in [b for b, _ in there]]

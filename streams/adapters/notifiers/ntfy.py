@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from streams.adapters.http_client import TIMEOUT_S, HttpClient, NoAnswer, Reply, json_object
+from streams.adapters.http_client import TIMEOUT_S, HttpClient, Reply, json_object
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
 from streams.ports.clock import Clock
 from streams.ports.notifier import Message
@@ -35,7 +35,9 @@ _PROBE: Final = Message("iv3-probe", "iv3 looks whether this server can update m
 
 
 class Ntfy:
-    """A `Notifier` for one topic of one ntfy server. Each request takes at most `timeout_s` real seconds."""
+    """A `Notifier` for one topic of one ntfy server. Each request takes at most `timeout_s` real seconds. `target` is a
+    hash of server and topic: 10 hexadecimal digits after the word ntfy.
+    """
 
     def __init__(
         self,
@@ -58,18 +60,13 @@ class Ntfy:
         self._topic = topic
         self._clock = clock
         self._headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token is not None else {}
-        self._target = f"ntfy-{hashlib.sha256(f'{self._server}{topic}'.encode()).hexdigest()[:10]}"
-        self._exchange = HttpClient(f"ntfy ({parts.hostname})", timeout_s=timeout_s)
+        self.target = f"ntfy-{hashlib.sha256(f'{self._server}{topic}'.encode()).hexdigest()[:10]}"
+        self._exchange = HttpClient(f"ntfy ({parts.hostname})", NotifierUnreachable, timeout_s=timeout_s)
         self._echoes: bool | None = None  # whether the server knows sequence ids; None: it was not seen yet
 
     def __repr__(self) -> str:
         """Name the addressee by its hash only."""
-        return f"Ntfy({self._target})"
-
-    @property
-    def target(self) -> str:
-        """A hash of server and topic: 10 hexadecimal digits after the word ntfy."""
-        return self._target
+        return f"Ntfy({self.target})"
 
     async def probe(self) -> bool:
         """Whether the server knows sequence ids (ntfy 2.16 or newer), found out with a silent message that is cleared.
@@ -174,27 +171,17 @@ class Ntfy:
     ) -> Reply:
         """The answer, which is a 200. Raises NotifierRefused and NotifierUnreachable."""
         headers = self._headers | ({"Content-Type": "application/json"} if body is not None else {})
-        problem = ""
-        try:
-            reply = await self._exchange.ask(method, url, params=params, headers=headers, body=body, limit=_POLL_BYTES)
-        except NoAnswer as error:
-            problem = str(error)
-        else:
-            if reply.status == 200:
-                return reply
+        reply = await self._exchange.ask(method, url, params=params, headers=headers, body=body, limit=_POLL_BYTES)
+        if reply.status != 200:
             self._judge(reply)
-        raise NotifierUnreachable(problem)
+        return reply
 
     def _judge(self, reply: Reply) -> NoReturn:
         """Raise what an answer other than 200 means."""
         status, code = reply.status, _code(reply)
         if code == _QUOTA:
             until_midnight_s = (_DAY_MS - self._clock.now_ms() % _DAY_MS) / 1000 / self._clock.speed
-            raise NotifierUnreachable(
-                "ntfy takes no more messages today: the daily quota is used up until midnight UTC. "
-                "A server of your own or ntfy's paid plan has none.",
-                retry_after_s=until_midnight_s,
-            )
+            raise NotifierUnreachable(_QUOTA_USED, retry_after_s=until_midnight_s)
         if code is not None and (
             code == _TOO_MANY_BAD_TOKENS or (400 <= status < 500 and status not in {408, 425, 429})
         ):
@@ -216,6 +203,10 @@ class Ntfy:
         raise NotifierUnreachable(f"ntfy failed (HTTP {status}); it is asked again later.", retry_after_s=wait_s)
 
 
+_QUOTA_USED = (
+    "ntfy takes no more messages today: the daily quota is used up until midnight UTC. "
+    "A server of your own or ntfy's paid plan has none."
+)
 _OTHER = "ntfy refused the message (HTTP {}, code {}): it is not sent again."
 _REFUSALS: Final[dict[int, str]] = {
     401: "ntfy's server wants a log-in: check ntfy.token.",

@@ -3,38 +3,23 @@ are few.
 """
 
 import asyncio
-import hashlib
 import smtplib
 import ssl
-from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import make_msgid
 
-from pydantic import SecretStr
-
+from schemas.settings import SmtpSettings
+from streams.adapters.notifiers.one_way import OneWay
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
 from streams.ports.notifier import Message
 
 _TIMEOUT_S = 15.0
 
 
-@dataclass(frozen=True)
-class SmtpServer:
-    """How the mail server is reached. `encryption`: starttls, tls, or none for a server on this machine."""
-
-    host: str
-    port: int
-    sender: str
-    to: tuple[str, ...]
-    username: str = ""
-    password: SecretStr | None = None
-    encryption: str = "starttls"
-
-
-class Smtp:
+class Smtp(OneWay):
     """A `Notifier` that sends e-mail."""
 
-    def __init__(self, server: SmtpServer) -> None:
+    def __init__(self, server: SmtpSettings) -> None:
         """Does no I/O. Raises Misconfigured."""
         if not server.host or not server.sender or not server.to:
             raise Misconfigured("ntfy.fallback.smtp needs host, sender and to.")
@@ -44,20 +29,8 @@ class Smtp:
             )
         if bool(server.username) != (server.password is not None):
             raise Misconfigured("ntfy.fallback.smtp.username and ntfy.fallback.smtp.password belong together.")
+        super().__init__("smtp", ",".join(server.to))
         self._server = server
-        self._name = f"smtp-{hashlib.sha256(','.join(server.to).encode()).hexdigest()[:10]}"
-
-    def __repr__(self) -> str:
-        return f"Smtp({self._name})"
-
-    @property
-    def target(self) -> str:
-        """See `Notifier`."""
-        return self._name
-
-    async def probe(self) -> bool:
-        """It knows no sequence ids."""
-        return False
 
     async def send(self, message: Message) -> None:
         """See `Notifier`."""
@@ -81,26 +54,17 @@ class Smtp:
                     link.login(server.username, server.password.get_secret_value())
                 refused = link.send_message(mail)
         except smtplib.SMTPAuthenticationError:
-            problem: Exception = NotifierRefused(
-                f"{whom} refuses the log-in: check ntfy.fallback.smtp.username and its password.", final=False
-            )
+            problem = "the log-in: check ntfy.fallback.smtp.username and its password."
         except (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused) as error:
-            problem = NotifierRefused(
-                f"{whom} refuses the sender or all recipients ({type(error).__name__}): check ntfy.fallback.smtp.",
-                final=False,
-            )
+            problem = f"the sender or all recipients ({type(error).__name__}): check ntfy.fallback.smtp."
         except (smtplib.SMTPException, OSError) as error:
-            problem = NotifierUnreachable(
-                f"{whom} did not take the message ({type(error).__name__}); it is asked again later."
-            )
+            # The library's own errors carry what was said, addresses and all.
+            said = f"{whom} did not take the message ({type(error).__name__}); it is asked again later."
+            raise NotifierUnreachable(said) from None
         else:
-            if not refused:
-                return
-            problem = NotifierRefused(
-                f"{whom} refuses {len(refused)} of {len(server.to)} recipients: check ntfy.fallback.smtp.to.",
-                final=False,
-            )
-        raise problem from None  # the library's own errors carry what was said, addresses and all
+            problem = f"{len(refused)} of {len(server.to)} recipients: check ntfy.fallback.smtp.to." if refused else ""
+        if problem:
+            raise NotifierRefused(f"{whom} refuses {problem}", final=False)
 
     def _connected(self) -> smtplib.SMTP:
         server = self._server
@@ -110,14 +74,6 @@ class Smtp:
         if server.encryption == "starttls":
             link.starttls(context=ssl.create_default_context())
         return link
-
-    async def was_sent(self, sequence_id: str, *, within_s: int) -> bool | None:
-        """It will not say."""
-        del sequence_id, within_s
-        return None
-
-    async def clear(self, sequence_id: str) -> None:
-        """Nothing can be taken back."""
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -2,13 +2,13 @@
 it no longer comes.
 """
 
-import hashlib
 import json
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from streams.adapters.http_client import TIMEOUT_S, HttpClient, NoAnswer
+from streams.adapters.http_client import TIMEOUT_S, HttpClient
+from streams.adapters.notifiers.one_way import OneWay
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
 from streams.ports.notifier import Message
 
@@ -22,29 +22,17 @@ def _host_of(address: SecretStr, setting: str) -> str:
     return parts.hostname
 
 
-class Webhook:
+class Webhook(OneWay):
     """A `Notifier`. The address is a secret: most services put the key in it. Any 2xx counts as delivered."""
 
     def __init__(self, url: SecretStr, token: SecretStr | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
         """Does no I/O. Raises Misconfigured."""
+        super().__init__("webhook", url.get_secret_value())
         self._url, host = url, _host_of(url, "ntfy.fallback.webhook")
         self._headers = {"Content-Type": "application/json"}
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token.get_secret_value()}"
-        self._name = f"webhook-{hashlib.sha256(url.get_secret_value().encode()).hexdigest()[:10]}"
-        self._exchange = HttpClient(f"the webhook ({host})", timeout_s=timeout_s)
-
-    def __repr__(self) -> str:
-        return f"Webhook({self._name})"
-
-    @property
-    def target(self) -> str:
-        """See `Notifier`."""
-        return self._name
-
-    async def probe(self) -> bool:
-        """It knows no sequence ids."""
-        return False
+        self._exchange = HttpClient(f"the webhook ({host})", NotifierUnreachable, timeout_s=timeout_s)
 
     async def send(self, message: Message) -> None:
         """See `Notifier`."""
@@ -55,33 +43,14 @@ class Webhook:
             "priority": message.priority,
             "tags": list(message.tags),
         }
-        problem = ""
-        try:
-            reply = await self._exchange.ask(
-                "POST",
-                self._url.get_secret_value(),
-                headers=self._headers,
-                body=json.dumps(said, ensure_ascii=False).encode(),
+        url, body = self._url.get_secret_value(), json.dumps(said, ensure_ascii=False).encode()
+        reply = await self._exchange.ask("POST", url, headers=self._headers, body=body)
+        if reply.status in _REFUSED:
+            raise NotifierRefused(
+                f"The webhook refuses the message (HTTP {reply.status}): check ntfy.fallback.webhook.", final=False
             )
-        except NoAnswer as error:
-            problem = str(error)
-        else:
-            if 200 <= reply.status < 300:
-                return
-            if reply.status in _REFUSED:
-                raise NotifierRefused(
-                    f"The webhook refuses the message (HTTP {reply.status}): check ntfy.fallback.webhook.", final=False
-                )
-            problem = f"The webhook failed (HTTP {reply.status}); it is asked again later."
-        raise NotifierUnreachable(problem)
-
-    async def was_sent(self, sequence_id: str, *, within_s: int) -> bool | None:
-        """It will not say."""
-        del sequence_id, within_s
-        return None
-
-    async def clear(self, sequence_id: str) -> None:
-        """Nothing can be taken back."""
+        if not 200 <= reply.status < 300:
+            raise NotifierUnreachable(f"The webhook failed (HTTP {reply.status}); it is asked again later.")
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -96,7 +65,7 @@ class HealthCheck:
     def __init__(self, url: SecretStr, *, timeout_s: float = TIMEOUT_S) -> None:
         """Does no I/O. Raises Misconfigured."""
         self._url, host = url, _host_of(url, "healthcheck_url")
-        self._exchange = HttpClient(f"the health check ({host})", timeout_s=timeout_s)
+        self._exchange = HttpClient(f"the health check ({host})", NotifierUnreachable, timeout_s=timeout_s)
         self.failing = ""
 
     async def ping(self, trouble: str) -> None:
@@ -104,11 +73,11 @@ class HealthCheck:
         address = self._url.get_secret_value().rstrip("/") + ("/fail" if trouble else "")
         try:
             reply = await self._exchange.ask("POST", address, body=trouble[:200].encode())
-            self.failing = (
-                "" if reply.status < 400 else f"The health check answered HTTP {reply.status}: check healthcheck_url."
-            )
-        except NoAnswer as error:
+        except NotifierUnreachable as error:
             self.failing = str(error)
+            return
+        refused = f"The health check answered HTTP {reply.status}: check healthcheck_url."
+        self.failing = refused if reply.status >= 400 else ""
 
     async def close(self) -> None:
         """Let go of connections."""

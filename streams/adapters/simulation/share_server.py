@@ -10,10 +10,12 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from email.utils import formatdate
+from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from processors.simulated_person import SimulatedEvent
 from processors.sources.dexcom import APPLICATION_IDS, ZERO_UUID
@@ -26,7 +28,14 @@ _ODD_VALUES: Final = (39, 401, 10, 5, 1, 0, None, "n/a", 999)
 _MINUTES_MAX, _COUNT_MAX, _MINUTE_MS = 1440, 288, 60_000
 _WRONG_TRIES, _LOCKED_MS = 5, 10 * _MINUTE_MS
 _BODY_MAX = 65_536
-_Answer = Awaitable[web.StreamResponse]
+_SERVICES: Final = "/ShareWebServices/Services"
+_CALLS: Final = {
+    "General/AuthenticatePublisherAccount": "authenticate",
+    "General/LoginPublisherAccountById": "log_in",
+    "General/LoginPublisherAccountByName": "log_in_by_name",
+    "Publisher/ReadPublisherLatestGlucoseValues": "read",
+}
+Hear = Callable[[str, web.Request], Awaitable[web.StreamResponse]]
 
 
 class _Row(NamedTuple):
@@ -47,6 +56,25 @@ class _ShareError(Exception):  # carries an answer, is not a failure of ours
 
 
 _PASSWORD_INVALID = ("AccountPasswordInvalid", "Publisher account password failed")
+
+
+async def serve_share(hear: Hear, host: str, port: int, control: Handler | None = None) -> tuple[web.AppRunner, str]:
+    """Listen for Share's calls, each of which `hear` answers, and for POST /_fault; port 0 is any free one. What ends
+    that, and the base URL for clients. Raises OSError if the address cannot be had.
+    """
+    app = web.Application(client_max_size=_BODY_MAX)
+    for path, call in _CALLS.items():
+        app.router.add_post(f"{_SERVICES}/{path}", partial(hear, call))
+    if control is not None:
+        app.router.add_post("/_fault", control)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    return runner, f"http://{host}:{runner.addresses[0][1]}{_SERVICES}"
 
 
 class ShareServer:
@@ -78,23 +106,13 @@ class ShareServer:
         self._wrong: list[int] = []  # when, in a row
         self._sessions: dict[str, int] = {}  # id -> reads
         self._ended: set[str] = set()
-        self._faults: frozenset[str] = frozenset()
+        self.faults: frozenset[str] = frozenset()
         self._gap_from_ms = 0
         self._runner: web.AppRunner | None = None
-        self._url = ""
+        self.url = ""  # the base URL for a client (`dexcom.url`); empty before `start`
         self._readings: list[tuple[int, float]] = []
         self.extend(events)
         self.set_faults(faults)
-
-    @property
-    def url(self) -> str:
-        """The base URL for a client (`dexcom.url`). Empty before `start`."""
-        return f"{self._url}/ShareWebServices/Services" if self._url else ""
-
-    @property
-    def faults(self) -> frozenset[str]:
-        """The faults that are switched on."""
-        return self._faults
 
     @property
     def log_ins(self) -> int:
@@ -115,8 +133,8 @@ class ShareServer:
     def set_faults(self, names: Iterable[str]) -> None:
         """Switch to exactly these faults, none for a server in good health. Raises ValueError for an unknown name."""
         faults = parse_faults(",".join(names))
-        new = faults - self._faults
-        self._faults = faults
+        new = faults - self.faults
+        self.faults = faults
         if new & {"expired-session", "wrong-password"}:
             self._ended.update(self._sessions)
             self._sessions.clear()
@@ -125,23 +143,7 @@ class ShareServer:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; port 0 is any free one. Raises OSError if the address cannot be had."""
-        app = web.Application(client_max_size=_BODY_MAX)
-        general, publisher = "/ShareWebServices/Services/General", "/ShareWebServices/Services/Publisher"
-        app.router.add_post(f"{general}/AuthenticatePublisherAccount", self._served(self._authenticate))
-        app.router.add_post(f"{general}/LoginPublisherAccountById", self._served(self._log_in))
-        app.router.add_post(f"{general}/LoginPublisherAccountByName", self._served(self._log_in_by_name))
-        app.router.add_post(f"{publisher}/ReadPublisherLatestGlucoseValues", self._served(self._read))
-        if self._control:
-            app.router.add_post("/_fault", self._switch)
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError:
-            await runner.cleanup()
-            raise
-        self._runner = runner
-        self._url = f"http://{host}:{runner.addresses[0][1]}"
+        self._runner, self.url = await serve_share(self.hear, host, port, self._switch if self._control else None)
 
     async def stop(self) -> None:
         """Close the socket and every connection."""
@@ -150,8 +152,8 @@ class ShareServer:
             await runner.cleanup()
 
     async def hear(self, call: str, request: web.Request) -> web.StreamResponse:
-        """Answer one of Share's calls (authenticate, log_in, log_in_by_name, read) that came in at somebody else's
-        port.
+        """Answer one of Share's calls (authenticate, log_in, log_in_by_name, read), whosever port it came in at: errors
+        as HTTP 500, the Date of the simulated clock, and the faults that can hit any call.
         """
         calls: dict[str, Callable[[web.Request], Awaitable[object]]] = {
             "authenticate": self._authenticate,
@@ -159,35 +161,21 @@ class ShareServer:
             "log_in_by_name": self._log_in_by_name,
             "read": self._read,
         }
-        return await self._serve(request, calls[call])
-
-    def _served(self, call: Callable[[web.Request], Awaitable[object]]) -> Callable[[web.Request], _Answer]:
-        """One of Share's calls as a handler."""
-
-        async def handler(request: web.Request) -> web.StreamResponse:
-            return await self._serve(request, call)
-
-        return handler
-
-    async def _serve(
-        self, request: web.Request, call: Callable[[web.Request], Awaitable[object]]
-    ) -> web.StreamResponse:
-        """Errors as HTTP 500, the Date of the simulated clock, and the faults that can hit any call."""
-        if "slow" in self._faults:
+        if "slow" in self.faults:
             await asyncio.sleep(self.slow_s)
-        skew_ms = self.skew_ms if "clock-skew" in self._faults else 0
+        skew_ms = self.skew_ms if "clock-skew" in self.faults else 0
         headers = {"Date": formatdate((self._now_ms() + skew_ms) / 1000, usegmt=True)}
-        if "html-403" in self._faults:
+        if "html-403" in self.faults:
             return web.Response(status=403, text=_PAGE, content_type="text/html", headers=headers)
-        if "429" in self._faults:
+        if "429" in self.faults:
             return web.Response(status=429, headers=headers | {"Retry-After": "42"})
         try:
-            content = await call(request)
+            content = await calls[call](request)
         except _ShareError as error:
             return web.json_response(error.body, status=500, headers=headers)
-        text = "" if "empty-body" in self._faults else json.dumps(content, separators=(",", ":"))
+        text = "" if "empty-body" in self.faults else json.dumps(content, separators=(",", ":"))
         response = web.Response(text=text, content_type="application/json", headers=headers)
-        return await self._half(request, response) if "half-closed" in self._faults else response
+        return await self._half(request, response) if "half-closed" in self.faults else response
 
     async def _half(self, request: web.Request, whole: web.Response) -> web.StreamResponse:
         """The first half of an answer, and then nobody there."""
@@ -205,14 +193,14 @@ class ShareServer:
         if not body.get("accountName"):
             raise _ShareError("InvalidArgument", "accountName is null or empty.")
         self._check(body, known=str(body["accountName"]).lower() == self._username.lower())
-        return ZERO_UUID if "zero-uuid" in self._faults else self.account_id
+        return ZERO_UUID if "zero-uuid" in self.faults else self.account_id
 
     async def _log_in(self, request: web.Request) -> str:
         self.calls["login"] += 1
         body = await _body(request)
         account_id = _uuid(body.get("accountId"))
         self._check(body, known=account_id == self.account_id)
-        if "zero-uuid" in self._faults:
+        if "zero-uuid" in self.faults:
             return ZERO_UUID
         session_id = str(uuid5(NAMESPACE_URL, f"session {self.calls['login']} of {self.account_id}"))
         self._sessions[session_id] = 0
@@ -235,12 +223,12 @@ class ShareServer:
             raise _ShareError("InvalidArgument", "applicationId is not a known UUID.")
         now_ms = self._now_ms()
         locked = len(self._wrong) >= _WRONG_TRIES and now_ms - self._wrong[-1] < _LOCKED_MS
-        if locked or "lock-out" in self._faults:
+        if locked or "lock-out" in self.faults:
             raise _ShareError("SSO_AuthenticateMaxAttemptsExceeded", "Maximum authentication attempts exceeded.")
-        if "spurious-password-error" in self._faults:
-            self._faults -= _ONCE
+        if "spurious-password-error" in self.faults:
+            self.faults -= _ONCE
             raise _ShareError(*_PASSWORD_INVALID)
-        if "wrong-password" in self._faults or not known or body["password"] != self._password:
+        if "wrong-password" in self.faults or not known or body["password"] != self._password:
             self._wrong = [*self._wrong[-_WRONG_TRIES + 1 :], now_ms]
             raise _ShareError(*_PASSWORD_INVALID)
         self._wrong = []
@@ -261,25 +249,25 @@ class ShareServer:
     def _check_session(self, session_id: str) -> None:
         if session_id in self._ended:
             raise _ShareError("SessionNotValid", "Session not active or timed out")
-        if session_id not in self._sessions or "no-session-holds" in self._faults:
+        if session_id not in self._sessions or "no-session-holds" in self.faults:
             raise _ShareError("SessionIdNotFound", "Session ID not found")
         self._sessions[session_id] += 1
-        if "expired-session" in self._faults and self._sessions[session_id] % 3 == 0:
+        if "expired-session" in self.faults and self._sessions[session_id] % 3 == 0:
             self._ended.add(session_id)
             del self._sessions[session_id]
             raise _ShareError("SessionNotValid", "Session not active or timed out")
 
     def _answer(self, minutes: int, count: int) -> list[dict[str, Any]]:
-        if minutes <= 0 or count <= 0 or "empty-list" in self._faults:
+        if minutes <= 0 or count <= 0 or "empty-list" in self.faults:
             return []
         now_ms = self._now_ms()
         rows = [row for row in self._rows(now_ms - minutes * _MINUTE_MS, now_ms) if self._arrived(row, now_ms)]
         rows = sorted(rows, key=lambda row: -row.time_ms)[:count]
-        if "duplicate-wt" in self._faults:
+        if "duplicate-wt" in self.faults:
             rows = [row for row in rows for _ in range(2)][:count]
-        if "out-of-order-backfill" in self._faults:
+        if "out-of-order-backfill" in self.faults:
             rows.sort(key=lambda row: _scatter(row.time_ms))
-        if "low-high-codes" in self._faults:
+        if "low-high-codes" in self.faults:
             rows = [
                 row._replace(value=_ODD_VALUES[place // 2 % len(_ODD_VALUES)]) if place % 2 else row
                 for place, row in enumerate(rows)
@@ -288,9 +276,9 @@ class ShareServer:
 
     def _arrived(self, row: _Row, now_ms: int) -> bool:
         age_ms = now_ms - row.time_ms
-        if "out-of-order-backfill" in self._faults and _scatter(row.time_ms) % 4 == 0 and age_ms < 20 * _MINUTE_MS:
+        if "out-of-order-backfill" in self.faults and _scatter(row.time_ms) % 4 == 0 and age_ms < 20 * _MINUTE_MS:
             return False
-        in_the_gap = "gap-then-backfill" in self._faults and now_ms - self._gap_from_ms < 60 * _MINUTE_MS
+        in_the_gap = "gap-then-backfill" in self.faults and now_ms - self._gap_from_ms < 60 * _MINUTE_MS
         return not (in_the_gap and row.time_ms > self._gap_from_ms)
 
     def _rows(self, after_ms: int, now_ms: int) -> list[_Row]:
@@ -302,10 +290,10 @@ class ShareServer:
         for place in range(first, last):
             time_ms, value = readings[place]
             trend = _trend(readings[max(0, place - 3)], readings[place])
-            if "jitter" in self._faults:
+            if "jitter" in self.faults:
                 time_ms += _scatter(time_ms) % 80_000 - 40_000
             rows.append(_Row(time_ms, round(value), trend))
-            if "1-minute" in self._faults and place + 1 < len(readings):
+            if "1-minute" in self.faults and place + 1 < len(readings):
                 rows.extend(_between(rows[-1], readings[place + 1]))
         return [row for row in rows if after_ms < row.time_ms <= now_ms]
 
@@ -316,7 +304,7 @@ class ShareServer:
         ]
 
     def _item(self, row: _Row) -> dict[str, Any]:
-        old = "int-trends" in self._faults
+        old = "int-trends" in self.faults
         slash = "/" if old else ""
         trend = TRENDS.index(row.trend) + 1 if row.trend in TRENDS else 0
         return {
@@ -333,7 +321,7 @@ class ShareServer:
             self.set_faults(names if isinstance(names, list) else [str(names)])
         except (KeyError, TypeError, ValueError) as error:
             return web.json_response({"error": str(error), "known": FAULTS}, status=400)
-        return web.json_response({"faults": sorted(self._faults), "calls": self.calls, "log_ins": self.log_ins})
+        return web.json_response({"faults": sorted(self.faults), "calls": self.calls, "log_ins": self.log_ins})
 
 
 async def _body(request: web.Request) -> dict[str, Any]:

@@ -11,18 +11,11 @@ from typing import Any
 from aiohttp import web
 
 from processors.simulated_person import simulate
-from streams.adapters.simulation.share_server import ShareServer
+from streams.adapters.simulation.share_server import ShareServer, serve_share
 
 PASSWORD = "demo"  # noqa: S105 - there is nothing behind it
 AHEAD_MS = 2 * 86_400_000
 BEFORE_MS = 86_400_000
-_BODY_MAX = 65_536
-_CALLS = {
-    "General/AuthenticatePublisherAccount": "authenticate",
-    "General/LoginPublisherAccountById": "log_in",
-    "General/LoginPublisherAccountByName": "log_in_by_name",
-    "Publisher/ReadPublisherLatestGlucoseValues": "read",
-}
 
 
 def account_names(people: int) -> list[str]:
@@ -64,38 +57,26 @@ class ShareTown:
 
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> str:
         """Listen on one more port; the base URL for clients. Raises OSError if the address cannot be had."""
-        app = web.Application(client_max_size=_BODY_MAX)
-        for path, call in _CALLS.items():
-            app.router.add_post(f"/ShareWebServices/Services/{path}", self._serve(call))
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError:
-            await runner.cleanup()
-            raise
+        runner, url = await serve_share(self._hear, host, port)
         self._runners.append(runner)
-        return f"http://{host}:{runner.addresses[0][1]}/ShareWebServices/Services"
+        return url
 
     async def stop(self) -> None:
         """Close every port."""
         while self._runners:
             await self._runners.pop().cleanup()
 
-    def _serve(self, call: str) -> Callable[[web.Request], Any]:
-        async def handler(request: web.Request) -> web.StreamResponse:
-            account = self._account(call, await request.text(), request.query)
-            home = self.home(account)
-            if home is None:  # one whom nobody knows answers as Share does
-                home = ShareServer([], now_ms=self._now_ms, username="nobody", password="")
-            elif call == "read" and request.transport is not None:
-                self.asked.append((account, int(request.transport.get_extra_info("sockname")[1]), self._now_ms()))
-            answer = await home.hear(call, request)
-            if call == "log_in" and answer.status == 200 and isinstance(answer, web.Response):
-                self._ids[json.loads(answer.text or '""')] = account
-            return answer
-
-        return handler
+    async def _hear(self, call: str, request: web.Request) -> web.StreamResponse:
+        account = self._account(call, await request.text(), request.query)
+        home = self.home(account)
+        if home is None:  # one whom nobody knows answers as Share does
+            home = ShareServer([], now_ms=self._now_ms, username="nobody", password="")
+        elif call == "read" and request.transport is not None:
+            self.asked.append((account, int(request.transport.get_extra_info("sockname")[1]), self._now_ms()))
+        answer = await home.hear(call, request)
+        if call == "log_in" and answer.status == 200 and isinstance(answer, web.Response):
+            self._ids[json.loads(answer.text or '""')] = account
+        return answer
 
     def _account(self, call: str, body: str, query: Any) -> str:  # noqa: ANN401 - a multidict of texts
         """Whose request it is, by the name or one of the ids in it; empty where nobody knows."""

@@ -27,7 +27,7 @@ from processors.sources.dexcom import (
     parse_readings,
     parse_uuid,
 )
-from streams.adapters.http_client import TIMEOUT_S, HttpClient, NoAnswer, Reply
+from streams.adapters.http_client import TIMEOUT_S, HttpClient, Reply
 from streams.adapters.sources.refusals import Refusals
 from streams.errors import Misconfigured, SourceRefused, SourceUnreachable
 from streams.ports.source import Fetched, SourceReading
@@ -39,6 +39,7 @@ _SERVICES = "/ShareWebServices/Services"
 _MINUTES_MAX, _COUNT_MAX = 1440, 288
 _REFUSED = frozenset({"rejected", "locked_out", "misconfigured"})
 _REFUSALS = "dexcom-refusals.json"
+_JSON: Final = {"Content-Type": "application/json"}
 
 _log: Final = logging.getLogger(__name__)
 
@@ -51,12 +52,14 @@ class _Ids(NamedTuple):
 
 
 class DexcomShare:
-    """A `GlucoseSource` on Dexcom's Share service. One request is in flight at a time, each at most `timeout_s` long.
+    """The `GlucoseSource` on Dexcom's Share service. One request is in flight at a time, each at most `timeout_s` long.
 
     `session_file` (mode 0600, replaced atomically) keeps the session across restarts; it is only ever used for the same
     account at the same server. `base_url` takes the place of the region's server, up to and with
-    `/ShareWebServices/Services`.
+    `/ShareWebServices/Services`. `account` is 16 hexadecimal digits of a hash of region and lower-cased user name.
     """
+
+    name = "dexcom-share"
 
     def __init__(
         self,
@@ -81,9 +84,9 @@ class DexcomShare:
             raise Misconfigured(
                 f"dexcom.url must be http(s)://... and end in {_SERVICES}; leave it out to use Dexcom's own server."
             )
-        self._account = hashlib.sha256(f"{region}{username.lower()}".encode()).hexdigest()[:16]
-        self._refusals = Refusals(session_file.with_name(_REFUSALS), self._account, password, now_ms)
-        self._exchange = HttpClient("Dexcom Share", timeout_s=timeout_s)
+        self.account = hashlib.sha256(f"{region}{username.lower()}".encode()).hexdigest()[:16]
+        self._refusals = Refusals(session_file.with_name(_REFUSALS), self.account, password, now_ms)
+        self._exchange = HttpClient("Dexcom Share", SourceUnreachable, timeout_s=timeout_s)
         self._one_at_a_time = asyncio.Lock()
         self._ids: _Ids | None = None  # None: the file was not read yet
         self._read_refused = False
@@ -91,17 +94,7 @@ class DexcomShare:
 
     def __repr__(self) -> str:
         """Name the account by its hash only."""
-        return f"DexcomShare({self._region}, account {self._account})"
-
-    @property
-    def name(self) -> str:
-        """The envelope's `source` of its readings."""
-        return "dexcom-share"
-
-    @property
-    def account(self) -> str:
-        """16 hexadecimal digits of a hash of region and lower-cased user name."""
-        return self._account
+        return f"DexcomShare({self._region}, account {self.account})"
 
     async def latest(self, minutes: int, max_count: int, *, may_log_in: bool) -> Fetched:
         """The readings of the last `minutes`, at most `max_count` of them (clamped to what Share gives: 1440 and 288).
@@ -110,7 +103,9 @@ class DexcomShare:
         SourceUnreachable (everything else; `retry_after_s` where Share named it).
         """
         async with self._one_at_a_time:
-            ids = await self._known_ids()
+            if self._ids is None:
+                self._ids = await asyncio.to_thread(self._load)
+            ids = self._ids
             fresh = ids.session is None
             if fresh:
                 ids = await self._log_in(ids, may_log_in=may_log_in)
@@ -152,7 +147,10 @@ class DexcomShare:
 
     async def _log_in(self, ids: _Ids, *, may_log_in: bool) -> _Ids:
         """Both steps, or only the second where the account id is known."""
-        if not await self._may_try(may_log_in=may_log_in):
+        # A password that was refused waits for its time whoever asks; another one than the refused need not wait for
+        # that.
+        refused = await asyncio.to_thread(self._refusals.verdict)
+        if refused == "wait" or not (may_log_in or refused == "changed"):
             raise SourceUnreachable(
                 "There is no Dexcom Share session, and the log-in policy allows no log-in yet; iv3 waits until it does."
             )
@@ -165,13 +163,6 @@ class DexcomShare:
         await self._remember(ids)
         await asyncio.to_thread(self._refusals.accepted)
         return ids
-
-    async def _may_try(self, *, may_log_in: bool) -> bool:
-        """A password that was refused waits for its time whoever asks; another one than the refused need not wait for
-        that.
-        """
-        verdict = await asyncio.to_thread(self._refusals.verdict)
-        return verdict == "changed" or (may_log_in and verdict != "wait")
 
     async def _log_in_step(self, path: str, body: dict[str, str]) -> str:
         reply = await self._post(path, body)
@@ -189,23 +180,8 @@ class DexcomShare:
         return uuid
 
     async def _post(self, path: str, body: dict[str, str], params: dict[str, str] | None = None) -> Reply:
-        problem = ""
-        try:
-            return await self._exchange.ask(
-                "POST",
-                f"{self._base_url}/{path}",
-                params=params,
-                headers={"Content-Type": "application/json"},
-                body=json.dumps(body).encode(),
-            )
-        except NoAnswer as error:
-            problem = str(error)
-        raise SourceUnreachable(problem)
-
-    async def _known_ids(self) -> _Ids:
-        if self._ids is None:
-            self._ids = await asyncio.to_thread(self._load)
-        return self._ids
+        url, said = f"{self._base_url}/{path}", json.dumps(body).encode()
+        return await self._exchange.ask("POST", url, params=params, headers=_JSON, body=said)
 
     async def _remember(self, ids: _Ids) -> None:
         """Keep the ids, in memory in any case.
@@ -228,7 +204,7 @@ class DexcomShare:
         """The ids of the file; none if it is missing, damaged, or of another account or server."""
         try:
             kept = json.loads(self._session_file.read_bytes())
-            if kept["account"] != self._account or kept["server"] != self._base_url:
+            if kept["account"] != self.account or kept["server"] != self._base_url:
                 return _Ids()
             ids = _Ids(*(parse_uuid(json.dumps(kept[key]).encode()) for key in ("account_id", "session_id")))
         except (OSError, ValueError, KeyError, TypeError):
@@ -237,7 +213,7 @@ class DexcomShare:
 
     def _save(self, ids: _Ids) -> None:
         content = {
-            "account": self._account,
+            "account": self.account,
             "server": self._base_url,
             "account_id": ids.account,
             "session_id": ids.session,

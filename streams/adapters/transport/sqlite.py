@@ -184,21 +184,9 @@ class SqliteConsumer(FaustConsumer):
         return found
 
     def _to_message(self, tp: Any, record: Record) -> Any:
-        return ConsumerMessage(
-            record.topic,
-            record.partition,
-            record.offset,
-            record.timestamp_ms / 1000.0,
-            0,
-            list(record.headers),
-            record.key,
-            record.value,
-            None,
-            None,
-            None,
-            tp,
-            generation_id=self.app.consumer_generation_id,
-        )
+        at_s, headers, generation = record.timestamp_ms / 1000.0, list(record.headers), self.app.consumer_generation_id
+        said = (record.key, record.value, None, None, None)  # neither a checksum nor sizes
+        return ConsumerMessage(*record.position, at_s, 0, headers, *said, tp, generation_id=generation)
 
     async def _commit(self, offsets: Mapping[Any, int]) -> bool:
         await self._sqlite.commit(self.app.conf.id, {(tp.topic, tp.partition): o for tp, o in offsets.items()})

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from types import coroutine
 from typing import Any
 
+from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.consumer import ensure_TP
 from mode.services import WaitResults
 
@@ -74,26 +75,14 @@ def _resumed(delivery: Coroutine[Any, Any, None], waits_for: Any) -> Generator[A
         delivery.close()
 
 
-class StrictOffsets:
-    """Mix in before a Faust Consumer, whose untyped attributes are declared here.
+class StrictOffsets(FaustConsumer):
+    """Mix in before a driver's Consumer.
 
     The start offset of a partition is `app.link.start_offsets` if the role's assignment hook set it, otherwise the
     committed offset, otherwise the earliest.
     """
 
-    app: Any
-    log: Any
     callback: Any
-    _acked: Any
-    _acked_index: Any
-    _gap: Any
-    _unacked_messages: Any
-    assignment: Any
-    earliest_offsets: Any
-    seek_wait: Any
-    stop_flow: Any
-    force_commit: Any
-    maybe_wait_for_commit_to_finish: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._delivered: dict[Any, deque[int]] = defaultdict(deque)
@@ -129,7 +118,7 @@ class StrictOffsets:
     async def wait_first(self, *waited: Any, timeout: Any = None) -> Any:  # noqa: ASYNC109 - the name mode calls it by
         """As mode's; but for a delivery that is done already there is nothing to wait for."""
         if waited[0] is not _DONE:
-            return await super().wait_first(*waited, timeout=timeout)  # type: ignore[misc] # the mixin's base is a Faust Consumer
+            return await super().wait_first(*waited, timeout=timeout)
         for other in waited[1:]:
             other.close()
         return _AT_ONCE
@@ -155,7 +144,7 @@ class StrictOffsets:
     async def perform_seek(self) -> None:
         """Start every partition where it has to start, and expect exactly that offset."""
         self._forget(list(self._expected))
-        await super().perform_seek()  # type: ignore[misc] # the mixin's base is a Faust Consumer
+        await super().perform_seek()
         guarded = self.app.topics.acks_enabled_for
         start = {tp: self._read_offset.get(tp) for tp in map(ensure_TP, self.assignment()) if guarded(tp.topic)}
         new = [tp for tp, offset in start.items() if offset is None]
@@ -171,7 +160,7 @@ class StrictOffsets:
     async def seek(self, partition: Any, offset: int) -> None:
         """Go to an offset and expect it."""
         self._forget([partition])
-        await super().seek(partition, offset)  # type: ignore[misc] # the mixin's base is a Faust Consumer
+        await super().seek(partition, offset)
         self._expected[ensure_TP(partition)] = offset
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
@@ -183,7 +172,7 @@ class StrictOffsets:
             except Exception as error:  # noqa: BLE001 - the next owner handles again what was not committed
                 self.log.warning("commit on revoke: %r", error)
         self._forget(revoked)
-        await super().on_partitions_revoked(revoked)  # type: ignore[misc] # the mixin's base is a Faust Consumer
+        await super().on_partitions_revoked(revoked)
         self._forget(revoked)
 
     async def _last_commit(self) -> None:
@@ -199,7 +188,7 @@ class StrictOffsets:
             self._unacked_messages.discard(message)
             message.acked = True
             return False
-        return bool(super().ack(message))  # type: ignore[misc] # the mixin's base is a Faust Consumer
+        return bool(super().ack(message))
 
     def _new_offset(self, tp: Any) -> int | None:
         """The offset after the acknowledged prefix of what was delivered; None if nothing can be committed."""

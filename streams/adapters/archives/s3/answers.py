@@ -50,9 +50,8 @@ _SAID: dict[str, _Say] = {
         f"s3.secret does not belong to s3.key, says {_where(s3)}: copy both again, or make a new pair"
     ),
     "AccessDenied": lambda s3, doing: (
-        f"{_where(s3)} does not allow the key of s3.key to {doing} in the bucket {s3.bucket}: give it the "
-        "right to list, read, write and delete "
-        "there (AccessDenied)"
+        f"{_where(s3)} does not allow the key of s3.key to {doing} in the bucket {s3.bucket}: give it the right to "
+        "list, read, write and delete there (AccessDenied)"
     ),
     "AllAccessDisabled": lambda s3, _: (
         f"{_where(s3)} has locked the bucket {s3.bucket} (AllAccessDisabled): ask its owner"
@@ -157,9 +156,8 @@ def _not_answered(error: BaseException, doing: str, s3: S3Settings) -> str:
 def _tls(said: str, where: str) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in said:
         return (
-            f"the certificate of {where} (s3.endpoint) is not one that this machine trusts, or is another "
-            "host's: correct the address, or name "
-            "the file of its authority in the environment variable AWS_CA_BUNDLE"
+            f"the certificate of {where} (s3.endpoint) is not one that this machine trusts, or is another host's: "
+            "correct the address, or name the file of its authority in the environment variable AWS_CA_BUNDLE"
         )
     if "WRONG_VERSION_NUMBER" in said or "record layer failure" in said:
         return (

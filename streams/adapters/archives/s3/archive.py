@@ -18,13 +18,10 @@ from streams.ports.archive import Exposure
 _T = TypeVar("_T")
 MOST_BYTES = 512 * 1024 * 1024  # what is larger is none of our objects, and would not fit into memory
 _DIGEST = "iv3-sha256"
+_PROBED = b"iv3 looks here whether this server can put only if absent\n"
 _CONFLICT_PAUSES_S = (0.05, 0.2, 0.8)  # Amazon answers 409 while another conditional put of the key is under way
-_NOT_KNOWN = {
-    "NotImplemented",
-    "MethodNotAllowed",
-    "InvalidArgument",
-    "InvalidRequest",
-}  # how servers that know no condition answer one
+# How servers that know no condition answer one.
+_NOT_KNOWN = {"NotImplemented", "MethodNotAllowed", "InvalidArgument", "InvalidRequest"}
 
 
 class S3Archive:
@@ -65,13 +62,11 @@ class S3Archive:
 
         def pages(client: Client) -> list[str]:
             found: list[str] = []
-            for page in client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.settings.bucket, Prefix=self.prefix + prefix
-            ):
+            listed = client.get_paginator("list_objects_v2")
+            for page in listed.paginate(Bucket=self.settings.bucket, Prefix=self.prefix + prefix):
                 found += [item["Key"].removeprefix(self.prefix) for item in page.get("Contents", ())]
-            return sorted(
-                key for key in found if not key.endswith("/")
-            )  # some tools make objects that stand for folders
+            # Some tools make objects that stand for folders.
+            return sorted(key for key in found if not key.endswith("/"))
 
         return await self.call("list objects", pages)
 
@@ -127,13 +122,8 @@ class S3Archive:
     # -- in a thread -------------------------------------------------------------------------------
 
     def _put(self, client: Client, name: str, data: bytes, **more: str) -> None:
-        client.put_object(
-            Bucket=self.settings.bucket,
-            Key=name,
-            Body=data,
-            Metadata={_DIGEST: hashlib.sha256(data).hexdigest()},
-            **more,
-        )
+        digest = {_DIGEST: hashlib.sha256(data).hexdigest()}
+        client.put_object(Bucket=self.settings.bucket, Key=name, Body=data, Metadata=digest, **more)
 
     def _put_if_absent(self, client: Client, name: str, data: bytes) -> bool:
         if not self._knows_conditions(client):
@@ -174,12 +164,7 @@ class S3Archive:
     def _try_a_condition(self, client: Client) -> bool:
         for _ in range(2):  # the first makes the object where there is none yet, the second must be refused
             try:
-                self._put(
-                    client,
-                    self.prefix + PROBE,
-                    b"iv3 looks here whether this server can put only if absent\n",
-                    IfNoneMatch="*",
-                )
+                self._put(client, self.prefix + PROBE, _PROBED, IfNoneMatch="*")
             except Exception as error:
                 if status_of(error) in (409, 412):
                     return True
@@ -192,9 +177,8 @@ class S3Archive:
         try:
             client.delete_object(Bucket=self.settings.bucket, Key=name)
         except Exception as error:
-            if (
-                code_of(error) != "NoSuchKey"
-            ):  # Amazon answers 204 for what is not there; other servers say so, when another deleted it just now
+            # Amazon answers 204 for what is not there; other servers say so, when another deleted it just now.
+            if code_of(error) != "NoSuchKey":
                 raise
 
     def _get(self, client: Client, name: str) -> bytes | None:

@@ -154,17 +154,6 @@ _tamed = RateLimitedLog()
 
 def rate_limit_aiokafka_log() -> None:
     """Rate-limit what aiokafka logs, in every module that it logs from."""
-    for name in (
-        "aiokafka",
-        "aiokafka.conn",
-        "aiokafka.client",
-        "aiokafka.cluster",
-        "aiokafka.producer.sender",
-        "aiokafka.consumer.fetcher",
-        "aiokafka.consumer.group_coordinator",
-        "aiokafka.coordinator.consumer",
-        "aiokafka.consumer.consumer",
-    ):
-        logger = logging.getLogger(name)
-        if _tamed not in logger.filters:
-            logger.addFilter(_tamed)
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "aiokafka":
+            logging.getLogger(name).addFilter(_tamed)  # once, however often it is added

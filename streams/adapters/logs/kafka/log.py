@@ -5,7 +5,7 @@ grow.
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -34,13 +34,13 @@ logger = logging.getLogger("iv3.log")
 
 MOST_IN_FLIGHT = 500  # tens of thousands of sends at once starve each other
 APPEND_DEADLINE_S = 10.0
-MOST_VALUE_BYTES = (
-    900_000  # a broker takes 1 MiB unless it is told otherwise; the rest is room for key, headers and framing
-)
+# A broker takes 1 MiB unless it is told otherwise; the rest is room for key, headers and framing.
+MOST_VALUE_BYTES = 900_000
 _WATCHED = (JOURNAL, FORECASTS, ALERTS, DEAD_LETTERS)
 _POLL_S = 0.5
 _AGAIN_S = 0.2
 _LOOK_S = 0.25
+_LAST_WORD_S = 2.0  # what a dead broker does not take by then was never acknowledged
 _FOR_GOOD = (MessageSizeTooLargeError, TopicAuthorizationFailedError, InvalidTopicError)
 
 
@@ -74,9 +74,8 @@ class KafkaLog:
         self._renewing = asyncio.Lock()
         self._room = Room(MOST_IN_FLIGHT)
         self._pending: dict[Partition, dict[Pending, None]] = defaultdict(dict)  # in the order in which they were sent
-        self._stuck: set[Partition] = (
-            set()
-        )  # where somebody gave up waiting; elsewhere an append need not look at those before it
+        # Where somebody gave up waiting; elsewhere an append need not look at those before it.
+        self._stuck: set[Partition] = set()
         self._subscribers: list[Callable[[frozenset[str]], None]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping: asyncio.Task[None] | None = None
@@ -102,10 +101,7 @@ class KafkaLog:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         producer, self._producer = self._producer, None
         if producer is not None:
-            with suppress(TimeoutError, KafkaError):
-                await asyncio.wait_for(
-                    producer.stop(), 2.0
-                )  # what a dead broker does not take by then was never acknowledged
+            await _stop(producer, _LAST_WORD_S)
         await self._wire.close()
         await self._tail.close()
 
@@ -280,21 +276,14 @@ class KafkaLog:
 
     async def append_as_was(self, topic: str, partition: int, records: Sequence[ArchivedRecord]) -> None:
         """See `Log.append_as_was`."""
-        producer = await self._usable_producer()
+        send = partial((await self._usable_producer()).send, topic, partition=partition)
         try:
             for at in range(0, len(records), MOST_IN_FLIGHT):
+                part = records[at : at + MOST_IN_FLIGHT]
                 sent = [
-                    await producer.send(
-                        topic,
-                        r.value,
-                        key=r.key,
-                        partition=partition,
-                        timestamp_ms=r.timestamp_ms,
-                        headers=list(r.headers),
-                    )
-                    for r in records[at : at + MOST_IN_FLIGHT]
+                    await send(r.value, key=r.key, timestamp_ms=r.timestamp_ms, headers=list(r.headers)) for r in part
                 ]
-                for record, answer in zip(records[at : at + MOST_IN_FLIGHT], sent, strict=True):
+                for record, answer in zip(part, sent, strict=True):
                     landed = (await answer).offset
                     if landed != record.offset:
                         raise LogRefused(
@@ -311,33 +300,38 @@ class KafkaLog:
     ) -> list[Record]:
         """See `Log.read`."""
         found: list[Record] = []
-        while len(found) < limit and (to is None or start < to):
-            records, high = await self._wire.fetch(topic, partition, start)
-            self._grew({(topic, partition): high})
-            found += records if to is None else [record for record in records if record.offset < to]
-            if not records:
-                break
-            start = records[-1].offset + 1
-            if start >= high:
+        async for records in self._fetched(topic, partition, start, to):
+            found += records
+            if len(found) >= limit:
                 break
         return found[:limit]
 
     async def fold(
         self, topic: str, partition: int, start: int, to: int | None, step: Callable[[Record], object]
     ) -> int:
-        """See `Log.fold`. The high watermark that each fetch brings is the head: no question of its own is needed."""
+        """See `Log.fold`."""
+        async for records in self._fetched(topic, partition, start, to):
+            for record in records:
+                step(record)
+                start = record.offset + 1
+            await asyncio.sleep(0)
+        return start if to is None else max(start, min(to, self.heads[topic, partition]))
+
+    async def _fetched(
+        self, topic: str, partition: int, start: int, to: int | None
+    ) -> AsyncGenerator[list[Record], None]:
+        """The records of [start, to), one answer at a time. The high watermark that each brings is the head: no
+        question of its own is needed.
+        """
         while to is None or start < to:
             records, high = await self._wire.fetch(topic, partition, start)
             self._grew({(topic, partition): high})
-            for record in records:
-                if to is not None and record.offset >= to:
-                    return to
-                step(record)
-                start = record.offset + 1
-            if not records or (to is None and start >= high):
-                break
-            await asyncio.sleep(0)
-        return start if to is None else max(start, min(to, self.heads[topic, partition]))
+            if not records:
+                return
+            yield records if to is None else [record for record in records if record.offset < to]
+            start = records[-1].offset + 1
+            if to is None and start >= high:
+                return
 
     async def latest(self, topics: Iterable[str]) -> dict[Partition, int]:
         """See `Log.latest`."""
@@ -393,6 +387,6 @@ def _positions(place: Partition, found: Any) -> list[Position]:  # noqa: ANN401 
     return positions
 
 
-async def _stop(producer: AIOKafkaProducer) -> None:
+async def _stop(producer: AIOKafkaProducer, within_s: float = REQUEST_TIMEOUT_S) -> None:
     with suppress(KafkaError, OSError, TimeoutError):
-        await asyncio.wait_for(producer.stop(), REQUEST_TIMEOUT_S)
+        await asyncio.wait_for(producer.stop(), within_s)

@@ -4,10 +4,10 @@ deletion.
 
 import asyncio
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import UnknownTopicOrPartitionError, for_code
 
-from streams.adapters.logs.kafka.link import KafkaLink, reason
+from streams.adapters.logs.kafka.link import KafkaLink
+from streams.adapters.logs.kafka.topics import administrator
 from streams.adapters.logs.kafka.wire import Wire
 from streams.errors import LogUnavailable, Misconfigured
 from streams.topics import TOPICS
@@ -18,9 +18,7 @@ _LOOK_S = 0.1
 
 async def members(link: KafkaLink, log_id: str) -> list[str]:
     """Groups of this log with somebody in them, each in a few words. Raises LogUnavailable."""
-    admin = AIOKafkaAdminClient(**link.arguments())
-    try:
-        await admin.start()
+    async with administrator(link) as admin:
         ours = sorted(name for name, *_ in await admin.list_consumer_groups() if name.startswith(f"iv3-{log_id[:16]}-"))
         found = []
         # one a request: aiokafka 0.14.0 reads the answer of a newer version by an older one's layout, right for a
@@ -33,10 +31,6 @@ async def members(link: KafkaLink, log_id: str) -> list[str]:
             if present:
                 found.append(f"{name.rpartition('-')[2]} ({len(present)}, {state.lower()})")
         return sorted(found)
-    except (KafkaError, OSError) as error:
-        raise LogUnavailable(await reason(link, error)) from error
-    finally:
-        await admin.close()
 
 
 async def refuse_members(link: KafkaLink, log_id: str, session_s: float) -> None:
@@ -46,48 +40,37 @@ async def refuse_members(link: KafkaLink, log_id: str, session_s: float) -> None
     working = await members(link, log_id)
     if working:
         raise Misconfigured(
-            f"Somebody works on this log: {', '.join(working)}. Stop every iv3 worker, poller, api and "
-            "up; one that was killed counts for another "
-            f"{session_s:.0f} s. Nothing was changed."
+            f"Somebody works on this log: {', '.join(working)}. Stop every iv3 worker, poller, api and up; one that "
+            f"was killed counts for another {session_s:.0f} s. Nothing was changed."
         )
 
 
 async def topic_ids(link: KafkaLink) -> dict[str, str]:
     """The id of each topic of iv3 that is there. Makes none. Raises LogUnavailable."""
-    admin, wire = AIOKafkaAdminClient(**link.arguments()), Wire(link, ())
-    try:
-        await admin.start()
+    wire = Wire(link, ())
+    async with administrator(link) as admin:
         there = sorted(set(TOPICS) & set(await admin.list_topics()))
-        await wire.open()
-        return {name: await wire.topic_id(name) for name in there}
-    except (KafkaError, OSError) as error:
-        raise LogUnavailable(await reason(link, error)) from error
-    finally:
-        await wire.close()
-        await admin.close()
+        try:
+            await wire.open()
+            return {name: await wire.topic_id(name) for name in there}
+        finally:
+            await wire.close()
 
 
 async def delete_topics(link: KafkaLink, names: list[str]) -> None:
     """Delete topics and wait until no broker shows them. Raises Misconfigured where that is not allowed,
     LogUnavailable.
     """
-    admin = AIOKafkaAdminClient(**link.arguments())
-    try:
-        await admin.start()
+    async with administrator(link) as admin:
         deadline = asyncio.get_running_loop().time() + _GONE_WITHIN_S
         while left := sorted(set(names) & set(await admin.list_topics())):
             answer = await admin.delete_topics(left)
             for name, code in answer.topic_error_codes:
                 if code and for_code(code) is not UnknownTopicOrPartitionError:
                     raise Misconfigured(
-                        f"Kafka does not delete the topic {name}: {for_code(code).__name__}. The user "
-                        "needs DELETE on the topics iv3.*, and the brokers "
-                        "delete.topic.enable=true. Then run the same command again."
+                        f"Kafka does not delete the topic {name}: {for_code(code).__name__}. The user needs DELETE on "
+                        "the topics iv3.*, and the brokers delete.topic.enable=true. Then run the same command again."
                     )
             if asyncio.get_running_loop().time() > deadline:
                 raise LogUnavailable(f"Kafka has not deleted {', '.join(left)} yet. Run the same command again.")
             await asyncio.sleep(_LOOK_S)
-    except (KafkaError, OSError) as error:
-        raise LogUnavailable(await reason(link, error)) from error
-    finally:
-        await admin.close()

@@ -3,7 +3,8 @@ that creates topics by itself would delete the log after seven days.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -52,44 +53,45 @@ def settings_of(topic: Topic, in_sync: int) -> dict[str, str]:
     return settings
 
 
+@asynccontextmanager
+async def administrator(link: KafkaLink) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An open admin client. Raises LogUnavailable, with a sentence why, for whatever Kafka does not do meanwhile."""
+    admin = AIOKafkaAdminClient(**link.arguments())
+    try:
+        await admin.start()
+        yield admin
+    except (KafkaError, OSError) as error:
+        raise LogUnavailable(await reason(link, error)) from error
+    finally:
+        await admin.close()
+
+
 async def ensure_topics(link: KafkaLink, partitions: int, safety: Safety) -> int:
     """Make what is missing, then hold every topic against what it must be. Returns how many partitions each topic has.
 
     Raises Misconfigured for a topic that would forget or is split otherwise, LogUnavailable when Kafka does not answer.
     """
-    admin = AIOKafkaAdminClient(**link.arguments())
-    try:
-        await admin.start()
+    async with administrator(link) as admin:
         brokers = [broker["node_id"] for broker in (await admin.describe_cluster())["brokers"]]
         copies, in_sync = safety.for_cluster(len(brokers))
         there = set(await admin.list_topics()) & set(TOPICS)
         if there and len(there) < len(TOPICS):
-            partitions = await _partitions(admin, min(there)) or partitions
+            partitions = (await _partitions(admin, [min(there)]))[min(there)] or partitions
         await _create(admin, [t for t in TOPICS.values() if t.name not in there], partitions, copies, in_sync)
         await _visible(admin, brokers)
         found = await _checked_partitions(admin)
         await _refuse_forgetful(admin, copies, in_sync)
-    except (KafkaError, OSError) as error:
-        raise LogUnavailable(await reason(link, error)) from error
-    finally:
-        await admin.close()
     return found
 
 
 async def look_at_topics(link: KafkaLink, safety: Safety) -> tuple[int, list[str]]:
     """How many brokers are alive, and which topics are still to be made. Makes nothing. Raises as `ensure_topics`."""
-    admin = AIOKafkaAdminClient(**link.arguments())
-    try:
-        await admin.start()
+    async with administrator(link) as admin:
         brokers = [broker["node_id"] for broker in (await admin.describe_cluster())["brokers"]]
         missing = sorted(set(TOPICS) - set(await admin.list_topics()))
         if not missing:
             await _checked_partitions(admin)
             await _refuse_forgetful(admin, *safety.for_cluster(len(brokers)))
-    except (KafkaError, OSError) as error:
-        raise LogUnavailable(await reason(link, error)) from error
-    finally:
-        await admin.close()
     return len(brokers), missing
 
 
@@ -103,9 +105,8 @@ async def _create(admin: AIOKafkaAdminClient, missing: list[Topic], partitions: 
         if code and error is not TopicAlreadyExistsError:
             said = words[0] if words else error.__name__
             raise Misconfigured(
-                f"Kafka does not create the topic {name}: {said}. "
-                f"iv3 asked for {partitions} partitions and {copies} copies (kafka.copies); see "
-                "docs/reference/configuration.md."
+                f"Kafka does not create the topic {name}: {said}. iv3 asked for {partitions} partitions and {copies} "
+                "copies (kafka.copies); see docs/reference/configuration.md."
             )
 
 
@@ -136,13 +137,12 @@ async def _shows_all(client: object, node: int) -> bool:
     )
 
 
-async def _partitions(admin: AIOKafkaAdminClient, name: str) -> int:
-    (found,) = await admin.describe_topics([name])
-    return len(found["partitions"])
+async def _partitions(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, int]:
+    return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics(names)}
 
 
 async def _checked_partitions(admin: AIOKafkaAdminClient) -> int:
-    counts = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics(list(TOPICS))}
+    counts = await _partitions(admin, list(TOPICS))
     if len(set(counts.values())) != 1:
         said = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
         raise Misconfigured(
@@ -174,17 +174,15 @@ def _wrong(topic: Topic, have: Mapping[str, str | None], copies: int, in_sync: i
     for key, value in must.items():
         if have.get(key) != value:
             return (
-                f"The topic {topic.name} would forget: its {key} is {have.get(key)}, it must be {value}. "
-                "Nothing was started. "
-                f"Set it with: kafka-configs --alter --entity-type topics --entity-name {topic.name} "
+                f"The topic {topic.name} would forget: its {key} is {have.get(key)}, it must be {value}. Nothing was "
+                f"started. Set it with: kafka-configs --alter --entity-type topics --entity-name {topic.name} "
                 f"--add-config {key}={value}"
             )
     least = int(have.get("min.insync.replicas") or 1)
     if least < min(in_sync, copies):
         return (
-            f"The topic {topic.name} counts a record as written once {least} copy has it; it must be "
-            f"{in_sync} (min.insync.replicas), "
-            f"or a broken disk loses readings. Set it with kafka-configs, or say kafka.in_sync: {least} "
-            "if that is meant."
+            f"The topic {topic.name} counts a record as written once {least} copy has it; it must be {in_sync} "
+            "(min.insync.replicas), or a broken disk loses readings. Set it with kafka-configs, or say kafka.in_sync: "
+            f"{least} if that is meant."
         )
     return ""

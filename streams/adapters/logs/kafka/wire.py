@@ -57,49 +57,34 @@ class _Uuid(AbstractType[uuid.UUID]):
 _CompactString = CompactString("utf-8")
 
 
+_TAGS = {"tags": TaggedFields}
+_BROKER = {"node_id": Int32, "host": _CompactString, "port": Int32, "rack": _CompactString} | _TAGS
+_PARTITION = (
+    {"error_code": Int16, "partition": Int32, "leader": Int32, "leader_epoch": Int32}
+    | dict.fromkeys(("replicas", "isr", "offline"), CompactArray(Int32))
+    | _TAGS
+)
+_TOPIC = {
+    "error_code": Int16,
+    "topic": _CompactString,
+    "topic_id": _Uuid,
+    "is_internal": Boolean,
+    "partitions": CompactArray(*_PARTITION.items()),
+    "topic_operations": Int32,
+} | _TAGS
+
+
 class _TopicIdsResponse(Response):
     API_KEY = 3
     API_VERSION = 10
     SCHEMA = Schema(
         ("throttle_time_ms", Int32),
-        (
-            "brokers",
-            CompactArray(
-                ("node_id", Int32),
-                ("host", _CompactString),
-                ("port", Int32),
-                ("rack", _CompactString),
-                ("tags", TaggedFields),
-            ),
-        ),
+        ("brokers", CompactArray(*_BROKER.items())),
         ("cluster_id", _CompactString),
         ("controller_id", Int32),
-        (
-            "topics",
-            CompactArray(
-                ("error_code", Int16),
-                ("topic", _CompactString),
-                ("topic_id", _Uuid),
-                ("is_internal", Boolean),
-                (
-                    "partitions",
-                    CompactArray(
-                        ("error_code", Int16),
-                        ("partition", Int32),
-                        ("leader", Int32),
-                        ("leader_epoch", Int32),
-                        ("replicas", CompactArray(Int32)),
-                        ("isr", CompactArray(Int32)),
-                        ("offline", CompactArray(Int32)),
-                        ("tags", TaggedFields),
-                    ),
-                ),
-                ("topic_operations", Int32),
-                ("tags", TaggedFields),
-            ),
-        ),
+        ("topics", CompactArray(*_TOPIC.items())),
         ("cluster_operations", Int32),
-        ("tags", TaggedFields),
+        *_TAGS.items(),
     )
 
 
@@ -197,7 +182,7 @@ class Wire:
                 raise for_code(found[0])
             return str(found[2].hex)
 
-        said: str = await self._patiently(ask)
+        said = await self._patiently(ask)
         if int(said, 16) == 0:
             raise Misconfigured(f"{self._link!r} gives topics no ids: iv3 needs Apache Kafka 2.8 or newer.")
         return said
@@ -220,8 +205,7 @@ class Wire:
                         found[topic, partition] = offset
             return found
 
-        answered: dict[Partition, int] = await self._patiently(ask)
-        return answered
+        return await self._patiently(ask)
 
     async def fetch(self, topic: str, partition: int, start: int) -> tuple[list[Record], int]:
         """The next records from `start` on, as many as fit one answer, and the high watermark. Older than what is kept:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from processors.archive.format import ArchivedRecord
 from schemas.model import Partition
@@ -30,6 +30,7 @@ from streams.storage.sqlite import connect, explain_open_errors
 from streams.topics import PARTITIONS, TOPICS, Topic, is_essential, partition_of
 
 FORMAT = "1"
+_T = TypeVar("_T")
 _SPACE_CHECK_S = 1.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta(k TEXT PRIMARY KEY, v TEXT NOT NULL) WITHOUT ROWID;
@@ -44,12 +45,8 @@ CREATE TABLE IF NOT EXISTS commits(grp TEXT, topic TEXT, part INTEGER, off INTEG
 
 
 def _die(error: BaseException) -> None:
-    os.write(
-        2,
-        (
-            f"iv3: the disk failed while writing the log ({error!r}); stopping at once so that nothing is said twice\n"
-        ).encode(),
-    )
+    said = f"iv3: the disk failed while writing the log ({error!r}); stopping at once so that nothing is said twice\n"
+    os.write(2, said.encode())
     os._exit(70)
 
 
@@ -87,9 +84,8 @@ class SqliteLog:
         with explain_open_errors(path):
             self._db = connect(path, vfs=vfs)
         try:
-            refuse_exchanging(
-                path
-            )  # whoever exchanges files looks for us after putting up the sign, so one of the two sees the other
+            # Whoever exchanges files looks for us after putting up the sign, so one of the two sees the other.
+            refuse_exchanging(path)
         except Misconfigured:
             self._db.close()
             raise
@@ -147,8 +143,7 @@ class SqliteLog:
         self, topic: str, partition: int, start: int, to: int | None = None, limit: int = 1000
     ) -> list[Record]:
         """See `Log.read`."""
-        records: list[Record] = await self.in_pool(lambda: self.read_now(topic, partition, start, to, limit))
-        return records
+        return await self.in_pool(lambda: self.read_now(topic, partition, start, to, limit))
 
     async def latest(self, topics: Iterable[str]) -> dict[Partition, int]:
         """See `Log.latest`."""
@@ -173,7 +168,7 @@ class SqliteLog:
             await asyncio.sleep(0)
         return start
 
-    async def in_pool(self, work: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever `work` returns
+    async def in_pool(self, work: Callable[[], _T]) -> _T:
         """Run `work` in the one reader thread of this log."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, work)
 
@@ -256,21 +251,15 @@ class SqliteLog:
 
     async def compact(self, topic: str) -> None:
         """Keep the newest record of each key. The last record of a partition always stays, so offsets stay known."""
-        number = self._ids[topic]
-        sql = (
-            "DELETE FROM log WHERE topic=?1 AND part=?2 AND off NOT IN "
-            "(SELECT max(off) FROM log WHERE topic=?1 AND part=?2 GROUP BY k)"
-        )
-        await self.submit(Run([(sql, (number, part)) for part in range(self.partitions[topic])]))
+        await self._forget(topic, "off NOT IN (SELECT max(off) FROM log WHERE topic=?1 AND part=?2 GROUP BY k)")
 
     async def expire(self, topic: str, before_ms: int) -> None:
         """Drop records the log took before a moment; the last one of a partition stays."""
-        number = self._ids[topic]
-        sql = (
-            "DELETE FROM log WHERE topic=?1 AND part=?2 AND ts<?3 AND off<"
-            "(SELECT max(off) FROM log WHERE topic=?1 AND part=?2)"
-        )
-        await self.submit(Run([(sql, (number, part, before_ms)) for part in range(self.partitions[topic])]))
+        await self._forget(topic, "ts<?3 AND off<(SELECT max(off) FROM log WHERE topic=?1 AND part=?2)", before_ms)
+
+    async def _forget(self, topic: str, which: str, *bindings: int) -> None:
+        sql, number = f"DELETE FROM log WHERE topic=?1 AND part=?2 AND {which}", self._ids[topic]
+        await self.submit(Run([(sql, (number, part, *bindings)) for part in range(self.partitions[topic])]))
 
     def nearly_full(self) -> bool:
         """Whether less than the reserve is left on the disk; looked at most once a second."""
@@ -324,7 +313,7 @@ class SqliteLog:
                 self._subscribers.pop(loop, None)
 
     def _in_loop(self, loop: asyncio.AbstractEventLoop, answer: Answer | None, grown: frozenset[str]) -> None:
-        for future, result, error in answer.settled if answer else ():
+        for future, result, error in answer or ():
             if future.done():
                 continue
             if error is None:

@@ -3,6 +3,7 @@ writes to a file that is gone.
 """
 
 from collections.abc import Collection, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -58,15 +59,13 @@ def _sign(path: Path) -> Path:
 
 def _settle(path: Path) -> None:
     """Leave one file where there were three. SQLite does that only for the last who has it open."""
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-    try:
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
         connection.set_busy_timeout(_PATIENCE_MS)
-        connection.execute("PRAGMA synchronous=EXTRA")
-        mode = connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0]
-    except apsw.BusyError:
-        mode = "busy"
-    finally:
-        connection.close()
+        try:
+            connection.execute("PRAGMA synchronous=EXTRA")
+            mode = connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0]
+        except apsw.BusyError:
+            mode = "busy"
     if mode != "delete" or path.with_name(path.name + "-wal").exists():
         raise Misconfigured(
             f"Another process has {path} open: an `iv3 token`, `iv3 backup`, `iv3 doctor`, or a database "
@@ -75,9 +74,6 @@ def _settle(path: Path) -> None:
 
 
 def _heads(path: Path, topics: Collection[str]) -> dict[Partition, int]:
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
         rows = connection.execute("SELECT name, part, next FROM heads JOIN topics ON id=topic WHERE next>0").fetchall()
-    finally:
-        connection.close()
     return {(name, part): head for name, part, head in rows if name in topics}

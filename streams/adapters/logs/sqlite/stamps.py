@@ -1,5 +1,6 @@
 """What a SQLite log says of itself, read without opening it as a log: also while its files are being replaced."""
 
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -16,11 +17,10 @@ def read_stamp(path: Path, key: str) -> str:
     if not path.exists():
         return ""
     try:
-        with explain_open_errors(path):
-            connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-            try:
-                return str(connection.execute("SELECT v FROM meta WHERE k=?", (key,)).fetchone()[0])
-            finally:
-                connection.close()
+        with (
+            explain_open_errors(path),
+            closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as connection,
+        ):
+            return str(connection.execute("SELECT v FROM meta WHERE k=?", (key,)).fetchone()[0])
     except (apsw.NotADBError, apsw.CorruptError, apsw.SQLError, TypeError) as error:
         raise Misconfigured(f"{path} is no log of iv3: {error}.") from None

@@ -10,7 +10,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import apsw
@@ -52,6 +52,7 @@ class Run:
 
 
 Operation = Append | Commit | Run
+Answer = list[tuple["asyncio.Future[Any]", Any, BaseException | None]]  # what one transaction tells one loop
 Waiting = tuple[Operation, asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
 
@@ -63,13 +64,6 @@ class SqliteCounters:
     records: int = 0
     commits: int = 0
     refused: int = 0
-
-
-@dataclass
-class Answer:
-    """What one transaction tells one loop."""
-
-    settled: list[tuple["asyncio.Future[Any]", Any, BaseException | None]] = field(default_factory=list)
 
 
 class Writer:
@@ -132,7 +126,7 @@ class Writer:
         if self.broken is not None:
             self._answer(batch, LogOutcomeUnknown(f"the log stopped after an I/O error: {self.broken!r}"))
             return
-        if any(isinstance(op, Append) and not op.essential for op, _, _ in batch) and self._nearly_full():
+        if any(_can_wait(operation) for operation, _, _ in batch) and self._nearly_full():
             batch = self._turn_away(batch)
             if not batch:
                 return
@@ -190,12 +184,12 @@ class Writer:
         return int(row[0]) if row else 0
 
     def _turn_away(self, batch: list[Waiting]) -> list[Waiting]:
-        away = [item for item in batch if isinstance(item[0], Append) and not item[0].essential]
+        away = [item for item in batch if _can_wait(item[0])]
         self.counters.refused += len(away)
         self._answer(
             away, DiskReserve("the disk is nearly full: only readings and alarms are still taken. Free some space.")
         )
-        return [item for item in batch if not (isinstance(item[0], Append) and not item[0].essential)]
+        return [item for item in batch if not _can_wait(item[0])]
 
     def _failed(self, batch: list[Waiting], error: Exception, *, committing: bool) -> None:
         """A full disk shows at COMMIT and leaves nothing behind; any other I/O error leaves doubt, and doubt ends the
@@ -229,5 +223,10 @@ class Writer:
         answers: dict[asyncio.AbstractEventLoop, Answer] = {}
         for number, (_, loop, future) in enumerate(batch):
             result = results[number] if results is not None else None
-            answers.setdefault(loop, Answer()).settled.append((future, result, error))
+            answers.setdefault(loop, []).append((future, result, error))
         self._done(answers, heads or {})
+
+
+def _can_wait(operation: Operation) -> bool:
+    """Whether it is turned away while the disk is nearly full."""
+    return isinstance(operation, Append) and not operation.essential

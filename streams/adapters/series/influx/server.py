@@ -17,7 +17,7 @@ import msgpack
 from pydantic import SecretStr
 
 from schemas.model import at_ms
-from streams.adapters.http_client import TIMEOUT_S, HttpClient, NoAnswer, Reply, json_object
+from streams.adapters.http_client import TIMEOUT_S, HttpClient, Reply, json_object
 from streams.adapters.series.influx.points import Place
 from streams.errors import Misconfigured, Permanent, SeriesUnavailable
 
@@ -58,7 +58,7 @@ class InfluxServer:
         self._stranger = f"What answers at influxdb.url ({self.url}) is no InfluxDB 2."
         # Packed answers cost the server more time than they save on any line that a database should be reached by.
         self._headers = {"Authorization": f"Token {token.get_secret_value()}", "Accept-Encoding": "identity"}
-        self._exchange = HttpClient(self.name, timeout_s=timeout_s)
+        self._exchange = HttpClient(self.name, SeriesUnavailable, timeout_s=timeout_s)
         self._answer_s = min(timeout_s, _ANSWER_S)
         self._api: Any = None
         self._services: Any = None
@@ -199,17 +199,8 @@ class InfluxServer:
         return self._org_id
 
     async def _ask(self, method: str, path: str, body: bytes | None, headers: _Headers, wait_s: float = 0) -> Reply:
-        try:
-            return await self._exchange.ask(
-                method,
-                self.url + path,
-                headers={**headers, **self._headers},
-                body=body,
-                limit=_ANSWER_BYTES,
-                timeout_s=wait_s or None,
-            )
-        except NoAnswer as error:
-            raise SeriesUnavailable(str(error)) from None
+        url, headers = self.url + path, {**headers, **self._headers}
+        return await self._exchange.ask(method, url, headers=headers, body=body, limit=_ANSWER_BYTES, timeout_s=wait_s)
 
     def gone(self, bucket: str) -> SeriesUnavailable:
         """A bucket is not there."""

@@ -244,7 +244,6 @@ class InfluxStore:
         forget_s = max((rule.every_seconds or 0 for rule in found.retention_rules), default=0)
         if forget_s:
             raise SeriesUnavailable(
-                f"The bucket {name} of {self.server.name} forgets after {forget_s / 86_400:g} days: set "
-                "its retention to never "
-                f"(influx bucket update --id {found.id} --retention 0), or delete it, and iv3 makes it anew."
+                f"The bucket {name} of {self.server.name} forgets after {forget_s / 86_400:g} days: set its retention "
+                f"to never (influx bucket update --id {found.id} --retention 0), or delete it, and iv3 makes it anew."
             )

@@ -21,9 +21,10 @@ from schemas.model import Partition
 from streams.adapters.series.canonical import MARGIN_MS, canonical_range
 from streams.errors import SeriesUnavailable
 from streams.ports.series import AlertRow, DigestRow, ForecastRow
-from streams.storage.sqlite import connect
+from streams.storage.sqlite import connect, connect_derived
 
 FORMAT = "1"
+_TABLES = ("positions", "readings", "entries", "forecasts", "alerts")
 _T = TypeVar("_T")
 _QUICK_MS = 2 * 86_400_000 + 2 * MARGIN_MS
 _SCHEMA = """
@@ -71,34 +72,24 @@ class SqliteSeries:
 
     def __init__(self, path: Path, log_id: str) -> None:
         self.path = path
-        self._db = connect(path)
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._prepare(log_id)
+        self._db = connect_derived(path, _SCHEMA, _TABLES, f"{FORMAT}/{log_id}")
         self._reader = connect(path)
         self._reading = threading.Lock()
         self._write_pool = ThreadPoolExecutor(1, "series-write")
         self._read_pool = ThreadPoolExecutor(1, "series-read")
 
-    def _prepare(self, log_id: str) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute(_SCHEMA)
-        stamp = f"{FORMAT}/{log_id}"
-        row = self._db.execute("SELECT v FROM meta WHERE k='log'").fetchone()
-        if row is not None and row[0] != stamp:
-            for table in ("positions", "readings", "entries", "forecasts", "alerts"):
-                self._db.execute(f"DELETE FROM {table}")
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('log', ?)", (stamp,))
-        self._db.execute("COMMIT")
-
-    async def _write(self, work: Callable[[], _T]) -> _T:
-        return await self._in(self._write_pool, work)
-
     async def _read(self, sql: str, bindings: Sequence[Any] = ()) -> list[Any]:
-        return await self._in(self._read_pool, lambda: self._read_now(sql, bindings))
+        def read() -> list[Any]:
+            with self._reading:
+                return list(self._reader.execute(sql, bindings))
 
-    def _read_now(self, sql: str, bindings: Sequence[Any]) -> list[Any]:
-        with self._reading:
-            return list(self._reader.execute(sql, bindings))
+        return await self._in(self._read_pool, read)
+
+    async def _range(self, columns: str, table: str, order: str, *bindings: object) -> list[Any]:
+        """Rows of somebody's time, by the first column of the order."""
+        at = order.partition(",")[0]
+        sql = f"SELECT {columns} FROM {table} WHERE person=? AND {at}>=? AND {at}<? ORDER BY {order} LIMIT ?"
+        return await self._read(sql, bindings)
 
     async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
         try:
@@ -115,17 +106,14 @@ class SqliteSeries:
 
     async def entries_by_id(self, ids: Iterable[str]) -> dict[str, EntryVersion]:
         """See `Series.entries_by_id`. Asked of the writing connection, which knows its own last transaction."""
-        wanted = list(ids)
-        return await self._write(lambda: self.entries_now(wanted))
-
-    def entries_now(self, ids: Iterable[str]) -> dict[str, EntryVersion]:
-        """As `entries_by_id`, in the calling thread."""
         sql = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE id IN (SELECT value FROM json_each(?))"
-        return {row[0]: entry_of(row) for row in self._db.execute(sql, (json.dumps(list(ids)),))}
+        wanted = json.dumps(list(ids))
+        rows = await self._in(self._write_pool, lambda: list(self._db.execute(sql, (wanted,))))
+        return {row[0]: entry_of(row) for row in rows}
 
     async def apply(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
         """See `Series.apply`."""
-        await self._write(lambda: self.apply_now(changes, position))
+        await self._in(self._write_pool, lambda: self.apply_now(changes, position))
 
     def apply_now(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
         """As `apply`, in the calling thread. One statement for all rows of a kind; within a kind they keep
@@ -181,24 +169,19 @@ class SqliteSeries:
 
     async def entries(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EntryVersion]:
         """See `Series.entries`."""
-        sql = (
-            f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE person=? AND time_ms>=? AND time_ms<? ORDER BY "
-            "time_ms, id LIMIT ?"
-        )
-        return [entry_of(row) for row in await self._read(sql, (person, from_ms, to_ms, limit))]
+        rows = await self._range(_ENTRY_COLUMNS, "entries", "time_ms, id", person, from_ms, to_ms, limit)
+        return [entry_of(row) for row in rows]
 
     async def forecasts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[ForecastRow]:
         """See `Series.forecasts`."""
-        sql = (
-            "SELECT time_ms, based_on, body FROM forecasts WHERE person=? AND time_ms>=? AND time_ms<? "
-            "ORDER BY time_ms, based_on LIMIT ?"
-        )
-        return [ForecastRow(*row) for row in await self._read(sql, (person, from_ms, to_ms, limit))]
+        columns = "time_ms, based_on, body"
+        rows = await self._range(columns, "forecasts", "time_ms, based_on", person, from_ms, to_ms, limit)
+        return [ForecastRow(*row) for row in rows]
 
     async def alerts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[AlertRow]:
         """See `Series.alerts`."""
-        sql = "SELECT at_ms, key, body FROM alerts WHERE person=? AND at_ms>=? AND at_ms<? ORDER BY at_ms, key LIMIT ?"
-        return [AlertRow(*row) for row in await self._read(sql, (person, from_ms, to_ms, limit))]
+        rows = await self._range("at_ms, key, body", "alerts", "at_ms, key", person, from_ms, to_ms, limit)
+        return [AlertRow(*row) for row in rows]
 
     # -- what a replay needs -----------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streams.adapters.series.sqlite.series import SqliteSeries
 from streams.ports.series import SeriesExamination, SeriesVersion
-from streams.storage.versions import current, flip, readable, remove_series, series_path
+from streams.storage.versions import current, flip, readable, remove, series_path
 
 
 class SqliteStore:
@@ -34,7 +34,7 @@ class SqliteStore:
     async def make(self) -> tuple[SeriesVersion, SqliteSeries]:
         """See `SeriesStore.make`."""
         version = SeriesVersion(current(self._data).series + 1)
-        remove_series(self._data, version.number)
+        await self.remove(version)
         return version, SqliteSeries(series_path(self._data, version.number), self._log_id)
 
     async def serve(self, version: SeriesVersion) -> None:
@@ -62,7 +62,7 @@ class SqliteStore:
 
     async def remove(self, version: SeriesVersion) -> None:
         """See `SeriesStore.remove`. Whoever has the file open keeps it until it is closed."""
-        remove_series(self._data, version.number)
+        remove(self._data, series_path(self._data, version.number))
 
     async def close(self) -> None:
         """See `SeriesStore.close`."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas.household import household
 from schemas.settings import S3Settings, Settings
-from streams.errors import Misconfigured
+from streams.errors import Misconfigured, NotFound
 
 PREFIX = "IV3_"
 # No settings: what the supervisor tells the worker, what tests are told, and a variable of the seed's own `.env`.
@@ -68,7 +68,7 @@ def _read_yaml(path: Path, *, must_exist: bool) -> dict[str, Any]:
         raw = yaml.load(path.read_text(encoding="utf-8"), _Strict)  # noqa: S506 - it is the safe one, made stricter
     except FileNotFoundError:
         if must_exist:
-            raise Misconfigured(
+            raise NotFound(
                 f"There is no file {path}. Make one with `iv3 init`, or name another with --config."
             ) from None
         return {}

@@ -17,7 +17,11 @@
     |- NotifierRefused        the notifier refuses the account, the topic or the message: say so loudly
     |- CopyFailed             a copy of the log does not agree with it, or cannot be made
     |- ArchiveDamaged         an object of the archive is missing, cut, swapped or flipped
-    `- Misconfigured          a setting is wrong; the sentence names it
+    `- FailedPrecondition     what was asked for cannot be done as things are; the sentence says what to do first
+       |- Misconfigured       a setting or an option is wrong; the sentence names it
+       |- InUse               another process is at work on it, or work on it was interrupted
+       |- AlreadyExists       something is there that is never overwritten
+       `- NotFound            a log, a folder, a file or a person that was named is not there
 
 Any other exception is a bug: the role that raised it is rebuilt and replays.
 """
@@ -103,8 +107,26 @@ class ArchiveDamaged(StreamError):
     """An object of the archive is not what its manifest says; the sentence names it."""
 
 
-class Misconfigured(StreamError):
-    """A setting is wrong; the sentence names it and says what to do."""
+class FailedPrecondition(StreamError):
+    """What was asked for cannot be done as things are: trying again changes nothing. The sentence says why, and what to
+    do first.
+    """
+
+
+class Misconfigured(FailedPrecondition):
+    """A setting or an option is wrong; the sentence names it and says what to do."""
+
+
+class InUse(FailedPrecondition):
+    """Another process is at work on what was asked for, or work on it was interrupted and must be ended first."""
+
+
+class AlreadyExists(FailedPrecondition):
+    """Something is there already that is never overwritten."""
+
+
+class NotFound(FailedPrecondition):
+    """A log, a folder, a file or a person that was named is not there."""
 
 
 class CopyFailed(StreamError):

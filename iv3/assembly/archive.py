@@ -5,7 +5,7 @@ from pathlib import Path
 from iv3.config import refuse_half_a_bucket
 from schemas.settings import S3Settings
 from streams.adapters.archives.folder import FolderArchive
-from streams.errors import Misconfigured
+from streams.errors import Misconfigured, NotFound
 from streams.ports.archive import Archive
 
 
@@ -31,4 +31,4 @@ def refuse_absent_folder(setting: str, why: str = "") -> None:
     """Raise Misconfigured where the archive is a folder that is not there."""
     kind, _, folder = setting.partition(":")
     if kind == "folder" and not Path(folder).expanduser().is_dir():
-        raise Misconfigured(f"There is no folder {folder}; is the disk that holds the archive mounted?{why}")
+        raise NotFound(f"There is no folder {folder}; is the disk that holds the archive mounted?{why}")

@@ -25,7 +25,7 @@ from schemas.household import household
 from schemas.settings import LEGACY_LOW_DEFAULT_MGDL, Settings, legacy_config
 from streams.clock import SystemClock
 from streams.commands.tokens import hash_of
-from streams.errors import Misconfigured, Transient
+from streams.errors import FailedPrecondition, Misconfigured, Transient
 from streams.ports.log import Log
 from streams.roles.projector import Projector
 from streams.runtime.heartbeats import Heartbeats
@@ -69,7 +69,7 @@ def try_adapters(settings: Settings) -> None:
         try:
             source_of(settings, data, clock, person.id, person.dexcom)
             phone_of(settings, person.ntfy, clock)
-        except Misconfigured as error:
+        except FailedPrecondition as error:
             raise Misconfigured(f"{person.id}: {error}" if settings.people else str(error)) from None
     credentials_of(settings, data)
     channels_of(settings, clock)

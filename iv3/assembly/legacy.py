@@ -18,7 +18,7 @@ __all__ = ["LegacyApi", "LegacyBuckets", "LegacyMove", "MoveReport", "insulin_na
 
 @asynccontextmanager
 async def legacy_buckets(settings: InfluxSettings, url: str | None, org: str | None) -> AsyncIterator[LegacyBuckets]:
-    """What the older program left at the configured server, or at another. Raises Misconfigured."""
+    """What the older program left at the configured server, or at another. Raises FailedPrecondition."""
     async with closing(InfluxServer(url=url or settings.url, token=settings.token, org=org or settings.org)) as server:
         yield LegacyBuckets(server)
 

@@ -21,7 +21,7 @@ from streams.adapters.logs.sqlite import replacement
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.logs.sqlite.stamps import read_stamp
 from streams.adapters.transport.sqlite import Transport as SqliteTransport
-from streams.errors import Misconfigured
+from streams.errors import InUse, Misconfigured, NotFound
 from streams.ports.log import Log, NewLog
 from streams.runtime.app import group_of, kafka_settings, make_app
 from streams.topics import ARCHIVED, JOURNAL
@@ -165,7 +165,7 @@ def is_demo(data: Path) -> bool:
     """
     stamp = read_stamp(data / LOG_FILE, "demo")
     if not stamp:
-        raise Misconfigured(f"There is no log in {data}. Name the data folder with --data (the demo's is ./data-demo).")
+        raise NotFound(f"There is no log in {data}. Name the data folder with --data (the demo's is ./data-demo).")
     return stamp == "1"
 
 
@@ -187,7 +187,7 @@ def _refuse_half_made(data: Path) -> None:
     except (OSError, ValueError, TypeError, KeyError):
         return
     if half_made:
-        raise Misconfigured(
+        raise InUse(
             f"The erasure of {note['person']} was interrupted while Kafka's topics were made anew; the "
             f"log is whole in {data}. "
             f"Run it again first: iv3 person erase {note['person']}"

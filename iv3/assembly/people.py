@@ -19,7 +19,7 @@ from streams.adapters.credentials import CredentialsFile, Stamp
 from streams.adapters.sources.dexcom import DexcomShare
 from streams.clock import SharedClock
 from streams.delivery.channels import Channels
-from streams.errors import Misconfigured
+from streams.errors import FailedPrecondition, Misconfigured, NotFound
 from streams.ports.clock import Clock
 from streams.ports.notifier import Notifier
 from streams.ports.source import GlucoseSource
@@ -58,7 +58,7 @@ def accounts_of(settings: Settings, kept: Mapping[str, Credentials]) -> dict[str
             continue
         other = owners.setdefault((said.dexcom.region, said.dexcom.account.lower()), person)
         if other != person:
-            raise Misconfigured(
+            raise FailedPrecondition(
                 f"{other} and {person} have the same Dexcom account. Its readings can be only one person's: "
                 f"`iv3 person add {person}` with another account, or take it out of config.yaml."
             )
@@ -87,7 +87,7 @@ class People:
             return {}
         try:
             return self._credentials.read()
-        except Misconfigured as error:
+        except FailedPrecondition as error:
             self.trouble, self._stamp = str(error), None  # it is looked at again, also if only the key is put right
             logger.error("iv3 runs without the people whom `iv3 person add` was told of: %s", error)  # noqa: TRY400 - the sentence says it all
             return {}
@@ -100,7 +100,7 @@ class People:
             await self._see_off(asyncio.get_running_loop().time())
             try:
                 await self._look()
-            except Misconfigured as error:
+            except FailedPrecondition as error:
                 if str(error) != self.trouble:
                     logger.error("people stay as they were: %s", error)  # noqa: TRY400 - the sentence says it all
                 self.trouble = str(error)
@@ -112,7 +112,7 @@ class People:
         if stamp == self._stamp:
             return
         if stamp is None:
-            raise Misconfigured(
+            raise NotFound(
                 f"{self._credentials.path} is gone; put it back, or enter the accounts again with `iv3 person add`."
             )
         before = _adapters(watched for _, watched in self._made.values())
@@ -147,7 +147,7 @@ class People:
             plan = self._plan
             source = source_of(plan.settings, plan.data, plan.clock, person, said.dexcom, url=self._url(person))
             target = phone_of(plan.settings, said.ntfy, plan.clock)
-        except Misconfigured as error:
+        except FailedPrecondition as error:
             self.troubles[person] = f"{error} Enter it again: `iv3 person add {person}`."
             logger.error("what is kept of %s cannot be used: %s", person, error)  # noqa: TRY400 - the sentence says it all
         return Watched(source, target)

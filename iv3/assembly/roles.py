@@ -26,7 +26,7 @@ from streams.topics import ALERTS
 
 
 async def put_together(plan: StartPlan, stack: AsyncExitStack, *, worker: str | None = None) -> Running:
-    """Open the log, and build series, channels and people; `stack` takes them down in order. Raises Misconfigured,
+    """Open the log, and build series, channels and people; `stack` takes them down in order. Raises FailedPrecondition,
     LogUnavailable.
     """
     opened = await LogPlace(plan.settings, plan.data).open(demo=plan.demo, worker=worker)

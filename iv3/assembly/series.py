@@ -22,7 +22,7 @@ _FIRST_S = 3.0  # a start waits no longer for a server: alarms need none
 
 
 def series_store(settings: Settings, data: Path, log_id: str) -> SeriesStore:
-    """The store that `series: sqlite | influxdb` names. No I/O. Raises Misconfigured."""
+    """The store that `series: sqlite | influxdb` names. No I/O. Raises FailedPrecondition."""
     if settings.series == "influxdb":
         from streams.adapters.series.influx.server import InfluxServer
         from streams.adapters.series.influx.store import InfluxStore
@@ -48,7 +48,7 @@ class ServedSeries:
 
 
 async def serve_series(settings: Settings, data: Path, log_id: str) -> ServedSeries:
-    """The version that serves; without one yet where its server does not answer. Raises Misconfigured."""
+    """The version that serves; without one yet where its server does not answer. Raises FailedPrecondition."""
     store = series_store(settings, data, log_id)
     try:
         async with asyncio.timeout(_FIRST_S):

@@ -21,7 +21,7 @@ from iv3.hostzone import host_zone
 from schemas.household import household, untold_in
 from schemas.settings import Settings
 from streams.clock import SystemClock
-from streams.errors import Misconfigured
+from streams.errors import FailedPrecondition, InUse, NotFound
 from streams.storage.files import write_durably
 
 
@@ -40,20 +40,22 @@ def with_data_folder(data: Path) -> None:
     except OSError as error:
         if error.errno in (errno.EIO, errno.ENOSPC):
             raise  # that may pass: it is tried again
-        raise Misconfigured(f"{data} cannot be the data folder: {error.strerror}. Name another with --data.") from None
+        raise FailedPrecondition(
+            f"{data} cannot be the data folder: {error.strerror}. Name another with --data."
+        ) from None
     with suppress(OSError):  # a folder that somebody made for us, and owns, or on a disk that is read-only now
         data.chmod(0o700)
 
 
 def settings_of(config: Path | None, host: str | None, overrides: Mapping[str, str | None]) -> Settings:
     """The configuration, refused where a process could not run by it. `overrides` are environment variables, as they
-    would be set, or None. Makes nothing. Raises Misconfigured.
+    would be set, or None. Makes nothing. Raises FailedPrecondition.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     settings = configuration.load(config, environment={**os.environ, **given})
     configuration.refuse_unusable(settings)
     if not settings.dexcom.account and not Path("config.yaml").exists() and config is None:
-        raise Misconfigured(
+        raise NotFound(
             "There is no configuration yet.\n"
             "  iv3 up --demo    shows everything with a simulated person, in its own folder\n"
             "  iv3 init         asks a few questions and writes config.yaml; then run `iv3 up` again"
@@ -65,13 +67,13 @@ def settings_of(config: Path | None, host: str | None, overrides: Mapping[str, s
 
 
 def plan_of(settings: Settings, data: Path, host: str | None, port: int | None, clock: str | None) -> StartPlan:
-    """The plan of what the configuration names; `clock` is a simulation's. Raises Misconfigured where the port is
+    """The plan of what the configuration names; `clock` is a simulation's. Raises FailedPrecondition where the port is
     taken.
     """
     host = host or settings.api.host
     port = port if port is not None else settings.api.port
     if port and not is_free(host, port):
-        raise Misconfigured(f"Port {port} is in use. Choose another with --port, or --port 0 for any free one.")
+        raise InUse(f"Port {port} is in use. Choose another with --port, or --port 0 for any free one.")
     return StartPlan(
         data=data,
         settings=settings,

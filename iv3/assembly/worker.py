@@ -19,18 +19,18 @@ from iv3.assembly.plan import StartPlan
 from iv3.assembly.roles import add_roles, put_together
 from iv3.assembly.running import Running
 from iv3.assembly.series import follow_series
-from streams.errors import Misconfigured
+from streams.errors import FailedPrecondition, InUse
 from streams.runtime.process import Process, Service
 from streams.runtime.self_report import SelfReport
 from streams.storage.files import FileLock, write_durably
 
 
 async def run(plan: StartPlan) -> None:
-    """Build the roles, run them until a signal, take them down. Raises Misconfigured."""
+    """Build the roles, run them until a signal, take them down. Raises FailedPrecondition."""
     name = plan.worker or default_worker()
     lock = FileLock(plan.data / f"worker-{name}.lock")
     if not lock.try_acquire():
-        raise Misconfigured(f"A worker named {name} runs on {plan.data} already. Give this one another name: --name.")
+        raise InUse(f"A worker named {name} runs on {plan.data} already. Give this one another name: --name.")
     async with AsyncExitStack() as stack:
         stack.callback(lock.release)
         running = await put_together(plan, stack, worker=name)
@@ -40,7 +40,7 @@ async def run(plan: StartPlan) -> None:
                 f"iv3: there is nothing to do for the {role_name}: its part of the configuration is empty.\n"
             )
         if not running.roles:
-            raise Misconfigured("This worker has nothing to do: name its --role, and configure what that needs.")
+            raise FailedPrecondition("This worker has nothing to do: name its --role, and configure what that needs.")
         report = SelfReport(running.log, plan.clock, name, running.troubles)
         beside = [_page(running, name), follow_series(running.served, running.roles), running.people.follow]
         await Process(running.roles, [*beside, report.follow]).run()

@@ -257,11 +257,11 @@ def test_alarm(
 def run() -> None:
     """Run the verb that the command line names; every failure of ours ends as one sentence."""
     from iv3.supervise import UNEXPECTED, is_child
-    from streams.errors import Misconfigured, StreamError, Transient
+    from streams.errors import FailedPrecondition, StreamError, Transient
 
     try:
         app()
-    except Misconfigured as error:
+    except FailedPrecondition as error:
         fail(str(error), 2)
     except Transient as error:
         fail(str(error), UNEXPECTED if is_child() else 1)  # an outage passes: the supervisor tries again

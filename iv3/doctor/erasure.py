@@ -6,7 +6,7 @@ from iv3.assembly.log import LogPlace
 from iv3.doctor.findings import Finding, failed
 from iv3.operations.erasure import is_under_way, read_note
 from schemas.settings import Settings
-from streams.errors import Misconfigured
+from streams.errors import FailedPrecondition
 
 
 async def erasing(settings: Settings, data: Path, config: Path) -> list[Finding]:
@@ -14,7 +14,7 @@ async def erasing(settings: Settings, data: Path, config: Path) -> list[Finding]
     del config
     try:
         note = read_note(data)
-    except Misconfigured as error:
+    except FailedPrecondition as error:
         return [failed("erasure", str(error))]
     if note is None:
         return []

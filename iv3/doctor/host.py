@@ -10,7 +10,7 @@ from pathlib import Path
 from iv3.assembly.listening import is_free
 from iv3.doctor.findings import Finding, failed, noticed, passed
 from schemas.settings import Settings
-from streams.errors import Misconfigured
+from streams.errors import FailedPrecondition
 from streams.storage.files import RESERVE_BYTES, free_bytes, refuse_remote
 from streams.storage.sqlite import sqlite_version
 
@@ -48,7 +48,7 @@ def _disk(data: Path) -> Finding:
 def _file_system(data: Path) -> Finding:
     try:
         refuse_remote(data if data.exists() else Path.cwd())
-    except Misconfigured as error:
+    except FailedPrecondition as error:
         return failed("remote-disk", str(error))
     return passed("remote-disk", "The data folder lies on a local disk.")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from iv3.assembly.log import LogPlace
 from iv3.doctor.findings import Finding, failed, noticed, passed
 from schemas.settings import Settings
-from streams.errors import LogUnavailable, Misconfigured
+from streams.errors import FailedPrecondition, LogUnavailable
 
 
 async def log(settings: Settings, data: Path, config: Path) -> list[Finding]:
@@ -20,7 +20,7 @@ async def log(settings: Settings, data: Path, config: Path) -> list[Finding]:
         brokers, missing = await place.look_at_brokers()
     except LogUnavailable as error:
         return [failed("kafka-unreachable", str(error))]
-    except Misconfigured as error:
+    except FailedPrecondition as error:
         return [failed("kafka-topics", str(error))]
     alive = "broker is" if brokers == 1 else "brokers are"
     found = [passed("kafka-unreachable", f"{settings.log} answers; {brokers} {alive} alive.")]

@@ -15,7 +15,7 @@ from schemas.household import household
 from schemas.model import ms
 from schemas.settings import DexcomSettings, Settings, WatchedSettings
 from streams.clock import SystemClock
-from streams.errors import Misconfigured, SourceRefused, SourceUnreachable, Transient
+from streams.errors import FailedPrecondition, SourceRefused, SourceUnreachable, Transient
 from streams.ports.log import Record
 from streams.topics import JOURNAL, partition_of
 
@@ -55,7 +55,7 @@ def _profile(settings: Settings, person: WatchedSettings, whose: str) -> Iterato
 
 async def accounts(settings: Settings, data: Path, config: Path) -> list[Finding]:
     """One log-in at most for each account, and none while the journal, or what an earlier refusal left here, says to
-    wait. Raises Misconfigured.
+    wait. Raises FailedPrecondition.
     """
     del config
     kept = accounts_of(settings, credentials_of(settings, data).read())
@@ -147,7 +147,7 @@ async def _no_login_before(settings: Settings, data: Path, person: str) -> int |
 
     try:
         log = (await place.open()).log
-    except (Misconfigured, Transient):
+    except (FailedPrecondition, Transient):
         return None
     async with closing(log):
         partition = partition_of(person, log.partitions[JOURNAL])

@@ -10,7 +10,7 @@ from iv3.assembly.series import series_store
 from iv3.closing import closing
 from iv3.doctor.findings import Finding, failed, noticed, passed
 from schemas.settings import Settings
-from streams.errors import Misconfigured, Transient
+from streams.errors import FailedPrecondition, Transient
 from streams.ports.series import SeriesExamination
 
 _OLDEST = (2, 7)
@@ -31,7 +31,7 @@ def _log_id(settings: Settings, data: Path) -> str:
     """
     try:
         return LogPlace(settings, data).file_id()
-    except (Misconfigured, Transient):
+    except (FailedPrecondition, Transient):
         return ""
 
 

@@ -22,7 +22,7 @@ from schemas.household import Credentials, household
 from schemas.settings import Settings
 from streams.copies.erase_archive import ArchiveTraces, archive_anew, find, foreign, forget
 from streams.copies.erase_person import Erasing, LogTraces, fill
-from streams.errors import LogUnavailable, Misconfigured
+from streams.errors import FailedPrecondition, InUse, LogUnavailable, Misconfigured, NotFound
 from streams.ports.archive import Archive
 from streams.ports.log import Log
 from streams.runtime.heartbeats import carry_switch
@@ -78,7 +78,7 @@ def read_note(data: Path) -> ErasureNote | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
-        raise Misconfigured(
+        raise FailedPrecondition(
             f"{data / ERASING} cannot be read ({error}): an erasure was begun there by another release."
         ) from None
 
@@ -106,7 +106,7 @@ class Erasure:
         Raises Misconfigured, LogUnavailable, ArchiveUnavailable, ArchiveDamaged.
         """
         if not await self.place.has_topics():
-            raise Misconfigured(f"There is no log of iv3 at {self.settings.log}.")
+            raise NotFound(f"There is no log of iv3 at {self.settings.log}.")
         async with self.place.opened(demo=self.demo) as log:
             erasing = Erasing(log, self.person)
             await erasing.open()
@@ -169,7 +169,7 @@ class Erasure:
                     with self._bar("Archiving, then comparing") as progress:
                         await archive_anew(target, self.archive, progress, say=False)
             if await erasing.has_grown():
-                raise Misconfigured(
+                raise InUse(
                     "Somebody wrote to the log meanwhile. Nothing was changed. Stop it, and run the same command again."
                 )
             if self.place.on_kafka:
@@ -186,7 +186,7 @@ class Erasure:
         size = sum(path.stat().st_size for path in self.data.glob("log.db*"))
         room = free_bytes(self.data) - RESERVE_BYTES
         if size > room:
-            raise Misconfigured(
+            raise FailedPrecondition(
                 f"The copy needs about {size >> 20} MiB in {self.data}, and {max(0, room) >> 20} are left "
                 "beside the reserve. Free some space first."
             )
@@ -224,7 +224,7 @@ class Erasure:
         if log.log_id != note.old_log or any(head != copied.heads.get(place, 0) for place, head in heads.items()):
             note.phase = "copying"
             self._save(note)
-            raise Misconfigured(
+            raise InUse(
                 "Somebody wrote to the log since it was copied. Nothing was deleted. Stop every iv3, and "
                 "run the same command again: it copies anew."
             )
@@ -237,7 +237,7 @@ class Erasure:
         shutil.rmtree(self._workshop, ignore_errors=True)
         async with self.place.opened(demo=self.demo) as log:
             if log.log_id != note.new_log:
-                raise Misconfigured(
+                raise FailedPrecondition(
                     f"The log is {log.log_id}, and neither the one that {self.person} was taken out of "
                     "nor the one that was made. "
                     f"If that is meant, delete {self.data / ERASING} and run the same command again."

@@ -41,7 +41,7 @@ def with_log(
     *,
     make: bool = False,
 ) -> _T:
-    """Run `work` with the log open; where there is none yet, `make` one. Raises Misconfigured, LogUnavailable."""
+    """Run `work` with the log open; where there is none yet, `make` one. Raises FailedPrecondition, LogUnavailable."""
     place = LogPlace(log_settings(data, config), data)
 
     async def opened() -> _T:
@@ -54,7 +54,7 @@ def with_log(
 
 def with_catalog(data: Path, ask: Callable[[Catalog], _T], config: Path | None = None) -> _T:
     """Answer a question about what is true now: the whole log is folded into a catalog that is thrown away. Raises
-    Misconfigured, LogUnavailable.
+    FailedPrecondition, LogUnavailable.
     """
 
     async def work(log: Log) -> _T:
@@ -73,8 +73,8 @@ def with_door(
     *,
     make: bool = False,
 ) -> _T:
-    """Run a command about a person, on a catalog that is thrown away. Raises Misconfigured, LogUnavailable, and what
-    the command raises.
+    """Run a command about a person, on a catalog that is thrown away. Raises FailedPrecondition, LogUnavailable, and
+    what the command raises.
     """
 
     async def through(log: Log) -> _T:
@@ -86,7 +86,7 @@ def with_door(
 
 def store_of(data: Path, config: Path | None, log: Log) -> SeriesStore:
     """The store of the Series' versions, as the configuration names it; a demo's lies in its folder. Raises
-    Misconfigured.
+    FailedPrecondition.
     """
     settings = log_settings(data, config)
     configuration.refuse_unusable(settings)
@@ -96,7 +96,7 @@ def store_of(data: Path, config: Path | None, log: Log) -> SeriesStore:
 @asynccontextmanager
 async def opened_series(data: Path, config: Path | None, log: Log) -> AsyncIterator[tuple[Series, int]]:
     """The Series that serves, and how many records of the log it lacks: where `iv3 up` does not run it may be behind,
-    or empty, and what is read from it then must say so. Raises Misconfigured, SeriesUnavailable.
+    or empty, and what is read from it then must say so. Raises FailedPrecondition, SeriesUnavailable.
     """
     async with (
         closing(store_of(data, config, log)) as store,

@@ -6,7 +6,7 @@ from pathlib import Path
 from iv3 import config as configuration
 from iv3.operations.trial_alarm import until_it_rang
 from iv3.output import fail
-from streams.errors import Misconfigured
+from streams.errors import FailedPrecondition
 
 
 def alerts_on(config: Path | None) -> None:
@@ -14,7 +14,7 @@ def alerts_on(config: Path | None) -> None:
     settings = configuration.load(config)
     configuration.refuse_unusable(settings)
     if not settings.topic:
-        raise Misconfigured(
+        raise FailedPrecondition(
             "ALARMS ARE OFF: neither ntfy.topic nor iv3.endpoint is set, so there is nowhere to send a test alarm."
         )
     if not until_it_rang(settings):

@@ -30,7 +30,7 @@ from streams.clock import SystemClock
 from streams.copies.copy_log import copy as copy_log
 from streams.copies.copy_log import refuse_used
 from streams.copies.repartition import refuse_other_than_multiple
-from streams.errors import Misconfigured
+from streams.errors import FailedPrecondition, Misconfigured
 from streams.ports.archive import Archive
 from streams.ports.log import Log
 from streams.topics import JOURNAL, PARTITIONS
@@ -124,7 +124,7 @@ async def _restore_to_kafka(settings: Settings, archive: Archive, data: Path, *,
             with bar("Restoring", quiet=as_json) as progress:
                 report = await make_anew(archive, new_log_file, scratch, progress)
             if report.demo:
-                raise Misconfigured("The archive is a demo's; a demo is never restored to Kafka.")
+                raise FailedPrecondition("The archive is a demo's; a demo is never restored to Kafka.")
             async with closing(new_log_file(scratch / LOG_FILE)) as file:
                 with bar("Copying to Kafka", quiet=as_json) as progress:
                     copied = await copy_log(file, log, progress)
@@ -187,7 +187,7 @@ def prune(options: PruneOptions) -> None:
     archive = _archive(settings, options.archive, must_exist=True)
     keep_days = options.keep_days if options.keep_days is not None else settings.archive_keep_days
     if keep_days is None:
-        raise Misconfigured(
+        raise FailedPrecondition(
             "Everything in the archive is kept for ever: archive_keep_days is not set. Try another "
             "answer with --keep-days N --dry-run."
         )

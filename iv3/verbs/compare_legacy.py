@@ -22,7 +22,7 @@ from schemas.envelope import Garbage, decode
 from schemas.household import household
 from schemas.settings import Settings
 from streams.clock import SystemClock
-from streams.errors import Misconfigured
+from streams.errors import FailedPrecondition, Misconfigured
 from streams.ports.log import Record
 from streams.topics import JOURNAL, partition_of
 
@@ -42,7 +42,7 @@ def seed(options: CompareOptions) -> None:
     if not user:
         raise Misconfigured("--user is missing: api.username of the old program's config.yaml.")
     if LogPlace(settings, options.data).is_demo():
-        raise Misconfigured(f"{options.data} is a demo's; there is nothing to compare. Name another with --data.")
+        raise FailedPrecondition(f"{options.data} is a demo's; there is nothing to compare. Name another with --data.")
     api = LegacyApi(options.url, user, _password(options, settings), options.cafile)
     end_s = SystemClock().now_ms() // 1000 - _SETTLED_S
     start_s = end_s - round(options.hours * 3600)
@@ -73,7 +73,7 @@ def _password(options: CompareOptions, settings: Settings) -> SecretStr:
         try:
             return SecretStr(options.password_file.read_text(encoding="utf-8").strip())
         except (OSError, UnicodeDecodeError) as error:
-            raise Misconfigured(f"--password-file {options.password_file} cannot be read: {error}.") from None
+            raise FailedPrecondition(f"--password-file {options.password_file} cannot be read: {error}.") from None
     if settings.api.password.get_secret_value():
         return settings.api.password
     return SecretStr(typer.prompt("Password of the old program's API", hide_input=True))

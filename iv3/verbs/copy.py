@@ -16,7 +16,7 @@ from schemas.settings import Settings
 from streams.copies.copy_log import CopyReport
 from streams.copies.copy_log import copy as copy_log
 from streams.copies.repartition import refuse_other_than_multiple
-from streams.errors import Misconfigured
+from streams.errors import AlreadyExists, FailedPrecondition, InUse, Misconfigured
 from streams.ports.log import Log
 from streams.storage.files import FileLock, sync_folder
 from streams.topics import JOURNAL
@@ -37,7 +37,7 @@ def copy(data: Path, config: Path | None, source: str, target: str, partitions: 
     if "sqlite" in (ends[0].log, ends[1].log):
         lock = FileLock(data / "up.lock")
         if data.is_dir() and not lock.try_acquire():
-            raise Misconfigured(f"iv3 runs on {data}; stop it first (iv3 stop), or what comes meanwhile is not copied.")
+            raise InUse(f"iv3 runs on {data}; stop it first (iv3 stop), or what comes meanwhile is not copied.")
 
     async def work() -> CopyReport:
         async with _opened(ends[0], data) as one:
@@ -79,7 +79,7 @@ def _refuse_otherwise(target: Log, partitions: int | None) -> None:
     """Topics that were made before are not made again for an option."""
     found = target.partitions[JOURNAL]
     if partitions is not None and found != partitions:
-        raise Misconfigured(
+        raise AlreadyExists(
             f"The topics iv3.* were made with {found} partitions already, not {partitions}. Leave "
             "--partitions out to fill them as they are, "
             "or delete them (they are made again)."
@@ -90,7 +90,7 @@ def _refuse_otherwise(target: Log, partitions: int | None) -> None:
 async def _opened(settings: Settings, data: Path) -> AsyncIterator[Log]:
     place = LogPlace(settings, data)
     if place.is_demo():
-        raise Misconfigured(f"{data} is a demo's; a demo is never copied.")
+        raise FailedPrecondition(f"{data} is a demo's; a demo is never copied.")
     async with place.opened() as log:
         yield log
 
@@ -99,7 +99,7 @@ async def _opened(settings: Settings, data: Path) -> AsyncIterator[Log]:
 async def _new_file(data: Path, partitions: int) -> AsyncIterator[Log]:
     """A log that takes its place only when the block ends well: an interrupted copy is not there at all."""
     if (data / LOG_FILE).exists():
-        raise Misconfigured(f"{data} has a log already. Copy into an empty folder: name it with --data.")
+        raise AlreadyExists(f"{data} has a log already. Copy into an empty folder: name it with --data.")
     workshop = data / _WORKSHOP
     shutil.rmtree(workshop, ignore_errors=True)
     async with closing(new_log_file(workshop / LOG_FILE, partitions=partitions)) as fresh:

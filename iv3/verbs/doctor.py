@@ -16,7 +16,7 @@ from iv3.doctor.findings import Finding, failed, passed
 from schemas.household import household
 from schemas.settings import Settings, WatchedSettings
 from schemas.units import mmol
-from streams.errors import Misconfigured, StreamError
+from streams.errors import FailedPrecondition, StreamError
 from streams.storage.sqlite import SqliteError
 
 _MOST_SHOWN = 10
@@ -44,13 +44,13 @@ async def _all(data: Path, config: Path | None) -> list[Finding]:
     try:
         settings = with_found_certificate(configuration.load(config))
         configuration.refuse_unusable(settings)
-    except Misconfigured as error:
+    except FailedPrecondition as error:
         return [failed("configuration", line) for line in str(error).splitlines()]
     findings = [_usable(settings)]
     for check in CHECKS:
         try:
             findings += await check(settings, data, config or Path("config.yaml"))
-        except Misconfigured as error:
+        except FailedPrecondition as error:
             findings.append(failed("configuration", str(error)))
         except (StreamError, OSError, SqliteError) as error:
             # What is wrong must not keep the doctor from looking on.
@@ -61,13 +61,13 @@ async def _all(data: Path, config: Path | None) -> list[Finding]:
 def _usable(settings: Settings) -> Finding:
     try:
         try_adapters(settings)
-    except Misconfigured as error:
+    except FailedPrecondition as error:
         return failed("configuration", str(error))
     return passed("configuration", "The configuration can be used.")
 
 
 def config_check(config: Path | None, *, as_json: bool) -> None:
-    """Say what the configuration means; no secret is printed. Raises Misconfigured."""
+    """Say what the configuration means; no secret is printed. Raises FailedPrecondition."""
     if config is None and not Path("config.yaml").exists():
         sys.stdout.write(
             "There is no config.yaml here; this is what the defaults and the environment give. `iv3 init` makes one.\n"

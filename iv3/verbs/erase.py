@@ -25,7 +25,7 @@ from schemas.household import household
 from streams.archive.maintenance import host_ms
 from streams.copies.erase_archive import ArchiveTraces
 from streams.copies.erase_person import LogTraces
-from streams.errors import Misconfigured
+from streams.errors import FailedPrecondition, InUse, Misconfigured, NotFound
 from streams.ports.archive import Archive
 from streams.storage.files import FileLock
 
@@ -48,7 +48,7 @@ def erase(options: EraseOptions) -> None:
         os.umask(0o077)
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not lock.try_acquire():
-            raise Misconfigured(f"iv3 runs on {data}; stop it first (iv3 stop --data {data}).")
+            raise InUse(f"iv3 runs on {data}; stop it first (iv3 stop --data {data}).")
         # An exchange that was killed left it; nobody else exchanges while we hold the lock.
         place.take_sign_down()
     try:
@@ -62,7 +62,7 @@ def _erase(erasure: Erasure, options: EraseOptions) -> None:
     earlier: list[str] = []
     if note is not None and is_under_way(erasure.place, note):
         if note.person != person:
-            raise Misconfigured(
+            raise InUse(
                 f"The erasure of {note.person} was interrupted and must be ended first: iv3 person erase {note.person}"
             )
         if options.dry_run:
@@ -77,7 +77,7 @@ def _erase(erasure: Erasure, options: EraseOptions) -> None:
             document = _would(person, found, finding, remains)
             say(document, *_would_in_words(person, found, finding, remains), as_json=options.as_json)
         if finding.stays:
-            raise Misconfigured("Nothing is erased before this is decided.\n  " + "\n  ".join(finding.stays))
+            raise FailedPrecondition("Nothing is erased before this is decided.\n  " + "\n  ".join(finding.stays))
         if options.dry_run:
             return
         _ask(options, found)
@@ -90,9 +90,7 @@ def _erase(erasure: Erasure, options: EraseOptions) -> None:
 
 def _refuse_nobody(person: str, found: LogTraces, finding: ArchiveTraces) -> None:
     if not found.any and not finding.earlier and not finding.stays:
-        raise Misconfigured(
-            f"There is nothing of a person {person!r} in this log, nor in its archive. Is the id right?"
-        )
+        raise NotFound(f"There is nothing of a person {person!r} in this log, nor in its archive. Is the id right?")
 
 
 def _ask(options: EraseOptions, found: LogTraces) -> None:
@@ -101,7 +99,7 @@ def _ask(options: EraseOptions, found: LogTraces) -> None:
         return
     called = f"{found.called} ({options.person})" if found.called else options.person
     if not sys.stdin.isatty():
-        raise Misconfigured(
+        raise FailedPrecondition(
             f"Nobody can be asked here whether {called} is to be erased: say --yes. --dry-run shows what would go."
         )
     number = sum(found.theirs.values())
@@ -109,7 +107,7 @@ def _ask(options: EraseOptions, found: LogTraces) -> None:
         f"{number:,} records of {called} are erased for ever, in log, archive and charts. Nobody can bring them back.\n"
     )
     if not typer.confirm(f"Erase {called}?", default=False, err=True):
-        raise Misconfigured("Nothing was erased.")
+        raise FailedPrecondition("Nothing was erased.")
 
 
 # -- what remains ----------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from schemas.household import household
 from schemas.model import at_ms
 from schemas.settings import Settings
 from streams.clock import SystemClock
-from streams.errors import Misconfigured
+from streams.errors import FailedPrecondition, Misconfigured
 from streams.ports.log import Log
 
 _MOST_PRINTED = 20
@@ -37,7 +37,9 @@ def seed_influx(options: ImportOptions) -> None:
     insulins = insulins_of(settings, options.names or ())
     source = source_of(settings)
     if holds_demo(options.data):
-        raise Misconfigured(f"{options.data} is a demo's; nothing real is imported into it. Name another with --data.")
+        raise FailedPrecondition(
+            f"{options.data} is a demo's; nothing real is imported into it. Name another with --data."
+        )
 
     async def work() -> MoveReport:
         async with legacy_buckets(settings.influxdb, options.url, options.org) as buckets:
@@ -71,7 +73,7 @@ async def _refuse_unknown(buckets: LegacyBuckets, insulins: Insulins) -> None:
     """Nothing is appended while a name is unknown: half a history would look like a whole one."""
     unknown = {name for name in await insulin_names(buckets) if insulins.dose(name, 1) is None}
     if unknown:
-        raise Misconfigured(f"Nothing was imported. {_sentence(sorted(unknown))}")
+        raise FailedPrecondition(f"Nothing was imported. {_sentence(sorted(unknown))}")
 
 
 def _sentence(names: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from iv3.hostzone import host_zone
 from iv3.operations.trial_alarm import send_trial_alarm, until_it_rang
 from iv3.output import fail
 from schemas.settings import Settings
-from streams.errors import Misconfigured
+from streams.errors import AlreadyExists, FailedPrecondition, Misconfigured
 
 _TOPIC_BYTES = 12  # 96 bits: nobody guesses it
 _RAPID = {"duration": 300, "peak": 75, "period_type": "short"}
@@ -35,7 +35,7 @@ _NAME_MOST, _HOURS_MOST = 80, 168
 def init(config: Path) -> None:
     """Ask, try, write. An existing file is never touched."""
     if config.exists():
-        raise Misconfigured(
+        raise AlreadyExists(
             f"{config} is there already and is never overwritten. Move it away first, or name another with --config."
         )
     raw = _ask()
@@ -169,7 +169,7 @@ def _region(said: str) -> str:
 def _address(said: str) -> str:
     try:
         refuse_no_server(said)
-    except Misconfigured:
+    except FailedPrecondition:
         raise ValueError("is no server; write it like https://ntfy.sh") from None
     return said
 
@@ -189,7 +189,7 @@ def test_alarm(config: Path | None, person: str | None = None, data: Path = Path
     if person is not None:
         settings = _as_told_of(settings, person, data)
     if not settings.topic:
-        raise Misconfigured(
+        raise FailedPrecondition(
             "ALARMS ARE OFF: neither ntfy.topic nor iv3.endpoint is set, so there is nowhere to send it."
         )
     trouble = asyncio.run(send_trial_alarm(settings))

@@ -33,7 +33,7 @@ from streams.clock import SystemClock
 from streams.commands.door import Door
 from streams.commands.people import resume_person, suspend_person, watch_person
 from streams.commands.refusals import NotFound
-from streams.errors import Misconfigured, SourceRefused, SourceUnreachable
+from streams.errors import AlreadyExists, FailedPrecondition, Misconfigured, SourceRefused, SourceUnreachable
 from streams.ports.catalog import Catalog
 
 _AUTHOR = Author("command line", "command line")
@@ -65,8 +65,8 @@ def add(options: AddOptions) -> None:
     if mine != before:
         try:
             credentials.put(person, mine)
-        except Misconfigured as error:
-            raise Misconfigured(f"{person} is watched, but account and phone were not kept: {error}") from None
+        except FailedPrecondition as error:
+            raise FailedPrecondition(f"{person} is watched, but account and phone were not kept: {error}") from None
     _warn(options, known)
     _tell_added(options, accounts[person], is_new=person not in known)
 
@@ -87,7 +87,7 @@ def _watch(options: AddOptions, said: WatchedSettings, known: "KnownPerson | Non
 
 def _refuse_to_replace_a_phone(options: AddOptions, before: Credentials) -> None:
     if before.ntfy.topic and (options.own_phone or options.topic_file is not None) and not options.replace_phone:
-        raise Misconfigured(
+        raise AlreadyExists(
             f"{options.person} has a phone already, which would hear nothing more. Say --replace-phone if "
             "that is meant; "
             f"`iv3 test-alarm --person {options.person}` tries the one that is there."
@@ -100,9 +100,9 @@ def _refuse_unusable(settings: Settings, data: Path, person: str, mine: Credenti
     try:
         source_of(settings, data, clock, person, mine.dexcom)
         phone_of(settings, mine.ntfy, clock)
-    except Misconfigured as error:
+    except FailedPrecondition as error:
         said = str(error).replace("ntfy.topic must", "The topic must").replace("dexcom.url must", "--dexcom-url must")
-        raise Misconfigured(f"{said} Nothing was changed.") from None
+        raise FailedPrecondition(f"{said} Nothing was changed.") from None
 
 
 def _warn(options: AddOptions, known: "Mapping[str, KnownPerson]") -> None:
@@ -166,7 +166,7 @@ def resume(data: Path, config: Path | None, person: str) -> None:
 
 def _settings(data: Path, config: Path | None) -> Settings:
     if holds_demo(data):
-        raise Misconfigured(f"{data} is a demo's; its one person is made up, and nobody joins them.")
+        raise FailedPrecondition(f"{data} is a demo's; its one person is made up, and nobody joins them.")
     settings = configuration.load(config)
     configuration.refuse_unusable(settings)
     return settings
@@ -185,9 +185,9 @@ def _refuse_configured(settings: Settings, options: AddOptions) -> None:
         if person.id != options.person:
             continue
         if person.dexcom.account and options.dexcom_account:
-            raise Misconfigured(f"The configuration names the Dexcom account of {person.id} already: change it there.")
+            raise AlreadyExists(f"The configuration names the Dexcom account of {person.id} already: change it there.")
         if person.ntfy.topic and (options.own_phone or options.topic_file is not None):
-            raise Misconfigured(f"The configuration names the phone of {person.id} already: change it there.")
+            raise AlreadyExists(f"The configuration names the phone of {person.id} already: change it there.")
 
 
 def _through_door(data: Path, config: Path | None, person: str, command: Callable[[Door], Awaitable[None]]) -> None:
@@ -250,7 +250,7 @@ def _watched(options: AddOptions) -> WatchedSettings:
 def _password(options: AddOptions) -> SecretStr:
     if options.password_file is None:
         if not sys.stdin.isatty():
-            raise Misconfigured(
+            raise FailedPrecondition(
                 "The Dexcom password is asked for at a terminal; elsewhere name a file with --password-file."
             )
         return SecretStr(typer.prompt(f"Dexcom password of {options.dexcom_account}", hide_input=True, err=True))
@@ -270,7 +270,7 @@ def _secret(path: Path, option: str) -> str:
     try:
         text = sys.stdin.read(_SECRET_BYTES) if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise Misconfigured(
+        raise FailedPrecondition(
             f"{option} names {path}, which cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}."
         ) from None
     if not text.strip():
@@ -294,9 +294,11 @@ def _try(settings: Settings, data: Path, person: str, dexcom: DexcomSettings) ->
     try:
         readings = asyncio.run(work())
     except SourceRefused as error:
-        raise Misconfigured(f"{error} Nothing was changed.") from None
+        raise FailedPrecondition(f"{error} Nothing was changed.") from None
     except SourceUnreachable as error:
-        raise Misconfigured(f"{error} Nothing was changed; --no-try keeps the account without trying it.") from None
+        raise FailedPrecondition(
+            f"{error} Nothing was changed; --no-try keeps the account without trying it."
+        ) from None
     if not readings:
         sys.stderr.write(
             "iv3: Dexcom accepts the log-in and has no readings of the last 24 h: is sharing on, with at "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from iv3.options import ServiceOptions
 from iv3.output import fail
-from streams.errors import Misconfigured
+from streams.errors import AlreadyExists, Misconfigured, NotFound
 
 UNIT = Path("/etc/systemd/system/iv3.service")
 
@@ -76,9 +76,9 @@ def install(options: ServiceOptions) -> None:
     if shutil.which("systemctl") is None:
         fail("This machine has no systemd. `iv3 service show` prints the unit; any other supervisor can run `iv3 up`.")
     if not (options.folder / "config.yaml").exists():
-        raise Misconfigured(f"There is no config.yaml in {options.folder}: make one there with `iv3 init` first.")
+        raise NotFound(f"There is no config.yaml in {options.folder}: make one there with `iv3 init` first.")
     if UNIT.exists() and UNIT.read_text(encoding="utf-8") != text:
-        raise Misconfigured(
+        raise AlreadyExists(
             f"{UNIT} is there already and says something else. Compare it with `iv3 service show`, or remove it first."
         )
     try:

@@ -14,7 +14,7 @@ from iv3.assembly.simulation import FAULTS, TOWN_PASSWORD, ShareServer, ShareTow
 from iv3.demo.person import LOW_AFTER_MS, DemoPerson
 from iv3.options import SimulateOptions
 from streams.clock import ScaledClock
-from streams.errors import Misconfigured
+from streams.errors import AlreadyExists, FailedPrecondition, Misconfigured
 
 
 def simulate(options: SimulateOptions) -> None:
@@ -81,9 +81,9 @@ def _write(path: Path, said: dict[str, Any]) -> None:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise Misconfigured(f"{path} is there already and is never overwritten. Name another with --write.") from None
+        raise AlreadyExists(f"{path} is there already and is never overwritten. Name another with --write.") from None
     except OSError as error:
-        raise Misconfigured(f"{path} cannot be written: {error.strerror}.") from None
+        raise FailedPrecondition(f"{path} cannot be written: {error.strerror}.") from None
     with os.fdopen(fd, "w", encoding="utf-8") as out:
         yaml.safe_dump(said, out, sort_keys=False)
 

@@ -17,7 +17,7 @@ from schemas.household import household
 from schemas.model import ms
 from streams.commands.door import Door
 from streams.commands.tokens import issue_token, revoke_token
-from streams.errors import Misconfigured
+from streams.errors import Misconfigured, NotFound
 from streams.ports.catalog import TokenRecord
 
 _NAME_MOST = 80
@@ -40,7 +40,7 @@ def new(options: TokenOptions) -> None:
     async def work(door: Door) -> str:
         unknown = [person for person in people if person not in configured and person not in door.catalog.people()]
         if unknown:
-            raise Misconfigured(f"--person: iv3 knows no person {unknown[0]}; `iv3 person list` shows who there is.")
+            raise NotFound(f"--person: iv3 knows no person {unknown[0]}; `iv3 person list` shows who there is.")
         issued = await issue_token(door, role, name, people=people, expires_ms=expires_ms)  # type: ignore[arg-type] # checked above
         return issued.secret
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from iv3.assembly.build import run
 from iv3.assembly.starting import announce, plan_of, quiet_libraries, settings_of, with_data_folder
 from iv3.options import UpOptions
-from streams.errors import Misconfigured
+from streams.errors import InUse, Misconfigured
 from streams.storage.files import FileLock
 
 
@@ -39,7 +39,7 @@ def up(options: UpOptions) -> None:
     with_data_folder(data)
     lock = FileLock(data / "up.lock")
     if not lock.try_acquire():
-        raise Misconfigured(
+        raise InUse(
             f"Another `iv3 up` runs on {data} already ({_running(data)}). Stop it with `iv3 stop --data {data}`."
         )
     if settings is None:

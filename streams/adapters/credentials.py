@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from pydantic import SecretStr, ValidationError
 
 from schemas.household import Credentials
-from streams.errors import Misconfigured
+from streams.errors import FailedPrecondition, InUse, Misconfigured
 from streams.storage.files import FileLock, write_durably
 
 _LEAST_KEY = 32  # characters; fewer could be guessed by whoever has the file
@@ -54,7 +54,7 @@ class CredentialsFile:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise Misconfigured(f"{self.path} cannot be looked at: {error.strerror}.") from None
+            raise FailedPrecondition(f"{self.path} cannot be looked at: {error.strerror}.") from None
         return Stamp(found.st_mtime_ns, found.st_ino, found.st_size)
 
     def read(self) -> dict[str, Credentials]:
@@ -63,24 +63,24 @@ class CredentialsFile:
         """
         try:
             if self.path.stat().st_size > _MOST_BYTES:
-                raise Misconfigured(f"{self.path} is larger than 64 MiB; that is no file of credentials.")
+                raise FailedPrecondition(f"{self.path} is larger than 64 MiB; that is no file of credentials.")
             sealed = self.path.read_bytes()
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise Misconfigured(f"{self.path} cannot be read: {error.strerror}.") from None
+            raise FailedPrecondition(f"{self.path} cannot be read: {error.strerror}.") from None
         from cryptography.fernet import InvalidToken
 
         try:
             said = json.loads(self._cipher(make=False).decrypt(sealed))
             return {person: Credentials.model_validate(kept) for person, kept in said.items()}
         except InvalidToken:
-            raise Misconfigured(
+            raise FailedPrecondition(
                 f"{self.path} cannot be opened with this key, or is damaged. Set credentials.key (or {self._key_path}) "
                 "to the key it was made with, or move the file away and enter the accounts again with `iv3 person add`."
             ) from None
         except (ValueError, AttributeError, ValidationError):
-            raise Misconfigured(f"{self.path} was written by another version of iv3; upgrade this one.") from None
+            raise FailedPrecondition(f"{self.path} was written by another version of iv3; upgrade this one.") from None
 
     def put(self, person: str, kept: Credentials) -> None:
         """Keep this of a person, in place of what was kept. Durable when it returns. Raises Misconfigured."""
@@ -100,7 +100,7 @@ class CredentialsFile:
             deadline = time.monotonic() + _LOCK_S
             while not lock.try_acquire():
                 if time.monotonic() > deadline:
-                    raise Misconfigured(f"Another iv3 is changing {self.path}; try again in a moment.")
+                    raise InUse(f"Another iv3 is changing {self.path}; try again in a moment.")
                 time.sleep(0.05)
             try:
                 after = change(self.read())
@@ -109,7 +109,7 @@ class CredentialsFile:
             finally:
                 lock.release()
         except OSError as error:
-            raise Misconfigured(f"{self.path} cannot be written: {error.strerror}. Nothing was changed.") from None
+            raise FailedPrecondition(f"{self.path} cannot be written: {error.strerror}. Nothing was changed.") from None
 
     def _cipher(self, *, make: bool) -> Any:  # noqa: ANN401 - cryptography is imported only where there is a file of accounts
         from cryptography.fernet import Fernet
@@ -124,15 +124,15 @@ class CredentialsFile:
             if make and not self._key_path.exists():
                 write_durably(self._key_path, secrets.token_urlsafe(48).encode())
             if self._key_path.stat().st_mode & 0o077:
-                raise Misconfigured(f"Others on this machine may read {self._key_path}: chmod 600 it.")
+                raise FailedPrecondition(f"Others on this machine may read {self._key_path}: chmod 600 it.")
             return self._key_path.read_text(encoding="utf-8").strip()
         except FileNotFoundError:
-            raise Misconfigured(
+            raise FailedPrecondition(
                 f"{self.path} is encrypted, and its key is not here: put it at {self._key_path}, or set "
                 "IV3_CREDENTIALS__KEY_FILE."
             ) from None
         except OSError as error:
-            raise Misconfigured(f"{self._key_path} cannot be read: {error.strerror}.") from None
+            raise FailedPrecondition(f"{self._key_path} cannot be read: {error.strerror}.") from None
 
 
 def _plain(kept: Credentials) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from streams.archive.inventory import Progress, looking_again, take_inventory
 from streams.archive.verify import read_back, the_log_id
-from streams.errors import ArchiveDamaged, Misconfigured
+from streams.errors import AlreadyExists, ArchiveDamaged
 from streams.ports.archive import Archive
 from streams.ports.log import NewLog
 from streams.storage.files import sync_folder, write_durably
@@ -40,11 +40,11 @@ async def restore(
     """Make the log of `target` from the archive: `checked` hears of the manifests, `progress` of the records.
 
     Everything is built, checked and counted in a folder of its own, which a crash leaves behind and the next try clears
-    away; the last step is a rename. Raises Misconfigured if the target has a log, ArchiveDamaged (naming the first
+    away; the last step is a rename. Raises AlreadyExists if the target has a log, ArchiveDamaged (naming the first
     object) if anything is not as it should be.
     """
     if (target / "log.db").exists():
-        raise Misconfigured(f"{target} has a log already. Restore into an empty folder: name it with --data.")
+        raise AlreadyExists(f"{target} has a log already. Restore into an empty folder: name it with --data.")
     name = await the_log_id(archive, log_id)
     return await looking_again(partial(_restore_once, archive, name, new_log, target, progress, checked))
 

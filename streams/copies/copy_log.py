@@ -12,7 +12,7 @@ from processors.archive.format import ArchivedRecord
 from schemas.model import Partition
 from streams.copies.repartition import Repartition
 from streams.copies.whole_partition import Batch, Progress, carry_over, heads_of, records_of
-from streams.errors import CopyFailed, Misconfigured
+from streams.errors import AlreadyExists, CopyFailed
 from streams.ports.log import Log, read_archived
 from streams.runtime.heartbeats import carry_switch
 from streams.topics import JOURNAL
@@ -32,7 +32,7 @@ async def copy(source: Log, target: Log, progress: Progress | None = None) -> Co
     """Copy journal, forecasts, alerts and dead letters up to the heads of now, then read every record back and compare
     it.
 
-    Snapshots and heartbeats are made anew, but for when the dead-man's switch was put off. Raises Misconfigured where
+    Snapshots and heartbeats are made anew, but for when the dead-man's switch was put off. Raises AlreadyExists where
     the target holds records already or its number of partitions is no multiple, CopyFailed also where somebody wrote to
     either meanwhile, and as the logs do. A copy that was interrupted leaves a target that is refused the next time: it
     must be deleted first.
@@ -61,11 +61,11 @@ def _dealer(source: Log, target: Log, heads: Mapping[Partition, int]) -> Callabl
 
 
 async def refuse_used(target: Log) -> None:
-    """Raise Misconfigured unless the log is empty: two histories in one cannot be told apart again."""
+    """Raise AlreadyExists unless the log is empty: two histories in one cannot be told apart again."""
     used = await heads_of(target)
     if used:
         (topic, partition), head = next(iter(used.items()))
-        raise Misconfigured(
+        raise AlreadyExists(
             f"The log to be filled is not empty: {topic}/{partition} holds {head:,} records. Nothing was written. "
             "Take an empty data folder, or delete the topics iv3.* (they are made again)."
         )

@@ -14,15 +14,15 @@ from schemas.envelope import Event, Garbage, NewerVersion, decode
 from schemas.identity import derived_id
 from schemas.model import Partition
 from streams.copies.whole_partition import Batch, records_of
-from streams.errors import CopyFailed, Misconfigured
+from streams.errors import CopyFailed, FailedPrecondition
 from streams.ports.log import Log, Position, Record
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
 
 
 def refuse_other_than_multiple(old: int, new: int) -> None:
-    """Raise Misconfigured unless every new partition takes from one old one alone."""
+    """Raise FailedPrecondition unless every new partition takes from one old one alone."""
     if new % old:
-        raise Misconfigured(
+        raise FailedPrecondition(
             f"A log of {old} partitions cannot become one of {new}: people of several partitions would "
             "come into one, where what was said of each "
             f"(who is told from when) would count for all. Take a multiple of {old}, for instance {2 * old}."
@@ -35,7 +35,7 @@ class Repartition:
     """
 
     def __init__(self, source: Log, target: Log, heads: Mapping[Partition, int]) -> None:
-        """Raises Misconfigured where the target's number is no multiple of the source's."""
+        """Raises FailedPrecondition where the target's number is no multiple of the source's."""
         self._source, self._heads, self._target_id = source, heads, target.log_id
         self._old, self._new = source.partitions[JOURNAL], target.partitions[JOURNAL]
         refuse_other_than_multiple(self._old, self._new)

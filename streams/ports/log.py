@@ -132,7 +132,7 @@ class NewLog(Protocol):
     """Makes, or opens, a log in a file: what a restore, a drill and a copy are handed."""
 
     def __call__(self, path: Path, *, demo: bool = ..., partitions: int = ...) -> Log:
-        """The open log of this file. Raises Misconfigured where the file is a log of the other kind."""
+        """The open log of this file. Raises FailedPrecondition where the file is a log of the other kind."""
         ...
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from schemas.model import Partition
-from streams.errors import Misconfigured
+from streams.errors import FailedPrecondition
 from streams.ports.log import Position
 from streams.runtime.assignment import Assignment
 
@@ -83,4 +83,4 @@ class Life:
     def fail_for_good(self, sentence: str) -> None:
         """End this life and the process: starting again would only meet the same."""
         if not self.ended.done():
-            self.ended.set_exception(Misconfigured(sentence))
+            self.ended.set_exception(FailedPrecondition(sentence))

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from streams.errors import Misconfigured
+from streams.errors import FailedPrecondition
 from streams.runtime.role import Role
 from streams.runtime.supervision import Supervision
 
@@ -65,7 +65,7 @@ class Process:
         """
         for task in done:
             error = task.exception()
-            if isinstance(error, Misconfigured):
+            if isinstance(error, FailedPrecondition):
                 raise error
             logger.critical("a part of iv3 ended by itself; ending the process", exc_info=error)
         os._exit(EXIT_SERVICE)

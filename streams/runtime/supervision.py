@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from schemas.model import Partition
-from streams.errors import Misconfigured, Transient
+from streams.errors import FailedPrecondition, Transient
 from streams.runtime.assignment import Assignment
 from streams.runtime.backoff import Backoff, rest
 from streams.runtime.consume import consume
@@ -45,8 +45,8 @@ class Supervision:
         self._life: Life
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Run the role until `stopping`, building it again whenever it fails. Raises Misconfigured where that would
-        only meet the same.
+        """Run the role until `stopping`, building it again whenever it fails. Raises FailedPrecondition where that
+        would only meet the same.
         """
         role, loop = self.role, asyncio.get_running_loop()
         stops: dict[Any, int] = {}
@@ -55,7 +55,7 @@ class Supervision:
             began, before = loop.time(), role.progress.handled
             self._life = role.life = Life(role.make_app(role.name), stops)
             why = await self._live(stopping)
-            if self._life.ended.done() and isinstance(self._life.ended.exception(), Misconfigured):
+            if self._life.ended.done() and isinstance(self._life.ended.exception(), FailedPrecondition):
                 self._life.ended.result()
             if stopping.is_set():
                 break

@@ -4,7 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from streams.errors import Misconfigured
+from streams.errors import FailedPrecondition
 
 RESERVE_BYTES = 256 * 1024 * 1024  # below it only readings and alarms are taken: months of them
 _REMOTE = ("nfs", "cifs", "smb", "fuse.", "9p", "ceph", "afs", "glusterfs")
@@ -17,7 +17,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def refuse_remote(folder: Path) -> None:
-    """Raise Misconfigured where `folder` lies on NFS, CIFS or FUSE: SQLite's locks and syncs cannot be trusted
+    """Raise FailedPrecondition where `folder` lies on NFS, CIFS or FUSE: SQLite's locks and syncs cannot be trusted
     there.
     """
     mounts = Path("/proc/self/mountinfo")
@@ -32,7 +32,7 @@ def refuse_remote(folder: Path) -> None:
         if inside and len(mount) >= len(best):
             best, kind = mount, right.split()[0]
     if kind.startswith(_REMOTE) or kind == "fuse":
-        raise Misconfigured(
+        raise FailedPrecondition(
             f"{place} lies on a {kind} file system. The log needs a local disk (ext4, xfs, btrfs, zfs, apfs): "
             "give another folder with --data, and keep copies elsewhere with `archive`."
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import apsw
 
-from streams.errors import LogUnavailable, Misconfigured
+from streams.errors import FailedPrecondition, LogUnavailable
 
 Connection = apsw.Connection
 # What any call of a connection raises.
@@ -23,14 +23,14 @@ def explain_open_errors(path: Path) -> Iterator[None]:
     """Say in a sentence why a SQLite file cannot be opened. A damaged one keeps its own error: a file that is derived
     is then made anew.
 
-    Raises LogUnavailable where it may pass (a full or failing disk), Misconfigured where it will not.
+    Raises LogUnavailable where it may pass (a full or failing disk), FailedPrecondition where it will not.
     """
     try:
         yield
     except (apsw.NotADBError, apsw.CorruptError):
         raise
     except (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError) as error:
-        raise Misconfigured(
+        raise FailedPrecondition(
             f"{path} cannot be opened for writing ({error}): the folder is read-only, or belongs to somebody else."
         ) from None
     except (apsw.FullError, apsw.IOError) as error:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import apsw
 
-from streams.errors import Misconfigured
+from streams.errors import FailedPrecondition
 from streams.storage.files import write_durably
 
 logger = logging.getLogger("iv3.generations")
@@ -32,7 +32,9 @@ class ServingVersions:
 
 
 def current(data: Path) -> ServingVersions:
-    """What the pointer names; the first generation where there is none. Raises Misconfigured if it cannot be read."""
+    """What the pointer names; the first generation where there is none. Raises FailedPrecondition if it cannot
+    be read.
+    """
     path = data / POINTER
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
@@ -40,7 +42,7 @@ def current(data: Path) -> ServingVersions:
     except FileNotFoundError:
         return ServingVersions()
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Misconfigured(f"{path} cannot be read ({error}). Delete it and run `iv3 replay`.") from None
+        raise FailedPrecondition(f"{path} cannot be read ({error}). Delete it and run `iv3 replay`.") from None
 
 
 def flip(data: Path, generation: ServingVersions) -> None:

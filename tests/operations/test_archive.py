@@ -26,7 +26,7 @@ from streams.archive.restore import restore
 from streams.archive.verify import read_back, the_log_id
 from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
-from streams.errors import ArchiveDamaged, ArchiveUnavailable, Misconfigured
+from streams.errors import AlreadyExists, ArchiveDamaged, ArchiveUnavailable, FailedPrecondition
 from streams.roles.archiver import Archiver
 from streams.topics import ALERTS, ARCHIVED, JOURNAL, PARTITIONS
 from tests.support.running import app_maker, running, until
@@ -297,7 +297,7 @@ async def test_a_demos_archive_becomes_a_demos_log(tmp_path: Path, archive: Any)
     await ArchiveWriter(log, archive, SystemClock()).catch_up()
     await log.close()
     await restore(archive, SqliteLog, tmp_path / "new")
-    with pytest.raises(Misconfigured, match="demo"):
+    with pytest.raises(FailedPrecondition, match="demo"):
         SqliteLog(tmp_path / "new" / "log.db")
 
 
@@ -305,7 +305,7 @@ async def test_a_folder_with_a_log_and_a_damaged_archive_are_refused(
     tmp_path: Path, log: SqliteLog, archive: Any
 ) -> None:
     key = (await archived(log, archive))[1]
-    with pytest.raises(Misconfigured, match="has a log already"):
+    with pytest.raises(AlreadyExists, match="has a log already"):
         await restore(archive, SqliteLog, tmp_path)
     await archive.replace(key, _flip(await archive.get(key)))
     with pytest.raises(ArchiveDamaged, match=key):

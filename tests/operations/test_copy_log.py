@@ -12,7 +12,7 @@ from streams.adapters.notifiers.ntfy import Ntfy
 from streams.clock import SystemClock
 from streams.copies.copy_log import copy
 from streams.delivery.dead_man import DeadMan, move, switch_ids
-from streams.errors import CopyFailed, Misconfigured, NotifierRefused, NotifierUnreachable, StreamError
+from streams.errors import AlreadyExists, CopyFailed, NotifierRefused, NotifierUnreachable, StreamError
 from streams.ports.log import Log, Record
 from streams.topics import ALERTS, ARCHIVED, JOURNAL, SNAPSHOTS
 from tests.servers.kafka import Kafka
@@ -40,7 +40,7 @@ async def test_a_log_goes_to_kafka_and_back_byte_for_byte(tmp_path: Path, log: S
     report = await copy(log, there)
     assert report.records == 2102
     assert await everything(there) == await everything(log)
-    with pytest.raises(Misconfigured, match="is not empty"):
+    with pytest.raises(AlreadyExists, match="is not empty"):
         await copy(log, there)
     back = SqliteLog(tmp_path / "back" / "log.db")
     await copy(there, back)

@@ -19,7 +19,7 @@ from streams.clock import SetClock
 from streams.commands.tokens import issue
 from streams.copies.erase_person import Erasing, fill
 from streams.delivery.channels import Channels
-from streams.errors import CopyFailed, Misconfigured
+from streams.errors import CopyFailed, InUse
 from streams.ports.log import append_events
 from streams.roles.alerter import Alerter
 from streams.roles.forecaster import Forecaster
@@ -260,11 +260,11 @@ async def test_files_are_exchanged_only_while_nobody_has_the_old_one_open(tmp_pa
     await append_events(old, JOURNAL, [said(NoteWritten(text="old"), STAYS, 1)])
     heads = {(JOURNAL, P): 1}
     await new.close()
-    with pytest.raises(Misconfigured, match="Another process has"):
+    with pytest.raises(InUse, match="Another process has"):
         replace_log(tmp_path / "log.db", tmp_path / "work" / "log.db", heads, ARCHIVED)
     await append_events(old, JOURNAL, [said(NoteWritten(text="newer"), STAYS, 2)])
     await old.close()
-    with pytest.raises(Misconfigured, match="wrote to the log meanwhile"):
+    with pytest.raises(InUse, match="wrote to the log meanwhile"):
         replace_log(tmp_path / "log.db", tmp_path / "work" / "log.db", heads, ARCHIVED)
     again = SqliteLog(tmp_path / "log.db")
     assert again.heads[JOURNAL, P] == 2, "nothing was changed"
@@ -279,7 +279,7 @@ async def test_a_log_that_is_being_exchanged_is_not_opened(tmp_path: Path) -> No
     log = SqliteLog(tmp_path / "log.db")
     await log.close()
     (tmp_path / "log.db.exchanging").touch()
-    with pytest.raises(Misconfigured, match="run the same `iv3 person erase` again"):
+    with pytest.raises(InUse, match="run the same `iv3 person erase` again"):
         SqliteLog(tmp_path / "log.db")
     take_sign_down(tmp_path / "log.db")
     await SqliteLog(tmp_path / "log.db").close()

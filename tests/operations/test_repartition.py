@@ -31,7 +31,7 @@ from streams.copies.copy_log import copy
 from streams.copies.erase_person import Erasing
 from streams.delivery.channels import Channels
 from streams.delivery.targets import tell_of, tell_target
-from streams.errors import CopyFailed, Misconfigured
+from streams.errors import CopyFailed, FailedPrecondition
 from streams.ports.log import Log
 from streams.roles.alerter import Alerter
 from streams.roles.forecaster import Forecaster
@@ -118,7 +118,9 @@ async def test_people_of_several_partitions_never_come_into_one(old: SqliteLog, 
     """
     for partitions in (1, 6, 18):
         new = SqliteLog(tmp_path / f"{partitions}.db", partitions=partitions)
-        with pytest.raises(Misconfigured, match=rf"12 partitions cannot become one of {partitions}.* for instance 24"):
+        with pytest.raises(
+            FailedPrecondition, match=rf"12 partitions cannot become one of {partitions}.* for instance 24"
+        ):
             await copy(old, new)
         assert not any(dict(new.heads).values())
         await new.close()

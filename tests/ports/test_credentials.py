@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from schemas.household import Credentials
 from schemas.settings import DexcomSettings, OwnNtfySettings
 from streams.adapters.credentials import CredentialsFile
-from streams.errors import Misconfigured
+from streams.errors import FailedPrecondition, Misconfigured
 
 KEPT = Credentials(
     dexcom=DexcomSettings(account="lena@example.org", password=SecretStr("a-password"), region="ous"),
@@ -63,7 +63,7 @@ def test_one_that_cannot_be_opened_says_why_and_is_not_overwritten(tmp_path: Pat
     spoil(tmp_path)  # type: ignore[operator] # one of the functions above
     before = (tmp_path / "credentials.enc").read_bytes()
     for attempt in (lambda: vault(tmp_path).read(), lambda: vault(tmp_path).put("max", KEPT)):
-        with pytest.raises(Misconfigured, match=words) as error:
+        with pytest.raises(FailedPrecondition, match=words) as error:
             attempt()
         assert "a-password" not in str(error.value)
     assert (tmp_path / "credentials.enc").read_bytes() == before
@@ -73,7 +73,7 @@ def test_a_key_of_the_configuration_needs_no_file_and_must_be_long(tmp_path: Pat
     vault(tmp_path, "k" * 40).put("lena", KEPT)
     assert not (tmp_path / "credentials.key").exists()
     assert vault(tmp_path, "k" * 40).read() == {"lena": KEPT}
-    with pytest.raises(Misconfigured, match="cannot be opened"):
+    with pytest.raises(FailedPrecondition, match="cannot be opened"):
         vault(tmp_path, "j" * 40).read()
     with pytest.raises(Misconfigured, match="at least 32"):
         vault(tmp_path, "short")

@@ -21,7 +21,7 @@ from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
 from streams.adapters.logs.kafka.log import KafkaLog
 from streams.adapters.transport.kafka import Transport
 from streams.clock import SystemClock
-from streams.errors import LogUnavailable, Misconfigured
+from streams.errors import FailedPrecondition, LogUnavailable, Misconfigured
 from streams.ports.log import append_events
 from streams.roles.forecaster import Forecaster
 from streams.runtime.app import group_of, kafka_settings, make_app
@@ -158,7 +158,7 @@ async def test_the_doctor_looks_at_kafka_and_makes_nothing(kafka: Kafka) -> None
     assert not finding.ok
     assert "would forget: its retention.ms is 604800000" in finding.message
     log = KafkaLog(kafka_link(said))
-    with pytest.raises(Misconfigured, match="Nothing was started"):
+    with pytest.raises(FailedPrecondition, match="Nothing was started"):
         await log.open()
     await log.close()
 

@@ -11,7 +11,7 @@ import pytest
 from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
 from streams.adapters.logs.kafka.log import KafkaLog
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.errors import DiskReserve, LogOutcomeUnknown, LogRefused, Misconfigured
+from streams.errors import DiskReserve, FailedPrecondition, LogOutcomeUnknown, LogRefused
 from streams.ports.log import Position
 from streams.storage.files import RESERVE_BYTES
 from streams.topics import ALERTS, JOURNAL, PARTITIONS, SNAPSHOTS, murmur2, partition_of
@@ -185,7 +185,7 @@ async def test_a_full_disk_is_refused_whole_and_heals_by_itself(tmp_path: Path) 
 async def test_a_demo_log_is_no_persons_log_and_the_other_way_round(tmp_path: Path) -> None:
     demo = SqliteLog(tmp_path / "log.db", demo=True)
     await demo.close()
-    with pytest.raises(Misconfigured, match="a demo log"):
+    with pytest.raises(FailedPrecondition, match="a demo log"):
         SqliteLog(tmp_path / "log.db")
 
 

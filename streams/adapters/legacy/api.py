@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from processors.legacy.comparing import LegacyRow
 from streams.adapters.http_client import HttpClient
-from streams.errors import Misconfigured, SourceUnreachable
+from streams.errors import FailedPrecondition, Misconfigured, SourceUnreachable
 
 _ANSWER_BYTES = 64 << 20  # a year of readings
 _ANSWER_S = 60.0  # it asks an InfluxDB that may be slow
@@ -54,7 +54,7 @@ class LegacyApi:
         address = f"{self._url}/{what}?start={start_s}&end={end_s}"
         reply = await self._exchange.ask("GET", address, headers=self._headers, limit=_ANSWER_BYTES)
         if reply.status in (401, 403):
-            raise Misconfigured(
+            raise FailedPrecondition(
                 "The old program refuses --user and the password: they are api.username "
                 "and api.password of its config.yaml."
             )

@@ -26,7 +26,7 @@ from streams.adapters.logs.kafka.in_flight import Pending, Room
 from streams.adapters.logs.kafka.link import REQUEST_TIMEOUT_S, KafkaLink, rate_limit_aiokafka_log, sentence
 from streams.adapters.logs.kafka.topics import Safety, ensure_topics
 from streams.adapters.logs.kafka.wire import LATEST, Wire
-from streams.errors import LogOutcomeUnknown, LogRefused, LogUnavailable, Misconfigured
+from streams.errors import LogOutcomeUnknown, LogRefused, LogUnavailable, NotFound
 from streams.ports.log import Position, Record
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, PARTITIONS, TOPICS, partition_of
 
@@ -82,7 +82,7 @@ class KafkaLog:
         self._closed = False
 
     async def open(self) -> None:
-        """Make or check the topics, connect, learn the heads. Raises Misconfigured, LogUnavailable."""
+        """Make or check the topics, connect, learn the heads. Raises NotFound, LogUnavailable."""
         rate_limit_aiokafka_log()
         found = await ensure_topics(self.link, self._wanted, self._safety)
         self.partitions = dict.fromkeys(TOPICS, found)
@@ -128,7 +128,7 @@ class KafkaLog:
         The same values again, while the first try still waits for a broker, wait with it and are written once.
         """
         if topic not in self.partitions:
-            raise Misconfigured(f"topic {topic} does not exist; topics are made by the admin step")
+            raise NotFound(f"topic {topic} does not exist; topics are made by the admin step")
         if self._closed:
             raise LogRefused("the log is closed")
         for value in values:

@@ -9,7 +9,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError, for_code
 from streams.adapters.logs.kafka.link import KafkaLink
 from streams.adapters.logs.kafka.topics import administrator
 from streams.adapters.logs.kafka.wire import Wire
-from streams.errors import LogUnavailable, Misconfigured
+from streams.errors import FailedPrecondition, InUse, LogUnavailable
 from streams.topics import TOPICS
 
 _GONE_WITHIN_S = 60.0
@@ -34,12 +34,12 @@ async def members(link: KafkaLink, log_id: str) -> list[str]:
 
 
 async def refuse_members(link: KafkaLink, log_id: str, session_s: float) -> None:
-    """Raise Misconfigured while somebody works on this log: what they accept from now on would be nowhere. Raises
+    """Raise FailedPrecondition while somebody works on this log: what they accept from now on would be nowhere. Raises
     LogUnavailable.
     """
     working = await members(link, log_id)
     if working:
-        raise Misconfigured(
+        raise InUse(
             f"Somebody works on this log: {', '.join(working)}. Stop every iv3 worker, poller, api and up; one that "
             f"was killed counts for another {session_s:.0f} s. Nothing was changed."
         )
@@ -58,7 +58,7 @@ async def topic_ids(link: KafkaLink) -> dict[str, str]:
 
 
 async def delete_topics(link: KafkaLink, names: list[str]) -> None:
-    """Delete topics and wait until no broker shows them. Raises Misconfigured where that is not allowed,
+    """Delete topics and wait until no broker shows them. Raises FailedPrecondition where that is not allowed,
     LogUnavailable.
     """
     async with administrator(link) as admin:
@@ -67,7 +67,7 @@ async def delete_topics(link: KafkaLink, names: list[str]) -> None:
             answer = await admin.delete_topics(left)
             for name, code in answer.topic_error_codes:
                 if code and for_code(code) is not UnknownTopicOrPartitionError:
-                    raise Misconfigured(
+                    raise FailedPrecondition(
                         f"Kafka does not delete the topic {name}: {for_code(code).__name__}. The user needs DELETE on "
                         "the topics iv3.*, and the brokers delete.topic.enable=true. Then run the same command again."
                     )

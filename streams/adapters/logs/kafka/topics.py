@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.adapters.logs.kafka.link import KafkaLink, reason
-from streams.errors import LogUnavailable, Misconfigured
+from streams.errors import FailedPrecondition, LogUnavailable
 from streams.topics import TOPICS, Topic
 
 _VISIBLE_WITHIN_S = 30.0
@@ -69,7 +69,8 @@ async def administrator(link: KafkaLink) -> AsyncIterator[AIOKafkaAdminClient]:
 async def ensure_topics(link: KafkaLink, partitions: int, safety: Safety) -> int:
     """Make what is missing, then hold every topic against what it must be. Returns how many partitions each topic has.
 
-    Raises Misconfigured for a topic that would forget or is split otherwise, LogUnavailable when Kafka does not answer.
+    Raises FailedPrecondition for a topic that would forget or is split otherwise, LogUnavailable when Kafka does not
+    answer.
     """
     async with administrator(link) as admin:
         brokers = [broker["node_id"] for broker in (await admin.describe_cluster())["brokers"]]
@@ -104,7 +105,7 @@ async def _create(admin: AIOKafkaAdminClient, missing: list[Topic], partitions: 
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
             said = words[0] if words else error.__name__
-            raise Misconfigured(
+            raise FailedPrecondition(
                 f"Kafka does not create the topic {name}: {said}. iv3 asked for {partitions} partitions and {copies} "
                 "copies (kafka.copies); see docs/reference/configuration.md."
             )
@@ -145,7 +146,7 @@ async def _checked_partitions(admin: AIOKafkaAdminClient) -> int:
     counts = await _partitions(admin, list(TOPICS))
     if len(set(counts.values())) != 1:
         said = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-        raise Misconfigured(
+        raise FailedPrecondition(
             f"The topics have different numbers of partitions ({said}), so one person's records lie in different ones. "
             "Copy the log to fresh topics (iv3 copy), never add partitions by hand."
         )
@@ -161,7 +162,7 @@ async def _refuse_forgetful(admin: AIOKafkaAdminClient, copies: int, in_sync: in
             have = {entry[0]: entry[1] for entry in entries}
             wrong = _wrong(TOPICS[name], have, copies, in_sync)
             if wrong:
-                raise Misconfigured(wrong)
+                raise FailedPrecondition(wrong)
 
 
 def _wrong(topic: Topic, have: Mapping[str, str | None], copies: int, in_sync: int) -> str:

@@ -34,7 +34,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from schemas.model import Partition
 from streams.adapters.logs.kafka.link import KafkaLink, sentence
-from streams.errors import LogUnavailable, Misconfigured
+from streams.errors import FailedPrecondition, LogUnavailable
 from streams.ports.log import Record
 
 _T = TypeVar("_T")
@@ -154,7 +154,9 @@ class Wire:
             try:
                 return await ask()
             except IncompatibleBrokerVersion as error:
-                raise Misconfigured(f"{self._link!r} is too old: iv3 needs Kafka 2.8 or newer ({error}).") from error
+                raise FailedPrecondition(
+                    f"{self._link!r} is too old: iv3 needs Kafka 2.8 or newer ({error})."
+                ) from error
             except (KafkaError, OSError) as error:
                 if loop.time() + pause > deadline:
                     raise LogUnavailable(sentence(self._link, error)) from error
@@ -184,7 +186,7 @@ class Wire:
 
         said = await self._patiently(ask)
         if int(said, 16) == 0:
-            raise Misconfigured(f"{self._link!r} gives topics no ids: iv3 needs Apache Kafka 2.8 or newer.")
+            raise FailedPrecondition(f"{self._link!r} gives topics no ids: iv3 needs Apache Kafka 2.8 or newer.")
         return said
 
     async def offsets(self, partitions: Iterable[Partition], which: int) -> dict[Partition, int]:
@@ -229,7 +231,7 @@ class Wire:
             first = (await self.offsets([(topic, partition)], EARLIEST))[topic, partition]
             if first <= start:
                 head = (await self.offsets([(topic, partition)], LATEST))[topic, partition]
-                raise Misconfigured(
+                raise FailedPrecondition(
                     f"{topic}/{partition} ends at {head}, but {start} was there before: Kafka lost what "
                     "it had acknowledged. "
                     "Restore from the archive (iv3 restore), or `iv3 replay` after checking what is missing."

@@ -23,7 +23,7 @@ from schemas.model import Partition
 from streams.adapters.logs.sqlite.replacement import refuse_exchanging
 from streams.adapters.logs.sqlite.wakeups import Wakeups
 from streams.adapters.logs.sqlite.writer import Answer, Append, Commit, Row, Run, Writer
-from streams.errors import LogRefused, Misconfigured
+from streams.errors import FailedPrecondition, LogRefused, NotFound
 from streams.ports.log import Position, Record
 from streams.storage.files import RESERVE_BYTES, FileLock, free_bytes, refuse_remote
 from streams.storage.sqlite import connect, explain_open_errors
@@ -61,8 +61,8 @@ def _unpack(packed: bytes | None) -> tuple[tuple[str, bytes], ...]:
 class SqliteLog:
     """The `Log` port on SQLite, plus the group offsets that its Faust transport needs.
 
-    `demo` stamps a new log; opening one with the other stamp raises Misconfigured. `partitions` is how a new log is
-    split. `on_fatal` is called (and by default ends the process) when a commit failed in a way that leaves doubt.
+    `demo` stamps a new log; opening one with the other stamp raises FailedPrecondition. `partitions` is how a new log
+    is split. `on_fatal` is called (and by default ends the process) when a commit failed in a way that leaves doubt.
     `free` and `vfs` exist so that tests can fill the disk and cut the power.
     """
 
@@ -86,7 +86,7 @@ class SqliteLog:
         try:
             # Whoever exchanges files looks for us after putting up the sign, so one of the two sees the other.
             refuse_exchanging(path)
-        except Misconfigured:
+        except FailedPrecondition:
             self._db.close()
             raise
         with explain_open_errors(path):
@@ -118,11 +118,11 @@ class SqliteLog:
             self._db.execute("INSERT OR IGNORE INTO topics(name, partitions) VALUES (?,?)", (name, partitions))
         self._db.execute("COMMIT")
         if self._meta("format") != FORMAT:
-            raise Misconfigured(f"{self.path} was written by a newer release of iv3: upgrade this one.")
+            raise FailedPrecondition(f"{self.path} was written by a newer release of iv3: upgrade this one.")
         if self._meta("demo") != str(int(demo)):
             self._db.close()
             have, want = ("a demo", "a real person's") if not demo else ("a real person's", "a demo")
-            raise Misconfigured(f"{self.path} is {have} log, not {want}. Use another folder with --data.")
+            raise FailedPrecondition(f"{self.path} is {have} log, not {want}. Use another folder with --data.")
 
     def _meta(self, key: str) -> str:
         return str(self._db.execute("SELECT v FROM meta WHERE k=?", (key,)).fetchone()[0])
@@ -204,9 +204,9 @@ class SqliteLog:
         headers: Sequence[tuple[str, bytes]] = (),
         timestamp_ms: int | None = None,
     ) -> Append:
-        """An append operation, ready for the writer. Raises Misconfigured for a topic that was never made."""
+        """An append operation, ready for the writer. Raises FailedPrecondition for a topic that was never made."""
         if topic not in self._ids:
-            raise Misconfigured(f"topic {topic} does not exist in {self.path}; topics are made by the admin step")
+            raise NotFound(f"topic {topic} does not exist in {self.path}; topics are made by the admin step")
         raw = key.encode() if isinstance(key, str) else key
         where = partition_of(raw or b"", self.partitions[topic]) if partition is None else partition
         stamp = int(time.time() * 1000) if timestamp_ms is None else timestamp_ms
@@ -217,7 +217,7 @@ class SqliteLog:
     async def append_as_was(self, topic: str, partition: int, records: Sequence[ArchivedRecord]) -> None:
         """See `Log.append_as_was`."""
         if topic not in self._ids or partition >= self.partitions[topic]:
-            raise Misconfigured(f"{topic}/{partition} does not exist in this release's logs")
+            raise NotFound(f"{topic}/{partition} does not exist in this release's logs")
         rows: list[Row] = [(r.timestamp_ms, r.key, r.value, _pack(r.headers)) for r in records]
         await self.submit(Append(topic, self._ids[topic], partition, rows, essential=True))
 

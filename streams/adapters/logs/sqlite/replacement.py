@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 
 from schemas.model import Partition
-from streams.errors import Misconfigured
+from streams.errors import InUse
 from streams.storage.files import sync_folder, write_durably
 
 _SIGN = ".exchanging"
@@ -17,9 +17,9 @@ _PATIENCE_MS = 2_000
 
 
 def refuse_exchanging(path: Path) -> None:
-    """Raise Misconfigured while the log of this path is being exchanged for another."""
+    """Raise InUse while the log of this path is being exchanged for another."""
     if _sign(path).exists():
-        raise Misconfigured(
+        raise InUse(
             f"{path} is being exchanged for a log without an erased person. If that was interrupted, run "
             "the same `iv3 person erase` again; it ends it."
         )
@@ -36,14 +36,14 @@ def replace_log(path: Path, fresh: Path, heads: Mapping[Partition, int], topics:
     """Rename `fresh` to `path`, if these topics of the log there still end at `heads` and nobody has it open; it is
     gone then.
 
-    Killed at any moment, it leaves the one or the other. Raises Misconfigured where it cannot be done; nothing was
+    Killed at any moment, it leaves the one or the other. Raises InUse where it cannot be done; nothing was
     changed then.
     """
     write_durably(_sign(path), b"")
     try:
         _settle(path)
         if _heads(path, topics) != dict(heads):
-            raise Misconfigured("Somebody wrote to the log meanwhile. Nothing was changed. Run the same command again.")
+            raise InUse("Somebody wrote to the log meanwhile. Nothing was changed. Run the same command again.")
         _settle(fresh)
     except BaseException:
         take_sign_down(path)
@@ -67,7 +67,7 @@ def _settle(path: Path) -> None:
         except apsw.BusyError:
             mode = "busy"
     if mode != "delete" or path.with_name(path.name + "-wal").exists():
-        raise Misconfigured(
+        raise InUse(
             f"Another process has {path} open: an `iv3 token`, `iv3 backup`, `iv3 doctor`, or a database "
             "tool. Let it end, and run the same command again."
         )

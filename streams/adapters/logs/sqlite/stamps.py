@@ -5,14 +5,14 @@ from pathlib import Path
 
 import apsw
 
-from streams.errors import Misconfigured
+from streams.errors import FailedPrecondition
 from streams.storage.sqlite import explain_open_errors
 
 
 def read_stamp(path: Path, key: str) -> str:
     """A stamp of the log in this file: `log_id`, `format`, or `demo` ("0" or "1"); empty where there is no file.
 
-    Raises Misconfigured where the file is no log of iv3, LogUnavailable where it cannot be read now.
+    Raises FailedPrecondition where the file is no log of iv3, LogUnavailable where it cannot be read now.
     """
     if not path.exists():
         return ""
@@ -23,4 +23,4 @@ def read_stamp(path: Path, key: str) -> str:
         ):
             return str(connection.execute("SELECT v FROM meta WHERE k=?", (key,)).fetchone()[0])
     except (apsw.NotADBError, apsw.CorruptError, apsw.SQLError, TypeError) as error:
-        raise Misconfigured(f"{path} is no log of iv3: {error}.") from None
+        raise FailedPrecondition(f"{path} is no log of iv3: {error}.") from None

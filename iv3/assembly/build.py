@@ -96,7 +96,7 @@ def _context(running: Running, catalog: Catalog, status: Status) -> ApiContext:
         demo=plan.demo,
         secure=bool(api.certfile),
         simulated=lambda person: plan.demo or people.simulated(person),
-        source_name=lambda person: "Simulator" if plan.demo else "Dexcom" if people.roster.source(person) else "",
+        source_name=people.source_title,
         bars=status.bars,
         health=status.health,
         readiness=status.readiness,

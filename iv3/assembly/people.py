@@ -152,6 +152,13 @@ class People:
             logger.error("what is kept of %s cannot be used: %s", person, error)  # noqa: TRY400 - the sentence says it all
         return Watched(source, target)
 
+    def source_title(self, person: str) -> str:
+        """The name of the service that this person is asked for at, as people read it; empty where nobody is asked."""
+        source = self.roster.source(person)
+        if source is None:
+            return ""
+        return "Simulator" if self._plan.demo else source.title
+
     def simulated(self, person: str) -> bool:
         """Whether this person's readings come from anywhere but Dexcom's own servers."""
         found = self._made.get(person)

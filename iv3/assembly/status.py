@@ -147,9 +147,9 @@ class Status:
         return [HealthShown(*line) for line in lines]
 
     def _source_health(self, person: str) -> HealthLine:
-        name = "Simulator" if self._plan.demo else "Dexcom"
+        name = self._people.source_title(person)
         asked = self._catalog.source(person)
-        if self._people.roster.source(person) is None:
+        if not name:
             return HealthLine("Dexcom", False, "not set up", "readings come from uploaders", missing=True)
         if asked is None:
             return HealthLine(name, True, "starting", "not asked yet")

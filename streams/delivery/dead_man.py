@@ -93,7 +93,7 @@ class DeadMan:
                 logger.warning("the dead-man's switch is not put off: %s", why)
             self.state.waits = why
             due = not why and not self.state.off and self._clock.now_ms() >= due_ms
-            if due and self._target is not None and await self._arm(self._target):
+            if due and self._target is not None and await self.arm(self._target):
                 due_ms = self._clock.now_ms() + round(EVERY_S * 1000)
             if self._ping is not None:
                 await self._ping(why or self.state.off)
@@ -112,7 +112,7 @@ class DeadMan:
             return pulse.trouble() or "something that is due could not be sent"
         return trouble()
 
-    async def _arm(self, target: Scheduler) -> bool:
+    async def arm(self, target: Scheduler) -> bool:
         """Schedule the id whose turn it is, see that it lies there, and only then note it. One request is in flight at
         a time.
         """

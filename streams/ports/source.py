@@ -36,6 +36,16 @@ class GlucoseSource(Protocol):
         ...
 
     @property
+    def title(self) -> str:
+        """The service's name as people read it, "Dexcom"."""
+        ...
+
+    @property
+    def nothing_hint(self) -> str:
+        """What may be wrong where a whole day has no reading, as a question."""
+        ...
+
+    @property
     def account(self) -> str:
         """A stable, non-secret name of the account (a hash), part of each reading's identity."""
         ...

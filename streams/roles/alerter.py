@@ -266,12 +266,15 @@ class Alerter(Role):
         while True:
             await asyncio.sleep(max(_SHORTEST_TICK_S, TICK_S / self.clock.speed))
             try:
-                await self._tick()
+                await self.tick()
             except Transient as error:
                 self.skipped_ticks += 1
                 logger.warning("a tick was skipped: %s", error)
 
-    async def _tick(self) -> None:
+    async def tick(self) -> None:
+        """One look at what time alone calls for, for everybody of the partitions. Raises Transient where the log cannot
+        be asked.
+        """
         loop = asyncio.get_running_loop()
         moment = self.clock.now_ms()
         self._up_ms += max(0, moment - self._looked_ms)

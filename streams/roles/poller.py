@@ -34,7 +34,6 @@ _LONGEST_ASKED_WAIT_S = 600.0  # a source that asks for more is mistaken, and th
 MOST_AT_ONCE = 50  # requests in flight; each holds a socket and up to 10 s
 _LONGEST_SPREAD_S = 60.0
 _REMEMBERED = (b"iv3.reading.", b"iv3.source-state.", b"iv3.person-")
-_NONE_OF_A_DAY = "no readings in the last 24 h: is sharing on, with at least one follower, and is the region right?"
 _LEAST_WAIT_S = 0.02  # real seconds, however fast the clock
 
 
@@ -169,9 +168,13 @@ class Poller(Role):
             return error.retry_after_s or 0.0
         if fetched.server_time_ms is not None:
             account.skew_s = self.clock.correct_from(fetched.server_time_ms)
+        if fetched.rejected:
+            logger.warning(
+                "%s rows of %s could not be read: %s", len(fetched.rejected), source.title, fetched.rejected[0]
+            )
         fresh = await self._append(account, source, fetched)
         account.misses = 0 if fresh else account.misses + 1
-        state, reason = self._judge(account, fetched)
+        state, reason = self._judge(account, source, fetched)
         await self._say(account, source, state, reason, account.login.after_success())
         return 0.0
 
@@ -203,13 +206,13 @@ class Poller(Role):
             account.saw(event.id, event.time_ms)
 
     @staticmethod
-    def _judge(account: Account, fetched: Fetched) -> tuple[SourceState, str]:
+    def _judge(account: Account, source: GlucoseSource, fetched: Fetched) -> tuple[SourceState, str]:
         if fetched.readings:
             return "ok", ""
         if fetched.sensor_codes:
             return "no_data", f"the sensor sends code {fetched.sensor_codes[-1][1]} instead of a value"
         if account.newest_ms is None:
-            return "no_data", _NONE_OF_A_DAY
+            return "no_data", f"no readings in the last 24 h: {source.nothing_hint}"
         return "no_data", "no readings in the time asked for"
 
     async def _say(

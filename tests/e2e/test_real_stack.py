@@ -251,7 +251,7 @@ async def _until(alerter: Any, clock: SetClock, time_ms: int) -> None:
     """Let time pass, with the alerter looking every minute."""
     while clock.now_ms() + 60_000 < time_ms:
         clock.advance(60)
-        await alerter._tick()
+        await alerter.tick()
     clock.set(max(clock.now_ms(), time_ms))
 
 

@@ -72,17 +72,17 @@ async def test_the_dead_mans_switch_of_the_first_log_is_taken_back_by_whoever_ru
     async with NtfyStandIn(burst=1_000) as phone:
         target = Ntfy(server=phone.url, topic="house", clock=clock)
         old = DeadMan(log, clock, target)
-        assert await old._arm(target)
-        assert await old._arm(target)
+        assert await old.arm(target)
+        assert await old.arm(target)
         await move(log.log_id, target, 1_800)
         assert set(await target.pending() or ()) == set(switch_ids(log.log_id))
         other = SqliteLog(tmp_path / "other" / "log.db")
         await copy(log, other)
         falters = Faltering(server=phone.url, topic="house", clock=clock)
         new = DeadMan(other, clock, target)
-        assert not await new._arm(falters), "an id was not taken back"
-        assert await new._arm(falters)
-        assert await new._arm(target)
+        assert not await new.arm(falters), "an id was not taken back"
+        assert await new.arm(falters)
+        assert await new.arm(target)
         assert set(await target.pending() or ()) == set(switch_ids(other.log_id))
         await target.close()
         await falters.close()
@@ -95,8 +95,8 @@ async def test_an_old_switch_that_may_not_be_taken_back_keeps_nobody_from_being_
         falters = Faltering(server=phone.url, topic="house", clock=clock)
         falters.left, falters.error = 1, NotifierRefused
         switch = DeadMan(log, clock, falters)
-        assert await switch._arm(falters)
-        assert await switch._arm(falters)
+        assert await switch.arm(falters)
+        assert await switch.arm(falters)
         assert set(await falters.pending() or ()) == set(switch_ids(log.log_id))
         await falters.close()
 

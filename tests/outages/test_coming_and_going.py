@@ -221,7 +221,7 @@ async def test_a_suspension_ends_open_alarms_quietly_and_opens_none_until_the_pe
         assert (await changes())[1:] == [("urgent_low", "expired", True)]
         await put(GlucoseRead(glucose_mgdl=45))
         clock.advance(3600)
-        await roles[1]._tick()  # type: ignore[attr-defined]  # this topic holds one type of event
+        await roles[1].tick()  # type: ignore[attr-defined]  # this topic holds one type of event
         assert len(await changes()) == 2, "nobody is alarmed for who is not watched"
         await put(PersonAdded())
         await put(GlucoseRead(glucose_mgdl=44))
@@ -246,7 +246,7 @@ async def test_many_who_fall_silent_at_once_are_one_message_to_the_house_and_one
     async def ticks(minutes: int) -> None:
         for _ in range(minutes):
             clock.advance(60)
-            await roles[1]._tick()  # type: ignore[attr-defined]  # this topic holds one type of event
+            await roles[1].tick()  # type: ignore[attr-defined]  # this topic holds one type of event
 
     async def told() -> dict[str, list[tuple[str, str]]]:
         found: dict[str, list[tuple[str, str]]] = {}

@@ -232,7 +232,7 @@ async def test_the_alerter_goes_on_from_a_snapshot_of_its_own_decisions(log: Sql
     await diary.add(diary.decided("open", "opened", kind="high"))
     first = Alerter(log, SetClock(T0), app_maker(log))
     async with running(first):
-        await first._tick()
+        await first.tick()
         known = first.episodes[P]
     again, folded = Alerter(log, SetClock(T0), app_maker(log)), list[int]()
     silently = again.fold_log

@@ -139,11 +139,11 @@ async def test_a_clock_that_is_set_back_stops_no_alarm_that_time_alone_calls_for
         await caught_up([alerter])
         for minutes in (16, 32):
             clock.set(T0 + minutes * MIN)
-            await alerter._tick()
+            await alerter.tick()
         rang = len(await everything(log, ALERTS))
         for minutes, more in ((5, 1), (6, 1), (21, 2)):
             clock.set(T0 + minutes * MIN)
-            await alerter._tick()
+            await alerter.tick()
             assert len(await everything(log, ALERTS)) == rang + more
 
 
@@ -153,7 +153,7 @@ async def test_after_a_restart_time_alone_still_calls_for_alarms_and_the_last_fo
     async with running(*first):
         await play(log, clock, first, 0, 4)
         clock.set(T0 + 35 * MIN)
-        await first[1]._tick()
+        await first[1].tick()
     rang = len(await everything(log, ALERTS))
     await log.submit(Run([("DELETE FROM log WHERE topic=(SELECT id FROM topics WHERE name=?)", (SNAPSHOTS,))]))
     clock.set(T0 + 40 * MIN)
@@ -162,7 +162,7 @@ async def test_after_a_restart_time_alone_still_calls_for_alarms_and_the_last_fo
         await caught_up([again])
         assert again.people["me"].foreseen == 1
         clock.set(T0 + 80 * MIN)
-        await again._tick()
+        await again.tick()
     assert len(await everything(log, ALERTS)) > rang
 
 
@@ -287,7 +287,7 @@ async def test_a_person_whose_record_was_given_up_is_looked_at_by_ticks_again(
         await caught_up([alerter])
         for minutes in (30, 45):
             clock.set(T0 + minutes * MIN)
-            await alerter._tick()
+            await alerter.tick()
     told = [decode(r.value).data.events[0].kind for r in await everything(log, ALERTS)]  # type: ignore[attr-defined]  # this topic holds one type of event
     assert told[:1] == ["stale"]
 
@@ -313,6 +313,6 @@ async def test_a_token_is_a_fact_of_nobody_and_nobody_is_told_of_troubles(log: S
         await append_events(log, JOURNAL, [event])
         await append_events(log, JOURNAL, [reading(0, 120)])
         await caught_up([alerter])
-        await alerter._tick()
+        await alerter.tick()
     told = [decode(r.value) for n in range(12) for r in await everything(log, ALERTS, n)]
     assert [(event.subject, event.data.events[0].kind) for event in told] == [("me", "system")]  # type: ignore[attr-defined]  # this topic holds one type of event

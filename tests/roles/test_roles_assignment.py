@@ -109,11 +109,11 @@ async def test_every_partition_says_through_when_it_was_evaluated(log: SqliteLog
     clock = SetClock(T0)
     alerter = Alerter(log, clock, app_maker(log))
     async with running(alerter):
-        await alerter._tick()
+        await alerter.tick()
         for partition in range(12):
             (beat,) = await everything(log, HEARTBEATS, partition)
             assert decode(beat.value).time_ms == T0
-        await alerter._tick()
+        await alerter.tick()
         assert len(await everything(log, HEARTBEATS, 0)) == 1, "one a minute is enough"
 
 
@@ -131,7 +131,7 @@ async def test_alarms_that_run_late_are_told_and_no_heartbeat_claims_otherwise(
         await caught_up([alerter])
         monkeypatch.setattr(alerter, "reached", lambda *_: asyncio.sleep(0.05, False))
         for _ in range(8):
-            await alerter._tick()
+            await alerter.tick()
         told = [decode(r.value).data for r in await everything(log, ALERTS)]
         assert [e.kind for data in told for e in data.events] == ["system"]  # type: ignore[attr-defined]  # this topic holds one type of event
         assert "running late" in told[0].events[0].evidence.reason  # type: ignore[attr-defined]  # this topic holds one type of event

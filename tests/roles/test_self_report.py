@@ -58,10 +58,10 @@ async def test_a_full_disk_is_told_once_and_its_end_too(log: SqliteLog) -> None:
         await peopled(log)
         await caught_up([alerter])
         for _ in range(3):
-            await alerter._tick()
+            await alerter.tick()
         assert await told(log) == [("_system", "opened", FULL)]
         troubles.clear()
-        await alerter._tick()
+        await alerter.tick()
         assert [change for _, change, _ in await told(log)] == ["opened", "resolved"]
 
 
@@ -71,7 +71,7 @@ async def test_where_the_house_has_no_phone_peoples_own_are_told(log: SqliteLog)
     async with running(alerter):
         await peopled(log)
         await caught_up([alerter])
-        await alerter._tick()
+        await alerter.tick()
         assert ("anna", "opened", FULL) in await told(log)
 
 
@@ -80,7 +80,7 @@ async def test_a_wrong_clock_that_shows_in_everybodys_data_is_told_once(log: Sql
     async with running(alerter):
         await peopled(log, skew_s=180.0)
         await caught_up([alerter])
-        await alerter._tick()
+        await alerter.tick()
         (only,) = await told(log)
         assert only[0] == "_system"
         assert "3 min fast" in only[2]
@@ -97,11 +97,11 @@ async def test_alarms_that_run_late_for_many_are_told_once(log: SqliteLog, monke
         reached = alerter.reached
         monkeypatch.setattr(alerter, "reached", lambda *_: asyncio.sleep(0.05, False))
         for _ in range(8):
-            await alerter._tick()
+            await alerter.tick()
         assert alerter.late
         assert await told(log) == [("_system", "opened", LATE)]
         monkeypatch.setattr(alerter, "reached", reached)
-        await alerter._tick()
+        await alerter.tick()
         assert not alerter.late
         assert [change for _, change, _ in await told(log)] == ["opened", "resolved"]
 
@@ -115,11 +115,11 @@ async def test_what_is_wrong_in_another_process_reaches_the_house(log: SqliteLog
         await peopled(log)
         await caught_up([alerter])
         await archiver.look()
-        await alerter._tick()
+        await alerter.tick()
         assert await told(log) == [("_system", "opened", behind)]
         elsewhere.clear()
         await archiver.look()
-        await alerter._tick()
+        await alerter.tick()
         assert [change for _, change, _ in await told(log)] == ["opened", "resolved"]
 
 
@@ -130,7 +130,7 @@ async def test_of_one_person_alone_another_process_tells_that_person(log: Sqlite
         await append_events(log, JOURNAL, [reading(0, 120)])
         await caught_up([alerter])
         await SelfReport(log, clock, "w2", lambda: [FULL]).look()
-        await alerter._tick()
+        await alerter.tick()
         assert await told(log) == [("me", "opened", FULL)]
 
 

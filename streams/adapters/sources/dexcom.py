@@ -60,6 +60,8 @@ class DexcomShare:
     """
 
     name = "dexcom-share"
+    title = "Dexcom"
+    nothing_hint = "is sharing on, with at least one follower, and is the region right?"
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from pydantic import Discriminator, Field, SerializeAsAny, TypeAdapter, Validati
 
 from schemas.alerts import ALERT_FACTS
 from schemas.bookkeeping import BOOKKEEPING_FACTS
-from schemas.facts import JOURNAL_FACTS
+from schemas.facts import ENTRY_FACTS, JOURNAL_FACTS, Entry, EntryCorrected, EntryRestored, content_of
 from schemas.forecasts import FORECAST_FACTS
 from schemas.model import Fact, Moment, Name, Value, at_ms, ms
 from schemas.upcasters import UPCASTERS
@@ -163,8 +163,27 @@ def decode(value: bytes | None) -> Event:
     try:
         event: Event = _validator().validate_json(value, extra="ignore")
     except ValidationError as error:
-        return _second_look(value, error)
+        event = _second_look(value, error)
+    if isinstance(event.data, EntryCorrected | EntryRestored):
+        _look_inside(event.data.entry)
     return event
+
+
+def _look_inside(entry: Entry) -> None:
+    """A correction carries a fact of its own, under the same promise as an event's."""
+    if entry.type not in ENTRY_FACTS and _is_newer(entry.type):
+        message = f"a correction to {entry.type} was written by a newer release: upgrade this worker"
+        raise NewerVersion(message)
+    try:
+        content_of(entry, extra="ignore")
+    except ValueError as error:
+        message = f"a correction that does not fit: {error}"
+        raise Garbage(message) from error
+
+
+def _is_newer(type_: str) -> bool:
+    stem, _, version = type_.rpartition(".v")
+    return stem.startswith("iv3.") and version.isdecimal() and int(version) > NEWEST.get(stem, 0)
 
 
 def _second_look(value: bytes, error: ValidationError) -> Event:
@@ -176,7 +195,7 @@ def _second_look(value: bytes, error: ValidationError) -> Event:
     except (ValueError, KeyError, TypeError):
         message = f"not an event: {_first(error)}"
         raise Garbage(message) from error
-    if stem.startswith("iv3.") and number > NEWEST.get(stem, 0):
+    if _is_newer(str(raw["type"])):
         message = f"{raw['type']} was written by a newer release: upgrade this worker"
         raise NewerVersion(message) from error
     if (stem, number) in UPCASTERS:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationError
 
 from schemas.model import Fact, Grams, InsulinUnits, Jsonable, Mgdl, Moment, Name, Text, Value, hundredths
 from schemas.units import Unit
@@ -275,3 +275,17 @@ JOURNAL_FACTS: tuple[type[Fact], ...] = (
 ENTRY_FACTS: dict[str, type[Fact]] = {
     fact.TYPE: fact for fact in (InsulinTaken, CarbsEaten, FingerstickTaken, ExerciseDone, NoteWritten, DeviceStarted)
 }
+
+
+def content_of(entry: Entry, *, extra: Literal["ignore"] | None = None) -> Fact:
+    """The fact that a correction carries. `extra` ignore drops fields that a newer release added, as `decode` does.
+    Raises ValueError naming the field that does not fit.
+    """
+    fact = ENTRY_FACTS.get(entry.type)
+    if fact is None:
+        raise ValueError(f"{entry.type} is no kind of entry")
+    try:
+        return fact.model_validate(entry.data, extra=extra)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error

@@ -25,6 +25,7 @@ logger = logging.getLogger("iv3.api")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # What a discriminated union puts before a field's name.
 _TAGS = frozenset({"insulin", "carbs", "note", "fingerstick", "exercise"})
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _STATUS: dict[type[CommandRefused], int] = {
     NotFound: 404,
     Conflict: 409,
@@ -32,7 +33,9 @@ _STATUS: dict[type[CommandRefused], int] = {
     BadValue: 422,
     NotReadYet: 503,
 }
-DEADLINE_S = 10.0  # for anything but a stream: a body that drips in is cut off
+# For anything but a stream: a body that drips in is cut off. Longer than an append waits for its outcome, so that
+# whoever writes is told what became of it.
+DEADLINE_S = 15.0
 
 
 class FieldError(BaseModel):
@@ -119,6 +122,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         if isinstance(error, web.HTTPException) and error.status < 400:
             raise
         problem = _problem(error)
+        if isinstance(error, TimeoutError) and request.method not in _SAFE and request.content.at_eof():
+            problem = _problem(LogOutcomeUnknown(f"it took longer than {DEADLINE_S:.0f} s"))
         if problem is None:
             logger.exception("%s %s failed", request.method, request.path)
             problem = ProblemError(500, "Something in iv3 failed; its log says what.")

@@ -1,12 +1,14 @@
 """The alerter's state of one person: a fold of the journal and the forecasts, kept small enough to snapshot."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from processors.alerting.snoozes import quiet_until_ms
 from processors.entries import EntryVersion, entry_id_of, evolve_entry, is_entry_event
 from processors.membership import suspended_ms
+from processors.plausibility import MOST_AHEAD_MS
 from processors.profiles import DEFAULT, action_of_dose
 from processors.readings import CanonicalReadings, Reading, reading_of
 from schemas.alerts import DecisionPosition
@@ -25,10 +27,11 @@ from schemas.facts import (
 from schemas.forecasts import ForecastMade
 from schemas.model import at_ms
 
-VERSION = "5"
+VERSION = "6"
 
 _KEEP_ENTRIES_MS = 8 * 86_400_000  # a week's longest schedule, and a day
 _ALL_CLEAR_MGDL = 80.0
+_USUAL_WARM_UP_MIN = 120  # a Dexcom G6's; the longest of those that are in use
 _LONGEST_HIGH_GAP_MS = 30 * 60_000  # glucose can fall below any limit and come back in less than an hour
 
 
@@ -45,7 +48,6 @@ class PersonState:
     source: SourceStateChanged | None = None
     source_recorded_ms: int = 0
     source_since_ms: int = 0
-    warm_up_until_ms: int = 0
     entries: dict[str, EntryVersion] = field(default_factory=dict)
     snoozes: dict[str, int] = field(default_factory=dict)
     acknowledged: dict[str, tuple[int, str, bool]] = field(default_factory=dict)
@@ -75,6 +77,8 @@ class PersonState:
                 self.snoozes[kind] = quiet_until_ms(snooze, event.recorded_ms)
             case AlertAcknowledged(episode=episode, treated=treated):
                 self.acknowledged[episode] = (event.time_ms, event.actor or "", treated)
+                oldest_ms = event.recorded_ms - _KEEP_ENTRIES_MS
+                self.acknowledged = {name: told for name, told in self.acknowledged.items() if told[0] >= oldest_ms}
             case _:
                 pass
         return False
@@ -90,14 +94,11 @@ class PersonState:
         if not isinstance(after, EntryVersion):
             return
         self.entries[after.id] = after
-        if isinstance(after.data, DeviceStarted) and after.data.device == "sensor":
-            minutes = after.data.warm_up_minutes if after.data.warm_up_minutes is not None else 120
-            self.warm_up_until_ms = max(self.warm_up_until_ms, after.time_ms + minutes * 60_000)
         self._forget(event.recorded_ms - _KEEP_ENTRIES_MS)
 
     def _forget(self, oldest_ms: int) -> None:
         """Drop old entries, but never the last long-acting dose: an alarm may count from it for ever."""
-        long_acting = [e for e in self.entries.values() if not e.deleted and self._action(e) == "long"]
+        long_acting = [e for e in self._live() if self._action(e) == "long"]
         last = max(long_acting, key=lambda e: (e.time_ms, e.id), default=None)
         for old in [e for e in self.entries.values() if e.time_ms < oldest_ms and e is not last]:
             del self.entries[old.id]
@@ -142,17 +143,28 @@ class PersonState:
         """Logged doses of that action as (time in epoch milliseconds, units, insulin), oldest first."""
         return sorted(
             (entry.time_ms, entry.data.units, entry.data.insulin)
-            for entry in self.entries.values()
-            if not entry.deleted and isinstance(entry.data, InsulinTaken) and self._action(entry) == action
+            for entry in self._live()
+            if isinstance(entry.data, InsulinTaken) and self._action(entry) == action
         )
 
     def meals(self) -> list[tuple[int, float]]:
         """Logged carbs as (time in epoch milliseconds, grams), oldest first."""
-        return sorted(
-            (entry.time_ms, entry.data.grams)
-            for entry in self.entries.values()
-            if not entry.deleted and isinstance(entry.data, CarbsEaten)
-        )
+        return sorted((entry.time_ms, entry.data.grams) for entry in self._live() if isinstance(entry.data, CarbsEaten))
+
+    @property
+    def warm_up_until_ms(self) -> int:
+        """The end of the newest sensor's warm-up, epoch milliseconds; 0 where no start of a sensor is logged."""
+        starts = [(e.time_ms, e.data) for e in self._live() if isinstance(e.data, DeviceStarted)]
+        ends = [time + _warm_up_min(started) * 60_000 for time, started in starts if started.device == "sensor"]
+        return max(ends, default=0)
+
+    def _live(self) -> Iterator[EntryVersion]:
+        """Entries that count. A moment that nobody can have meant when it was accepted counts for no alarm: a dose of
+        next year would keep "no long-acting logged" quiet until then.
+        """
+        for entry in self.entries.values():
+            if not entry.deleted and entry.time_ms <= entry.recorded_ms + MOST_AHEAD_MS:
+                yield entry
 
     # -- snapshots ---------------------------------------------------------------------------------
 
@@ -167,7 +179,6 @@ class PersonState:
                 "profile": self.profile.model_dump(mode="json"),
                 "source": self.source.model_dump(mode="json") if self.source else None,
                 "source_times": [self.source_recorded_ms, self.source_since_ms],
-                "warm_up_until_ms": self.warm_up_until_ms,
                 "entries": [encode(_as_event(entry)).decode() for entry in self.entries.values()],
                 "revisions": {entry.id: [entry.revision, entry.deleted] for entry in self.entries.values()},
                 "snoozes": self.snoozes,
@@ -183,7 +194,7 @@ class PersonState:
         """The state a snapshot holds."""
         raw: dict[str, Any] = json.loads(state)
         loaded = cls(raw["person"], offset, CanonicalReadings.load(raw["line"]))
-        loaded.newest_offset, loaded.warm_up_until_ms = raw["newest_offset"], raw["warm_up_until_ms"]
+        loaded.newest_offset = raw["newest_offset"]
         loaded.profile_ms = raw["profile_ms"]
         loaded.profile = ProfileChanged.model_validate_json(json.dumps(raw["profile"]))
         if raw["source"]:
@@ -200,6 +211,10 @@ class PersonState:
         if raw["forecast"]:
             loaded.forecast = ForecastMade.model_validate_json(json.dumps(raw["forecast"]))
         return loaded
+
+
+def _warm_up_min(started: DeviceStarted) -> int:
+    return started.warm_up_minutes if started.warm_up_minutes is not None else _USUAL_WARM_UP_MIN
 
 
 def _as_event(entry: EntryVersion) -> Event:

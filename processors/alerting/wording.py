@@ -6,7 +6,7 @@ new one.
 """
 
 from datetime import UTC
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from schemas.alerts import AlertEvent, Evidence
 from schemas.model import Moment, at_ms, ms
@@ -62,9 +62,14 @@ def age_words(age_ms: int) -> str:
 
 
 def clock_words(moment: Moment, zone: str | None) -> str:
-    """The time of day where the person is; in UTC, and saying so, where no zone is known."""
-    local = moment.astimezone(ZoneInfo(zone) if zone else UTC)
-    return f"{local:%H:%M}" + ("" if zone else " UTC")
+    """The time of day where the person is; in UTC, and saying so, where no zone is known, or none
+    that is known here.
+    """
+    try:
+        local = moment.astimezone(ZoneInfo(zone)) if zone else None
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # this machine's zone data does not have it
+        local = None
+    return f"{local:%H:%M}" if local is not None else f"{moment.astimezone(UTC):%H:%M} UTC"
 
 
 def value_words(evidence: Evidence) -> str:

@@ -7,11 +7,17 @@ from dataclasses import dataclass, field
 
 from processors.plausibility import odd_time
 from schemas.envelope import Author, Event
-from streams.commands.refusals import BadValue
+from streams.commands.refusals import BadValue, NotReadYet
 from streams.ports.catalog import Catalog
 from streams.ports.clock import Clock
 from streams.ports.log import Log, Position, append_events
 from streams.topics import JOURNAL
+
+
+@dataclass(slots=True)
+class _KeyLock:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    wanted_by: int = 0  # those who hold it, and those who wait: a lock that was let go of is theirs, not a newcomer's
 
 
 @dataclass(slots=True)
@@ -20,18 +26,20 @@ class KeyLocks:
     writes one.
     """
 
-    _held: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _locks: dict[str, _KeyLock] = field(default_factory=dict)
 
     @asynccontextmanager
     async def hold(self, key: str) -> AsyncIterator[None]:
         """Wait for whoever writes under the same key."""
-        lock = self._held.setdefault(key, asyncio.Lock())
+        mine = self._locks.setdefault(key, _KeyLock())
+        mine.wanted_by += 1
         try:
-            async with lock:
+            async with mine.lock:
                 yield
         finally:
-            if not lock.locked():
-                self._held.pop(key, None)
+            mine.wanted_by -= 1
+            if not mine.wanted_by:
+                del self._locks[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,13 @@ class Door:
         (position,) = await self.append([event])
         await self.catalog.caught_up()
         return position
+
+    async def refuse_unread(self, message: str) -> None:
+        """Raise NotReadYet with this sentence where the catalog has not seen all of the log: what was written before
+        could not be told from what is new.
+        """
+        if not await self.catalog.caught_up():
+            raise NotReadYet(message)
 
     def refuse_odd_time(self, time_ms: int, *, named: str = "time") -> None:
         """Raises BadValue for a moment before 2000, or more than ten minutes ahead."""

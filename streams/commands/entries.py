@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from processors.dose_checks import LOOK_BACK_MS, ask_about
-from processors.entries import TYPES, EntryVersion, content_of
-from schemas.facts import Entry, EntryCorrected, EntryDeleted, EntryRestored, InsulinTaken
+from processors.entries import TYPES, EntryVersion
+from schemas.facts import Entry, EntryCorrected, EntryDeleted, EntryRestored, InsulinTaken, content_of
 from schemas.identity import change_id, digest, entry_id, legacy_entry_id, request_key
 from schemas.model import Fact, at_ms
 from streams.commands.door import Door
-from streams.commands.refusals import BadValue, Conflict, NeedsConfirmation, NotFound, NotReadYet
+from streams.commands.refusals import BadValue, Conflict, NeedsConfirmation, NotFound
+from streams.errors import LogOutcomeUnknown
 from streams.ports.log import Position
 from streams.topics import JOURNAL
 
@@ -21,6 +22,7 @@ from streams.topics import JOURNAL
 # (docs/decisions/0006-random-keys.md).
 _RANDOM_KEY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _MOST_AROUND = 5_000  # doses within eight days of one
+_SEND_AGAIN = "iv3 is still reading its log; nothing was written, send it again."
 SAME_WITHIN_MS = 30_000  # an equal write without a key, this soon after the first, is the same one, sent again
 
 
@@ -47,9 +49,8 @@ async def log_entry(
     requestkey = request_key(door.person, owner, key)
     name = entry_id(door.person, owner, key, told)
     async with door.locks.hold(requestkey):
-        if not await door.catalog.caught_up():
-            # Whether this key was used cannot be told yet, and guessing would count a dose twice.
-            raise NotReadYet("iv3 is still reading its log; send it again with the same key.")
+        # Whether this key was used cannot be told before, and guessing would count a dose twice.
+        await door.refuse_unread("iv3 is still reading its log; send it again with the same key.")
         known = door.catalog.entry_by_request(requestkey)
         if known is not None:
             return _repeated(door, known, name)
@@ -88,11 +89,12 @@ def _ask(door: Door, fact: Fact, time_ms: int, *, but: str = "") -> None:
 
 async def log_without_key(door: Door, fact: Fact, kind: str, time_s: int, value: float, name: str) -> Written:
     """Log what a client wrote that sends no key: an equal write within half a minute is the same one, sent again.
-    Raises BadValue, and as `Log.append`.
+    Raises BadValue, NotReadYet, and as `Log.append`.
     """
     now_ms = door.clock.now_ms()
     door.refuse_odd_time(time_s * 1000, named="ts")
-    await door.catalog.caught_up()
+    # Which of equal writes this is cannot be told before: a second dose would be taken for the first, sent again.
+    await door.refuse_unread(_SEND_AGAIN)
     ordinal = 0
     while True:  # the first id that is free, or that was made within the last half minute
         entry = legacy_entry_id(door.person, kind, time_s, value, name, ordinal)
@@ -149,7 +151,8 @@ async def delete_entry(door: Door, entry: EntryVersion, seen: int | None) -> Wri
     """
     if entry.deleted:
         raise Conflict("The entry is deleted already.", code="deleted")
-    return await _change(door, entry, EntryDeleted(entry_id=entry.id, revision=(seen or entry.revision) + 1))
+    revision = entry.revision if seen is None else seen
+    return await _change(door, entry, EntryDeleted(entry_id=entry.id, revision=revision + 1))
 
 
 async def delete_entries(door: Door, entries: Sequence[EntryVersion], cause: str) -> None:
@@ -179,7 +182,7 @@ async def undo_entry(door: Door, entry: EntryVersion, seen: int | None) -> Writt
         raise Conflict(
             "There is nothing to undo: the entry was never changed. Delete it instead.", code="nothing_to_undo"
         )
-    revision = seen or entry.revision
+    revision = entry.revision if seen is None else seen
     before = next((row for row in door.catalog.history(entry.id) if row.revision == revision - 1), None)
     if before is None or revision != entry.revision:
         raise _conflict(entry)
@@ -191,14 +194,18 @@ async def undo_entry(door: Door, entry: EntryVersion, seen: int | None) -> Writt
 
 
 async def _change(door: Door, entry: EntryVersion, change: EntryCorrected | EntryDeleted | EntryRestored) -> Written:
-    """Append the change, then look whether somebody else was quicker."""
+    """Append the change, then look whether somebody else was quicker. Raises LogOutcomeUnknown where that cannot be
+    seen: the log has the change, and another one may have been before it.
+    """
+    await door.refuse_unread(_SEND_AGAIN)
     if change.revision != entry.revision + 1:
-        await door.catalog.caught_up()
         raise _conflict(await find_entry(door, entry.id))
     name = change_id(entry.id, change.revision, digest(change.model_dump_json().encode()))
     event = door.author.say(change, name, entry.person, door.clock.now_ms())
     (position,) = await door.append([event])
-    if await door.catalog.caught_up() and not door.catalog.was_applied(entry.id, event.id):
+    if not await door.catalog.caught_up():
+        raise LogOutcomeUnknown("The change is in the log; whether another one came before it was not seen in time.")
+    if not door.catalog.was_applied(entry.id, event.id):
         raise _conflict(await find_entry(door, entry.id))
     return Written(entry.id, position)
 

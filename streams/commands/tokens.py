@@ -57,5 +57,8 @@ async def issue_token(
 
 
 async def revoke_token(door: Door, token_id: str) -> None:
-    """End a token: it opens nothing any more once this returns. Raises as `Log.append`."""
+    """End a token: it opens nothing any more here once this returns. Raises NotReadYet where the log has that, and this
+    process has not seen it in time; and as `Log.append`.
+    """
     await door.append_one(revocation(token_id, door.clock.now_ms(), door.author))
+    await door.refuse_unread("The token is ended; it may open a page for a moment more. Ask for it again.")

@@ -24,7 +24,7 @@ from schemas.envelope import SYSTEM, Event, decode
 from schemas.forecasts import ForecastMade
 from schemas.identity import decision_id, derived_id, digest
 from schemas.model import Partition, at_ms
-from streams.errors import PartitionLost, Transient
+from streams.errors import PartitionLost, StreamError, Transient
 from streams.ports.clock import Clock
 from streams.ports.log import Log, Record, append_events
 from streams.roster import Roster
@@ -87,13 +87,14 @@ class Alerter(Role):
         self.late = False  # readings have waited for two minutes to be evaluated
         # What of iv3 or of this machine shows in anybody's data, where it is not told about each of them.
         self.met: list[str] = []
+        self._unevaluated: dict[str, str] = {}  # people whose tick failed in a way that nobody foresaw, and how
 
     async def fold(self, committed: Mapping[Partition, int]) -> Mapping[Partition, int]:
         """Fold the own alerts to the head, and the journal silently to the committed offset."""
         self.people, self._where = {}, {}
         self.episodes, self._alerts_at, self._locks = {}, {}, {}
-        self._in_hand.clear()
-        self._forecasts_at.clear()
+        for kept in (self._in_hand, self._forecasts_at, self._unevaluated):
+            kept.clear()
         for (topic, partition), offset in committed.items():
             if topic != JOURNAL:
                 continue
@@ -291,7 +292,8 @@ class Alerter(Role):
             self._behind_since, self.late = None, False
         await self._pulse.look()
         lasts_ms = max(COMPLAINT_LASTS_MS, _COMPLAINT_LASTS_S * 1000 * self.clock.speed)
-        said = [*[LATE] * self.late, *self._troubles(), *self._pulse.self_reports(moment, lasts_ms)]
+        unevaluated = [f"Alarms of {person} cannot be evaluated." for person in sorted(self._unevaluated)]
+        said = [*[LATE] * self.late, *unevaluated, *self._troubles(), *self._pulse.self_reports(moment, lasts_ms)]
         troubles = list(dict.fromkeys(said))
         each = self._told_of_each()
         self.met = [] if each else list(self._shown_in_data())
@@ -338,10 +340,23 @@ class Alerter(Role):
             for number, person in enumerate(people):
                 if person in self._in_hand:
                     continue  # what waits for the log is decided first
-                state = self.people[person]
-                await self._decide(state, partition, state.tick_position(moment), troubles)
+                await self._tick_person(person, partition, moment, troubles)
                 if number % _AT_A_STRETCH == 0:
                     await asyncio.sleep(0)  # thousands of people must not hold up whoever asks for a page
+
+    async def _tick_person(self, person: str, partition: int, moment: int, troubles: Sequence[str] | None) -> None:
+        """One person's tick. What nobody foresaw in it is told as a trouble of iv3's, and holds up nobody else."""
+        state = self.people[person]
+        try:
+            await self._decide(state, partition, state.tick_position(moment), troubles)
+        except StreamError:
+            raise
+        except Exception as error:
+            if person not in self._unevaluated:
+                logger.exception("what time calls for could not be evaluated for %s", person)
+            self._unevaluated[person] = type(error).__name__
+        else:
+            self._unevaluated.pop(person, None)
 
     async def _keep(self) -> None:
         """Write snapshots of what was decided, where enough was."""

@@ -138,6 +138,9 @@ class Poller(Role):
             except Transient as error:
                 account.misses += 1  # the source is asked again as after any miss, and gives the same readings again
                 logger.warning("the log does not take readings: %s", error)
+            except Exception:
+                account.misses += 1  # what nobody foresaw in one account's answer must not end the others' loops
+                logger.exception("asking for %s failed", person)
             now = self.clock.now_ms()
             due = polling.next_poll_at_ms(account.newest_ms, now, account.misses, _jitter(source, now))
             wait_s = max((due - now) / 1000, min(asked_to_wait_s, _LONGEST_ASKED_WAIT_S))

@@ -16,7 +16,7 @@ from processors.entries import is_entry_event
 from processors.readings import CanonicalReadings, Reading, reading_of
 from schemas.envelope import Event, Garbage, NewerVersion, decode
 from schemas.model import Partition
-from streams.errors import LogUnavailable
+from streams.errors import LogUnavailable, Transient
 from streams.ports.log import Log, Record
 from streams.runtime.backoff import rest
 from streams.storage.sqlite import SqliteError
@@ -121,15 +121,16 @@ class Catalog(CatalogEntries, CatalogAlerts):
         self._db.close()
 
     async def _caught_up_for_now(self) -> bool:
-        """False where its file cannot be written (a full disk, most often): it says so once and tries again, for the
-        log has everything.
+        """False where its file cannot be written (a full disk, most often) or the log cannot be read: it says so once
+        and tries again, for the log has everything.
         """
         try:
             await self.catch_up()
-        except SqliteError as error:
+        except (SqliteError, Transient) as error:
             if not self.failing:
                 logger.error("the catalog cannot be kept up: %r", error)  # noqa: TRY400 - the sentence says it all
-            self.failing = f"the catalog's file cannot be written: {error}"
+            what = "the log cannot be read" if isinstance(error, Transient) else "the catalog's file cannot be written"
+            self.failing = f"{what}: {error}"
             with suppress(SqliteError):
                 self._lines = lines_in(self._db)  # what was admitted meanwhile was rolled back
             return False
@@ -162,7 +163,26 @@ class Catalog(CatalogEntries, CatalogAlerts):
                 break
             except Garbage as error:
                 logger.warning("the catalog leaves out %s/%s/%s: %s", topic, partition, record.offset, error)
-        self.take((topic, partition), pairs, seen)
+        try:
+            self.take((topic, partition), pairs, seen)
+        except (SqliteError, Transient):
+            raise
+        except Exception:  # a record that no fold foresaw; the next start would only meet the same
+            logger.exception("the catalog could not take records of %s/%s; it takes them one by one", topic, partition)
+            self._one_by_one((topic, partition), pairs, seen)
+
+    def _one_by_one(self, place: Partition, pairs: Sequence[tuple[Record, Event]], seen: int) -> None:
+        """Fold each record by itself, and leave out those that raise: everybody else's must be seen."""
+        self._lines = lines_in(self._db)  # what was admitted with them was rolled back
+        for record, event in pairs:
+            try:
+                self.take(place, [(record, event)], record.offset + 1)
+            except SqliteError:
+                raise
+            except Exception:
+                logger.exception("the catalog leaves out %s/%s/%s", *place, record.offset)
+                self._lines = lines_in(self._db)
+        self.take(place, [], seen)
 
     def take(self, place: Partition, pairs: Sequence[tuple[Record, Event]], seen: int) -> None:
         """Fold decoded records of one partition in, which leads to offset `seen`; a replay that has decoded them anyway

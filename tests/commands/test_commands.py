@@ -11,11 +11,12 @@ from schemas.facts import AlertsSnoozed, CarbsEaten, InsulinTaken, PersonSuspend
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.clock import SetClock
 from streams.commands.alerts import acknowledge, lift_snooze, snooze
-from streams.commands.door import Door
-from streams.commands.entries import correct_entry, delete_entry, find_entry, log_entry, undo_entry
+from streams.commands.door import Door, KeyLocks
+from streams.commands.entries import correct_entry, delete_entry, find_entry, log_entry, log_without_key, undo_entry
 from streams.commands.people import add_person, resume_person, suspend_person
-from streams.commands.refusals import BadValue, Conflict, NeedsConfirmation, NotFound
+from streams.commands.refusals import BadValue, Conflict, NeedsConfirmation, NotFound, NotReadYet
 from streams.commands.tokens import hash_of, issue_token, revoke_token
+from streams.errors import LogOutcomeUnknown
 from streams.topics import JOURNAL, partition_of
 from streams.views.catalog import Catalog
 from tests.support.night import INSULINS, MIN, T0
@@ -135,3 +136,67 @@ async def test_a_token_opens_until_it_is_revoked_and_only_its_hash_is_kept(door:
     for partition in range(door.log.partitions[JOURNAL]):
         for kept in await door.log.read(JOURNAL, partition, 0):
             assert made.secret.encode() not in kept.value
+
+
+async def test_three_who_send_one_key_are_let_in_one_after_the_other() -> None:
+    """The second lets the third in, not a fourth who comes at that moment."""
+    locks, inside, most = KeyLocks(), 0, 0
+
+    async def one(waits: int) -> None:
+        nonlocal inside, most
+        for _ in range(waits):
+            await asyncio.sleep(0)
+        async with locks.hold("k"):
+            inside += 1
+            most = max(most, inside)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            inside -= 1
+
+    await asyncio.gather(*(one(waits) for waits in range(24)))
+    assert most == 1
+
+
+@pytest.fixture
+def unread(door: Door, monkeypatch: pytest.MonkeyPatch) -> Door:
+    """The catalog lags behind the log."""
+
+    async def not_in_time() -> bool:
+        return False
+
+    monkeypatch.setattr(door.catalog, "caught_up", not_in_time)
+    return door
+
+
+async def test_while_the_catalog_lags_a_dose_without_a_key_is_refused_for_it_may_be_the_second(unread: Door) -> None:
+    with pytest.raises(NotReadYet, match="nothing was written"):
+        await log_without_key(unread, DOSE, "rapid", T0 // 1000, 4, "Humalog")
+    assert await written(unread) == []
+
+
+async def test_while_the_catalog_lags_no_change_is_answered_as_done(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await log_entry(door, "k", "as told", CarbsEaten(grams=20))
+    entry = await find_entry(door, made.entry_id)
+    seen = [True, False]
+
+    async def once() -> bool:
+        return seen.pop(0)
+
+    monkeypatch.setattr(door.catalog, "caught_up", once)
+    with pytest.raises(LogOutcomeUnknown, match="not seen in time"):
+        await correct_entry(door, entry, 1, {"grams": 30}, time_ms=None, asks=False)
+
+
+async def test_a_token_is_not_said_to_be_ended_before_this_process_knows(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued = await issue_token(door, "reader", "tablet")
+
+    async def not_in_time() -> bool:
+        return False
+
+    monkeypatch.setattr(door.catalog, "caught_up", not_in_time)
+    with pytest.raises(NotReadYet, match="a moment more"):
+        await revoke_token(door, issued.token_id)

@@ -431,3 +431,21 @@ async def test_a_phone_that_comes_while_iv3_runs_is_told_from_then_on_and_one_th
     for each in (phones, again, bare):
         await each.close()
     await lena.close()
+
+
+async def test_one_accounts_trouble_that_nobody_foresaw_ends_nobody_elses_asking(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = street.source("p0001"), street.source("p0002")
+
+    async def wrong(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(first, "latest", wrong)
+    roster = Roster({"p0001": Watched(first), "p0002": Watched(second)})
+    async with running(poller := Poller(street.log, street.clock, app_maker(street.log), roster)):
+        await until(lambda: poller.account("p0002", second.name).newest_ms is not None)
+        await until(lambda: poller.account("p0001", first.name).misses > 2)
+        assert poller.progress.assignments == 1, "nothing was restarted for it"
+    for source in (first, second):
+        await source.close()

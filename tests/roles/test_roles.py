@@ -316,3 +316,37 @@ async def test_a_token_is_a_fact_of_nobody_and_nobody_is_told_of_troubles(log: S
         await alerter.tick()
     told = [decode(r.value) for n in range(12) for r in await everything(log, ALERTS, n)]
     assert [(event.subject, event.data.events[0].kind) for event in told] == [("me", "system")]  # type: ignore[attr-defined]  # this topic holds one type of event
+
+
+async def test_one_persons_trouble_at_a_tick_holds_up_nobody_elses_alarm(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of one partition: the first's tick fails in a way that nobody foresaw, and the second's readings stop."""
+    clock = SetClock(T0)
+    alerter = Alerter(log, clock, app_maker(log))
+    people = [name for n in range(200) if partition_of(name := f"p{n:03}") == partition_of("p000")][:2]
+    async with running(alerter):
+        for person in people:
+            await append_events(log, JOURNAL, [reading(0, 120, person)])
+        await caught_up([alerter])
+        right = alerter._decide
+
+        async def wrong(state: Any, *more: Any) -> None:
+            if state.person == people[0]:
+                raise ZeroDivisionError
+            await right(state, *more)
+
+        monkeypatch.setattr(alerter, "_decide", wrong)
+        for _ in range(25):
+            clock.advance(60)
+            await alerter.tick()
+        told = [
+            (event.subject, change.kind)
+            for partition in range(log.partitions[ALERTS])
+            for event in (decode(record.value) for record in await log.read(ALERTS, partition, 0))
+            for change in event.data.events  # type: ignore[attr-defined]  # this topic holds one type of event
+        ]
+        assert (people[1], "stale") in told
+        assert ("_system", "system") in told, "and whoever runs the house is told"
+        assert alerter.evaluated_ms == clock.now_ms()
+        assert not any(subject == people[0] for subject, _ in told)

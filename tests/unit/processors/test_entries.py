@@ -10,7 +10,6 @@ from processors.entries import (
     Conflict,
     EntryVersion,
     content_json,
-    content_of,
     data_of,
     entry_id_of,
     entry_of,
@@ -30,6 +29,7 @@ from schemas.facts import (
     GlucoseRead,
     InsulinTaken,
     NoteWritten,
+    content_of,
 )
 from schemas.model import Fact, at_ms
 from tests.support.night import T0

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from schemas import envelope
 from schemas.envelope import EVENT_FACTS, NEWEST, Event, Garbage, NewerVersion, decode, encode, make
-from schemas.facts import CarbsEaten
+from schemas.facts import CarbsEaten, EntryCorrected, EntryDeleted, content_of
 from schemas.model import at_ms
 from tests.support.night import T0
 
@@ -76,3 +76,31 @@ def test_every_type_has_one_fact_and_its_newest_version() -> None:
     assert all(name == fact.TYPE for name, fact in EVENT_FACTS.items())
     assert NEWEST["iv3.carbs"] == 1
     assert len(NEWEST) == len(EVENT_FACTS)
+
+
+def _correction(content: dict[str, Any]) -> bytes:
+    entry = {"type": "iv3.carbs.v1", "time": "2026-11-01T10:00:00Z", "data": {"grams": 20}} | content
+    made = make(
+        EntryDeleted(entry_id="e1", revision=2), id="c1", source="s", subject="me", time=at_ms(0), recordedtime=at_ms(0)
+    )
+    raw = json.loads(encode(made)) | {"type": "iv3.entry-corrected.v1"}
+    raw["data"] = {"entry_id": "e1", "revision": 2, "entry": entry}
+    return json.dumps(raw).encode()
+
+
+def test_a_correction_drops_what_a_newer_release_added_to_its_fact() -> None:
+    event = decode(_correction({"data": {"grams": 20, "with_milk": True}}))
+    assert isinstance(event.data, EntryCorrected)
+    assert content_of(event.data.entry, extra="ignore") == CarbsEaten(grams=20)
+
+
+@pytest.mark.parametrize("kind", ["iv3.carbs.v2", "iv3.alcohol.v1"])
+def test_a_correction_to_a_fact_of_a_newer_release_asks_for_an_upgrade(kind: str) -> None:
+    with pytest.raises(NewerVersion, match="upgrade this worker"):
+        decode(_correction({"type": kind}))
+
+
+@pytest.mark.parametrize("content", [{"type": "iv3.profile.v1"}, {"type": "x"}, {"data": {"grams": -1}}, {"data": {}}])
+def test_a_correction_that_can_never_be_read_is_garbage(content: dict[str, Any]) -> None:
+    with pytest.raises(Garbage, match="a correction that does not fit"):
+        decode(_correction(content))

@@ -353,3 +353,34 @@ def test_what_is_folded_behind_a_state_that_was_put_away_gives_the_same(cut: int
             halved.state = PersonState.load(halved.state.dump(), halved.state.offset)
         assert halved(data, at) == whole(data, at)
     assert halved.state == whole.state
+
+
+def test_a_sensor_start_that_is_deleted_or_corrected_quiets_nothing_any_more(told: Told) -> None:
+    told(DeviceStarted(device="sensor"), T0, name="s1")
+    told(EntryDeleted(entry_id="s1", revision=2), T0 + MIN)
+    assert told.state.warm_up_until_ms == 0
+
+
+def test_a_moment_that_nobody_can_have_meant_counts_for_no_alarm(told: Told) -> None:
+    """A dose of next year would keep "no long-acting logged" quiet until then."""
+    for n, at in enumerate((T0 + 365 * 24 * HOUR, T0 + 10 * MIN + 1, T0 + 10 * MIN)):
+        told(InsulinTaken(units=n + 1, insulin="Tresiba"), at, recorded=T0)
+    assert told.state.doses("long") == [(T0 + 10 * MIN, 3, "Tresiba")]
+    told(DeviceStarted(device="sensor"), T0 + 365 * 24 * HOUR, recorded=T0)
+    assert told.state.warm_up_until_ms == 0
+
+
+def test_the_last_long_acting_dose_is_kept_however_far_ahead_another_claims_to_be(told: Told) -> None:
+    told(InsulinTaken(units=12, insulin="Tresiba"), T0)
+    told(InsulinTaken(units=13, insulin="Tresiba"), T0 + 365 * 24 * HOUR, recorded=T0 + MIN)
+    told(CarbsEaten(grams=10), T0 + 30 * 24 * HOUR)
+    assert told.state.doses("long") == [(T0, 12, "Tresiba")]
+
+
+def test_answers_are_forgotten_after_eight_days(told: Told) -> None:
+    day = 24 * HOUR
+    told(AlertAcknowledged(episode="old"), T0)
+    told(AlertAcknowledged(episode="of the day"), T0 + 8 * day)
+    assert set(told.state.acknowledged) == {"old", "of the day"}
+    told(AlertAcknowledged(episode="new"), T0 + 8 * day + 1)
+    assert set(told.state.acknowledged) == {"of the day", "new"}

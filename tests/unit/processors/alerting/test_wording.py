@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -323,3 +324,9 @@ def test_an_all_clear_without_a_reading_or_a_dose_leaves_out_what_is_not_known()
         words.clear_body(known("low", "resolved", reading_time=None), T0 - 600_000, T0) == "Back in range after 10 min."
     )
     assert words.clear_body(known("no_long_acting", "resolved", last_logged=None), T0, T0) == "Logged."
+
+
+def test_a_zone_that_this_machine_does_not_know_is_utc_and_says_so() -> None:
+    noon = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    assert [words.clock_words(noon, zone) for zone in ("Europe/Atlantis", "../etc/passwd", "")] == ["12:00 UTC"] * 3
+    assert words.clock_words(noon, "Europe/Berlin") == "13:00"

@@ -43,6 +43,8 @@ def _iso(moment: datetime) -> str:
 
 Moment = Annotated[datetime, AfterValidator(_to_utc_ms), PlainSerializer(_iso, return_type=str, when_used="json")]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
+PERSON_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"  # the key of everything in the log
+PersonId = Annotated[str, Field(pattern=PERSON_ID)]
 Text = Annotated[str, Field(max_length=2000)]  # a note; longer text belongs in a document
 Mgdl = Annotated[float, Field(ge=39, le=600)]  # 39 is LOW, 401 HIGH; 600 is the most any meter shows
 InsulinUnits = Annotated[float, Field(gt=0, le=300)]  # pens deliver up to 160 at once; above 300 is a mistake

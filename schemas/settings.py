@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 
+from schemas.model import PersonId
 from schemas.units import Unit, mgdl
 
 LEGACY_LOW_DEFAULT_MGDL = 100.0  # what the seed took for an absent low_threshold; /config and /dtd keep that meaning
@@ -207,7 +208,7 @@ def _zone(value: str | None) -> str | None:
 class PersonSettings(Setting):
     """The default person."""
 
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")] = "me"
+    id: PersonId = "me"
     name: Annotated[str, Field(max_length=80)] = ""
     birth_year: Annotated[int, Field(ge=1900, le=2100)] | None = None
     zone: Annotated[str | None, AfterValidator(_zone)] = None
@@ -232,7 +233,7 @@ class OwnNtfySettings(Setting):
 class WatchedSettings(PersonSettings, ThresholdSettings):
     """One of `people`: whom iv3 watches besides, or instead of, `person`."""
 
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
+    id: PersonId
     insulin: tuple[InsulinSettings, ...] = ()
     dexcom: DexcomSettings = DexcomSettings()
     ntfy: OwnNtfySettings = OwnNtfySettings()

@@ -142,13 +142,13 @@ async def get_alerts(request: web.Request, query: AlertsQuery) -> Alerts:
     """Episodes opened in a range, newest first, each with what was decided, who was told and when."""
     context = context_of(request)
     start, to = query.bounds(context.clock.now_ms())
-    (to,) = cursor_values(query.cursor, [to])
+    after = tuple(cursor_values(query.cursor, [0, ""])) if query.cursor is not None else None
     person = context.person
     limit = min(query.limit, 1_000)
     zone = context.catalog.profile(person).zone
-    found = context.catalog.episodes(person, start, to, limit + 1)
+    found = context.catalog.episodes(person, start, to, limit + 1, after)
     items = [_history(context, person, episode, zone, query.unit) for episode in found[:limit]]
-    more = next_cursor([found[limit - 1].opened_ms]) if len(found) > limit else None
+    more = next_cursor([found[limit - 1].opened_ms, found[limit - 1].id]) if len(found) > limit else None
     return Alerts(items=items, next_cursor=more)
 
 

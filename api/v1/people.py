@@ -16,12 +16,12 @@ from api.v1.answers.people import PeopleListed, PersonRow, PersonWatched
 from processors.readings import STALE_S
 from schemas.envelope import SYSTEM
 from schemas.facts import ProfileChanged
+from schemas.model import PersonId
 from schemas.units import Unit, mmol
 from streams.commands import people as commands
 
 routes = Routes("people")
 
-PersonId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
 MOST_PEOPLE = 1_000
 
 

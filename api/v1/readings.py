@@ -13,7 +13,8 @@ from pydantic import Field
 from api.request.auth import caller_of, door_of
 from api.request.context import ApiContext, context_of
 from api.request.openapi import Routes
-from api.request.values import Asked, GlucoseAsked, MomentMs, RangeQuery, cursor_values, iso, next_cursor
+from api.request.problems import ProblemError
+from api.request.values import MOST_ROWS, Asked, GlucoseAsked, MomentMs, RangeQuery, cursor_values, iso, next_cursor
 from api.v1.answers.forecasts import Forecasts, ForecastShown
 from api.v1.answers.parts import at
 from api.v1.answers.readings import GapRow, Gaps, Readings, ReadingsTaken
@@ -143,7 +144,9 @@ async def get_gaps(request: web.Request, query: RangeQuery) -> Gaps:
     start, to = query.bounds(now_ms)
     person = context.person
     before = await context.series.newest_readings(person, 1, start)
-    found = await context.series.readings(person, start, to, 50_000)
+    found = await context.series.readings(person, start, to, MOST_ROWS)
+    if len(found) == MOST_ROWS:
+        raise ProblemError(422, f"holds {MOST_ROWS:,} readings or more; ask for a shorter one", field="to")
     times = [reading.time_ms for reading in (*before, *found)]
     holes = gaps(times, now_ms if to > now_ms else None)
     rows = [

@@ -28,6 +28,7 @@ from processors.sources.dexcom import Region
 from schemas.envelope import SYSTEM, Author
 from schemas.facts import ProfileChanged
 from schemas.household import Credentials, household, profile_of
+from schemas.model import PERSON_ID
 from schemas.settings import DexcomSettings, Settings, WatchedSettings
 from streams.clock import SystemClock
 from streams.commands.door import Door
@@ -37,7 +38,6 @@ from streams.errors import AlreadyExists, FailedPrecondition, Misconfigured, Sou
 from streams.ports.catalog import Catalog
 
 _AUTHOR = Author("command line", "command line")
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _TOPIC_BYTES = 12  # 96 bits: nobody guesses it
 _SECRET_BYTES = 4096
 
@@ -173,7 +173,7 @@ def _settings(data: Path, config: Path | None) -> Settings:
 
 
 def _refuse_id(person: str) -> None:
-    if not _ID.fullmatch(person):
+    if not re.fullmatch(PERSON_ID, person):
         raise Misconfigured(
             f"{person!r} cannot be an id: 1 to 40 letters, digits, - and _, and a letter or digit first."
         )

@@ -229,8 +229,12 @@ class Catalog(Protocol):
         """The last answer to an episode."""
         ...
 
-    def episodes(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EpisodeRecord]:
-        """Episodes opened in [from_ms, to_ms), newest first."""
+    def episodes(
+        self, person: str, from_ms: int, to_ms: int, limit: int, after: tuple[int, str] | None = None
+    ) -> list[EpisodeRecord]:
+        """Episodes opened in [from_ms, to_ms), newest first, and by id where one decision opened several. `after` is
+        the (opened_ms, id) of the last one that is known.
+        """
         ...
 
     def open_episodes(self, person: str) -> list[EpisodeRecord]:

@@ -22,10 +22,11 @@ class CatalogAlerts(CatalogPeople):
     def evolve_alerts(self, event: Event) -> str:
         """Take an event in; the word for what it changed, or an empty one."""
         match event.data:
+            # The last word in the log counts, as it does for the alerter: else the page would call quiet what rings.
             case AlertsSnoozed(kind=kind):
-                self.keep_newest(event, f"snooze/{kind}")
+                self.keep(event, f"snooze/{kind}", event.subject)
             case AlertAcknowledged(episode=episode):
-                self.keep_newest(event, "ack", episode)
+                self.keep(event, "ack", episode)
             case Delivered() | Undeliverable() as outcome:
                 self._outcome(event, outcome)
             case AlertsDecided() as decided if not self._is_repeat(event, decided):
@@ -90,13 +91,15 @@ class CatalogAlerts(CatalogPeople):
         """See `Catalog`."""
         return self.newest_fact(episode_id, "ack", AlertAcknowledged)
 
-    def episodes(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EpisodeRecord]:
+    def episodes(
+        self, person: str, from_ms: int, to_ms: int, limit: int, after: tuple[int, str] | None = None
+    ) -> list[EpisodeRecord]:
         """See `Catalog`."""
         sql = (
-            f"SELECT {_EPISODE} FROM episodes WHERE person=? AND opened_ms>=? AND opened_ms<? ORDER BY "
-            "opened_ms DESC, id LIMIT ?"
+            f"SELECT {_EPISODE} FROM episodes WHERE person=?1 AND opened_ms>=?2 AND opened_ms<?3 "
+            "AND (opened_ms<?4 OR opened_ms=?4 AND id>?5) ORDER BY opened_ms DESC, id LIMIT ?6"
         )
-        return [_record(row) for row in self._db.execute(sql, (person, from_ms, to_ms, limit))]
+        return [_record(row) for row in self._db.execute(sql, (person, from_ms, to_ms, *(after or (to_ms, "")), limit))]
 
     def open_episodes(self, person: str) -> list[EpisodeRecord]:
         """See `Catalog`."""

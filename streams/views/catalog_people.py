@@ -22,13 +22,16 @@ class CatalogPeople:
         """Take an event in; the word for what it changed, or an empty one."""
         match event.data:
             case ProfileChanged():
-                self.keep_newest(event, "profile")
+                known = self.newest(event.subject, "profile")
+                if known is None or event.replaces(known.recorded_ms):
+                    self.keep(event, "profile", event.subject)
                 return "profile"
+            # Of these the last word in the log counts, as in every other fold, whatever the clocks of those who said
+            # it.
             case SourceStateChanged():
-                self.keep_newest(event, "source")
+                self.keep(event, "source", event.subject)
                 return "source"
             case PersonAdded() | PersonSuspended():
-                # The last word in the log counts, as in every other fold, whatever the clocks of those who said it.
                 self.keep(event, "person", event.subject)
                 return "people"
             case TokenIssued(token_id=token_id, sha256=sha256):
@@ -39,13 +42,6 @@ class CatalogPeople:
                 return "tokens"
             case _:
                 return ""
-
-    def keep_newest(self, event: Event, what: str, whose: str | None = None) -> None:
-        """Keep an event unless a newer one of its kind is known; the one accepted last is the newest."""
-        owner = whose or event.subject
-        known = self.newest(owner, what)
-        if known is None or event.replaces(known.recorded_ms):
-            self.keep(event, what, owner)
 
     def keep(self, event: Event, what: str, whose: str) -> None:
         """Keep an event as the newest of its kind."""

@@ -90,7 +90,7 @@ class ApiContext:
         self.default = self.default or self.person
 
 
-CONTEXT = web.AppKey("hearing", ApiContext)
+CONTEXT = web.AppKey("context", ApiContext)
 
 
 VIEW = web.RequestKey("view", ApiContext)

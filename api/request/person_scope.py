@@ -2,7 +2,7 @@
 forget to ask.
 
 `?person=` names somebody; without it the default person is meant, or the first whom the token is bound to. A token that
-is bound to people opens nothing of anybody else. A handler finds the person in `hearing(request).person` and looks
+is bound to people opens nothing of anybody else. A handler finds the person in `context_of(request).person` and looks
 nowhere else.
 """
 

@@ -12,9 +12,8 @@ from api.request.openapi import Routes
 from api.request.problems import ProblemError
 from api.request.values import Asked, MomentMs, iso
 from api.v1.answers.people import TokenMade, TokenRevocation, TokenRow, Tokens
-from api.v1.people import PersonId
 from schemas.facts import Role
-from schemas.model import ms
+from schemas.model import PersonId, ms
 from streams.commands.tokens import issue_token, revoke_token
 from streams.ports.catalog import TokenRecord
 

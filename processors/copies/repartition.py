@@ -60,7 +60,7 @@ class Split:
         """Where an old place of the journal lies among what went to the partition of `key`: a record's own new offset,
         or that of the last one before it.
 
-        -1 is before the first, as it was. Raises UnknownPlace.
+        -1 is before the first, as it was. Raises UnknownPosition.
         """
         if offset >= self._head:
             raise UnknownPosition(f"names journal offset {offset}, and the journal ends at {self._head}")
@@ -73,7 +73,7 @@ def is_of_a_partition(event: Event | None) -> bool:
 
 
 def moved_record(value: bytes, event: Event, key: bytes, split: Split) -> bytes:
-    """A forecast or decision with the place that it names; anything else as it is. Raises UnknownPlace."""
+    """A forecast or decision with the place that it names; anything else as it is. Raises UnknownPosition."""
     data = event.data
     if isinstance(data, ForecastMade | ForecastWithheld):
         now = split.moved(data.pos, key)

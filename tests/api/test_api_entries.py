@@ -85,8 +85,7 @@ async def test_a_body_that_does_not_fit_names_the_field_and_appends_nothing(
     before = head(iv3)
     status, said = await iv3.ask("POST", "/v1/entries", token=owner, json=body, headers={"Idempotency-Key": "k"})
     assert status == 422
-    assert said["errors"][0]["field"] in (field, "body"), said
-    assert field in json.dumps(said) or field == "body"
+    assert said["errors"][0]["field"] == field, said
     assert head(iv3) == before
 
 

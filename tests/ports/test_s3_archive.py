@@ -209,7 +209,9 @@ async def says(archive: S3Archive, *parts: str) -> str:
         assert "\n" not in said
         assert len(said) < 300
         for secret in (SECRET, "Signature=", "AWS4-HMAC", KEY):
-            assert secret not in said + repr(caught.value.__context__) * bool(caught.value.__cause__) + repr(archive)
+            # What a traceback would print: the cause, or where `from` said nothing, what was being handled.
+            shown = caught.value.__cause__ or (None if caught.value.__suppress_context__ else caught.value.__context__)
+            assert secret not in f"{said}{shown!r}{archive!r}"
     return said
 
 

@@ -34,7 +34,7 @@ class Doubt:
     by: str | None
 
 
-def ask_about(
+def doubt_about(
     dose: InsulinTaken,
     time_ms: int,
     actor: str | None,

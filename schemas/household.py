@@ -26,7 +26,7 @@ def household(settings: Settings) -> tuple[WatchedSettings, ...]:
     return people
 
 
-def untold_in(settings: Settings) -> list[str]:
+def people_without_phone(settings: Settings) -> list[str]:
     """Ids of those for whom the configuration names no phone, neither the house's nor their own."""
     return [] if settings.topic else [person.id for person in household(settings) if not person.ntfy.topic]
 

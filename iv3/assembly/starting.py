@@ -18,7 +18,7 @@ from iv3.assembly.clock import simulated_clock
 from iv3.assembly.listening import is_free, refuse_open_air, tls_context, with_found_certificate
 from iv3.assembly.plan import Ready, StartPlan
 from iv3.hostzone import host_zone
-from schemas.household import household, untold_in
+from schemas.household import household, people_without_phone
 from schemas.settings import Settings
 from streams.clock import SystemClock
 from streams.errors import FailedPrecondition, InUse, NotFound
@@ -100,7 +100,7 @@ def announce(plan: StartPlan, ready: Ready) -> None:
         f"iv3 demo is running ({made_up.words}; nothing leaves this machine)." if made_up else "iv3 is running."
     )
     console.print(f"  Open  {url}/login?code={ready.login_code}", markup=False)
-    untold = untold_in(plan.settings)
+    untold = people_without_phone(plan.settings)
     if untold and not plan.demo:
         whose = f" for {', '.join(untold[:5])}" if plan.settings.people else ""
         console.print(

@@ -7,7 +7,7 @@ from pathlib import Path
 from iv3.assembly.channels import house_phone
 from iv3.closing import closing
 from iv3.doctor.findings import Finding, failed, noticed, passed
-from schemas.household import untold_in
+from schemas.household import people_without_phone
 from schemas.settings import Settings
 from streams.clock import SystemClock
 from streams.errors import NotifierRefused, NotifierUnreachable
@@ -19,7 +19,7 @@ async def ntfy(settings: Settings, data: Path, config: Path) -> list[Finding]:
     """Whether somebody can be told."""
     del data, config
     topic = settings.topic
-    untold = untold_in(settings)
+    untold = people_without_phone(settings)
     if untold:
         whose = f" for {', '.join(untold[:5])}" if settings.people else ""
         said = f"ALARMS ARE OFF{whose}: set ntfy.topic (iv3 init makes one) and subscribe to it in the ntfy app."

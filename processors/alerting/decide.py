@@ -193,7 +193,7 @@ def _closings(state: PersonState, mine: dict[str, Episode], now_ms: int) -> list
     for kind, episode in mine.items():
         over = False
         if kind in LOWS:
-            over = state.clear_run >= _CLEAR_READINGS and fresh_enough
+            over = state.clear_readings >= _CLEAR_READINGS and fresh_enough
         elif kind == "high":
             over = newest.glucose_mgdl < state.profile.limits.high_alarm_mgdl - 10
         elif kind == "stale":

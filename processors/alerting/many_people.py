@@ -11,7 +11,7 @@ _AWAY_FOR_MS = 5 * 60_000  # a source that does not answer for a moment is no ne
 MANY_SILENT = "readings of many people have stopped coming at once, so the cause is likely one that they share"
 
 
-def counted(people: Iterable[PersonState], episodes: Episodes, now_ms: int) -> tuple[int, int]:
+def watched_and_silent(people: Iterable[PersonState], episodes: Episodes, now_ms: int) -> tuple[int, int]:
     """Counts of a partition: (people who are watched and ever had a reading, those of them who are stale)."""
     watched = silent = 0
     for state in people:

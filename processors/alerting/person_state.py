@@ -106,7 +106,7 @@ class PersonState:
     def _action(self, entry: EntryVersion) -> str | None:
         return action_of_dose(entry.data, self.profile.insulins) if isinstance(entry.data, InsulinTaken) else None
 
-    def foresee(self, forecast: ForecastMade) -> bool:
+    def take_forecast(self, forecast: ForecastMade) -> bool:
         """Fold a forecast in; returns whether it is based on the newest reading, and so counts."""
         if forecast.pos != self.newest_offset:
             self.late_forecasts += 1
@@ -116,18 +116,18 @@ class PersonState:
         return True
 
     @property
-    def foreseen(self) -> int:
+    def decision_stage(self) -> int:
         """1 once the forecast of the newest reading is known, else 0: the stage of a decision's position."""
         return int(self.forecast is not None and self.forecast.pos == self.newest_offset)
 
     def tick_position(self, now_ms: int) -> DecisionPosition:
         """The position of a tick: behind everything of this person that was folded."""
-        return DecisionPosition(self.offset - 1, self.foreseen, now_ms)
+        return DecisionPosition(self.offset - 1, self.decision_stage, now_ms)
 
     # -- what rules ask ----------------------------------------------------------------------------
 
     @property
-    def clear_run(self) -> int:
+    def clear_readings(self) -> int:
         """Readings in a row, up to the newest, that are high enough for an all-clear."""
         return len(self.line.run(_ALL_CLEAR_MGDL))
 

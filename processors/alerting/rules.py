@@ -221,12 +221,12 @@ def long_acting_condition(state: PersonState, now_ms: int) -> Condition | None:
     return Condition("no_long_acting", f"{insulin}/{time}", 3, URGENCY["no_long_acting"], evidence)
 
 
-def troubles_met(state: PersonState, runtime: Runtime) -> list[str]:
+def system_troubles_of(state: PersonState, runtime: Runtime) -> list[str]:
     """What of iv3 itself, or of this machine, shows in the data of one person; worded the same for as long as
     it lasts.
     """
     troubles = []
-    if runtime.up_ms >= SETTLED_MS and state.late_forecasts >= LATE_FORECASTS and not state.foreseen:
+    if runtime.up_ms >= SETTLED_MS and state.late_forecasts >= LATE_FORECASTS and not state.decision_stage:
         troubles.append("forecasts are late, so a low may not be foreseen")
     skew_s = state.source.clock_skew_s if state.source is not None else None
     if skew_s is not None:
@@ -239,7 +239,7 @@ def troubles_met(state: PersonState, runtime: Runtime) -> list[str]:
 
 def system_condition(state: PersonState, now_ms: int, runtime: Runtime) -> Condition | None:
     """The system condition: something of iv3 itself does not work; the sentences say what."""
-    troubles = [] if runtime.house_told else [*runtime.troubles, *troubles_met(state, runtime)]
+    troubles = [] if runtime.house_told else [*runtime.troubles, *system_troubles_of(state, runtime)]
     if not troubles:
         return None
     evidence = evidence_of(state, reason="; ".join(troubles)[:300])

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 from processors.entries import is_entry_event
-from processors.predictors.protocol import Marks, Prediction, Predictor
+from processors.predictors.protocol import ForecastLimits, Prediction, Predictor
 from processors.predictors.registry import LIVE, PREDICTORS
 from processors.readings import CanonicalReadings, Reading, reading_of
 from schemas.envelope import Event
@@ -34,7 +34,7 @@ class ForecastState:
     offset: int = 0
     line: CanonicalReadings = field(default_factory=CanonicalReadings)
     predictors: dict[str, Predictor] = field(default_factory=_predictors)
-    marks: Marks = field(default_factory=Marks)
+    marks: ForecastLimits = field(default_factory=ForecastLimits)
     marks_ms: int = 0  # when the profile they come from was recorded
 
     def take(self, event: Event, offset: int) -> ForecastResult | None:
@@ -46,7 +46,7 @@ class ForecastState:
             if event.replaces(self.marks_ms):
                 limits, self.marks_ms = event.data.limits, event.recorded_ms
                 low, urgent, high = limits.low_mgdl, limits.urgent_low_mgdl, limits.high_mgdl
-                self.marks = Marks(low, urgent, high, limits.predicted_low_mgdl)
+                self.marks = ForecastLimits(low, urgent, high, limits.predicted_low_mgdl)
             return None
         if is_entry_event(event):
             for predictor in self.predictors.values():
@@ -87,7 +87,9 @@ class ForecastState:
     def load(cls, state: str, offset: int) -> "ForecastState":
         """The state a snapshot holds."""
         raw = json.loads(state)
-        loaded = cls(offset, CanonicalReadings.load(raw["line"]), marks=Marks(*raw["marks"]), marks_ms=raw["marks_ms"])
+        loaded = cls(
+            offset, CanonicalReadings.load(raw["line"]), marks=ForecastLimits(*raw["marks"]), marks_ms=raw["marks_ms"]
+        )
         for name, kept in raw["predictors"].items():
             loaded.predictors[name].load(kept)
         return loaded
@@ -105,7 +107,7 @@ def _made(
     reading: Reading,
     offset: int,
     live: Prediction,
-    marks: Marks,
+    marks: ForecastLimits,
     shadows: dict[str, tuple[float, ...]],
     *,
     calls_low: bool | None,

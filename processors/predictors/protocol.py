@@ -15,7 +15,7 @@ CHANCE_STEPS = 6  # chances speak of the next 30 minutes
 LIKELIER_THAN_NOT = 0.5  # the chance of a low that calls for an alarm where a predictor has no rule of its own
 
 
-class Marks(NamedTuple):
+class ForecastLimits(NamedTuple):
     """The limits whose crossing is foretold, mg/dL."""
 
     low: float = 70

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from processors.dose_checks import LOOK_BACK_MS, ask_about
+from processors.dose_checks import LOOK_BACK_MS, doubt_about
 from processors.entries import TYPES, EntryVersion
 from schemas.facts import Entry, EntryCorrected, EntryDeleted, EntryRestored, InsulinTaken, content_of
 from schemas.identity import change_id, digest, entry_id, legacy_entry_id, request_key
@@ -82,7 +82,7 @@ def _ask(door: Door, fact: Fact, time_ms: int, *, but: str = "") -> None:
     now_ms, first, last = door.clock.now_ms(), time_ms - LOOK_BACK_MS, time_ms + LOOK_BACK_MS
     logged = door.catalog.entries(door.person, first, last, _MOST_AROUND, kinds=("insulin",))
     others = [entry for entry in logged if entry.id != but]
-    doubt = ask_about(fact, time_ms, door.author.actor, door.catalog.profile(door.person), others, now_ms)
+    doubt = doubt_about(fact, time_ms, door.author.actor, door.catalog.profile(door.person), others, now_ms)
     if doubt is not None:
         raise NeedsConfirmation(doubt, now_ms)
 

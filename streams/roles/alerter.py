@@ -14,9 +14,9 @@ from typing import ClassVar
 from processors.alerting import serialization as remembering
 from processors.alerting.decide import decide
 from processors.alerting.episodes import Episodes
-from processors.alerting.many_people import counted, shared_troubles
+from processors.alerting.many_people import shared_troubles, watched_and_silent
 from processors.alerting.person_state import VERSION, PersonState
-from processors.alerting.rules import Runtime, troubles_met
+from processors.alerting.rules import Runtime, system_troubles_of
 from processors.alerting.serialization import dump_episodes, load_episodes
 from schemas.alerts import AlertsDecided, DecisionPosition
 from schemas.bookkeeping import PartitionEvaluated, RecordErased
@@ -116,7 +116,7 @@ class Alerter(Role):
             forecast = self.event_of(record)
             state, data = self.people.get(forecast.subject), forecast.data
             if state is not None and isinstance(data, ForecastMade) and data.pos == state.newest_offset:
-                state.foresee(data)
+                state.take_forecast(data)
 
         await self.fold_log(FORECASTS, partition, max(0, to - _LOOK_BACK), to, step)
 
@@ -207,7 +207,7 @@ class Alerter(Role):
         self._forecasts_at[record.partition] = max(record.offset + 1, self._forecasts_at.get(record.partition, 0))
         if again and forecast.pos != state.newest_offset:
             return False
-        counts = state.foresee(forecast)
+        counts = state.take_forecast(forecast)
         self.skipped_forecasts += not counts
         return counts
 
@@ -319,7 +319,7 @@ class Alerter(Role):
             said: None
             for state in self.people.values()
             if not state.suspended_ms
-            for said in troubles_met(state, runtime)
+            for said in system_troubles_of(state, runtime)
         }
 
     def _by_partition(self) -> dict[int, list[str]]:
@@ -384,7 +384,7 @@ class Alerter(Role):
         self._heartbeat_ms = moment
         for partition in self._locks:
             people = (self.people[person] for person, where in self._where.items() if where == partition)
-            watched, silent = counted(people, self.episodes[partition], moment)
+            watched, silent = watched_and_silent(people, self.episodes[partition], moment)
             beat = PartitionEvaluated(partition=partition, through=at_ms(moment), watched=watched, silent=silent)
             event = self.author.say(beat, derived_id("heartbeat", partition, moment), str(partition), moment)
             await append_events(self.log, HEARTBEATS, [event], partition=partition)

@@ -160,7 +160,7 @@ async def test_after_a_restart_time_alone_still_calls_for_alarms_and_the_last_fo
     again = Alerter(log, clock, app_maker(log))
     async with running(again):
         await caught_up([again])
-        assert again.people["me"].foreseen == 1
+        assert again.people["me"].decision_stage == 1
         clock.set(T0 + 80 * MIN)
         await again.tick()
     assert len(await everything(log, ALERTS)) > rang

@@ -81,7 +81,7 @@ class Night:
         for n, glucose in enumerate(values):
             self.read(glucose, start + n * step)
 
-    def foresee(self, forecast: ForecastMade, minutes: float) -> None:
+    def take_forecast(self, forecast: ForecastMade, minutes: float) -> None:
         """A forecast made elsewhere comes in."""
         self.now = max(self.now, T0 + round(minutes * MIN))
         self._input(("forecast", forecast, self.offset, self.now))
@@ -120,7 +120,7 @@ def apply(given: Any, state: PersonState, episodes: Episodes, runtime: Runtime) 
             state.take(data, offset)
         position = DecisionPosition(offset, 0, 0)
     elif kind == "forecast":
-        if not state.foresee(data):
+        if not state.take_forecast(data):
             return []
         position = DecisionPosition(data.pos, 1, 0)
     else:

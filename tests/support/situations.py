@@ -45,7 +45,7 @@ def late(times: int) -> PersonState:
     forecast = a_forecast(night.state)
     night.read(121, 5)
     for _ in range(times):
-        assert not night.state.foresee(forecast)
+        assert not night.state.take_forecast(forecast)
     return night.state
 
 
@@ -54,5 +54,5 @@ def foreseeing(glucose: float = 120, *, p_low: float = 0.3, at_20_min: float = 9
     range than not.
     """
     night = seen(glucose + 10, glucose, limits=Limits(**{"predicted_low_mgdl": 100, **limits}))
-    assert night.state.foresee(a_forecast(night.state, at_20_min=at_20_min, p_low=p_low))
+    assert night.state.take_forecast(a_forecast(night.state, at_20_min=at_20_min, p_low=p_low))
     return night

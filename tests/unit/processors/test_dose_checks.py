@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from processors.dose_checks import ask_about
+from processors.dose_checks import doubt_about
 from processors.entries import EntryVersion
 from schemas.facts import CarbsEaten, Insulin, InsulinTaken, ProfileChanged
 from tests.support.night import HOUR, INSULINS, MIN, T0
@@ -19,7 +19,7 @@ def asked(
     dose: InsulinTaken, *logged: EntryVersion, profile: ProfileChanged = PROFILE, at: int = T0, actor: str = "Dad"
 ) -> str | None:
     """For what reason it is asked about, or None."""
-    doubt = ask_about(dose, at, actor, profile, logged, at)
+    doubt = doubt_about(dose, at, actor, profile, logged, at)
     return doubt.reason if doubt is not None else None
 
 
@@ -88,13 +88,13 @@ def test_other_entries_around_it_are_no_doses() -> None:
 
 
 def test_what_is_asked_names_the_dose_that_is_there_already_and_who_logged_it() -> None:
-    doubt = ask_about(LONG, T0, "Dad", PROFILE, [logged(17, "Tresiba", T0 - 4 * MIN)], T0)
+    doubt = doubt_about(LONG, T0, "Dad", PROFILE, [logged(17, "Tresiba", T0 - 4 * MIN)], T0)
     assert doubt is not None
     assert (doubt.title, doubt.line) == ("Already logged", "Tresiba is already logged, 4 min ago.")
     assert (doubt.insulin, doubt.insulin_units, doubt.time_ms, doubt.by) == ("Tresiba", 17, T0 - 4 * MIN, "Mum")
 
 
 def test_an_insulin_that_was_misspelled_is_asked_about_with_the_one_that_was_meant() -> None:
-    doubt = ask_about(dose(4, "Humalgo", None), T0, "Dad", PROFILE, [], T0)
+    doubt = doubt_about(dose(4, "Humalgo", None), T0, "Dad", PROFILE, [], T0)
     assert doubt is not None
     assert doubt.line == "Humalgo is not among your insulins, so it would count for nothing. Did you mean Humalog?"

@@ -40,7 +40,7 @@ def alerter() -> Iterator[str]:
         state.take(event, offset)
         said = outlook.take(event, offset)
         if isinstance(said, forecasting.ForecastMade):
-            state.foresee(said)
+            state.take_forecast(said)
         yield state.dump()
 
 

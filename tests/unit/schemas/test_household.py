@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.facts import Insulin
-from schemas.household import household, profile_of, untold_in
+from schemas.household import household, people_without_phone, profile_of
 from schemas.settings import PersonSettings, Settings, ThresholdSettings
 
 
@@ -42,8 +42,8 @@ def test_two_of_one_id_or_with_one_account_are_refused() -> None:
 
 def test_who_has_no_phone_of_their_own_is_told_at_the_houses() -> None:
     people = [{"id": "maya", "ntfy": {"topic": "hers"}}, {"id": "ada"}]
-    assert untold_in(settings(people=people)) == ["ada"]
-    assert untold_in(settings(people=people, ntfy={"topic": "house"})) == []
+    assert people_without_phone(settings(people=people)) == ["ada"]
+    assert people_without_phone(settings(people=people, ntfy={"topic": "house"})) == []
 
 
 def test_a_profile_is_what_the_configuration_states() -> None:

@@ -69,7 +69,7 @@ def test_a_low_may_be_foreseen_as_soon_as_the_clock_began_to_count() -> None:
         state.take(
             make(read, id=f"r{offset}", source="s", subject="me", time=at_ms(at), recordedtime=at_ms(at)), offset
         )
-    assert state.foresee(a_forecast(state, at_20_min=50, p_low=0.9))
+    assert state.take_forecast(a_forecast(state, at_20_min=50, p_low=0.9))
     assert decide(state, Episodes(), DecisionPosition(1, 1, 0), 600_000, Runtime(0, MIN)) is not None
 
 
@@ -100,7 +100,7 @@ def test_a_clock_that_was_set_back_ends_no_foreseen_low() -> None:
     night = Night(foresees=False)
     a_source(night)
     night.read_all((150, 130))
-    night.foresee(a_forecast(night.state, at_20_min=50, p_low=0.9), 5)
+    night.take_forecast(a_forecast(night.state, at_20_min=50, p_low=0.9), 5)
     night.episodes.of("me")["predicted_low"].opened_ms += 10 * MIN
     night.tick(6)
     assert night.steps() == [("predicted_low", "opened", 1)]

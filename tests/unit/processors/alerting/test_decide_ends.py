@@ -88,10 +88,10 @@ def test_a_foreseen_low_ends_when_it_is_foreseen_no_longer_and_glucose_is_ten_ab
     for glucose, over in ((80, True), (79, False)):
         night = Night(foresees=False)
         night.read_all((150, 130))
-        night.foresee(a_forecast(night.state, at_20_min=50, p_low=0.9), 5)
+        night.take_forecast(a_forecast(night.state, at_20_min=50, p_low=0.9), 5)
         assert night.steps() == [("predicted_low", "opened", 1)]
         night.read(glucose, 10)
-        night.foresee(a_forecast(night.state, at_20_min=glucose), 10)
+        night.take_forecast(a_forecast(night.state, at_20_min=glucose), 10)
         assert (night.steps()[-1] == ("predicted_low", "resolved", 1)) == over
         if over:
             assert night.said[-1].evidence.glucose_mgdl == 80
@@ -100,9 +100,9 @@ def test_a_foreseen_low_ends_when_it_is_foreseen_no_longer_and_glucose_is_ten_ab
 def test_a_foreseen_low_stays_open_while_it_is_foreseen() -> None:
     night = Night(foresees=False)
     night.read_all((150, 130))
-    night.foresee(a_forecast(night.state, at_20_min=50, p_low=0.9), 5)
+    night.take_forecast(a_forecast(night.state, at_20_min=50, p_low=0.9), 5)
     night.read(120, 10)
-    night.foresee(a_forecast(night.state, at_20_min=50, p_low=0.9), 10)
+    night.take_forecast(a_forecast(night.state, at_20_min=50, p_low=0.9), 10)
     assert night.steps() == [("predicted_low", "opened", 1)]
 
 
@@ -110,7 +110,7 @@ def test_a_foreseen_low_that_did_not_come_is_over_after_an_hour_without_a_word()
     night = Night(foresees=False)
     a_source(night)
     night.read_all((150, 130))
-    night.foresee(a_forecast(night.state, at_20_min=50, p_low=0.9), 5)
+    night.take_forecast(a_forecast(night.state, at_20_min=50, p_low=0.9), 5)
     night.read_all((130,) * 11, 10)
     night.tick(65 - MS)
     assert night.steps() == [("predicted_low", "opened", 1)]
@@ -130,12 +130,12 @@ def test_after_a_foreseen_low_none_is_told_for_twenty_minutes() -> None:
     for minutes, told in ((30 - MS, 1), (30, 2)):
         night = Night(foresees=False)
         night.read_all((150, 130))
-        night.foresee(a_forecast(night.state, at_20_min=50, p_low=0.9), 5)
+        night.take_forecast(a_forecast(night.state, at_20_min=50, p_low=0.9), 5)
         night.read(130, 10)
-        night.foresee(a_forecast(night.state, at_20_min=130), 10)
+        night.take_forecast(a_forecast(night.state, at_20_min=130), 10)
         assert night.steps()[-1] == ("predicted_low", "resolved", 1)
         night.read(130, 25)
-        night.foresee(a_forecast(night.state, at_20_min=50, p_low=0.9), minutes)
+        night.take_forecast(a_forecast(night.state, at_20_min=50, p_low=0.9), minutes)
         assert len(night.rings("predicted_low")) == told
 
 
@@ -143,14 +143,14 @@ def test_what_is_foreseen_says_nothing_while_a_low_is_open() -> None:
     for glucose in (65, 50):
         night = Night(foresees=False)
         night.read_all((glucose, 75))
-        night.foresee(a_forecast(night.state, at_20_min=40, p_low=0.9), 5)
+        night.take_forecast(a_forecast(night.state, at_20_min=40, p_low=0.9), 5)
         assert len(night.said) == 1
 
 
 def test_an_urgent_low_takes_over_what_was_foreseen_without_a_word() -> None:
     night = Night(foresees=False)
     night.read_all((150, 130))
-    night.foresee(a_forecast(night.state, at_20_min=50, p_low=0.9), 5)
+    night.take_forecast(a_forecast(night.state, at_20_min=50, p_low=0.9), 5)
     night.read(50, 10)
     assert [(e.kind, e.change, e.quiet) for e in night.said[1:]] == [
         ("predicted_low", "resolved", True),

@@ -105,7 +105,7 @@ def test_whatever_is_redelivered_decides_nothing_again(script: list[Any], crash:
         if kind == "fact":
             state.take(data, offset)
         else:
-            state.foresee(data)
+            state.take_forecast(data)
     episodes = Episodes()
     for event in decisions(whole, inputs[crashed - 1][3] if crashed else T0 - 1):
         episodes.evolve("me", event)
@@ -128,7 +128,7 @@ def decisions(night: Night, until_ms: int) -> list[AlertsDecided]:
             break
         if kind == "fact" and offset >= state.offset:
             state.take(data, offset)
-        if kind == "forecast" and not state.foresee(data):
+        if kind == "forecast" and not state.take_forecast(data):
             continue
         position = (
             DecisionPosition(offset, 0, 0)

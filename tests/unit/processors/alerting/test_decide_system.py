@@ -53,7 +53,7 @@ def test_forecasts_that_are_late_three_times_are_told_but_not_while_history_is_w
         outlook = ForecastState()
         said = [outlook.take(event, offset) for _, event, offset, _ in list(night.inputs)]
         for forecast in [one for one in said if isinstance(one, ForecastMade)][:-1]:
-            assert not night.state.foresee(forecast), "the next reading was quicker"
+            assert not night.state.take_forecast(forecast), "the next reading was quicker"
         night.tick(26)
         assert [e.kind for e in night.said] == told
 

@@ -90,7 +90,7 @@ def test_nobody_begins_with_anything() -> None:
     state = PersonState("me")
     assert (state.offset, state.newest_offset, state.suspended_ms, state.late_forecasts) == (0, -1, 0, 0)
     assert (state.source, state.source_recorded_ms, state.source_since_ms, state.warm_up_until_ms) == (None, 0, 0, 0)
-    assert (state.profile, state.profile_ms, state.forecast, state.foreseen) == (ProfileChanged(), 0, None, 0)
+    assert (state.profile, state.profile_ms, state.forecast, state.decision_stage) == (ProfileChanged(), 0, None, 0)
 
 
 # -- what else the journal says --------------------------------------------------------------------
@@ -226,17 +226,17 @@ def test_of_two_long_acting_doses_of_one_moment_always_the_same_is_kept() -> Non
 def test_a_forecast_counts_if_it_rests_on_the_newest_reading(told: Told) -> None:
     told.read(100, 0)
     forecast = a_forecast(told.state)
-    assert told.state.foreseen == 0
-    assert told.state.foresee(forecast)
-    assert (told.state.forecast, told.state.foreseen) == (forecast, 1)
+    assert told.state.decision_stage == 0
+    assert told.state.take_forecast(forecast)
+    assert (told.state.forecast, told.state.decision_stage) == (forecast, 1)
     told.read(101, 5)
-    assert told.state.foreseen == 0, "the newest reading has none yet"
-    assert not told.state.foresee(forecast)
-    assert not told.state.foresee(forecast)
+    assert told.state.decision_stage == 0, "the newest reading has none yet"
+    assert not told.state.take_forecast(forecast)
+    assert not told.state.take_forecast(forecast)
     assert told.state.late_forecasts == 2
     early = a_forecast(told.state).model_copy(update={"pos": told.state.newest_offset + 1})
-    assert not told.state.foresee(early), "its reading was not folded yet"
-    assert told.state.foresee(a_forecast(told.state))
+    assert not told.state.take_forecast(early), "its reading was not folded yet"
+    assert told.state.take_forecast(a_forecast(told.state))
     assert told.state.late_forecasts == 0
 
 
@@ -244,7 +244,7 @@ def test_what_shadows_say_is_no_part_of_the_state(told: Told) -> None:
     """Another predictor in the shadow is no reason to fold everybody's alarms anew."""
     told.read(120, 0)
     seen = a_forecast(told.state)
-    assert told.state.foresee(seen.model_copy(update={"shadows": {"another": seen.mean_mgdl}}))
+    assert told.state.take_forecast(seen.model_copy(update={"shadows": {"another": seen.mean_mgdl}}))
     assert told.state.forecast == seen.model_copy(update={"shadows": {}})
     assert "another" not in told.state.dump()
 
@@ -252,7 +252,7 @@ def test_what_shadows_say_is_no_part_of_the_state(told: Told) -> None:
 def test_a_tick_lies_behind_everything_that_was_folded(told: Told) -> None:
     told.read(100, 0)
     assert told.state.tick_position(T0 + 7) == DecisionPosition(1001, 0, T0 + 7)
-    told.state.foresee(a_forecast(told.state))
+    told.state.take_forecast(a_forecast(told.state))
     assert told.state.tick_position(T0 + 7) == DecisionPosition(1001, 1, T0 + 7)
 
 
@@ -260,10 +260,10 @@ def test_a_tick_lies_behind_everything_that_was_folded(told: Told) -> None:
 
 
 def test_readings_of_80_in_a_row_run_towards_the_all_clear(told: Told) -> None:
-    assert told.state.clear_run == 0
+    assert told.state.clear_readings == 0
     for n, (glucose, run) in enumerate(((80, 1), (200, 2), (79.9, 0), (80, 1), (81, 2), (80, 3))):
         told.read(glucose, 5 * n)
-        assert told.state.clear_run == run
+        assert told.state.clear_readings == run
 
 
 def test_a_high_counts_since_every_reading_was_at_its_limit_without_a_gap_that_could_hide_another(told: Told) -> None:
@@ -305,9 +305,9 @@ def full() -> Told:
     told.read(100, 0)
     told.read(104, 0)
     told.read(96, 5)
-    told.state.foresee(a_forecast(told.state))
+    told.state.take_forecast(a_forecast(told.state))
     told.read(90, 10)
-    told.state.foresee(told.state.forecast)  # type: ignore[arg-type] # it was taken above
+    told.state.take_forecast(told.state.forecast)  # type: ignore[arg-type] # it was taken above
     told(PersonSuspended(), T0 + 3)
     return told
 

@@ -14,7 +14,7 @@ from processors.alerting.rules import (
     heard_since_start,
     long_acting_condition,
     system_condition,
-    troubles_met,
+    system_troubles_of,
 )
 from schemas.alerts import Evidence
 from schemas.facts import (
@@ -216,14 +216,14 @@ def test_without_a_limit_or_a_dose_on_record_nothing_is_said_of_long_acting_insu
 
 def test_forecasts_that_were_late_three_times_are_told_once_history_is_worked_off() -> None:
     settled = Runtime(T0, 15 * MIN)
-    assert troubles_met(late(2), settled) == []
-    assert troubles_met(late(3), settled) == ["forecasts are late, so a low may not be foreseen"]
-    assert troubles_met(late(4), settled) != []
-    assert troubles_met(late(3), Runtime(T0, 15 * MIN - 1)) == []
+    assert system_troubles_of(late(2), settled) == []
+    assert system_troubles_of(late(3), settled) == ["forecasts are late, so a low may not be foreseen"]
+    assert system_troubles_of(late(4), settled) != []
+    assert system_troubles_of(late(3), Runtime(T0, 15 * MIN - 1)) == []
     caught_up = late(3)
-    caught_up.foresee(a_forecast(caught_up))
+    caught_up.take_forecast(a_forecast(caught_up))
     caught_up.late_forecasts = 3
-    assert troubles_met(caught_up, settled) == []
+    assert system_troubles_of(caught_up, settled) == []
 
 
 @pytest.mark.parametrize(
@@ -247,9 +247,9 @@ def test_forecasts_that_were_late_three_times_are_told_once_history_is_worked_of
 def test_a_clock_that_the_source_calls_wrong_is_told_with_how_much(skew_s: float, said: str) -> None:
     night = Night(foresees=False)
     night.fact(SourceStateChanged(state="ok", clock_skew_s=skew_s))
-    assert troubles_met(night.state, RUNNING) == [f"this machine's clock is {said}; Dexcom's is used instead"]
+    assert system_troubles_of(night.state, RUNNING) == [f"this machine's clock is {said}; Dexcom's is used instead"]
     night.fact(SourceStateChanged(state="ok"))
-    assert troubles_met(night.state, RUNNING) == []
+    assert system_troubles_of(night.state, RUNNING) == []
 
 
 def test_what_does_not_work_is_said_in_one_alarm_that_is_another_each_time() -> None:

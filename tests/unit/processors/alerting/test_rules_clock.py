@@ -50,7 +50,7 @@ def test_the_age_of_a_reading_is_a_difference_of_times() -> None:
 def test_the_age_of_a_forecast_is_a_difference_of_times() -> None:
     state = early((2, read(130.0)))
     state.profile = ProfileChanged(limits=Limits(predicted_low_mgdl=100))
-    state.foresee(a_forecast(state, at_20_min=90))
+    state.take_forecast(a_forecast(state, at_20_min=90))
     assert of(predicted_low_condition(state, 450_002)) == "predicted_low"
     assert predicted_low_condition(state, 450_003) is None
 
@@ -79,7 +79,7 @@ def test_how_near_carbs_are_to_a_bolus_and_to_now_are_differences_of_times() -> 
         facts += [(dose, InsulinTaken(units=2, insulin="Humalog"))] if dose is not None else []
         state = early(*facts, (abs(meal) + 1_700_003, read(120.0)))
         state.profile = ProfileChanged(insulins=INSULINS, limits=Limits(predicted_low_mgdl=100))
-        state.foresee(a_forecast(state, at_20_min=90))
+        state.take_forecast(a_forecast(state, at_20_min=90))
         assert (predicted_low_condition(state, abs(meal) + 1_700_003) is not None) == told
 
 

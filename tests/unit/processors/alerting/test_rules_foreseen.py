@@ -113,7 +113,7 @@ def test_a_forecast_decides_as_it_said_and_by_its_chance_where_it_has_no_rule(
     """Whether its predictor is installed or not: nobody is asked again what was called."""
     night = foreseeing()
     said = {"predictor": predictor, "calls_low": calls_low, "limit_mgdl": 100.0, "p_low": p_low}
-    assert night.state.foresee(a_forecast(night.state, at_20_min=95).model_copy(update=said))
+    assert night.state.take_forecast(a_forecast(night.state, at_20_min=95).model_copy(update=said))
     assert (predicted_low_condition(night.state, T0) is not None) == told
 
 
@@ -130,5 +130,5 @@ def test_a_forecast_of_an_earlier_release_is_judged_by_the_rule_it_was_judged_by
 def test_a_forecast_of_a_predictor_that_is_gone_is_judged_by_the_live_one() -> None:
     night = foreseeing()
     gone = a_forecast(night.state, at_20_min=95).model_copy(update={"predictor": "gone"})
-    assert night.state.foresee(gone)
+    assert night.state.take_forecast(gone)
     assert predicted_low_condition(night.state, T0) is not None

@@ -65,7 +65,7 @@ def test_stale_comes_early_when_lost_while_low_at_a_chance_of_a_quarter_or_while
     glucose: float, p_low: float, low_open: bool, lost: bool
 ) -> None:
     night = seen(glucose, glucose)
-    night.state.foresee(a_forecast(night.state, p_low=p_low))
+    night.state.take_forecast(a_forecast(night.state, p_low=p_low))
     assert stale(night, 11, low_open=low_open) is None
     found = stale(night, 11 + MS, low_open=low_open)
     assert (found is not None) == lost
@@ -77,7 +77,7 @@ def test_stale_comes_early_when_lost_while_low_at_a_chance_of_a_quarter_or_while
 def test_a_chance_of_a_quarter_makes_stale_come_after_two_cadences_and_a_minute() -> None:
     """The forecast of the last reading that came says that a low is likely enough."""
     night = seen(120, 120)
-    night.state.foresee(a_forecast(night.state, p_low=0.25))
+    night.state.take_forecast(a_forecast(night.state, p_low=0.25))
     found = stale(night, 11 + MS)
     assert found is not None
     assert found.urgency == 1
@@ -98,7 +98,7 @@ def test_lost_while_low_follows_the_sensors_cadence() -> None:
 
 def test_the_chance_of_an_older_reading_makes_nobody_lost_while_low() -> None:
     night = seen(120, 120)
-    night.state.foresee(a_forecast(night.state, p_low=0.9))
+    night.state.take_forecast(a_forecast(night.state, p_low=0.9))
     for n, name in enumerate(("z", "a", "z2"), 1):
         night.fact(read(120.0), T0 + 5 * MIN * n, name)
         assert stale(night, 5 * n + 11 + MS) is None

@@ -10,7 +10,7 @@ from processors.predictors.protocol import (
     LEAST_MGDL,
     MOST_MGDL,
     STEP_20_MIN,
-    Marks,
+    ForecastLimits,
     Prediction,
 )
 
@@ -24,7 +24,7 @@ def test_a_curve_has_a_value_each_five_minutes_for_an_hour() -> None:
 
 
 def test_until_a_profile_says_otherwise_the_usual_limits_are_foretold() -> None:
-    assert Marks() == (70, 55, 180, 70)
+    assert ForecastLimits() == (70, 55, 180, 70)
 
 
 def test_a_quantile_lies_so_many_deviations_from_the_mean_and_within_what_a_sensor_shows() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from processors.alerting.episodes import Episodes
-from processors.alerting.many_people import MANY_SILENT, counted, shared_troubles
+from processors.alerting.many_people import MANY_SILENT, shared_troubles, watched_and_silent
 from processors.alerting.person_state import PersonState
 from schemas.alerts import AlertEvent, AlertsDecided, DecisionPosition, Evidence
 from schemas.envelope import make
@@ -44,22 +44,24 @@ def silent(*names: str) -> Episodes:
 def test_how_long_a_source_has_not_answered_is_a_difference_of_times() -> None:
     early = person("a", READING, SourceStateChanged(state="unreachable"))
     early.source_since_ms = 2
-    assert counted([early], Episodes(), 5 * MIN + 1) == (1, 0)
-    assert counted([early], Episodes(), 5 * MIN + 2) == (1, 1)
+    assert watched_and_silent([early], Episodes(), 5 * MIN + 1) == (1, 0)
+    assert watched_and_silent([early], Episodes(), 5 * MIN + 2) == (1, 1)
     early.source_since_ms = T0
-    assert counted([early], Episodes(), T0 - MIN) == (1, 0), "a clock that was set back since makes nobody silent"
+    assert watched_and_silent([early], Episodes(), T0 - MIN) == (1, 0), (
+        "a clock that was set back since makes nobody silent"
+    )
 
 
 def test_who_is_suspended_or_never_had_a_reading_is_not_counted() -> None:
     people = [person("a", READING), person("b"), person("c", READING, PersonSuspended()), person("d", READING)]
-    assert counted(people, Episodes(), T0) == (2, 0)
-    assert counted(people, silent("b", "c"), T0) == (2, 0)
-    assert counted([], Episodes(), T0) == (0, 0)
+    assert watched_and_silent(people, Episodes(), T0) == (2, 0)
+    assert watched_and_silent(people, silent("b", "c"), T0) == (2, 0)
+    assert watched_and_silent([], Episodes(), T0) == (0, 0)
 
 
 def test_somebody_is_silent_whose_readings_are_told_to_have_stopped() -> None:
     people = [person("a", READING), person("b", READING), person("c", READING)]
-    assert counted(people, silent("a", "c"), T0) == (3, 2)
+    assert watched_and_silent(people, silent("a", "c"), T0) == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -76,12 +78,12 @@ def test_somebody_is_silent_whose_source_has_not_answered_for_five_minutes(
     state: SourceState, minutes_ms: int, away: int
 ) -> None:
     people = [person("a", READING, SourceStateChanged(state=state)), person("b", READING)]
-    assert counted(people, Episodes(), T0 + minutes_ms) == (2, away)
+    assert watched_and_silent(people, Episodes(), T0 + minutes_ms) == (2, away)
 
 
 def test_who_is_silent_for_two_reasons_is_silent_once() -> None:
     people = [person("a", READING, SourceStateChanged(state="unreachable"))]
-    assert counted(people, silent("a"), T0 + 60 * MIN) == (1, 1)
+    assert watched_and_silent(people, silent("a"), T0 + 60 * MIN) == (1, 1)
 
 
 @pytest.mark.parametrize(

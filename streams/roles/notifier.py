@@ -157,10 +157,13 @@ class AlarmNotifier(Role):
         phone.
         """
         names = self.roster.notifiers()
+        leaving = []
         for name in [name for name, sender in self._senders.items() if names.get(name) is not sender.target]:
             self._senders.pop(name).leave()
-            task = tasks.pop(name)
-            await asyncio.wait([task], timeout=_LAST_SEND_S)
+            leaving.append(tasks.pop(name))
+        if leaving:  # together: nobody new has a sender meanwhile
+            await asyncio.wait(leaving, timeout=_LAST_SEND_S)
+        for task in leaving:
             task.cancel()
 
     def _reconcile(self, group: asyncio.TaskGroup, tasks: dict[str, asyncio.Task[None]]) -> None:

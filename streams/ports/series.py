@@ -18,14 +18,6 @@ class ForecastRow(NamedTuple):
     body: bytes  # the event's data, JSON
 
 
-class AlertRow(NamedTuple):
-    """One row of the alert history."""
-
-    at_ms: int
-    key: str
-    body: bytes  # JSON
-
-
 class DigestRow(NamedTuple):
     """Content of one person, UTC day and kind: how many rows, and the SHA-256 of their canonical form."""
 
@@ -67,14 +59,6 @@ class Series(ReadableSeries, Protocol):
         """Make the changes visible together with the position, or neither. Applying again changes nothing. Raises
         SeriesUnavailable.
         """
-        ...
-
-    async def entries(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EntryVersion]:
-        """Entries of [from_ms, to_ms), oldest first, deleted ones too. Raises SeriesUnavailable."""
-        ...
-
-    async def alerts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[AlertRow]:
-        """Rows of the alert history, oldest first. Raises SeriesUnavailable."""
         ...
 
     async def digest(self) -> list[DigestRow]:

@@ -195,23 +195,13 @@ class SqliteLog:
 
     # -- writing -----------------------------------------------------------------------------------
 
-    def record(
-        self,
-        topic: str,
-        key: str | bytes | None,
-        values: Sequence[bytes],
-        partition: int | None,
-        headers: Sequence[tuple[str, bytes]] = (),
-        timestamp_ms: int | None = None,
-    ) -> Append:
+    def record(self, topic: str, key: str, values: Sequence[bytes], partition: int | None) -> Append:
         """An append operation, ready for the writer. Raises FailedPrecondition for a topic that was never made."""
         if topic not in self._ids:
             raise NotFound(f"topic {topic} does not exist in {self.path}; topics are made by the admin step")
-        raw = key.encode() if isinstance(key, str) else key
-        where = partition_of(raw or b"", self.partitions[topic]) if partition is None else partition
-        stamp = int(time.time() * 1000) if timestamp_ms is None else timestamp_ms
-        packed = _pack(headers)
-        rows: list[Row] = [(stamp, raw, value, packed) for value in values]
+        where = partition_of(key, self.partitions[topic]) if partition is None else partition
+        raw, stamp = key.encode(), int(time.time() * 1000)
+        rows: list[Row] = [(stamp, raw, value, None) for value in values]
         return Append(topic, self._ids[topic], where, rows, all(is_essential(topic, value) for value in values))
 
     async def append_as_was(self, topic: str, partition: int, records: Sequence[ArchivedRecord]) -> None:

@@ -9,12 +9,12 @@ from schemas.envelope import Event, make
 from schemas.model import at_ms, ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.series.sqlite.store import SqliteStore
-from streams.clock import SetClock
 from streams.ports.log import append_events
 from streams.roles.projector import Projector
 from streams.topics import ALERTS
 from streams.views.catalog import Catalog
 from streams.views.replay import replay
+from tests.support.clock import SetClock
 from tests.support.running import app_maker, caught_up, running
 from tests.support.stores import kept_alerts
 

@@ -13,9 +13,8 @@ MARGIN_MS = 150_000  # the widest window in which one reading hides another
 _MORE = 64  # rows beyond the limit: more than ever share a moment
 ENTRY_COLUMNS = "id, person, kind, time_ms, revision, deleted, data, recorded_ms, actor"
 
-Fetch = Callable[
-    [int, int, int], Awaitable[list[Reading]]
-]  # from_ms, to_ms, the most rows: in time order, replaced ones left out
+# from_ms, to_ms, the most rows: in time order, replaced ones left out
+Fetch = Callable[[int, int, int], Awaitable[list[Reading]]]
 
 
 async def canonical_range(fetch: Fetch, from_ms: int, to_ms: int, limit: int) -> list[Reading]:

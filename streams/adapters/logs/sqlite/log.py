@@ -236,16 +236,13 @@ class SqliteLog:
             if topic.compacted:
                 await self.compact(topic.name)
             elif topic.retention_s:
-                # The log's own stamps are the host's.
-                await self.expire(topic.name, time.time_ns() // 1_000_000 - topic.retention_s * 1000)
+                # What was taken before a moment (the log's stamps are the host's) goes, but for a partition's last.
+                older = "ts<?3 AND off<(SELECT max(off) FROM log WHERE topic=?1 AND part=?2)"
+                await self._forget(topic.name, older, time.time_ns() // 1_000_000 - topic.retention_s * 1000)
 
     async def compact(self, topic: str) -> None:
         """Keep the newest record of each key. The last record of a partition always stays, so offsets stay known."""
         await self._forget(topic, "off NOT IN (SELECT max(off) FROM log WHERE topic=?1 AND part=?2 GROUP BY k)")
-
-    async def expire(self, topic: str, before_ms: int) -> None:
-        """Drop records the log took before a moment; the last one of a partition stays."""
-        await self._forget(topic, "ts<?3 AND off<(SELECT max(off) FROM log WHERE topic=?1 AND part=?2)", before_ms)
 
     async def _forget(self, topic: str, which: str, *bindings: int) -> None:
         sql, number = f"DELETE FROM log WHERE topic=?1 AND part=?2 AND {which}", self._ids[topic]

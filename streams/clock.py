@@ -38,9 +38,9 @@ class SystemClock:
 
     def correct_from(self, true_ms: int) -> float | None:
         """See `Clock`."""
-        ahead_s = _ahead_s(self._wall_ns() // 1_000_000, true_ms)
-        self._anchor = None if ahead_s is None else (true_ms * 1_000_000, self._running_ns())
-        return ahead_s
+        found = ahead_s(self._wall_ns() // 1_000_000, true_ms)
+        self._anchor = None if found is None else (true_ms * 1_000_000, self._running_ns())
+        return found
 
 
 class ScaledClock:
@@ -53,56 +53,30 @@ class ScaledClock:
 
     def now_ms(self) -> int:
         """See `Clock`."""
-        return self._origin_ms + int((time.monotonic() - self._started) * self.speed * 1000)
+        return self._origin_ms + int(self._real_s() * self.speed * 1000)
 
     def correct_from(self, true_ms: int) -> float | None:
         """See `Clock`. Its time is made up; nobody knows it better."""
-        return _ahead_s(self.now_ms(), true_ms)
+        return ahead_s(self.now_ms(), true_ms)
+
+    def _real_s(self) -> float:
+        return time.monotonic() - self._started
 
 
-class SharedClock:
+class SharedClock(ScaledClock):
     """A simulation's time, the same in every process that is told the same three numbers: at real time `real_ms` it is
     `origin_ms`, and it runs `speed` times as fast.
     """
 
     def __init__(self, origin_ms: int, real_ms: int, speed: float) -> None:
-        self.speed = speed
-        self._origin_ms, self._real_ms = origin_ms, real_ms
+        super().__init__(origin_ms, speed)
+        self._real_ms = real_ms
 
-    def now_ms(self) -> int:
-        """See `Clock`."""
-        return self._origin_ms + int((time.time() * 1000 - self._real_ms) * self.speed)
-
-    def correct_from(self, true_ms: int) -> float | None:
-        """See `Clock`. Its time is made up; nobody knows it better."""
-        return _ahead_s(self.now_ms(), true_ms)
+    def _real_s(self) -> float:
+        return time.time() - self._real_ms / 1000
 
 
-class SetClock:
-    """Stands still until it is set: for tests that live through a night in a second."""
-
-    speed = 1.0
-
-    def __init__(self, now_ms: int) -> None:
-        self._now_ms = now_ms
-
-    def now_ms(self) -> int:
-        """See `Clock`."""
-        return self._now_ms
-
-    def correct_from(self, true_ms: int) -> float | None:
-        """See `Clock`."""
-        return _ahead_s(self._now_ms, true_ms)
-
-    def set(self, now_ms: int) -> None:
-        """It is now this late."""
-        self._now_ms = now_ms
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        self._now_ms += int(seconds * 1000)
-
-
-def _ahead_s(now_ms: int, true_ms: int) -> float | None:
+def ahead_s(now_ms: int, true_ms: int) -> float | None:
+    """How far a clock is ahead of the truth, seconds; None where that is no more than answers take."""
     ahead_s = (now_ms - true_ms) / 1000
     return round(ahead_s, 1) if abs(ahead_s) > MOST_SKEW_S else None

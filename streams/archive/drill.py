@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from streams.archive.inventory import Progress, take_inventory
+from streams.archive.inventory import take_inventory
 from streams.archive.restore import restore
 from streams.errors import ArchiveDamaged, LogRefused, Transient
 from streams.ports.archive import Archive
-from streams.ports.log import Log, NewLog
+from streams.ports.log import Log, NewLog, Progress, unwatched
 from streams.storage.files import RESERVE_BYTES, FileLock, free_bytes, write_durably
 from streams.topics import ARCHIVED
 
@@ -69,7 +69,7 @@ def _lock(scratch: Path) -> FileLock:
 
 
 async def drill(
-    log: Log, archive: Archive, new_log: NewLog, scratch: Path, now_ms: int, progress: Progress | None = None
+    log: Log, archive: Archive, new_log: NewLog, scratch: Path, now_ms: int, progress: Progress = unwatched
 ) -> DrillOutcome:
     """Restore, compare, take away. Raises ArchiveUnavailable, which is no outcome: it is tried again; so does another
     drill at work.

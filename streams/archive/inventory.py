@@ -29,8 +29,6 @@ _T = TypeVar("_T")
 AHEAD = 8  # objects asked for at once: the way to a bucket is long, and a day's segment is small
 _LOOKS = 3  # a merge that deletes while we look is over in a moment
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass
 class Inventory:
@@ -124,7 +122,7 @@ async def prefetch(archive: Archive, keys: Iterable[str]) -> AsyncGenerator[tupl
             yield answer
 
 
-async def take_inventory(archive: Archive, log_id: str, progress: Progress | None = None) -> Inventory:
+async def take_inventory(archive: Archive, log_id: str) -> Inventory:
     """List everything and read every manifest. Safe beside writers and mergers at work. Raises ArchiveUnavailable."""
     inventory = Inventory(log_id)
     for _ in range(_LOOKS):
@@ -132,7 +130,7 @@ async def take_inventory(archive: Archive, log_id: str, progress: Progress | Non
         # before the list: what comes after may be newer, never older
         head = await archive.get(segments.head_key(log_id))
         inventory.keys = await archive.list(segments.folder_of(log_id))
-        described, vanished = await _manifests(archive, inventory.keys, progress)
+        described, vanished = await _manifests(archive, inventory.keys)
         _put_in_order(inventory, described, set(inventory.keys) - vanished)
         _take_head(inventory, head)
         if not vanished:
@@ -140,9 +138,7 @@ async def take_inventory(archive: Archive, log_id: str, progress: Progress | Non
     return inventory
 
 
-async def _manifests(
-    archive: Archive, keys: Iterable[str], progress: Progress | None
-) -> tuple[dict[str, bytes], set[str]]:
+async def _manifests(archive: Archive, keys: Iterable[str]) -> tuple[dict[str, bytes], set[str]]:
     """(manifests, what was listed and is not there any more)."""
     wanted = manifests_wanted(key for key in keys if partition_of_key(key) is not None)
     described: dict[str, bytes] = {}
@@ -152,8 +148,6 @@ async def _manifests(
             vanished.add(key)
         else:
             described[key] = data
-        if progress is not None:
-            progress(len(described), len(wanted))
     return described, vanished
 
 

@@ -15,9 +15,10 @@ from processors.archive.chain import Chain, Link, ObjectName, chain
 from processors.archive.compaction import delay_ms, groups
 from processors.archive.format import Manifest, SegmentDamaged
 from schemas.model import Partition
-from streams.archive.inventory import AHEAD, Progress, blaming, checked, objects_of, prefetch, records_of
+from streams.archive.inventory import AHEAD, blaming, checked, objects_of, prefetch, records_of
 from streams.errors import ArchiveChanged, ArchiveDamaged
 from streams.ports.archive import Archive
+from streams.ports.log import Progress, unwatched
 
 logger = logging.getLogger("iv3.merge")
 
@@ -33,7 +34,7 @@ class MergeReport:
     problems: list[str] = field(default_factory=list)
 
 
-async def merge(archive: Archive, log_id: str, now_ms: int, progress: Progress | None = None) -> MergeReport:
+async def merge(archive: Archive, log_id: str, now_ms: int, progress: Progress = unwatched) -> MergeReport:
     """Merge every day of a log that is over at `now_ms` (by the clock that stamps records). Raises
     ArchiveUnavailable.
     """
@@ -42,15 +43,12 @@ async def merge(archive: Archive, log_id: str, now_ms: int, progress: Progress |
     for number, (place, names) in enumerate(sorted(by_place.items())):
         try:
             await _Partition(archive, log_id, place, names, report).merge(now_ms)
-        except ArchiveChanged:
-            logger.info("another merge is at work in %s/%s; it is left to it", *place)
-        except ArchiveDamaged as error:
-            if await _is_merged_meanwhile(archive, log_id, place, names):
+        except (ArchiveChanged, ArchiveDamaged) as error:
+            if isinstance(error, ArchiveChanged) or await _is_merged_meanwhile(archive, log_id, place, names):
                 logger.info("another merge is at work in %s/%s; it is left to it", *place)
             else:
                 report.problems.append(str(error))
-        if progress is not None:
-            progress(number + 1, len(by_place))
+        progress(number + 1, len(by_place))
     return report
 
 

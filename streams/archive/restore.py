@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from streams.archive.inventory import Progress, looking_again, take_inventory
+from streams.archive.inventory import looking_again, take_inventory
 from streams.archive.verify import read_back, the_log_id
 from streams.errors import AlreadyExists, ArchiveDamaged
 from streams.ports.archive import Archive
-from streams.ports.log import NewLog
+from streams.ports.log import NewLog, Progress, unwatched
 from streams.storage.files import sync_folder, write_durably
 from streams.topics import PARTITIONS
 
@@ -29,15 +29,9 @@ class RestoreReport:
 
 
 async def restore(
-    archive: Archive,
-    new_log: NewLog,
-    target: Path,
-    progress: Progress | None = None,
-    log_id: str | None = None,
-    *,
-    checked: Progress | None = None,
+    archive: Archive, new_log: NewLog, target: Path, progress: Progress = unwatched, log_id: str | None = None
 ) -> RestoreReport:
-    """Make the log of `target` from the archive: `checked` hears of the manifests, `progress` of the records.
+    """Make the log of `target` from the archive; `progress` hears of the records.
 
     Everything is built, checked and counted in a folder of its own, which a crash leaves behind and the next try clears
     away; the last step is a rename. Raises AlreadyExists if the target has a log, ArchiveDamaged (naming the first
@@ -46,14 +40,14 @@ async def restore(
     if (target / "log.db").exists():
         raise AlreadyExists(f"{target} has a log already. Restore into an empty folder: name it with --data.")
     name = await the_log_id(archive, log_id)
-    return await looking_again(partial(_restore_once, archive, name, new_log, target, progress, checked))
+    return await looking_again(partial(_restore_once, archive, name, new_log, target, progress))
 
 
 async def _restore_once(
-    archive: Archive, name: str, new_log: NewLog, target: Path, progress: Progress | None, checked: Progress | None
+    archive: Archive, name: str, new_log: NewLog, target: Path, progress: Progress
 ) -> RestoreReport:
     workshop = _cleared(target)
-    inventory = await take_inventory(archive, name, checked)
+    inventory = await take_inventory(archive, name)
     _refuse(inventory.problems)
     demo = inventory.head is not None and inventory.head.demo
     split = inventory.head.partitions if inventory.head is not None else PARTITIONS

@@ -9,13 +9,12 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from processors.archive import format as segments
 from processors.archive.chain import Chain
 from processors.archive.format import ArchivedRecord
-from schemas.model import Partition
+from schemas.model import Partition, at_ms
 from streams.archive.inventory import Inventory, log_folders, records_of, removal_key, take_inventory
 from streams.archive.verify import written_ms
 from streams.errors import ArchiveDamaged
@@ -161,13 +160,9 @@ def lost_in_words(left: Iterable[Unplaced]) -> list[str]:
     for record in left:
         by_topic.setdefault(record.topic, []).append(record.timestamp_ms)
     return [
-        f"{len(stamps):,} different records of {topic}, of {_day(min(stamps))} to {_day(max(stamps))}"
-        for topic, stamps in sorted(by_topic.items())
+        f"{len(times):,} different records of {topic}, of {at_ms(min(times)):%Y-%m-%d} to {at_ms(max(times)):%Y-%m-%d}"
+        for topic, times in sorted(by_topic.items())
     ]
-
-
-def _day(stamp_ms: int) -> str:
-    return datetime.fromtimestamp(stamp_ms / 1000, UTC).date().isoformat()
 
 
 # -- removing --------------------------------------------------------------------------------------

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from processors.archive import format as segments
 from processors.archive.chain import Link
 from processors.archive.format import ArchivedRecord, SegmentDamaged
-from streams.archive.inventory import Inventory, Progress, checked, log_folders, looking_again, prefetch, take_inventory
+from streams.archive.inventory import Inventory, checked, log_folders, looking_again, prefetch, take_inventory
 from streams.errors import ArchiveChanged, ArchiveDamaged
 from streams.ports.archive import Archive
+from streams.ports.log import Progress, unwatched
 
 
 @dataclass
@@ -59,7 +60,7 @@ Take = Callable[[str, int, list[ArchivedRecord]], Awaitable[None]]
 async def read_back(
     archive: Archive,
     log_id: str,
-    progress: Progress | None = None,
+    progress: Progress = unwatched,
     take: Take | None = None,
     inventory: Inventory | None = None,
 ) -> VerifyReport:
@@ -75,9 +76,7 @@ async def read_back(
     return await (once() if take is not None or inventory is not None else looking_again(once))
 
 
-async def _read_once(
-    archive: Archive, inventory: Inventory, progress: Progress | None, take: Take | None
-) -> VerifyReport:
+async def _read_once(archive: Archive, inventory: Inventory, progress: Progress, take: Take | None) -> VerifyReport:
     report = VerifyReport(inventory.log_id, problems=list(inventory.problems), leftovers=len(inventory.leftovers))
     if inventory.head is not None:
         report.demo, report.written_ms = inventory.head.demo, inventory.head.written_ms
@@ -93,8 +92,7 @@ async def _read_once(
             records = await _checked(report, link, packed)
             if take is not None and records is not None:
                 await take(link.manifest.topic, link.manifest.partition, records)
-            if progress is not None:
-                progress(report.records, total)
+            progress(report.records, total)
     finally:
         await reading.aclose()
     return report

@@ -9,12 +9,12 @@ from processors.archive import format as segments
 from processors.archive.chain import ObjectName
 from processors.archive.format import ArchivedRecord, SegmentDamaged
 from schemas.model import Partition
-from streams.archive.inventory import Progress, blaming, looking_again, objects_of
+from streams.archive.inventory import blaming, looking_again, objects_of
 from streams.clock import running_s
 from streams.errors import ArchiveChanged, ArchiveDamaged
 from streams.ports.archive import Archive
 from streams.ports.clock import Clock
-from streams.ports.log import Log, Record, read_archived
+from streams.ports.log import Log, Progress, Record, read_archived, unwatched
 from streams.topics import ARCHIVED, JOURNAL
 
 logger = logging.getLogger("iv3.backup")
@@ -72,7 +72,7 @@ class ArchiveWriter:
         heads = dict(self._log.heads).items()
         return sum(max(0, head - ends.get(at, _End()).following) for at, head in heads if at[0] in ARCHIVED)
 
-    async def catch_up(self, progress: Progress | None = None, *, say: bool = True) -> int:
+    async def catch_up(self, progress: Progress = unwatched, *, say: bool = True) -> int:
         """Archive everything that is in the log now. Returns how many records. Raises ArchiveUnavailable,
         ArchiveDamaged.
 
@@ -84,7 +84,7 @@ class ArchiveWriter:
             self._ends = None  # it may not be as it was known
             raise
 
-    async def _catch_up(self, progress: Progress | None, *, say: bool) -> int:
+    async def _catch_up(self, progress: Progress, *, say: bool) -> int:
         await self._look_again()
         total, done = self.waiting(), 0
         for place, head in dict(self._log.heads).items():
@@ -96,8 +96,7 @@ class ArchiveWriter:
                     continue
                 records = await self._log.read(*place, self._end(place).following, head, MOST_RECORDS)
                 done += await self._one(place, self._end(place), records)
-                if progress is not None:
-                    progress(done, total)
+                progress(done, total)
         if say:
             await self._say_how_far()
         return done

@@ -28,7 +28,7 @@ async def acknowledge(door: Door, episode_id: str, *, treated: bool) -> Position
     if episode is None:
         await door.catalog.caught_up()
         episode = door.catalog.episode(episode_id)
-    if episode is None or door.catalog.person_of_episode(episode_id) != door.person:
+    if episode is None or episode.person != door.person:
         raise NotFound("There is no alert with this id.", field="id")
     if episode.closed_ms is not None:
         raise Conflict("This alert is over already.", code="closed")

@@ -160,15 +160,8 @@ async def delete_entries(door: Door, entries: Sequence[EntryVersion], cause: str
     `Log.append`.
     """
     now_ms = door.clock.now_ms()
-    events = [
-        door.author.say(
-            EntryDeleted(entry_id=entry.id, revision=entry.revision + 1),
-            change_id(entry.id, entry.revision + 1, cause),
-            door.person,
-            now_ms,
-        )
-        for entry in entries
-    ]
+    gone = [EntryDeleted(entry_id=entry.id, revision=entry.revision + 1) for entry in entries]
+    events = [door.author.say(e, change_id(e.entry_id, e.revision, cause), door.person, now_ms) for e in gone]
     if events:
         await door.append(events)
         await door.catalog.caught_up()

@@ -11,9 +11,9 @@ from itertools import zip_longest
 from processors.archive.format import ArchivedRecord
 from schemas.model import Partition
 from streams.copies.repartition import Repartition
-from streams.copies.whole_partition import Batch, Progress, carry_over, heads_of, records_of
+from streams.copies.whole_partition import Batch, carry_over, heads_of, records_of
 from streams.errors import AlreadyExists, CopyFailed
-from streams.ports.log import Log, read_archived
+from streams.ports.log import Log, Progress, read_archived, unwatched
 from streams.runtime.heartbeats import carry_switch
 from streams.topics import JOURNAL
 
@@ -28,7 +28,7 @@ class CopyReport:
     partitions: int
 
 
-async def copy(source: Log, target: Log, progress: Progress | None = None) -> CopyReport:
+async def copy(source: Log, target: Log, progress: Progress = unwatched) -> CopyReport:
     """Copy journal, forecasts, alerts and dead letters up to the heads of now, then read every record back and compare
     it.
 

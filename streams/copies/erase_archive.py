@@ -14,7 +14,7 @@ from processors.archive import format as segments
 from processors.archive.format import ArchivedRecord, SegmentDamaged
 from processors.copies.erasing import Ownership, Traces, is_placeholder
 from schemas.model import Partition
-from streams.archive.inventory import Inventory, Progress, log_folders, records_of, removal_key, take_inventory
+from streams.archive.inventory import Inventory, log_folders, records_of, removal_key, take_inventory
 from streams.archive.retention import RetentionPlan, Unplaced, anywhere, described, lost_in_words, remove
 from streams.archive.verify import read_back
 from streams.archive.writer import ArchiveWriter
@@ -22,7 +22,7 @@ from streams.clock import SystemClock
 from streams.copies.whole_partition import AT_ONCE, heads_of
 from streams.errors import ArchiveDamaged
 from streams.ports.archive import Archive
-from streams.ports.log import Log, Record, read_archived
+from streams.ports.log import Log, Progress, Record, read_archived, unwatched
 from streams.topics import ARCHIVED, JOURNAL
 
 
@@ -93,8 +93,6 @@ async def _look_through(archive: Archive, name: str, log: Log, person: str) -> t
 
 
 async def _read(log: Log, place: Partition, start: int) -> list[ArchivedRecord]:
-    if place[0] not in log.partitions or place[1] >= log.partitions[place[0]]:
-        return []
     if start >= dict(log.heads).get(place, 0):
         return []
     return await read_archived(log, place, start, AT_ONCE)
@@ -111,7 +109,7 @@ async def _meet(log: Log, left: Counter[Unplaced]) -> None:
             await log.fold(*place, 0, head, step)
 
 
-async def archive_anew(log: Log, archive: Archive, progress: Progress | None = None, *, say: bool) -> None:
+async def archive_anew(log: Log, archive: Archive, progress: Progress = unwatched, *, say: bool) -> None:
     """Archive a log, whole, then read every object back and hold every record against the log.
 
     Raises ArchiveUnavailable, ArchiveDamaged. Without `say` nobody takes it for the newest yet (see

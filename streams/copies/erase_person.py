@@ -10,9 +10,9 @@ from processors.archive.format import ArchivedRecord
 from processors.copies.erasing import Ownership, Traces, is_placeholder, letter_of, placeholder
 from schemas.envelope import SYSTEM
 from schemas.model import Partition
-from streams.copies.whole_partition import AT_ONCE, Batch, Progress, carry_over, heads_of, records_of
+from streams.copies.whole_partition import AT_ONCE, Batch, carry_over, heads_of, records_of
 from streams.errors import CopyFailed
-from streams.ports.log import Log, Record, read_archived
+from streams.ports.log import Log, Progress, Record, read_archived, unwatched
 from streams.topics import ARCHIVED, DEAD_LETTERS, JOURNAL, partition_of
 
 
@@ -58,13 +58,12 @@ class Erasing:
             return Ownership.THEIRS
         return found
 
-    async def look(self, progress: Progress | None = None) -> LogTraces:
+    async def look(self, progress: Progress = unwatched) -> LogTraces:
         """Count what there is. Raises LogUnavailable."""
         found, done = self._nothing_yet(), 0
         async for _, judged in self._walk(found):
             done += len(judged)
-            if progress is not None:
-                progress(done, sum(self.heads.values()))
+            progress(done, sum(self.heads.values()))
         return found
 
     async def _walk(self, found: LogTraces) -> AsyncGenerator[tuple[Partition, list[tuple[Record, Ownership]]], None]:
@@ -76,7 +75,7 @@ class Erasing:
                     self._count(found, record, whose)
                 yield place, judged
 
-    async def write(self, target: Log, name: str, erased_ms: int, progress: Progress | None = None) -> LogTraces:
+    async def write(self, target: Log, name: str, erased_ms: int, progress: Progress = unwatched) -> LogTraces:
         """Write the copy into an empty log, then read every record back and compare. `name` is what placeholders' ids
         are made of.
 
@@ -126,7 +125,7 @@ class Erasing:
                 raise CopyFailed(f"{place[0]}/{place[1]}/{record.offset} is still the person's. Nothing was changed.")
 
 
-async def fill(source: Log, target: Log, progress: Progress | None = None) -> None:
+async def fill(source: Log, target: Log, progress: Progress = unwatched) -> None:
     """Bring `target` up to `source`, whose records it may hold in part; then compare every record. What lies behind is
     somebody's newer work.
 
@@ -148,8 +147,7 @@ async def fill(source: Log, target: Log, progress: Progress | None = None) -> No
                 await (target.append_as_was(*place, kept) if write else _same(target, place, kept))
                 at = kept[-1].offset + 1
                 done += len(kept)
-                if progress is not None:
-                    progress(done, total)
+                progress(done, total)
 
 
 async def _same(target: Log, place: Partition, wanted: list[ArchivedRecord]) -> None:

@@ -9,12 +9,11 @@ from contextlib import aclosing
 from processors.archive.format import ArchivedRecord
 from schemas.model import Partition
 from streams.errors import CopyFailed
-from streams.ports.log import Log, Record
+from streams.ports.log import Log, Progress, Record, unwatched
 from streams.topics import ARCHIVED
 
 AT_ONCE = 1_000  # records
 
-Progress = Callable[[int, int], None]
 Batch = tuple[Partition, list[ArchivedRecord]]
 Compare = Callable[[Log, Partition, list[ArchivedRecord]], Awaitable[None]]
 
@@ -45,7 +44,7 @@ async def carry_over(
     target: Log,
     compare: Compare,
     total: int,
-    progress: Progress | None = None,
+    progress: Progress = unwatched,
 ) -> Counter[Partition]:
     """Put every batch into an empty log; then make all of them once more, and compare each with what lies there. How
     many records lie in each partition then. `total` is of both rounds. Raises as `batches`, `compare` and the log.
@@ -61,6 +60,5 @@ async def carry_over(
                     await target.append_as_was(*place, records)
                     put[place] += len(records)
                 done += len(records)
-                if progress is not None:
-                    progress(min(done, total), total)
+                progress(min(done, total), total)
     return put

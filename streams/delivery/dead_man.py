@@ -147,10 +147,16 @@ class DeadMan:
         """Take back what earlier processes scheduled, and say it if that rang: once, and until the server has answered
         all of it.
         """
+        pulse = Heartbeats(self._log)
+        await pulse.look()
+        # Nobody puts off the switch of a log that this one is a copy of any more: it would ring for nothing.
+        earlier = {name.rpartition("-")[0] for name in pulse.switches} - {self._ids[0].rpartition("-")[0]}
         with suppress(NotifierRefused):  # what may not be taken back rings; that is no reason not to be on guard
-            for other in (self._ids[1], *await self._of_earlier_logs()):
+            for other in (self._ids[1], *sorted(f"{name}-{which}" for name in earlier for which in "ab")):
                 await target.cancel(other)
-        await self._say_if_it_fired(target)
+        if pulse.fires_ms and pulse.fires_ms < self._clock.now_ms():
+            name, title = f"iv3-dead-{self._log.log_id[:12]}-back", f"{self._label}iv3 is back"
+            await target.send(Message(name, title, "Alarms are watched again.", 3, ("white_check_mark",)))
         self._tidied = True
 
     async def _lies_there(self, target: Scheduler) -> bool:
@@ -177,24 +183,6 @@ class DeadMan:
                 await target.cancel(name)
         logger.error("the dead-man's switch is off: %s", self.state.off)
         return False
-
-    async def _say_if_it_fired(self, target: Scheduler) -> None:
-        fires_ms = (await self._looked()).fires_ms
-        if fires_ms and fires_ms < self._clock.now_ms():
-            name, title = f"iv3-dead-{self._log.log_id[:12]}-back", f"{self._label}iv3 is back"
-            await target.send(Message(name, title, "Alarms are watched again.", 3, ("white_check_mark",)))
-
-    async def _looked(self) -> Heartbeats:
-        pulse = Heartbeats(self._log)
-        await pulse.look()
-        return pulse
-
-    async def _of_earlier_logs(self) -> list[str]:
-        """The ids of the switch of a log that this one is a copy of: nobody puts that off any more, and it would ring
-        for nothing.
-        """
-        known = {name.rpartition("-")[0] for name in (await self._looked()).switches}
-        return sorted(f"{name}-{which}" for name in known - {self._ids[0].rpartition("-")[0]} for which in "ab")
 
     async def _note(self, name: str) -> None:
         now = self._clock.now_ms()

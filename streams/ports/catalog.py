@@ -55,6 +55,7 @@ class EpisodeRecord(NamedTuple):
     """
 
     id: str
+    person: str
     kind: str
     opened_ms: int
     closed_ms: int | None
@@ -110,44 +111,35 @@ class Catalog(Protocol):
         """Whether the heads that the log had at the start have been reached; before that nothing may be concluded from
         an answer.
         """
-        ...
 
     @property
     def paused(self) -> str:
         """Why it follows no further (a record of a newer release), or an empty string."""
-        ...
 
     def behind(self) -> int:
         """Records it has yet to see."""
-        ...
 
     async def caught_up(self, within_s: float = 1.0) -> bool:
         """Whether everything that is in the log now has been seen before the time was over."""
-        ...
 
     def subscribe(self, listener: Callable[[Changed], None]) -> Callable[[], None]:
         """Call `listener` with what changed; return what ends that."""
-        ...
 
     # -- readings ----------------------------------------------------------------------------------
 
     def newest_reading(self, person: str) -> tuple[Reading | None, Reading | None]:
         """The newest canonical reading, and the one before it."""
-        ...
 
     def lowest_since(self, person: str, since_ms: int) -> float | None:
         """The lowest canonical reading from a moment on, mg/dL, as far as two hours are remembered."""
-        ...
 
     # -- entries -----------------------------------------------------------------------------------
 
     def entry(self, entry_id: str) -> EntryVersion | None:
         """The entry as it is now, deleted or not."""
-        ...
 
     def entry_by_request(self, requestkey: str) -> EntryVersion | None:
         """The entry that was made by a request with this key."""
-        ...
 
     def entries(
         self,
@@ -161,73 +153,57 @@ class Catalog(Protocol):
         deleted: bool = False,
     ) -> list[EntryVersion]:
         """Entries of [from_ms, to_ms), oldest first, behind the position `after` (time, id)."""
-        ...
 
     def created(self, entry_id: str) -> EntryOrigin | None:
         """Where an entry comes from; None for one that is not known."""
-        ...
 
     def was_applied(self, entry_id: str, event_id: str) -> bool:
         """Whether a change took effect."""
-        ...
 
     def history(self, entry_id: str) -> list[EntryRevision]:
         """Every version of an entry, oldest first."""
-        ...
 
     def conflicts(self, entry_id: str) -> list[EntryConflict]:
         """Changes of an entry that were not applied."""
-        ...
 
     # -- people ------------------------------------------------------------------------------------
 
     def knows(self, person: str) -> bool:
         """Whether anything is known of a person."""
-        ...
 
     def people(self) -> dict[str, bool]:
         """Everybody who was added or has a profile or readings, by id; whether they are watched, that is not
         suspended.
         """
-        ...
 
     def count_people(self) -> int:
         """How many there are."""
-        ...
 
     def is_suspended(self, person: str) -> bool:
         """Whether the last word on the person was that nobody watches them."""
-        ...
 
     def was_added(self, person: str) -> bool:
         """Whether anything was ever said of the person's coming or going."""
-        ...
 
     def profile(self, person: str) -> ProfileChanged:
         """The profile as it is now; the defaults where none was ever set."""
-        ...
 
     def stated_profile(self, person: str) -> ProfileChanged | None:
         """The profile as it is now; None where none was ever set."""
-        ...
 
     def source(self, person: str) -> SourceRecord | None:
         """How the person's source answered last; None where it was never asked."""
-        ...
 
     # -- alerts ------------------------------------------------------------------------------------
 
     def snoozes(self, person: str, now_ms: int) -> dict[str, int]:
         """Kinds that are quiet now, and until when."""
-        ...
 
     def snooze(self, person: str, kind: str) -> SnoozeRecord | None:
         """The last snooze of a kind, whether it is over or not."""
-        ...
 
     def acknowledgement(self, episode_id: str) -> AlertAcknowledged | None:
         """The last answer to an episode."""
-        ...
 
     def episodes(
         self, person: str, from_ms: int, to_ms: int, limit: int, after: tuple[int, str] | None = None
@@ -235,34 +211,23 @@ class Catalog(Protocol):
         """Episodes opened in [from_ms, to_ms), newest first, and by id where one decision opened several. `after` is
         the (opened_ms, id) of the last one that is known.
         """
-        ...
 
     def open_episodes(self, person: str) -> list[EpisodeRecord]:
         """Episodes that are open, oldest first."""
-        ...
 
     def count_open_episodes(self, person: str) -> int:
         """How many are open."""
-        ...
 
     def episode(self, episode_id: str) -> EpisodeRecord | None:
         """One episode."""
-        ...
-
-    def person_of_episode(self, episode_id: str) -> str | None:
-        """Whose it is."""
-        ...
 
     # -- tokens ------------------------------------------------------------------------------------
 
     def token_by_hash(self, sha256: str) -> TokenIssued | None:
         """The token that hashes to this, unless it was revoked."""
-        ...
 
     def token_by_id(self, token_id: str) -> TokenIssued | None:
         """The token of this id, unless it was revoked."""
-        ...
 
     def tokens(self) -> Iterable[TokenRecord]:
         """Every token that was ever made."""
-        ...

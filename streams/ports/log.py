@@ -47,23 +47,19 @@ class AppendableLog(Protocol):
         """Made when the log was made; every restore and copy has another, so that an old offset is never taken for a
         new one.
         """
-        ...
 
     @property
     def partitions(self) -> Mapping[str, int]:
         """How many partitions each topic has."""
-        ...
 
     @property
     def heads(self) -> Mapping[Partition, int]:
         """The next offset of every partition, as far as this process knows; kept up to date within a moment. For what
         must not miss a record that another process has just appended, ask `latest`.
         """
-        ...
 
     async def latest(self, topics: Iterable[str]) -> dict[Partition, int]:
         """The next offset of every partition of these topics, asked of the log itself. Raises LogUnavailable."""
-        ...
 
     async def append(
         self, topic: str, key: str, values: Sequence[bytes], *, partition: int | None = None
@@ -72,13 +68,11 @@ class AppendableLog(Protocol):
 
         Raises LogRefused (nothing was written) or LogOutcomeUnknown (it may have been: retry the same ids).
         """
-        ...
 
     async def read(
         self, topic: str, partition: int, start: int, to: int | None = None, limit: int = 1000
     ) -> list[Record]:
         """At most `limit` records of [start, to), in order; fewer only at the end. Raises LogUnavailable."""
-        ...
 
     async def fold(
         self, topic: str, partition: int, start: int, to: int | None, step: Callable[[Record], object]
@@ -87,7 +81,6 @@ class AppendableLog(Protocol):
 
         `to` None: up to the head as the log itself has it now, whoever wrote last. Raises LogUnavailable.
         """
-        ...
 
 
 class Log(AppendableLog, Protocol):
@@ -96,36 +89,37 @@ class Log(AppendableLog, Protocol):
     @property
     def demo(self) -> bool:
         """Whether the log is a demo's: its person is made up, and nothing of it may be taken for real."""
-        ...
 
     @property
     def counters(self) -> Mapping[str, int]:
         """What the log did since it was opened, for metrics: name -> how often."""
-        ...
 
     def nearly_full(self) -> bool:
         """Whether only what alarms need is still taken, because the disk is nearly full."""
-        ...
 
     async def append_as_was(self, topic: str, partition: int, records: Sequence[ArchivedRecord]) -> None:
         """Append records as another log had them: their own timestamps, keys and headers. For restore and copy. Raises
         as `append`.
         """
-        ...
 
     async def tidy(self) -> None:
         """Forget what the topics may forget, where the log does not do so by itself. Raises LogUnavailable,
         LogRefused.
         """
-        ...
 
     def subscribe(self, wake: Callable[[frozenset[str]], None]) -> Callable[[], None]:
         """Call `wake` in the running loop with the names of topics that grew; return what ends the subscription."""
-        ...
 
     async def close(self) -> None:
         """Finish what was accepted, then let go of the files."""
-        ...
+
+
+Progress = Callable[[int, int], None]  # how much of a long work is done, and of how much
+
+
+def unwatched(done: int, total: int) -> None:
+    """The progress that nobody watches."""
+    del done, total
 
 
 class NewLog(Protocol):
@@ -133,7 +127,6 @@ class NewLog(Protocol):
 
     def __call__(self, path: Path, *, demo: bool = ..., partitions: int = ...) -> Log:
         """The open log of this file. Raises FailedPrecondition where the file is a log of the other kind."""
-        ...
 
 
 async def append_events(

@@ -25,29 +25,23 @@ class Notifier(Protocol):
     @property
     def target(self) -> str:
         """A stable, non-secret name of the addressee."""
-        ...
 
     async def probe(self) -> bool:
         """Whether the server knows sequence ids (ntfy 2.16 or newer); nothing that needs them may be armed
         otherwise.
         """
-        ...
 
     async def send(self, message: Message) -> None:
         """Deliver. Raises NotifierRefused (for good) or NotifierUnreachable (it may have been delivered)."""
-        ...
 
     async def was_sent(self, sequence_id: str, *, within_s: int) -> bool | None:
         """Whether the server holds a message of this id; None where it will not say. Raises NotifierUnreachable."""
-        ...
 
     async def clear(self, sequence_id: str) -> None:
         """Take a shown notification off the phones; does nothing where the server cannot. Raises as `send`."""
-        ...
 
     async def close(self) -> None:
         """Let go of connections."""
-        ...
 
 
 class Scheduler(Notifier, Protocol):
@@ -55,10 +49,8 @@ class Scheduler(Notifier, Protocol):
 
     async def cancel(self, sequence_id: str) -> None:
         """Take back what is scheduled under this id, and off the phones what is shown. Raises as `send`."""
-        ...
 
     async def pending(self) -> list[str] | None:
         """The ids of messages that are scheduled, one entry for each; None where it will not say. Raises
         NotifierUnreachable.
         """
-        ...

@@ -33,22 +33,18 @@ class GlucoseSource(Protocol):
     @property
     def name(self) -> str:
         """The envelope's `source` of its readings."""
-        ...
 
     @property
     def title(self) -> str:
         """The service's name as people read it, "Dexcom"."""
-        ...
 
     @property
     def nothing_hint(self) -> str:
         """What may be wrong where a whole day has no reading, as a question."""
-        ...
 
     @property
     def account(self) -> str:
         """A stable, non-secret name of the account (a hash), part of each reading's identity."""
-        ...
 
     async def latest(self, minutes: int, max_count: int, *, may_log_in: bool) -> Fetched:
         """The readings of the last `minutes`.
@@ -56,8 +52,6 @@ class GlucoseSource(Protocol):
         With `may_log_in` False only a cached session is used. Raises SourceRefused (the account is refused; back off as
         `processors.sources.polling` says) or SourceUnreachable (anything else; `retry_after_s` where it was named).
         """
-        ...
 
     async def close(self) -> None:
         """Let go of connections."""
-        ...

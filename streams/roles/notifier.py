@@ -5,7 +5,6 @@ Handling a record is only folding; the roster is reconciled with what the log sa
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -33,8 +32,6 @@ from streams.roster import Roster
 from streams.runtime.report import DeadManReport, HealthLine, Metric, RoleReport
 from streams.runtime.role import MakeApp, Role
 from streams.topics import ALERTS, HEARTBEATS, partition_of
-
-logger = logging.getLogger("iv3.notifier")
 
 LOUD_AFTER_S = 120.0  # an urgent message that is due for longer is trouble that must be seen
 _LAST_SEND_S = 15.0  # a request takes at most 10, its note a moment more

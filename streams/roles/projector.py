@@ -1,7 +1,6 @@
 """The projector: writes the Series. It starts where the Series itself says it is, whatever its group has committed."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -16,8 +15,6 @@ from streams.runtime.report import HealthLine, RoleReport
 from streams.runtime.role import MakeApp, Role
 from streams.topics import ALERTS, FORECASTS, JOURNAL, PROJECTOR
 from streams.views.rows import apply_records
-
-logger = logging.getLogger("iv3.projector")
 
 BEHIND_S = 3600.0  # a server's update or a restart is nothing to be told of
 _MUCH_LAG = 1_000  # events

@@ -1,5 +1,7 @@
 """Dead letters: what a role gave up, which every fold of it leaves out."""
 
+from contextlib import suppress
+
 from schemas.bookkeeping import RecordDeadLettered
 from schemas.envelope import Garbage, NewerVersion, decode
 from streams.ports.log import AppendableLog, Position, Record
@@ -11,12 +13,10 @@ async def given_up(log: AppendableLog, role: str) -> set[Position]:
     found: set[Position] = set()
 
     def step(record: Record) -> None:
-        try:
+        with suppress(Garbage, NewerVersion):  # nothing that could be given up is named in it
             letter = decode(record.value).data
-        except (Garbage, NewerVersion):
-            return  # nothing that could be given up is named in it
-        if isinstance(letter, RecordDeadLettered) and letter.role == role:
-            found.add(Position(letter.topic, letter.partition, letter.offset))
+            if isinstance(letter, RecordDeadLettered) and letter.role == role:
+                found.add(Position(letter.topic, letter.partition, letter.offset))
 
     partition = partition_of(role, log.partitions[DEAD_LETTERS])
     await log.fold(DEAD_LETTERS, partition, 0, None, step)

@@ -4,6 +4,7 @@ process wrote them.
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -54,7 +55,7 @@ class Heartbeats:
             elif isinstance(data, PartitionEvaluated):
                 if ms(data.through) >= self.through_ms.get(data.partition, 0):
                     self.people[data.partition] = (data.watched, data.silent)
-                self.through_ms[data.partition] = max(ms(data.through), self.through_ms.get(data.partition, 0))
+                    self.through_ms[data.partition] = ms(data.through)
             elif isinstance(data, PartitionDelivered):
                 self._delivered[data.partition] = (ms(data.through), data.trouble)
             elif isinstance(data, DeadManArmed):
@@ -67,13 +68,14 @@ class Heartbeats:
 
     def evaluated_ms(self) -> int:
         """The moment through which every partition was evaluated; 0 while one never was."""
-        partitions = self._log.partitions[HEARTBEATS]
-        return min((self.through_ms.get(partition, 0) for partition in range(partitions)), default=0)
+        return self._in_all(self.through_ms)
 
     def delivered_ms(self) -> int:
         """The moment through which everything that was due has been sent; 0 while a partition's notifier never said."""
-        partitions = self._log.partitions[HEARTBEATS]
-        return min((self._delivered.get(partition, (0, ""))[0] for partition in range(partitions)), default=0)
+        return self._in_all({partition: through_ms for partition, (through_ms, _) in self._delivered.items()})
+
+    def _in_all(self, through_ms: Mapping[int, int]) -> int:
+        return min((through_ms.get(number, 0) for number in range(self._log.partitions[HEARTBEATS])), default=0)
 
     def trouble(self) -> str:
         """Why something that is due cannot be sent, or an empty string."""

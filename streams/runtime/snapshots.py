@@ -12,6 +12,7 @@ import json
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from schemas.bookkeeping import SnapshotTaken
@@ -37,7 +38,6 @@ class Folded(Protocol):
 
     def dump(self) -> str:
         """The state as text."""
-        ...
 
 
 class _LoggedSnapshots:
@@ -49,19 +49,15 @@ class _LoggedSnapshots:
 
     async def _read(self, partition: int, take: Callable[[SnapshotTaken], None]) -> None:
         """Give `take` each snapshot of this log and version, in order."""
-        mine = f"{self._fold}/".encode()
+        mine, ours = f"{self._fold}/".encode(), (self._fold, self._log.log_id, self._version)
 
         def step(record: Record) -> None:
             if not (record.key or b"").startswith(mine):
                 return
-            try:
+            with suppress(Garbage, NewerVersion):
                 taken = decode(record.value).data
-            except (Garbage, NewerVersion):
-                return
-            if not isinstance(taken, SnapshotTaken) or taken.role != self._fold:
-                return
-            if taken.log_id == self._log.log_id and taken.version == self._version:
-                take(taken)
+                if isinstance(taken, SnapshotTaken) and (taken.role, taken.log_id, taken.version) == ours:
+                    take(taken)
 
         await self._log.fold(SNAPSHOTS, partition, 0, None, step)
 

@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,8 +47,7 @@ def current(data: Path) -> ServingVersions:
 
 def flip(data: Path, generation: ServingVersions) -> None:
     """Make `generation` the current one."""
-    said = {"series": generation.series, "catalog": generation.catalog}
-    write_durably(data / POINTER, json.dumps(said).encode())
+    write_durably(data / POINTER, json.dumps(asdict(generation)).encode())
 
 
 def series_path(data: Path, number: int) -> Path:

@@ -13,7 +13,7 @@ from schemas.model import ms
 from streams.ports.catalog import Delivery, EpisodeRecord, SnoozeRecord
 from streams.views.catalog_people import CatalogPeople
 
-_EPISODE = "id, kind, opened_ms, closed_ms, body"
+_EPISODE = "id, person, kind, opened_ms, closed_ms, body"
 
 
 class CatalogAlerts(CatalogPeople):
@@ -29,11 +29,9 @@ class CatalogAlerts(CatalogPeople):
                 self.keep(event, "ack", episode)
             case Delivered() | Undeliverable() as outcome:
                 self._outcome(event, outcome)
-            case AlertsDecided() as decided if not self._is_repeat(event, decided):
-                for change in decided.events:
+            case AlertsDecided() as decided:
+                for change in () if self._is_repeat(event, decided) else decided.events:
                     self._change(event.subject, change)
-            case AlertsDecided():
-                pass
             case _:
                 return ""
         return "alerts"
@@ -95,16 +93,15 @@ class CatalogAlerts(CatalogPeople):
         self, person: str, from_ms: int, to_ms: int, limit: int, after: tuple[int, str] | None = None
     ) -> list[EpisodeRecord]:
         """See `Catalog`."""
-        sql = (
-            f"SELECT {_EPISODE} FROM episodes WHERE person=?1 AND opened_ms>=?2 AND opened_ms<?3 "
-            "AND (opened_ms<?4 OR opened_ms=?4 AND id>?5) ORDER BY opened_ms DESC, id LIMIT ?6"
+        which = (
+            "person=?1 AND opened_ms>=?2 AND opened_ms<?3 AND (opened_ms<?4 OR opened_ms=?4 AND id>?5) "
+            "ORDER BY opened_ms DESC, id LIMIT ?6"
         )
-        return [_record(row) for row in self._db.execute(sql, (person, from_ms, to_ms, *(after or (to_ms, "")), limit))]
+        return self._episodes(which, person, from_ms, to_ms, *(after or (to_ms, "")), limit)
 
     def open_episodes(self, person: str) -> list[EpisodeRecord]:
         """See `Catalog`."""
-        sql = f"SELECT {_EPISODE} FROM episodes WHERE person=? AND closed_ms IS NULL ORDER BY opened_ms"
-        return [_record(row) for row in self._db.execute(sql, (person,))]
+        return self._episodes("person=? AND closed_ms IS NULL ORDER BY opened_ms", person)
 
     def count_open_episodes(self, person: str) -> int:
         """See `Catalog`."""
@@ -113,19 +110,16 @@ class CatalogAlerts(CatalogPeople):
 
     def episode(self, episode_id: str) -> EpisodeRecord | None:
         """See `Catalog`."""
-        row = self._db.execute(f"SELECT {_EPISODE} FROM episodes WHERE id=?", (episode_id,)).fetchone()
-        return _record(row) if row else None
+        return next(iter(self._episodes("id=?", episode_id)), None)
 
-    def person_of_episode(self, episode_id: str) -> str | None:
-        """See `Catalog`."""
-        row = self._db.execute("SELECT person FROM episodes WHERE id=?", (episode_id,)).fetchone()
-        return row[0] if row else None
+    def _episodes(self, which: str, *asked: str | int) -> list[EpisodeRecord]:
+        rows = self._db.execute(f"SELECT {_EPISODE} FROM episodes WHERE {which}", asked)
+        return [_record(row) for row in rows]
 
 
 def _record(row: Sequence[Any]) -> EpisodeRecord:
-    episode_id, kind, opened_ms, closed_ms, text = row
+    episode_id, person, kind, opened_ms, closed_ms, text = row
     body = json.loads(text)
     changes = tuple(AlertEvent.model_validate(change, strict=False, extra="ignore") for change in body["changes"])
-    return EpisodeRecord(
-        episode_id, kind, opened_ms, closed_ms, changes, tuple(Delivery(**d) for d in body["deliveries"])
-    )
+    deliveries = tuple(Delivery(**delivery) for delivery in body["deliveries"])
+    return EpisodeRecord(episode_id, person, kind, opened_ms, closed_ms, changes, deliveries)

@@ -11,6 +11,7 @@ from streams.ports.catalog import SourceRecord, TokenRecord
 from streams.storage.sqlite import Connection
 
 _Fact = TypeVar("_Fact", bound=Fact)
+_EVERYBODY = "SELECT person FROM newest WHERE what IN ('person', 'profile') UNION SELECT person FROM lines"
 
 
 class CatalogPeople:
@@ -69,16 +70,12 @@ class CatalogPeople:
         """Everybody who was added or has a profile or readings, by id; whether they are watched, that is not
         suspended.
         """
-        sql = "SELECT person FROM newest WHERE what IN ('person', 'profile') UNION SELECT person FROM lines ORDER BY 1"
-        return {person: not self.is_suspended(person) for (person,) in self._db.execute(sql).fetchall()}
+        rows = self._db.execute(f"{_EVERYBODY} ORDER BY 1").fetchall()
+        return {person: not self.is_suspended(person) for (person,) in rows}
 
     def count_people(self) -> int:
         """How many there are."""
-        sql = (
-            "SELECT count(*) FROM (SELECT person FROM newest WHERE what IN ('person', 'profile') UNION "
-            "SELECT person FROM lines)"
-        )
-        return int(self._db.execute(sql).fetchone()[0])
+        return int(self._db.execute(f"SELECT count(*) FROM ({_EVERYBODY})").fetchone()[0])
 
     def is_suspended(self, person: str) -> bool:
         """See `Catalog`."""

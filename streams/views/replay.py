@@ -4,7 +4,7 @@ without any effect on the world: nothing in history can page anyone.
 
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from schemas.forecasts import ForecastMade
 from schemas.model import Partition, ms
 from streams.ahead import in_turn
 from streams.errors import SeriesUnavailable, StreamError
-from streams.ports.log import Log, Position, Record
+from streams.ports.log import Log, Position, Progress, Record, unwatched
 from streams.ports.series import RebuiltSeries, Series, SeriesStore, SeriesVersion
 from streams.runtime.dead_letters import given_up
 from streams.storage.versions import catalog_path, current, flip, remove
@@ -33,8 +33,6 @@ BATCH = 500  # records per transaction
 # cache
 _FEW = 50
 _TOPICS = (JOURNAL, FORECASTS, ALERTS)  # readings before what was made of them
-
-Progress = Callable[[int, int], None]
 
 
 class ReplayFailed(StreamError):
@@ -83,7 +81,7 @@ class _Expected:
             self.rows["alerts"].add(f"{place}/{data.target}/{type(data).__name__}")
 
 
-async def replay(log: Log, data: Path, store: SeriesStore, progress: Progress | None = None) -> ReplayReport:
+async def replay(log: Log, data: Path, store: SeriesStore, progress: Progress = unwatched) -> ReplayReport:
     """Build the next version of Series and catalog up to the head, verify it, let it serve, delete the old one.
 
     Raises NewerVersion where the log holds what only a newer release can read, ReplayFailed where the result does not
@@ -101,7 +99,7 @@ async def replay(log: Log, data: Path, store: SeriesStore, progress: Progress | 
     return replace(report, seconds=round(time.monotonic() - began, 2))
 
 
-async def _replay(log: Log, data: Path, store: SeriesStore, progress: Progress | None) -> ReplayReport:
+async def _replay(log: Log, data: Path, store: SeriesStore, progress: Progress) -> ReplayReport:
     served, old_catalog = await _serving(store), current(data).catalog
     file = catalog_path(data, old_catalog + 1)
     remove(data, file)  # what an interrupted replay may have left
@@ -174,7 +172,7 @@ class _Building:
     done: int = 0
     left_out: int = 0
 
-    async def go_on(self, progress: Progress | None) -> None:
+    async def go_on(self, progress: Progress) -> None:
         """Apply everything up to the heads of now."""
         start = await self.series.position()
         heads: dict[Partition, int] = {p: h for p, h in dict(self.log.heads).items() if p[0] in _TOPICS}
@@ -187,8 +185,7 @@ class _Building:
                 async for records in batches:
                     for n in range(0, len(records), few):
                         await self._take(records[n : n + few])
-                    if progress is not None:
-                        progress(self.done, total)
+                    progress(self.done, total)
         await self.series.settle()
 
     async def _take(self, records: list[Record]) -> None:

@@ -9,7 +9,6 @@ import pytest
 from schemas.envelope import Author, Event, decode
 from schemas.facts import AlertsSnoozed, CarbsEaten, InsulinTaken, PersonSuspended, ProfileChanged
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.clock import SetClock
 from streams.commands.alerts import acknowledge, lift_snooze, snooze
 from streams.commands.door import Door, KeyLocks
 from streams.commands.entries import correct_entry, delete_entry, find_entry, log_entry, log_without_key, undo_entry
@@ -19,6 +18,7 @@ from streams.commands.tokens import hash_of, issue_token, revoke_token
 from streams.errors import LogOutcomeUnknown
 from streams.topics import JOURNAL, partition_of
 from streams.views.catalog import Catalog
+from tests.support.clock import SetClock
 from tests.support.night import INSULINS, MIN, T0
 
 DOSE = InsulinTaken(units=4, insulin="Humalog", action="rapid")

@@ -25,7 +25,7 @@ from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
 from streams.adapters.logs.kafka.log import KafkaLog
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.simulation.recorded import read_recorded
-from streams.clock import SetClock, SharedClock
+from streams.clock import SharedClock
 from streams.ports.log import Log, Record
 from streams.roles.alerter import Alerter
 from streams.roles.forecaster import Forecaster
@@ -33,6 +33,7 @@ from streams.topics import ALERTS, ARCHIVED, FORECASTS, JOURNAL, partition_of
 from tests.servers.influx import ORG, TOKEN, Influx
 from tests.servers.kafka import Kafka, without_topics
 from tests.servers.s3 import KEY, SECRET, Bucket
+from tests.support.clock import SetClock
 from tests.support.outside import Outside
 from tests.support.running import app_maker, caught_up, running
 

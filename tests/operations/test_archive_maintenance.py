@@ -24,11 +24,11 @@ from streams.archive.restore import restore
 from streams.archive.retention import plan, remove
 from streams.archive.verify import read_back, the_log_id
 from streams.archive.writer import ArchiveWriter
-from streams.clock import SetClock
 from streams.errors import ArchiveDamaged, ArchiveUnavailable, Transient
 from streams.roles.archiver import Archiver
 from streams.storage.files import FileLock
 from streams.topics import FORECASTS, JOURNAL
+from tests.support.clock import SetClock
 from tests.support.running import app_maker, running, until
 
 NOW = 1_795_478_400_000

@@ -15,7 +15,6 @@ from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.logs.sqlite.replacement import replace_log, take_sign_down
 from streams.adapters.series.sqlite.series import SqliteSeries
 from streams.adapters.series.sqlite.store import SqliteStore
-from streams.clock import SetClock
 from streams.commands.tokens import issue
 from streams.copies.erase_person import Erasing, fill
 from streams.delivery.channels import Channels
@@ -30,6 +29,7 @@ from streams.roster import Roster
 from streams.topics import ALERTS, ARCHIVED, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
 from streams.views.catalog import Catalog
 from streams.views.replay import replay
+from tests.support.clock import SetClock
 from tests.support.erasing import DEVICE, GONE, MIN, STAYS, T0, WORDS, P, everything, late, lived, said
 from tests.support.running import app_maker, caught_up, running
 

@@ -26,7 +26,6 @@ from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.logs.sqlite.writer import Run
 from streams.adapters.series.sqlite.series import SqliteSeries
 from streams.adapters.series.sqlite.store import SqliteStore
-from streams.clock import SetClock
 from streams.copies.copy_log import copy
 from streams.copies.erase_person import Erasing
 from streams.delivery.channels import Channels
@@ -40,6 +39,7 @@ from streams.roles.projector import Projector
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
 from streams.views.replay import replay
 from tests.servers.kafka import Kafka
+from tests.support.clock import SetClock
 from tests.support.erasing import GONE, MIN, T0, lived, said, strays, tokens, wave
 from tests.support.histories import everything, histories, places_are_true
 from tests.support.phone import Phone

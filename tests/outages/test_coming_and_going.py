@@ -19,7 +19,7 @@ from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.notifiers.ntfy import Ntfy
 from streams.adapters.simulation.town import PASSWORD, ShareTown
 from streams.adapters.sources.dexcom import DexcomShare
-from streams.clock import ScaledClock, SetClock
+from streams.clock import ScaledClock
 from streams.delivery.channels import Channels
 from streams.ports.log import append_events
 from streams.roles.alerter import Alerter
@@ -29,6 +29,7 @@ from streams.roles.poller import Poller
 from streams.roster import Roster, Watched
 from streams.topics import ALERTS, JOURNAL, partition_of
 from tests.standins.ntfy import Access, NtfyStandIn
+from tests.support.clock import SetClock
 from tests.support.notified import T0, TOKEN, World, said
 from tests.support.running import app_maker, caught_up, running, until
 

@@ -14,7 +14,6 @@ from schemas.facts import GlucoseRead, InsulinTaken
 from schemas.identity import reading_id
 from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.clock import SetClock
 from streams.delivery.channels import Channels
 from streams.ports.log import append_events
 from streams.roles.alerter import Alerter
@@ -25,6 +24,7 @@ from streams.topics import JOURNAL
 from streams.views.replay import replay
 from tests.servers.influx import Influx
 from tests.servers.proxy import FaultProxy
+from tests.support.clock import SetClock
 from tests.support.phone import Phone
 from tests.support.projected import World
 from tests.support.running import caught_up, until

@@ -248,7 +248,7 @@ async def archived_once(folder: Path, log: KafkaLog) -> int:
     async def take(topic: str, partition: int, records: list[Any]) -> None:
         found.setdefault((topic, partition), []).extend(records)
 
-    report = await read_back(FolderArchive(folder / "archive"), log.log_id, None, take)
+    report = await read_back(FolderArchive(folder / "archive"), log.log_id, take=take)
     assert report.problems == []
     for topic in (JOURNAL, FORECASTS, ALERTS):
         for partition in range(log.partitions[topic]):

@@ -30,7 +30,7 @@ from streams.archive.merge import merge
 from streams.archive.restore import restore
 from streams.archive.verify import read_back
 from streams.archive.writer import ArchiveWriter
-from streams.clock import SetClock, SystemClock
+from streams.clock import SystemClock
 from streams.errors import ArchiveDamaged, ArchiveUnavailable
 from streams.ports.log import append_events
 from streams.roles.alerter import Alerter
@@ -41,6 +41,7 @@ from streams.topics import ALERTS, ARCHIVED, JOURNAL
 from tests.servers.s3 import KEY, REGION, SECRET, Bucket
 from tests.servers.s3_faults import Fault, S3Faults
 from tests.support.archiving import NOW, lived, logged, records_of
+from tests.support.clock import SetClock
 from tests.support.running import app_maker, running, until
 
 T0 = 1_795_500_000_000

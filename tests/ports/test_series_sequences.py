@@ -37,6 +37,7 @@ from tests.support.stores import (
     HERE,
     T0,
     influx_store,
+    kept_entries,
 )
 
 people = st.sampled_from(["me", "you, too"])
@@ -312,7 +313,7 @@ async def digests_of(
         for person in ("me", "you, too"):
             shown = await series.readings(person, T0 - DAY, T0 + DAY, 1000)
             assert {r.id for r in shown} <= {name for (who, _, _), name in counts.items() if who == person}
-        kept = await series.entries("me", T0 - DAY, T0 + DAY, 1000)
+        kept = await kept_entries(series)
         assert {e.id: e for e in kept} == entries
         rows: Mapping[str, int] = {}
         for row in found[-1]:

@@ -19,7 +19,6 @@ from schemas.bookkeeping import SnapshotTaken
 from schemas.envelope import decode, encode, make
 from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.clock import SetClock
 from streams.delivery.channels import Channels
 from streams.delivery.outbox_snapshots import OutboxSnapshots
 from streams.roles.alerter import Alerter
@@ -27,6 +26,7 @@ from streams.roles.notifier import AlarmNotifier
 from streams.roster import Roster, Watched
 from streams.runtime.snapshots import EVERY
 from streams.topics import ALERTS, SNAPSHOTS, partition_of
+from tests.support.clock import SetClock
 from tests.support.phone import Phone
 from tests.support.running import app_maker, caught_up, running, until
 

@@ -16,7 +16,6 @@ from schemas.forecasts import ForecastMade
 from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.logs.sqlite.writer import Run
-from streams.clock import SetClock
 from streams.commands.tokens import issue
 from streams.delivery.channels import Channels
 from streams.ports.log import Record, append_events
@@ -28,6 +27,7 @@ from streams.runtime.role import Role
 from streams.runtime.snapshots import EVERY
 from streams.runtime.supervision import Supervision
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, SNAPSHOTS, partition_of
+from tests.support.clock import SetClock
 from tests.support.offsets import forget_offsets
 from tests.support.running import app_maker, caught_up, running, until
 from tests.support.waves import MIN, T0, P, everything, play, reading, wave

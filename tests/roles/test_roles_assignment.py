@@ -14,7 +14,7 @@ from schemas.envelope import decode, make
 from schemas.facts import SourceStateChanged
 from schemas.model import Partition, at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.clock import SetClock, SystemClock
+from streams.clock import SystemClock
 from streams.ports.log import Record, append_events
 from streams.roles.alerter import Alerter
 from streams.roles.forecaster import Forecaster
@@ -23,6 +23,7 @@ from streams.runtime.process import Process
 from streams.runtime.role import Role
 from streams.runtime.supervision import Supervision
 from streams.topics import ALERTS, FORECASTS, HEARTBEATS, JOURNAL
+from tests.support.clock import SetClock
 from tests.support.running import app_maker, caught_up, running, until
 from tests.support.waves import T0, everything, play
 

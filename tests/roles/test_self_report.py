@@ -10,13 +10,13 @@ from schemas.envelope import decode, make
 from schemas.facts import SourceStateChanged
 from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.clock import SetClock
 from streams.ports.log import append_events
 from streams.roles.alerter import LATE, Alerter
 from streams.roster import Roster, Watched
 from streams.runtime.heartbeats import COMPLAINT_LASTS_MS, Heartbeats
 from streams.runtime.self_report import AGAIN_S, SelfReport
 from streams.topics import ALERTS, HEARTBEATS, JOURNAL
+from tests.support.clock import SetClock
 from tests.support.phone import Phone
 from tests.support.running import app_maker, caught_up, running
 from tests.support.waves import T0, everything, reading

@@ -42,7 +42,7 @@ async def records_of(archive: Any, log: SqliteLog) -> dict[tuple[str, int], list
     async def take(topic: str, partition: int, records: list[ArchivedRecord]) -> None:
         found.setdefault((topic, partition), []).extend(records)
 
-    report = await read_back(archive, log.log_id, None, take)
+    report = await read_back(archive, log.log_id, take=take)
     assert report.problems == []
     return found
 

@@ -18,7 +18,6 @@ from schemas.envelope import SYSTEM, Author, Event, encode, make
 from schemas.facts import DocumentSaved, GlucoseRead, Insulin, InsulinTaken, NoteWritten, PersonAdded, ProfileChanged
 from schemas.model import Fact, at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.clock import SetClock
 from streams.commands.tokens import issue, revocation
 from streams.delivery.channels import Channels
 from streams.ports.log import Log, append_events
@@ -26,6 +25,7 @@ from streams.roles.alerter import Alerter
 from streams.roles.forecaster import Forecaster
 from streams.roles.notifier import AlarmNotifier
 from streams.topics import ALERTS, DEAD_LETTERS, FORECASTS, JOURNAL, partition_of
+from tests.support.clock import SetClock
 from tests.support.running import app_maker, caught_up, running
 
 GONE, STAYS = "wanda-6", "bruno-15"  # both in partition 3, as are tokens

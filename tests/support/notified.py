@@ -19,12 +19,12 @@ from schemas.envelope import Event, decode, make
 from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.notifiers.ntfy import Ntfy
-from streams.clock import SetClock
 from streams.delivery.channels import Channels
 from streams.ports.log import append_events
 from streams.roles.notifier import AlarmNotifier
 from streams.topics import ALERTS, partition_of
 from tests.standins.ntfy import NtfyStandIn
+from tests.support.clock import SetClock
 from tests.support.running import app_maker, running, until
 
 T0 = 1_795_500_000_000

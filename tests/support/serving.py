@@ -18,7 +18,6 @@ from schemas.facts import Insulin, ProfileChanged, Role
 from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.series.sqlite.store import SqliteStore
-from streams.clock import SetClock
 from streams.commands.tokens import hash_of, issue
 from streams.ports.log import append_events
 from streams.ports.series import SeriesStore
@@ -29,6 +28,7 @@ from streams.runtime.supervision import Supervision
 from streams.topics import JOURNAL
 from streams.views.catalog import Catalog
 from streams.views.serving_series import ServingSeries
+from tests.support.clock import SetClock
 from tests.support.running import app_maker, caught_up
 
 NOW_MS = 1_795_500_000_000

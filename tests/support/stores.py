@@ -1,5 +1,6 @@
 """Series stores of each kind, and rows to put into them."""
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from processors.entries import EntryVersion
+from processors.entries import EntryVersion, entry_of
 from processors.projection import Change, PutAlert, PutForecast, PutReading
 from processors.readings import Reading
 from schemas.facts import (
@@ -15,10 +16,15 @@ from schemas.facts import (
 )
 from schemas.identity import reading_id
 from schemas.model import Partition
+from streams.adapters.series.canonical import ENTRY_COLUMNS
+from streams.adapters.series.influx.points import ALERTS, ENTRIES, entry_from, tag
+from streams.adapters.series.influx.series import InfluxSeries, rows_of
 from streams.adapters.series.influx.server import InfluxServer
 from streams.adapters.series.influx.store import InfluxStore
+from streams.adapters.series.sqlite.series import SqliteSeries
 from streams.adapters.series.sqlite.store import SqliteStore
 from streams.ports.series import Series, SeriesStore
+from streams.storage.sqlite import connect
 
 T0 = 1_795_500_000_000
 DAY = 86_400_000
@@ -81,6 +87,37 @@ def alert(at: int, key: str, text: str = "{}", person: str = "me") -> PutAlert:
 
 async def put(series: Series, *changes: Change, head: int = 0) -> None:
     await series.apply(changes, {HERE: head} if head else {})
+
+
+async def kept_entries(series: Series, person: str = "me") -> list[EntryVersion]:
+    """Every entry of a person as it lies there, oldest first, deleted ones too."""
+    if isinstance(series, InfluxSeries):
+        found = await _points(series, f"SELECT {ENTRY_COLUMNS} FROM {ENTRIES} WHERE person=$p", person)
+        entries = [entry_from(row[1:]) for row in found]
+    else:
+        entries = [
+            entry_of(row) for row in _rows(series, f"SELECT {ENTRY_COLUMNS} FROM entries WHERE person=?", person)
+        ]
+    return sorted(entries, key=lambda entry: (entry.time_ms, entry.id))
+
+
+async def kept_alerts(series: Series, person: str = "me") -> list[tuple[int, str, bytes]]:
+    """Every row of a person's alert history: its time, key and body, oldest first."""
+    if isinstance(series, InfluxSeries):
+        found = await _points(series, f"SELECT id, body FROM {ALERTS} WHERE person=$p", person)
+        return sorted((ns // 1_000_000, key, body.encode()) for ns, key, body in found)
+    return sorted(_rows(series, "SELECT at_ms, key, body FROM alerts WHERE person=?", person))
+
+
+async def _points(series: InfluxSeries, asked: str, person: str) -> list[tuple[Any, ...]]:
+    (found,) = await series.server.query(series.bucket.name, [asked], {"p": tag(person)})
+    return rows_of(found)
+
+
+def _rows(series: Series, sql: str, person: str) -> list[Any]:
+    assert isinstance(series, SqliteSeries)
+    with closing(connect(series.path)) as connection:
+        return list(connection.execute(sql, (person,)))
 
 
 async def all_readings(series: Series, person: str = "me") -> list[Reading]:

@@ -6,9 +6,9 @@ from schemas.envelope import Event, make
 from schemas.facts import GlucoseRead
 from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.clock import SetClock
 from streams.ports.log import Record, append_events
 from streams.topics import JOURNAL, partition_of
+from tests.support.clock import SetClock
 from tests.support.running import caught_up
 
 T0 = 1_795_500_000_000

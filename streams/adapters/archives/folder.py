@@ -24,9 +24,8 @@ class FolderArchive:
 
     def __init__(self, path: Path) -> None:
         self._root = path
-        self._seen = (
-            False  # a root that was there once and is gone is a disk that was taken away, not a folder to be made
-        )
+        # A root that was there once and is gone is a disk that was taken away, not a folder to be made.
+        self._seen = False
 
     def __repr__(self) -> str:
         return f"folder:{self._root}"
@@ -97,9 +96,8 @@ class FolderArchive:
             found = []
             for folder, _, names in os.walk(self._root):
                 place = Path(folder).relative_to(self._root)
-                found += [
-                    str(place / name) for name in names if not name.startswith(".") and not name.endswith(".part")
-                ]
+                shown = (name for name in names if not name.startswith(".") and not name.endswith(".part"))
+                found += [str(place / name) for name in shown]
             return sorted(key for key in found if key.startswith(prefix))
 
         return await self._do(walk)

@@ -155,10 +155,7 @@ def as_json(report: MoveReport) -> dict[str, Any]:
     counted = ("found", "new", "known", "left out", "unknown")
     return {
         "dry_run": report.dry_run,
-        "found": report.total("found"),
-        "new": report.total("new"),
-        "known": report.total("known"),
-        "left_out": report.total("left out"),
+        **{what.replace(" ", "_"): report.total(what) for what in ("found", "new", "known", "left out")},
         "missing_buckets": report.missing,
         "unknown_insulins": dict(report.unknown),
         "alerts_not_imported": report.told,

@@ -1,20 +1,20 @@
-"""What the readers of every Series share: the canonical line of a range from rows that may be cut, and whole groups of
-rows that belong together.
-"""
+"""What every Series shares: a canonical line from rows that may be cut, the first forecasts of a range, the digest."""
 
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
+from processors.digest import KINDS, day_of, fingerprint
 from processors.readings import Reading, canonical_readings
+from streams.ports.series import DigestRow, ForecastRow
 
 MARGIN_MS = 150_000  # the widest window in which one reading hides another
 _MORE = 64  # rows beyond the limit: more than ever share a moment
-_T = TypeVar("_T")
+ENTRY_COLUMNS = "id, person, kind, time_ms, revision, deleted, data, recorded_ms, actor"
 
-Fetch = Callable[
-    [int, int, int], Awaitable[list[Reading]]
-]  # from_ms, to_ms, the most rows: in time order, replaced ones left out
+# from_ms, to_ms, the most rows: in time order, replaced ones left out
+Fetch = Callable[[int, int, int], Awaitable[list[Reading]]]
 
 
 async def canonical_range(fetch: Fetch, from_ms: int, to_ms: int, limit: int) -> list[Reading]:
@@ -34,20 +34,32 @@ async def canonical_range(fetch: Fetch, from_ms: int, to_ms: int, limit: int) ->
         most *= 2
 
 
-async def first_rows(
-    fetch: Callable[[int], Awaitable[list[_T]]],
-    group: Callable[[_T], int],
-    key: Callable[[_T], tuple[int, str]],
-    limit: int,
-) -> list[_T]:
-    """The first `limit` rows by `key`. `fetch` gives the first n by `group` (a moment), in any order within one."""
+async def first_forecasts(fetch: Callable[[int], Awaitable[list[ForecastRow]]], limit: int) -> list[ForecastRow]:
+    """The first `limit` forecasts by time and name. `fetch` gives the first n by time, in any order within a moment."""
     most = limit + _MORE
     while True:
         rows = await fetch(most)
         cut = len(rows) >= most
         if cut:  # of the last moment there may be more
-            last = group(rows[-1])
-            rows = [row for row in rows if group(row) != last]
+            rows = [row for row in rows if row.reading_time_ms != rows[-1].reading_time_ms]
         if not cut or len(rows) >= limit:
-            return sorted(rows, key=key)[:limit]
+            return sorted(rows)[:limit]
         most *= 4
+
+
+class Digest:
+    """The digest of a Series, as it comes together: rows of one kind after the other, all of a day at once."""
+
+    def __init__(self) -> None:
+        self._found: list[DigestRow] = []
+
+    def add(self, kind: str, line_of: Callable[..., bytes], rows: Iterable[tuple[Any, ...]]) -> None:
+        """Take in rows of whole days: whose each is, its time, and what else `line_of` makes its line of."""
+        days: dict[tuple[str, str], list[bytes]] = defaultdict(list)
+        for person, time_ms, *row in rows:
+            days[person, day_of(time_ms)].append(line_of(time_ms, *row))
+        self._found += [DigestRow(*at, kind, *fingerprint(said)) for at, said in days.items()]
+
+    def in_order(self) -> list[DigestRow]:
+        """The rows by person, day and kind."""
+        return sorted(self._found, key=lambda row: (row.person, row.day, KINDS.index(row.kind)))

@@ -22,7 +22,6 @@ from processors.sources.dexcom import APPLICATION_IDS, ZERO_UUID
 from schemas.facts import TRENDS
 from streams.adapters.simulation.faults import FAULTS, parse_faults
 
-_ONCE: Final = frozenset({"spurious-password-error"})
 _PAGE = "<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head><body>Blocked</body></html>"
 _ODD_VALUES: Final = (39, 401, 10, 5, 1, 0, None, "n/a", 999)
 _MINUTES_MAX, _COUNT_MAX, _MINUTE_MS = 1440, 288, 60_000
@@ -91,16 +90,14 @@ class ShareServer:
         now_ms: Callable[[], int],
         username: str = "demo",
         password: str = "demo",  # noqa: S107 - there is nothing behind it
-        faults: Iterable[str] = (),
         control: bool = False,
         slow_s: float = 15.0,
-        skew_ms: int = 10 * _MINUTE_MS,
     ) -> None:
         """`control` opens POST /_fault `{"faults": [...]}`: never on an address that others can reach."""
         self._now_ms = now_ms
         self._username, self._password = username, password
         self._control = control
-        self.slow_s, self.skew_ms = slow_s, skew_ms
+        self.slow_s, self.skew_ms = slow_s, 10 * _MINUTE_MS
         self.calls: Counter[str] = Counter()
         self.accepted = 0
         self._wrong: list[int] = []  # when, in a row
@@ -112,17 +109,11 @@ class ShareServer:
         self.url = ""  # the base URL for a client (`dexcom.url`); empty before `start`
         self._readings: list[tuple[int, float]] = []
         self.extend(events)
-        self.set_faults(faults)
 
     @property
     def log_ins(self) -> int:
         """Requests that carried a password, accepted or not."""
         return self.calls["authenticate"] + self.calls["login"]
-
-    def replace(self, events: Iterable[SimulatedEvent]) -> None:
-        """Forget all readings and serve these."""
-        self._readings = []
-        self.extend(events)
 
     def extend(self, events: Iterable[SimulatedEvent]) -> None:
         """Serve these too; of two readings of one time the later given counts."""
@@ -226,7 +217,7 @@ class ShareServer:
         if locked or "lock-out" in self.faults:
             raise _ShareError("SSO_AuthenticateMaxAttemptsExceeded", "Maximum authentication attempts exceeded.")
         if "spurious-password-error" in self.faults:
-            self.faults -= _ONCE
+            self.faults -= {"spurious-password-error"}
             raise _ShareError(*_PASSWORD_INVALID)
         if "wrong-password" in self.faults or not known or body["password"] != self._password:
             self._wrong = [*self._wrong[-_WRONG_TRIES + 1 :], now_ms]

@@ -19,6 +19,7 @@ from aiokafka.protocol.commit import OffsetCommitResponse_v2, OffsetCommitRespon
 from aiokafka.protocol.group import HeartbeatResponse_v0, HeartbeatResponse_v1
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as upstream
+from faust.transport.producer import Producer as FaustProducer
 from faust.types import TP
 
 from streams.adapters.logs.kafka.log import KafkaLog
@@ -187,24 +188,11 @@ class Consumer(StrictOffsets, upstream.Consumer):
         await super().on_partitions_revoked(revoked)
 
 
-class Producer(upstream.Producer):
-    """Nobody sends through Faust: the process has one producer, the log's."""
-
-    async def on_start(self) -> None:
-        """Nothing to start."""
-
-    async def on_stop(self) -> None:
-        """Nothing to stop."""
-
-    async def flush(self) -> None:
-        """Nothing is ever put."""
-
-
 class Transport(upstream.Transport):
     """The driver of one App on an open log: `partial(Transport, log)` is what `make_app` is given."""
 
     Consumer: ClassVar[type] = Consumer
-    Producer: ClassVar[type] = Producer
+    Producer: ClassVar[type] = FaustProducer  # nobody sends through Faust: the process has one producer, the log's
     driver_version = "iv3-kafka"
 
     def __init__(self, log: KafkaLog, app: Any) -> None:

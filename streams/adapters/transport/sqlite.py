@@ -14,11 +14,11 @@ from faust.transport import base
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.consumer import ensure_TP
 from faust.transport.producer import Producer as FaustProducer
-from faust.types import TP, ConsumerMessage, RecordMetadata
+from faust.types import TP, ConsumerMessage
 
 from schemas.model import Partition
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.adapters.transport.strict import StrictOffsets, flush_what_was_put
+from streams.adapters.transport.strict import StrictOffsets
 from streams.ports.log import Record
 from streams.topics import partition_of
 
@@ -197,80 +197,11 @@ class Consumer(StrictOffsets, SqliteConsumer):
     """The strict consumer of the SQLite log."""
 
 
-class Producer(FaustProducer):
-    """Sends through the log's one writer."""
-
-    allow_headers = True
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._sqlite: SqliteLog = self.transport.sqlite
-        self.in_flight: set[asyncio.Future[Any]] = set()
-
-    async def send(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        partition: int | None,
-        timestamp: float | None,
-        headers: Any,
-        *,
-        transactional_id: str | None = None,  # noqa: ARG002 - Faust's own signature
-    ) -> "asyncio.Future[Any]":
-        """Schedule an append; the future is done when it is on disk."""
-        pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers or ())
-        stamp = round(timestamp * 1000) if timestamp else None
-        written = self._sqlite.submit(self._sqlite.record(topic, key, [value or b""], partition, pairs, stamp))
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.in_flight.add(written)
-
-        def settle(done: "asyncio.Future[Any]") -> None:
-            self.in_flight.discard(done)
-            if answer.cancelled():
-                return
-            error = done.exception()
-            if error is not None:
-                answer.set_exception(error)
-                return
-            (place,) = done.result()
-            tp = TP(topic, place.partition)
-            answer.set_result(RecordMetadata(topic, place.partition, tp, place.offset, time.time(), 0))
-
-        written.add_done_callback(settle)
-        return answer
-
-    async def send_and_wait(self, *args: Any, **kwargs: Any) -> Any:
-        """Append and wait until it is on disk."""
-        return await (await self.send(*args, **kwargs))
-
-    async def flush(self) -> None:
-        """Wait for what was put before the call."""
-        await flush_what_was_put(self)
-
-    def key_partition(self, topic: str, key: bytes) -> Any:
-        """Where a key lies."""
-        return TP(topic, partition_of(key, self._sqlite.partitions[topic]))
-
-    async def create_topic(self, *_: Any, **__: Any) -> None:
-        """Refused: topics are made by the admin step."""
-        raise RuntimeError("topics are made by the admin step, never by an agent")
-
-    def supports_headers(self) -> bool:
-        """They are kept byte for byte."""
-        return True
-
-    async def on_stop(self) -> None:
-        """Nothing that was put is left behind."""
-        await self.flush()
-        await super().on_stop()
-
-
 class Transport(base.Transport):
     """The driver of one App on an open log: `partial(Transport, log)` is what `make_app` is given."""
 
     Consumer: ClassVar[type] = Consumer
-    Producer: ClassVar[type] = Producer
+    Producer: ClassVar[type] = FaustProducer  # nobody sends through Faust: what is written, the log appends
     driver_version = "iv3-sqlite"
     default_port = None
 

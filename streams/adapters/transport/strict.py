@@ -210,12 +210,3 @@ class StrictOffsets(FaustConsumer):
 
     def on_buffer_drop(self, tp: Any) -> None:
         """Nothing to do."""
-
-
-async def flush_what_was_put(producer: Any) -> None:
-    """Wait for what was put before the call. Upstream waits 0.1 s for an empty buffer and then commits regardless."""
-    while producer.buffer.size:
-        await asyncio.sleep(0.001)
-    in_flight = set(producer.in_flight)
-    if in_flight:
-        await asyncio.wait(in_flight)

@@ -78,25 +78,22 @@ _REGION = {
 
 def _answered(error: BaseException, doing: str, s3: S3Settings) -> str:
     response: Any = error.response  # type: ignore[attr-defined] # it has a status, so it is an answer
-    code, status = code_of(error), status_of(error)
+    code, status = code_of(error), status_of(error) or 0
     if code in _REGION:
-        told = response.get("Error", {}).get("Region") or response["ResponseMetadata"].get("HTTPHeaders", {}).get(
-            "x-amz-bucket-region"
-        )
+        headers = response["ResponseMetadata"].get("HTTPHeaders", {})
+        told = response.get("Error", {}).get("Region") or headers.get("x-amz-bucket-region")
         right = f"set s3.region to {told}" if told else "set s3.region to the bucket's own, and s3.endpoint to match"
         return f"the bucket {s3.bucket} does not lie in the region {s3.region} of s3.region, says {_where(s3)}: {right}"
     say = _SAID.get(code)
     if say is not None:
         return say(s3, doing)
     word = f"{status} ({code})" if code and code != str(status) else f"{status}"
-    if (
-        status is not None and status >= 500 and word == f"{status}"
-    ):  # no word of S3's: something before the server may have answered
+    if status >= 500 and word == f"{status}":  # no word of S3's: something before the server may have answered
         return (
             f"{_where(s3)} answered {word} when asked to {doing}: it is out of order, or s3.endpoint "
             f"is not the address of an S3 server; {_AGAIN}"
         )
-    if status is not None and (status >= 500 or status == 429):
+    if status >= 500 or status == 429:
         return f"{_where(s3)} answered {word} when asked to {doing}: it is busy or out of order; {_AGAIN}"
     return (
         f"{_where(s3)} answered {word} when asked to {doing}: is s3.endpoint the address of an S3 "

@@ -4,6 +4,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from schemas.settings import S3Settings
@@ -44,36 +45,31 @@ class S3Archive:
 
     async def put_if_absent(self, key: str, data: bytes) -> bool:
         """See `Archive`. After a reply that was lost, an object that is there and equal is the one that was put."""
-        name = self._name(key)
-        return await self.call("store an object", lambda client: self._put_if_absent(client, name, data))
+        return await self.call("store an object", partial(self._put_if_absent, name=self._name(key), data=data))
 
     async def replace(self, key: str, data: bytes) -> None:
         """See `Archive`."""
-        name = self._name(key)
-        await self.call("store an object", lambda client: self._put(client, name, data))
+        await self.call("store an object", partial(self._put, name=self._name(key), data=data))
 
     async def get(self, key: str) -> bytes | None:
         """See `Archive`."""
-        name = self._name(key)
-        return await self.call("read an object", lambda client: self._get(client, name))
+        return await self.call("read an object", partial(self._get, name=self._name(key)))
 
     async def list(self, prefix: str) -> list[str]:
         """See `Archive`."""
 
         def pages(client: Client) -> list[str]:
-            found: list[str] = []
             listed = client.get_paginator("list_objects_v2")
-            for page in listed.paginate(Bucket=self.settings.bucket, Prefix=self.prefix + prefix):
-                found += [item["Key"].removeprefix(self.prefix) for item in page.get("Contents", ())]
+            found = listed.paginate(Bucket=self.settings.bucket, Prefix=self.prefix + prefix).build_full_result()
+            keys = (item["Key"].removeprefix(self.prefix) for item in found.get("Contents", ()))
             # Some tools make objects that stand for folders.
-            return sorted(key for key in found if not key.endswith("/"))
+            return sorted(key for key in keys if not key.endswith("/"))
 
         return await self.call("list objects", pages)
 
     async def delete(self, key: str) -> None:
         """See `Archive`."""
-        name = self._name(key)
-        await self.call("delete an object", lambda client: self._delete(client, name))
+        await self.call("delete an object", partial(self._delete, name=self._name(key)))
 
     async def sweep(self, prefix: str) -> None:
         """See `Archive`: a server shows no object before it is whole."""

@@ -22,7 +22,6 @@ from aiokafka.errors import (
 
 from processors.archive.format import ArchivedRecord
 from schemas.model import Partition
-from streams.adapters.logs.kafka.in_flight import Pending, Room
 from streams.adapters.logs.kafka.link import REQUEST_TIMEOUT_S, KafkaLink, rate_limit_aiokafka_log, sentence
 from streams.adapters.logs.kafka.topics import Safety, ensure_topics
 from streams.adapters.logs.kafka.wire import LATEST, Wire
@@ -55,6 +54,17 @@ class KafkaCounters:
     producers: int = 0
 
 
+class Pending(asyncio.Future[Any]):
+    """The answer to an append that was handed to the producer, which tries until it is written, however long a broker
+    is away.
+    """
+
+    values: tuple[bytes, ...]
+    sent: asyncio.Future[Any]  # as the producer has it
+    began: float  # loop time
+    doubtful: bool = False  # somebody waited for it in vain, and may try the same again
+
+
 class KafkaLog:
     """The `Log` port. `open` it in the running loop before anything else. A log that is deleted and made anew has
     another `log_id`.
@@ -72,7 +82,7 @@ class KafkaLog:
         self._wire, self._tail = Wire(link, TOPICS), Wire(link, _WATCHED)
         self._producer: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
-        self._room = Room(MOST_IN_FLIGHT)
+        self._room = asyncio.Semaphore(MOST_IN_FLIGHT)
         self._pending: dict[Partition, dict[Pending, None]] = defaultdict(dict)  # in the order in which they were sent
         # Where somebody gave up waiting; elsewhere an append need not look at those before it.
         self._stuck: set[Partition] = set()
@@ -138,20 +148,15 @@ class KafkaLog:
         joined = self._joined(place, values) if place in self._stuck else None
         if joined is not None:
             return _positions(place, await self._waited_again(joined))
-        if not self._room.take():
-            await self._room.wait()
-            if self._closed:
-                self._room.leave()
+        async with self._room:
+            if self._closed:  # while this waited for its turn
                 raise LogRefused("the log is closed")
-        try:
             pending = await self._handed_over(place, key.encode(), values)
             try:
                 return _positions(place, await pending)
             except asyncio.CancelledError:
                 self._doubt(place, pending)  # it is left to itself, and written all the same
                 raise
-        finally:
-            self._room.leave()
 
     async def _handed_over(self, place: Partition, key: bytes, values: Sequence[bytes]) -> Pending:
         """Give the records to the producer."""

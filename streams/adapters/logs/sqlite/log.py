@@ -195,23 +195,13 @@ class SqliteLog:
 
     # -- writing -----------------------------------------------------------------------------------
 
-    def record(
-        self,
-        topic: str,
-        key: str | bytes | None,
-        values: Sequence[bytes],
-        partition: int | None,
-        headers: Sequence[tuple[str, bytes]] = (),
-        timestamp_ms: int | None = None,
-    ) -> Append:
+    def record(self, topic: str, key: str, values: Sequence[bytes], partition: int | None) -> Append:
         """An append operation, ready for the writer. Raises FailedPrecondition for a topic that was never made."""
         if topic not in self._ids:
             raise NotFound(f"topic {topic} does not exist in {self.path}; topics are made by the admin step")
-        raw = key.encode() if isinstance(key, str) else key
-        where = partition_of(raw or b"", self.partitions[topic]) if partition is None else partition
-        stamp = int(time.time() * 1000) if timestamp_ms is None else timestamp_ms
-        packed = _pack(headers)
-        rows: list[Row] = [(stamp, raw, value, packed) for value in values]
+        where = partition_of(key, self.partitions[topic]) if partition is None else partition
+        raw, stamp = key.encode(), int(time.time() * 1000)
+        rows: list[Row] = [(stamp, raw, value, None) for value in values]
         return Append(topic, self._ids[topic], where, rows, all(is_essential(topic, value) for value in values))
 
     async def append_as_was(self, topic: str, partition: int, records: Sequence[ArchivedRecord]) -> None:
@@ -246,16 +236,13 @@ class SqliteLog:
             if topic.compacted:
                 await self.compact(topic.name)
             elif topic.retention_s:
-                # The log's own stamps are the host's.
-                await self.expire(topic.name, time.time_ns() // 1_000_000 - topic.retention_s * 1000)
+                # What was taken before a moment (the log's stamps are the host's) goes, but for a partition's last.
+                older = "ts<?3 AND off<(SELECT max(off) FROM log WHERE topic=?1 AND part=?2)"
+                await self._forget(topic.name, older, time.time_ns() // 1_000_000 - topic.retention_s * 1000)
 
     async def compact(self, topic: str) -> None:
         """Keep the newest record of each key. The last record of a partition always stays, so offsets stay known."""
         await self._forget(topic, "off NOT IN (SELECT max(off) FROM log WHERE topic=?1 AND part=?2 GROUP BY k)")
-
-    async def expire(self, topic: str, before_ms: int) -> None:
-        """Drop records the log took before a moment; the last one of a partition stays."""
-        await self._forget(topic, "ts<?3 AND off<(SELECT max(off) FROM log WHERE topic=?1 AND part=?2)", before_ms)
 
     async def _forget(self, topic: str, which: str, *bindings: int) -> None:
         sql, number = f"DELETE FROM log WHERE topic=?1 AND part=?2 AND {which}", self._ids[topic]

@@ -1,5 +1,4 @@
-"""What a batch of changes writes and removes in InfluxDB, given what is there already. No I/O: the rules of the Series,
-exactly as SQLite keeps them.
+"""What a batch of changes writes and removes in InfluxDB, by what is there: the rules of the Series, without I/O.
 
 A reading replaces the one of the same source and second, which is noted apart, so that its id is known for ever. The
 first forecast of a reading and the first row of a key stay. An entry that moves in time, or becomes another kind,
@@ -31,9 +30,7 @@ def where(change: Change) -> tuple[str, str, int]:
 
 
 def stretches(changes: Iterable[Change]) -> list[tuple[str, int, int]]:
-    """Where the rows of the changes lie: somebody's time [from_ms, to_ms), in whole seconds, as few of them as that
-    needs.
-    """
+    """Where the rows of the changes lie, as few as that needs: somebody's time [from_ms, to_ms), in whole seconds."""
     found: list[tuple[str, int, int]] = []
     for person, at_ms in sorted({(person, time_ms // 1000 * 1000) for _, person, time_ms in map(where, changes)}):
         near = found and found[-1][0] == person and at_ms - found[-1][2] <= _NEAR_MS
@@ -44,9 +41,7 @@ def stretches(changes: Iterable[Change]) -> list[tuple[str, int, int]]:
 
 @dataclass
 class Plan:
-    """What the series holds where changes may touch it; and what to do, in order: write the lines, clear places that
-    were left, write the ledger.
-    """
+    """What the series holds where changes may touch it; and what to do, in order: write, clear, write the ledger."""
 
     readings: dict[Second, tuple[int, str]] = field(default_factory=dict)  # the one that counts: time, id
     replaced: dict[Second, set[str]] = field(default_factory=dict)  # ids that counted before
@@ -82,10 +77,12 @@ class Plan:
                 self._reading(change)
             elif isinstance(change, PutEntry):
                 self._entry(change.version)
-            elif isinstance(change, PutForecast):
-                self._row(FORECASTS, change, change.reading_time_ms, change.based_on, f",pos={change.pos}")
             else:
-                self._row(ALERTS, change, change.at_ms, change.key)
+                measurement, person, time_ms = where(change)
+                name = change.key if isinstance(change, PutAlert) else change.based_on
+                more = f",pos={change.pos}" if isinstance(change, PutForecast) else ""
+                fields = f"id={points.quoted(name)}{more},body={points.quoted(change.body.decode())}"
+                self._keep(points.key_of(measurement, person), time_ms, name, fields)
 
     def _put(self, place: Place, fields: str) -> None:
         """Write a point; a place that was to be cleared is taken again."""
@@ -106,10 +103,6 @@ class Plan:
             number = number % points.SLOTS + 1
         return place
 
-    def _row(self, measurement: str, change: PutForecast | PutAlert, time_ms: int, name: str, more: str = "") -> None:
-        fields = f"id={points.quoted(name)}{more},body={points.quoted(change.body.decode())}"
-        self._keep(points.key_of(measurement, change.person), time_ms, name, fields)
-
     def _keep(self, key: Key, time_ms: int, name: str, fields: str) -> None:
         """Write a point that stays as it was first written."""
         place = self._place(key, time_ms * 1_000_000, name)
@@ -121,9 +114,8 @@ class Plan:
         person, reading, recorded_ms = change
         time_ms, source, name = reading.time_ms, reading.source, reading.id
         second, key = (person, source, time_ms // 1000), points.key_of(READINGS, person, source)
-        if self.leftover:
-            for left_ms in self.leftover.pop(second, ()):
-                self._clear(Place(key, left_ms * 1_000_000))
+        for left_ms in self.leftover.pop(second, ()):
+            self._clear(Place(key, left_ms * 1_000_000))
         before = self.readings.get(second)
         if (before is not None and before[1] == name) or (self.replaced and name in self.replaced.get(second, ())):
             return

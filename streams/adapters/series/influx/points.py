@@ -1,9 +1,8 @@
 """What the Series looks like in InfluxDB: line protocol, tags, and at which nanosecond each row lies.
 
 A point is itself by measurement, tags and time, and the last write of a field wins; so every point is written with all
-its fields, and whatever may happen twice within a millisecond gets a place of its own there, which follows from its
-name. Tags have few values: person, source, kind, insulin. Numbers are floats always, for InfluxDB fixes the type of a
-field for a week. A text that may be missing is empty then: the point stays whole.
+its fields, and what may happen twice within a millisecond gets a place of its own there, by its name. Tags have few
+values. Numbers are floats, for InfluxDB fixes a field's type for a week. A text that is missing is empty.
 """
 
 from collections.abc import Sequence
@@ -22,18 +21,15 @@ READINGS, REPLACED, ENTRIES, FORECASTS, ALERTS = "readings", "readings_replaced"
 # writes there is whole.
 BY_ID, POSITION, STAMP = "entries_by_id", "position", "stamp"
 TAGS: dict[str, tuple[str, ...]] = {
-    READINGS: ("person", "source"),
-    REPLACED: ("person", "source"),
+    **dict.fromkeys((READINGS, REPLACED), ("person", "source")),
     ENTRIES: ("person", "kind", "insulin"),
-    FORECASTS: ("person",),
-    ALERTS: ("person",),
+    **dict.fromkeys((FORECASTS, ALERTS), ("person",)),
     BY_ID: ("shelf",),
     POSITION: ("topic", "partition"),
     STAMP: (),
 }
 LEDGER_NS = 345_600_000_000_000  # 1970-01-05, a Monday, on which InfluxDB's weeks begin
 IN_LEDGER = f"time>={LEDGER_NS} AND time<{LEDGER_NS + 7 * 86_400_000_000_000}"
-ENTRY_COLUMNS = "id, person, kind, time_ms, revision, deleted, data, recorded_ms, actor"
 _SHELVES, _SHELF_NS = 16, 1 << 49  # 2^49 ns are 6.5 days
 PROBES = 8  # two names at one place are as good as impossible; eight are
 SLOTS = 999_999
@@ -46,13 +42,10 @@ untag = unquote  # the text that a stored tag stands for
 _AMOUNTS = {InsulinTaken: "units", CarbsEaten: "grams", FingerstickTaken: "glucose_mgdl", ExerciseDone: "minutes"}
 
 
-class Key(str):
-    """One series of InfluxDB as line protocol writes it: measurement and tags. `predicate` is how a deletion
-    names it.
-    """
+class Key(NamedTuple):
+    """One series of InfluxDB: measurement and tags as line protocol writes them, and as a deletion names them."""
 
-    __slots__ = ("predicate",)
-
+    text: str
     predicate: str
 
 
@@ -77,9 +70,7 @@ def key_of(measurement: str, *values: str) -> Key:
             stored = tag(value)
             text += f",{name}={stored.translate(_ESCAPED)}"
             predicate += f' AND {name}="{stored}"'
-    key = Key(text)
-    key.predicate = predicate
-    return key
+    return Key(text, predicate)
 
 
 def hashed(name: str) -> int:
@@ -94,7 +85,7 @@ def quoted(text: str) -> str:
 
 def line(place: Place, fields: str) -> str:
     """One line of line protocol."""
-    return f"{place[0]} {fields} {place[1]}"
+    return f"{place.key.text} {fields} {place.ns}"
 
 
 def reading_fields(reading: Reading, recorded_ms: int) -> str:
@@ -150,11 +141,8 @@ def kept_from(row: Sequence[Any]) -> tuple[EntryVersion, Place]:
 
 
 def position_line(partition: Partition, head: int) -> str:
-    """The position of a partition. The largest counts, whoever wrote it when: each lies at a time of its own, so none
-    takes another's place.
-    """
-    topic, number = partition
-    return line(Place(key_of(POSITION, topic, str(number)), LEDGER_NS + head), f"next={head}")
+    """The position of a partition. The largest counts, whoever wrote it when; each lies at a time of its own."""
+    return line(Place(key_of(POSITION, *map(str, partition)), LEDGER_NS + head), f"next={head}")
 
 
 def stamp_line(stamp: str) -> str:

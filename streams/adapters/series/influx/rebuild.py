@@ -1,5 +1,4 @@
-"""Filling a bucket that is new: nothing is looked up that is still remembered, and while the server writes one batch,
-the next is made.
+"""Filling a new bucket: what is remembered is not looked up; while the server writes one batch, the next is made.
 
 What fits in memory is known; of what was forgotten the times are, and only changes that lie there ask the server.
 """
@@ -28,8 +27,7 @@ class InfluxRebuild(InfluxSeries):
     def __init__(self, server: InfluxServer, bucket: Bucket, stamp: str) -> None:
         super().__init__(server, bucket, stamp)
         self._plan = Plan()
-        # Up to when, epoch milliseconds, rows of a measurement and person were taken; and may have been forgotten, in
-        # whole seconds.
+        # Up to when (ms) rows of a measurement and person were taken; and may have been forgotten, in whole seconds.
         self._taken: dict[tuple[str, str], int] = {}
         self._forgotten: dict[tuple[str, str], int] = defaultdict(lambda: MIN_NS)
         self._reached: dict[Partition, int] = {}

@@ -1,32 +1,28 @@
-"""The Series in one bucket of an InfluxDB 2 server, read back by InfluxQL with bound values: the same answers, in the
-same order, as SQLite gives.
+"""The Series in one bucket of an InfluxDB 2 server, read by InfluxQL with bound values: it answers as SQLite does.
 
-One batch is: look up what it may touch, write its points, remove what it moved away from, write the ledger (entries by
-id, position). The position is written last, so what a crash cut off comes again; and all of it may come again, for
-points are themselves by their place.
+One batch: look up what it may touch, write its points, remove what it moved away from, write the ledger (entries by id,
+position). The position comes last, so what a crash cut off comes again; and it may, for points are what their place is.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from processors.digest import KINDS, alert_line, day_of, entry_line, fingerprint, forecast_line, reading_line
+from processors.digest import alert_line, entry_line, forecast_line, reading_line
 from processors.entries import EntryVersion
 from processors.projection import Change, PutEntry
 from processors.readings import Reading, canonical_readings
 from schemas.model import Partition
-from streams.adapters.series.canonical import canonical_range, first_rows
+from streams.adapters.series.canonical import ENTRY_COLUMNS, Digest, canonical_range, first_forecasts
 from streams.adapters.series.influx import points
 from streams.adapters.series.influx.plan import Plan, stretches, where
-from streams.adapters.series.influx.points import ALERTS, ENTRIES, ENTRY_COLUMNS, FORECASTS, READINGS, REPLACED
 from streams.adapters.series.influx.server import Bucket, InfluxServer
 from streams.ahead import in_turn
 from streams.errors import SeriesUnavailable
-from streams.ports.series import AlertRow, DigestRow, ForecastRow
+from streams.ports.series import DigestRow, ForecastRow
 
 _Params = Mapping[str, object]
 _Rows = list[tuple[Any, ...]]  # each the time and what was selected
@@ -43,9 +39,7 @@ STAMPED = f"SELECT log FROM {points.STAMP} WHERE {points.IN_LEDGER}"
 
 
 class InfluxSeries:
-    """The `Series` port, bound to one bucket by its id: a bucket that was deleted and made again is another one.
-    `stamp` says whose it must be.
-    """
+    """The `Series` port on one bucket, by id: one deleted and made again is another. `stamp` says whose it must be."""
 
     def __init__(self, server: InfluxServer, bucket: Bucket, stamp: str) -> None:
         self.server, self.bucket, self.stamp = server, bucket, stamp
@@ -55,9 +49,7 @@ class InfluxSeries:
         """See `Series.close`. The connections are the store's."""
 
     async def position(self) -> Mapping[Partition, int]:
-        """See `Series.position`. A bucket that is not this log's has none that could be gone by: raises
-        SeriesUnavailable.
-        """
+        """See `Series.position`. Raises SeriesUnavailable for a bucket that is not this log's: it has none to go by."""
         name = self.bucket.name
         heads, stamped = await self.server.query(name, [_asked_heads(), STAMPED])
         if [log for _, log in rows_of(stamped)] != [self.stamp]:
@@ -71,13 +63,10 @@ class InfluxSeries:
         return {name: version for name, (version, _) in plan.entries.items()}
 
     async def apply(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
-        """See `Series.apply`. Not at once, but the position comes last, and what comes again changes nothing.
-
-        Raises SeriesUnavailable, and Permanent where the server will never take a point.
-        """
+        """See `Series.apply`: the position comes last. Raises SeriesUnavailable; Permanent for a point never taken."""
         async with self._applying:
             plan = Plan()
-            reached = await self.load(plan, changes, partitions=list(position))
+            reached = await self.load(plan, changes, heads=list(position))
             heads = {partition: head for partition, head in position.items() if head > reached.get(partition, 0)}
             if position and not heads:
                 return  # an earlier try got further than its answer, or another worker was here
@@ -94,32 +83,25 @@ class InfluxSeries:
         await self.server.write(self.bucket, lines)
 
     async def load(
-        self,
-        plan: Plan,
-        changes: Sequence[Change] = (),
-        *,
-        ids: Sequence[str] = (),
-        partitions: Sequence[Partition] = (),
+        self, plan: Plan, changes: Sequence[Change] = (), *, ids: Sequence[str] = (), heads: Sequence[Partition] = ()
     ) -> Mapping[Partition, int]:
-        """Let the plan know what changes may touch and the entries of ids; where partitions are. Raises
-        SeriesUnavailable.
-        """
+        """Tell the plan what changes may touch and entries of ids; where partitions are. Raises SeriesUnavailable."""
         # All in one request, for a request costs more than what most ask for.
         ids = [*ids, *(change.version.id for change in changes if isinstance(change, PutEntry))]
         spans, params = stretches(changes), dict[str, object]()
-        asked = [_asked_heads(partitions)] * bool(partitions)
+        asked = [_asked_heads(heads)] * bool(heads)
         kinds = {where(change)[0] for change in changes}
-        kinds |= {REPLACED} if READINGS in kinds else set()
+        kinds |= {points.REPLACED} if points.READINGS in kinds else set()
         for n, (person, from_ms, to_ms) in enumerate(spans):
             params |= {f"{name}{n}": value for name, value in _bounds(from_ms, to_ms, person).items()}
             within = f"person=$p{n} AND time>=$a{n} AND time<$b{n} GROUP BY source, kind, insulin"
             asked.append(f"SELECT id FROM {', '.join(sorted(kinds))} WHERE {within}")
         places = [points.by_id_place(name) for name in ids]
         for key, ns in places:
-            within = f"shelf='{key[-1]}' AND time>={ns} AND time<{ns + points.PROBES}"
+            within = f"shelf='{key.text[-1]}' AND time>={ns} AND time<{ns + points.PROBES}"
             asked.append(f"SELECT {ENTRY_COLUMNS}, slot FROM {points.BY_ID} WHERE {within}")
         found = iter(await self.server.query(self.bucket.name, asked, params))
-        reached = _positions(next(found)) if partitions else {}
+        reached = _positions(next(found)) if heads else {}
         for person, _, _ in spans:
             plan.hold(person, next(found))
         for name, place, series in zip(ids, places, found, strict=True):
@@ -134,9 +116,7 @@ class InfluxSeries:
 
         async def fetch(start_ms: int, end_ms: int, most: int) -> list[Reading]:
             asked, found = f"{_READINGS} LIMIT {most:d}", list[Reading]()
-            if end_ms - start_ms <= _SLICE_MS:
-                return _readings(await self._rows(asked, _bounds(start_ms, end_ms, person), "ms"))
-            async with aclosing(self._slices(READINGS, asked, (start_ms, end_ms, _SLICE_MS), person)) as slices:
+            async with aclosing(self._slices(points.READINGS, asked, (start_ms, end_ms, _SLICE_MS), person)) as slices:
                 async for part in slices:
                     found += part
                     if len(found) >= most:
@@ -156,53 +136,27 @@ class InfluxSeries:
                 break
         return canonical_readings(sorted(found, key=_by_time_and_source))[-count:]
 
-    async def entries(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EntryVersion]:
-        """See `Series.entries`."""
-        # An entry lies somewhere in its second.
-        bounds = _bounds(from_ms // 1000 * 1000, -(-to_ms // 1000) * 1000, person)
-
-        async def fetch(most: int) -> list[EntryVersion]:
-            rows = await self._rows(f"SELECT {ENTRY_COLUMNS} FROM {ENTRIES} WHERE {_RANGE} LIMIT {most:d}", bounds)
-            return [points.entry_from(row[1:]) for row in rows]
-
-        before = sum(entry.time_ms < from_ms for entry in await fetch(1000)) if from_ms % 1000 else 0
-        found = await first_rows(fetch, lambda e: e.time_ms // 1000, lambda e: (e.time_ms, e.id), limit + before)
-        return [entry for entry in found if from_ms <= entry.time_ms < to_ms][:limit]
-
     async def forecasts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[ForecastRow]:
         """See `Series.forecasts`."""
-        return [ForecastRow(*row) for row in await self._bodies(FORECASTS, _bounds(from_ms, to_ms, person), limit)]
+        bounds = _bounds(from_ms, to_ms, person)
 
-    async def alerts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[AlertRow]:
-        """See `Series.alerts`."""
-        return [AlertRow(*row) for row in await self._bodies(ALERTS, _bounds(from_ms, to_ms, person), limit)]
+        async def fetch(most: int) -> list[ForecastRow]:
+            found = await self._rows(f"SELECT id, body FROM {points.FORECASTS} WHERE {_RANGE} LIMIT {most:d}", bounds)
+            return [ForecastRow(ns // 1_000_000, name, body.encode()) for ns, name, body in found]
 
-    async def _bodies(self, measurement: str, bounds: _Params, limit: int) -> list[tuple[int, str, bytes]]:
-        """Rows of a time, a name and a body."""
-
-        async def fetch(most: int) -> list[tuple[int, str, bytes]]:
-            found = await self._rows(f"SELECT id, body FROM {measurement} WHERE {_RANGE} LIMIT {most:d}", bounds)
-            return [(ns // 1_000_000, name, body.encode()) for ns, name, body in found]
-
-        return await first_rows(fetch, lambda row: row[0], lambda row: row[:2], limit)
+        return await first_forecasts(fetch, limit)
 
     async def digest(self) -> list[DigestRow]:
         """See `Series.digest`."""
-        found: list[DigestRow] = []
+        found = Digest()
         ever = (points.MIN_NS // 1_000_000, points.MAX_NS // 1_000_000 + 1, _WINDOW_MS)
         for kind, (columns, line_of) in _DIGESTED.items():
             async for rows in self._slices(kind, f"SELECT {columns} FROM {kind} WHERE {_TIME}", ever):
-                lines: dict[tuple[str, str], list[bytes]] = defaultdict(list)
-                for ns, person, *row in rows:
-                    time_ms = ns // 1_000_000
-                    lines[points.untag(person), day_of(time_ms)].append(line_of(time_ms, *row))
-                found += [DigestRow(*at, kind, *fingerprint(said)) for at, said in lines.items()]
-        return sorted(found, key=lambda row: (row.person, row.day, KINDS.index(row.kind)))
+                found.add(kind, line_of, ((points.untag(who), ns // 1_000_000, *row) for ns, who, *row in rows))
+        return found.in_order()
 
     async def _slices(self, kind: str, asked: str, span: tuple[int, int, int], person: str = "") -> AsyncGenerator[Any]:
-        """Somebody's readings in `span` (from, to, length of a slice; milliseconds), or everybody's rows. A long
-        emptiness is jumped over.
-        """
+        """Somebody's readings in `span` (from, to, slice; ms), or everybody's rows. A long emptiness is jumped over."""
         from_ms, to_ms, step_ms = span
         first = f"SELECT first(id) FROM {kind} WHERE {_RANGE if person else _TIME}"
         epoch, wait_s = ("ms", None) if person else ("ns", DIGEST_S)
@@ -254,7 +208,7 @@ def _bounds(from_ms: int, to_ms: int, person: str) -> _Params:
 
 
 # After the time: a row is a `Reading`. A quarter of the time of `Reading._make`; a quarter of a year is 26,000 of them.
-_READINGS = f"SELECT glucose_mgdl, trend, source, id FROM {READINGS} WHERE {_RANGE}"
+_READINGS = f"SELECT glucose_mgdl, trend, source, id FROM {points.READINGS} WHERE {_RANGE}"
 _as_reading = partial(tuple.__new__, Reading)
 _by_time_and_source = attrgetter("time_ms", "source")
 
@@ -271,14 +225,10 @@ def _readings(rows: _Rows) -> list[Reading]:
     return found
 
 
-def _reading_line(time_ms: int, glucose_mgdl: float, trend: str, source: str) -> bytes:
-    return reading_line(Reading(time_ms, float(glucose_mgdl), trend or None, points.untag(source), ""))
-
-
 # By kind: the columns after the time, and the line of what follows the person.
 _DIGESTED: dict[str, tuple[str, Callable[..., bytes]]] = {
-    READINGS: ("person, glucose_mgdl, trend, source", _reading_line),
-    ENTRIES: (f"person, {ENTRY_COLUMNS}", lambda _, *row: entry_line(points.entry_from(row))),
-    FORECASTS: ("person, body", lambda _, body: forecast_line(body.encode())),
-    ALERTS: ("person, id, body", lambda at_ms, key, body: alert_line(at_ms, key, body.encode())),
+    points.READINGS: ("person, glucose_mgdl, trend, source", lambda *row: reading_line(*_readings([(*row, "")]))),
+    points.ENTRIES: (f"person, {ENTRY_COLUMNS}", lambda _, *row: entry_line(points.entry_from(row))),
+    points.FORECASTS: ("person, body", lambda _, body: forecast_line(body.encode())),
+    points.ALERTS: ("person, id, body", lambda at_ms, key, body: alert_line(at_ms, key, body.encode())),
 }

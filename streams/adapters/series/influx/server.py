@@ -29,7 +29,9 @@ _WORDS = 300
 _RIGHTS = "give influxdb.token the right to read and write buckets of the organisation, or use an all-access token"
 # The server writes MessagePack in two thirds of the time of JSON, and it is read in half; numbers keep their kind.
 _QUESTION = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/x-msgpack"}
+_TEXT = "text/plain; charset=utf-8"
 _Headers = Mapping[str, str]
+_Changes = tuple[str, str] | None  # what is done to which bucket's points
 
 
 class Bucket(NamedTuple):
@@ -44,9 +46,7 @@ class _Refusal(Exception):
 
 
 class InfluxServer:
-    """Each request takes at most `timeout_s` seconds, a question at most 5: whoever asked is told before their own
-    patience ends.
-    """
+    """One server. A request takes at most `timeout_s` seconds, a question at most 5: less than whoever asks waits."""
 
     def __init__(self, *, url: str, token: SecretStr, org: str, timeout_s: float = TIMEOUT_S) -> None:
         """Does no I/O. Raises Misconfigured for an address that cannot be one."""
@@ -69,22 +69,14 @@ class InfluxServer:
         await self._exchange.close()
 
     async def write(self, bucket: Bucket, lines: Sequence[str]) -> None:
-        """Write lines; they are on disk when this returns. Raises SeriesUnavailable (some may have landed), Permanent
-        (the others have).
-        """
+        """Write lines, durably. Raises SeriesUnavailable (some may have landed), Permanent (all the others have)."""
         refused: Permanent | None = None
+        to = ("write to", bucket.name)
         for body in _bodies(lines):
+            given = (await self.org_id(), bucket.id, body)
             try:
                 await self.call(
-                    "WriteService",
-                    "post_write_async",
-                    await self.org_id(),
-                    bucket.id,
-                    body,
-                    precision="ns",
-                    content_type="text/plain; charset=utf-8",
-                    what=f"write to the bucket {bucket.name}",
-                    bucket=bucket.name,
+                    "WriteService", "post_write_async", *given, precision="ns", content_type=_TEXT, changes=to
                 )
             except Permanent as error:
                 refused = error  # what is beside it in the batch is still to be written
@@ -95,15 +87,9 @@ class InfluxServer:
         """Delete what lies at one nanosecond in one series. Raises SeriesUnavailable and Permanent."""
         seconds, rest = divmod(place.ns, 1_000_000_000)
         moment = f"{at_ms(seconds * 1000):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
-        await self.call(
-            "DeleteService",
-            "post_delete_async",
-            {"start": moment, "stop": moment, "predicate": place.key.predicate},
-            org_id=await self.org_id(),
-            bucket_id=bucket.id,
-            what=f"delete from the bucket {bucket.name}",
-            bucket=bucket.name,
-        )
+        said = {"start": moment, "stop": moment, "predicate": place.key.predicate}
+        org, where = await self.org_id(), ("delete from", bucket.name)
+        await self.call("DeleteService", "post_delete_async", said, org_id=org, bucket_id=bucket.id, changes=where)
 
     async def query(
         self,
@@ -136,26 +122,16 @@ class InfluxServer:
         return found
 
     async def call(
-        self,
-        service: str,
-        operation: str,
-        *given: object,
-        but: int = 0,
-        what: str = "",
-        bucket: str = "",
-        **named: object,
+        self, service: str, operation: str, *given: object, but: int = 0, changes: _Changes = None, **named: object
     ) -> Any:
-        """What an operation of influxdb-client answers; None where the server refuses it with the status `but`.
-
-        `what` it does in words and in which `bucket`, where it changes points. Raises SeriesUnavailable; Permanent only
-        where it does.
+        """What an operation of influxdb-client answers; None where it is refused with the status `but`. Raises
+        SeriesUnavailable; Permanent only where it `changes` points.
         """
         if self._api is None:
             # Loading it takes up to a second, and nobody's alarm waits for that. What it takes for its session is this
             # server, whose exchange looks at certificates; the token it never holds.
             self._services, client = await asyncio.to_thread(_load)
-            made = client(self.url, client_session_type=lambda **_: self, ssl_context=True)
-            self._api = made.api_client
+            self._api = client(self.url, client_session_type=lambda **_: self, ssl_context=True).api_client
         asked = getattr(getattr(self._services, service)(self._api), operation)
         try:
             return await asked(*given, **named)
@@ -163,20 +139,19 @@ class InfluxServer:
             reply, request = refusal.args
             if reply.status == but:
                 return None
-            raise self._refused(reply, what or request, bucket, final=bool(what)) from None
+            doing, bucket = changes or ("", "")
+            what = f"{doing} the bucket {bucket}" if bucket else request
+            raise self._refused(reply, what, bucket, final=bool(bucket)) from None
         except (ValueError, TypeError, AttributeError):  # its models are strict about what they need
             raise SeriesUnavailable(self._stranger) from None
 
     async def request(self, *, method: str, url: str, headers: _Headers, data: Any = None, **_: object) -> Any:
-        """What influxdb-client asks of its session: carry a request. Refusals are raised here: its own error would log
-        the answer.
-        """
+        """Carry a request as influxdb-client's session. Refusals are raised here: its own would log the answer."""
         path = url.removeprefix(self.url)
         reply = await self._ask(method, path, data.encode() if isinstance(data, str) else data, headers)
         if not 200 <= reply.status < 300:
             raise _Refusal(reply, f"{method} {path.partition('?')[0]}")
-        # A page to log in is no list of buckets, though the client would read an empty one from it; nor is a point
-        # written.
+        # A page to log in is no list of buckets, though the client reads an empty one from it; nor is a point written.
         silent = path.startswith(("/api/v2/write", "/api/v2/delete"))
         if reply.status != 204 and (silent or json_object(reply.body) is None):
             raise SeriesUnavailable(self._stranger)

@@ -1,5 +1,4 @@
-"""Versions of the Series as buckets of an InfluxDB 2 server: `iv3_v1`, `iv3_v2`, ... The name `iv3`, for InfluxQL and
-Grafana, means one of them.
+"""Versions of the Series as buckets `iv3_v1`, `iv3_v2`, ... of InfluxDB 2; the name `iv3`, for InfluxQL, means one.
 
 Every bucket carries the id of the log it was made from. One of another log is never used or emptied, nor deleted unless
 an erasure replaced that log: another one is made beside it.
@@ -9,7 +8,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Collection
-from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import Any, Literal
 
@@ -32,9 +31,7 @@ _PAGE = 100
 
 
 class InfluxStore:
-    """The `SeriesStore` port. `database` is the name that points at the serving version, and what bucket names begin
-    with.
-    """
+    """The `SeriesStore` port. `database` is the name that points at what serves, and what bucket names begin with."""
 
     def __init__(self, server: InfluxServer, database: str, log_id: str, *, look_s: float = _LOOK_S) -> None:
         self.server, self.database, self.look_s = server, database, look_s
@@ -42,11 +39,8 @@ class InfluxStore:
         self._ours: set[str] = set()  # ids of buckets that were looked at
 
     async def serving(self) -> SeriesVersion:
-        """See `SeriesStore.serving`. Raises SeriesUnavailable also where the bucket forgets, or the name is somebody
-        else's.
-        """
-        version = await self.mapped()
-        if version is None:
+        """See `SeriesStore.serving`. Raises SeriesUnavailable also where it forgets, or the name is somebody else's."""
+        if (version := await self.mapped()) is None:
             raise SeriesUnavailable(f"There is no series in {self.server.name} yet; `iv3 up` makes it.")
         await self._refuse_forgetful(version)
         if version.mark not in self._ours and not await self._is_ours(version):
@@ -58,11 +52,9 @@ class InfluxStore:
         return version
 
     async def ready(self, known: SeriesVersion | None = None) -> SeriesVersion:
-        """See `SeriesStore.ready`. While `known` is there, a name that somebody else took is left to them: two would
-        take it in turns for ever.
-        """
+        """See `SeriesStore.ready`. While `known` is there, a taken name is left: two would take turns for ever."""
         mapped = await self.mapped()
-        if mapped is not None and await self._is_ours(mapped):
+        if await self._is_ours(mapped):
             return await self.serving()
         if known is not None and await self._is_ours(known):
             raise SeriesUnavailable(
@@ -83,7 +75,7 @@ class InfluxStore:
     async def make(self) -> tuple[SeriesVersion, InfluxRebuild]:
         """See `SeriesStore.make`. Of our own versions only the one that serves is kept beside it."""
         mapped = await self.mapped()
-        if mapped is not None and await self._is_ours(mapped):
+        if await self._is_ours(mapped):
             for left in await self._own(mapped):
                 await self._delete(left)
         version = await self._create()
@@ -92,17 +84,16 @@ class InfluxStore:
     async def serve(self, version: SeriesVersion) -> None:
         """See `SeriesStore.serve`. The name points at one version or the other at every moment."""
         org, default = await self.server.org_id(), {"default": True}
-        for known in await self._mappings():
-            if known.bucket_id == version.mark:
-                await self.server.call("DBRPsService", "patch_dbrpid_async", known.id, default, org_id=org)
-                return
+        known = next((known for known in await self._mappings() if known.bucket_id == version.mark), None)
+        if known is not None:
+            await self.server.call("DBRPsService", "patch_dbrpid_async", known.id, default, org_id=org)
+            return
         said = {"orgID": org, "bucketID": version.mark, "retention_policy": f"v{version.number}"} | default
         await self.server.call("DBRPsService", "post_dbrp_async", {"database": self.database} | said)
 
     async def remove(self, version: SeriesVersion) -> None:
         """See `SeriesStore.remove`. Waits as long as others may need to look."""
-        mapped = await self.mapped()
-        if mapped is not None and mapped.mark == version.mark:
+        if (mapped := await self.mapped()) is not None and mapped.mark == version.mark:
             return
         await asyncio.sleep(_GRACE_LOOKS * self.look_s)
         if await self._is_ours(version):
@@ -118,24 +109,22 @@ class InfluxStore:
 
     async def examine(self) -> SeriesExamination:
         """See `SeriesStore.examine`. The write is of a point that lies there already."""
-        seen = SeriesExamination(self.server.url, organisation=self.server.org, database=self.database)
+        seen = partial(SeriesExamination, self.server.url, organisation=self.server.org, database=self.database)
+        version = bucket = ""
         step: Literal["reach", "token", "bucket", "write"] = "reach"
         try:
             said = await self.server.call("HealthService", "get_health_async", but=404)
-            seen = replace(
-                seen, version=str(said.version or "") if said is not None and said.name == "influxdb" else ""
-            )
+            version = str(said.version or "") if said is not None and said.name == "influxdb" else ""
             step = "token"
             await self.server.org_id()
             step = "bucket"
-            if await self.mapped() is None:
-                return seen
-            bucket = self.bucket(await self.serving())
-            seen, step = replace(seen, bucket=bucket.name), "write"
-            await self.server.write(bucket, [stamp_line(self.stamp)])
+            if await self.mapped() is not None:
+                serving = self.bucket(await self.serving())
+                bucket, step = serving.name, "write"
+                await self.server.write(serving, [stamp_line(self.stamp)])
         except SeriesUnavailable as error:
-            return replace(seen, failed=step, why=str(error))
-        return seen
+            return seen(version=version, bucket=bucket, failed=step, why=str(error))
+        return seen(version=version, bucket=bucket)
 
     async def forget_logs(self, log_ids: Collection[str]) -> list[str]:
         """See `SeriesStore.forget_logs`. What was made from the new log never held the person."""
@@ -159,9 +148,7 @@ class InfluxStore:
         return Bucket(f"{self.database}_v{version.number}", version.mark)
 
     async def mapped(self) -> SeriesVersion | None:
-        """The version that the name points at now, whoever made it. Raises SeriesUnavailable if that is nothing of
-        iv3's.
-        """
+        """The version that the name means, whoever made it. Raises SeriesUnavailable if that is nothing of iv3's."""
         serves = next((known for known in await self._mappings() if known.default), None)
         number = re.fullmatch(r"v(\d+)", serves.retention_policy) if serves else None
         if serves and number is None:
@@ -196,8 +183,12 @@ class InfluxStore:
         found = await self.server.call("BucketsService", "get_buckets_id_async", version.mark, but=404)
         return found if found is not None and found.name == self.bucket(version).name else None
 
-    async def _is_ours(self, version: SeriesVersion) -> bool:
-        return await self._found(version) is not None and await self._stamp_of(version) == self.stamp
+    async def _is_ours(self, version: SeriesVersion | None) -> bool:
+        return (
+            version is not None
+            and await self._found(version) is not None
+            and await self._stamp_of(version) == self.stamp
+        )
 
     async def _stamp_of(self, version: SeriesVersion) -> str | None:
         """Whose a bucket is; None if nobody's, empty if somebody's who left no stamp."""
@@ -205,16 +196,19 @@ class InfluxStore:
         return next((str(log) for _, log in rows_of(stamped)), "" if anything else None)
 
     async def _create(self) -> SeriesVersion:
-        """A new version: a bucket that never forgets, with our stamp. Two who do this at once end up with the same one,
-        or one each.
-        """
+        """A new bucket that never forgets, with our stamp. Two who make one at once get the same one, or one each."""
         versions, mapped = await self.versions(), await self.mapped()
         last = max([SeriesVersion(0), *versions, *([mapped] if mapped else [])])
         # One that a crash left without a stamp will do.
         number = last.number + (last not in versions or await self._stamp_of(last) is not None)
-        while not await self._adopted(version := await self._made(number)):
+        while True:
+            version = await self._made(number)
+            await self._refuse_forgetful(version)
+            if await self._stamp_of(version) is None:
+                await self.server.write(self.bucket(version), [stamp_line(self.stamp)])
+            if await self._stamp_of(version) == self.stamp:
+                return version
             number += 1
-        return version
 
     async def _made(self, number: int) -> SeriesVersion:
         """The bucket of a version; made, unless it is there or somebody is quicker."""
@@ -224,13 +218,6 @@ class InfluxStore:
         if made is None:
             (made,) = (await self.server.call("BucketsService", "get_buckets_async", org_id=org, name=name)).buckets
         return SeriesVersion(number, made.id)
-
-    async def _adopted(self, version: SeriesVersion) -> bool:
-        """Whether a bucket is ours now; one that is nobody's is stamped."""
-        await self._refuse_forgetful(version)
-        if await self._stamp_of(version) is None:
-            await self.server.write(self.bucket(version), [stamp_line(self.stamp)])
-        return await self._stamp_of(version) == self.stamp
 
     async def _delete(self, version: SeriesVersion) -> None:
         await self.server.call("BucketsService", "delete_buckets_id_async", version.mark, but=404)

@@ -5,7 +5,6 @@ rebuild it.
 import asyncio
 import json
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,14 +12,14 @@ from typing import Any, TypeVar
 
 import apsw
 
-from processors.digest import KINDS, alert_line, day_of, entry_line, fingerprint, forecast_line, reading_line
+from processors.digest import KINDS, alert_line, entry_line, forecast_line, reading_line
 from processors.entries import EntryVersion, content_json, entry_of
 from processors.projection import Change, PutAlert, PutEntry, PutForecast, PutReading
 from processors.readings import Reading, canonical_readings
 from schemas.model import Partition
-from streams.adapters.series.canonical import MARGIN_MS, canonical_range
+from streams.adapters.series.canonical import ENTRY_COLUMNS, MARGIN_MS, Digest, canonical_range
 from streams.errors import SeriesUnavailable
-from streams.ports.series import AlertRow, DigestRow, ForecastRow
+from streams.ports.series import DigestRow, ForecastRow
 from streams.storage.sqlite import connect, connect_derived
 
 FORMAT = "1"
@@ -64,7 +63,16 @@ _RANGE = (
     "SELECT time_ms, glucose, trend, source, id FROM readings WHERE person=? AND time_ms>=? AND time_ms<? "
     "AND replaced=0 ORDER BY time_ms, source LIMIT ?"
 )
-_ENTRY_COLUMNS = "id, person, kind, time_ms, revision, deleted, data, recorded_ms, actor"
+# By kind: person, time and more columns, and the line of what follows the person.
+_DIGESTED: dict[str, tuple[str, Callable[..., bytes]]] = {
+    "readings": (
+        "person, time_ms, glucose, trend, source, id FROM readings WHERE replaced=0",
+        lambda *row: reading_line(Reading._make(row)),
+    ),
+    "entries": (f"person, time_ms, {ENTRY_COLUMNS} FROM entries", lambda _, *row: entry_line(entry_of(row))),
+    "forecasts": ("person, time_ms, body FROM forecasts", lambda _, body: forecast_line(body)),
+    "alerts": ("person, at_ms, key, body FROM alerts", alert_line),
+}
 
 
 class SqliteSeries:
@@ -85,12 +93,6 @@ class SqliteSeries:
 
         return await self._in(self._read_pool, read)
 
-    async def _range(self, columns: str, table: str, order: str, *bindings: object) -> list[Any]:
-        """Rows of somebody's time, by the first column of the order."""
-        at = order.partition(",")[0]
-        sql = f"SELECT {columns} FROM {table} WHERE person=? AND {at}>=? AND {at}<? ORDER BY {order} LIMIT ?"
-        return await self._read(sql, bindings)
-
     async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
         try:
             return await asyncio.get_running_loop().run_in_executor(pool, work)
@@ -106,7 +108,7 @@ class SqliteSeries:
 
     async def entries_by_id(self, ids: Iterable[str]) -> dict[str, EntryVersion]:
         """See `Series.entries_by_id`. Asked of the writing connection, which knows its own last transaction."""
-        sql = f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE id IN (SELECT value FROM json_each(?))"
+        sql = f"SELECT {ENTRY_COLUMNS} FROM entries WHERE id IN (SELECT value FROM json_each(?))"
         wanted = json.dumps(list(ids))
         rows = await self._in(self._write_pool, lambda: list(self._db.execute(sql, (wanted,))))
         return {row[0]: entry_of(row) for row in rows}
@@ -167,21 +169,13 @@ class SqliteSeries:
         rows = await self._read(sql, (person, before_ms, 3 * count + 3))
         return canonical_readings([Reading._make(row) for row in reversed(rows)])[-count:]
 
-    async def entries(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[EntryVersion]:
-        """See `Series.entries`."""
-        rows = await self._range(_ENTRY_COLUMNS, "entries", "time_ms, id", person, from_ms, to_ms, limit)
-        return [entry_of(row) for row in rows]
-
     async def forecasts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[ForecastRow]:
         """See `Series.forecasts`."""
-        columns = "time_ms, based_on, body"
-        rows = await self._range(columns, "forecasts", "time_ms, based_on", person, from_ms, to_ms, limit)
-        return [ForecastRow(*row) for row in rows]
-
-    async def alerts(self, person: str, from_ms: int, to_ms: int, limit: int) -> list[AlertRow]:
-        """See `Series.alerts`."""
-        rows = await self._range("at_ms, key, body", "alerts", "at_ms, key", person, from_ms, to_ms, limit)
-        return [AlertRow(*row) for row in rows]
+        sql = (
+            "SELECT time_ms, based_on, body FROM forecasts WHERE person=? AND time_ms>=? AND time_ms<? "
+            "ORDER BY time_ms, based_on LIMIT ?"
+        )
+        return [ForecastRow(*row) for row in await self._read(sql, (person, from_ms, to_ms, limit))]
 
     # -- what a replay needs -----------------------------------------------------------------------
 
@@ -198,20 +192,10 @@ class SqliteSeries:
 
     async def digest(self) -> list[DigestRow]:
         """See `Series.digest`."""
-        days: dict[tuple[str, str, str], list[bytes]] = defaultdict(list)
-        for person, *row in await self._read(
-            "SELECT person, time_ms, glucose, trend, source, id FROM readings WHERE replaced=0"
-        ):
-            days[person, day_of(row[0]), "readings"].append(reading_line(Reading._make(row)))
-        for row in await self._read(f"SELECT {_ENTRY_COLUMNS} FROM entries"):
-            entry = entry_of(row)
-            days[entry.person, day_of(entry.time_ms), "entries"].append(entry_line(entry))
-        for person, time_ms, body in await self._read("SELECT person, time_ms, body FROM forecasts"):
-            days[person, day_of(time_ms), "forecasts"].append(forecast_line(body))
-        for person, at_ms, key, body in await self._read("SELECT person, at_ms, key, body FROM alerts"):
-            days[person, day_of(at_ms), "alerts"].append(alert_line(at_ms, key, body))
-        order = sorted(days, key=lambda at: (at[0], at[1], KINDS.index(at[2])))
-        return [DigestRow(*at, *fingerprint(days[at])) for at in order]
+        found = Digest()
+        for kind, (columns, line_of) in _DIGESTED.items():
+            found.add(kind, line_of, await self._read(f"SELECT {columns}"))
+        return found.in_order()
 
     async def close(self) -> None:
         """See `Series.close`."""

@@ -1,8 +1,8 @@
 """Verbs that look at the log: replay, digest, topics, dead letters."""
 
 import sys
-import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from rich.table import Table
@@ -11,13 +11,11 @@ from iv3.closing import closing
 from iv3.operations.opened import opened_series, store_of, with_log
 from iv3.operations.progress import bar
 from iv3.output import fail, say
-from schemas.bookkeeping import RecordDeadLettered
-from schemas.envelope import decode, make
-from schemas.identity import derived_id
-from schemas.model import at_ms
-from streams.ports.log import Log, append_events
+from streams.clock import SystemClock
+from streams.commands.dead_letters import all_dead_letters, place_of, retry_record
+from streams.ports.log import Log
 from streams.ports.series import DigestRow
-from streams.topics import DEAD_LETTERS, TOPICS
+from streams.topics import TOPICS
 from streams.views.replay import ReplayReport
 from streams.views.replay import replay as rebuild
 
@@ -89,23 +87,10 @@ def replay(data: Path, config: Path | None, *, as_json: bool) -> None:
     say(asdict(report), done, *([left_out] if report.left_out else []), *changed, as_json=as_json)
 
 
-def _letters(data: Path, config: Path | None) -> list[RecordDeadLettered]:
-    async def work(log: Log) -> list[RecordDeadLettered]:
-        found: list[RecordDeadLettered] = []
-        for partition in range(log.partitions[DEAD_LETTERS]):
-            for record in await log.read(DEAD_LETTERS, partition, 0, None, 100_000):
-                letter = decode(record.value).data
-                if isinstance(letter, RecordDeadLettered):
-                    found.append(letter)
-        return found
-
-    return with_log(data, work, config)
-
-
 def dead_letters(data: Path, config: Path | None, *, as_json: bool) -> None:
     """Records that were given up."""
     # The note of a retry replaces the first.
-    newest = {(_place(letter), letter.role): letter for letter in _letters(data, config)}
+    newest = {(place_of(letter), letter.role): letter for letter in with_log(data, all_dead_letters, config)}
     rows = [
         {"place": place, "role": role, "reason": letter.reason, "retried": letter.retried}
         for (place, role), letter in newest.items()
@@ -116,34 +101,12 @@ def dead_letters(data: Path, config: Path | None, *, as_json: bool) -> None:
     say(rows, table if rows else "There are no dead letters.", as_json=as_json)
 
 
-def _place(letter: RecordDeadLettered) -> str:
-    return f"{letter.topic}/{letter.partition}/{letter.offset}"
-
-
 def retry(data: Path, config: Path | None, place: str) -> None:
     """Append a given-up record again, byte for byte, at the end of its own partition. The ids in it drop whatever was
     handled before.
     """
-    letters = [letter for letter in _letters(data, config) if _place(letter) == place]
+    letters = [letter for letter in with_log(data, all_dead_letters, config) if place_of(letter) == place]
     if not letters:
         fail(f"There is no dead letter at {place}; `iv3 dead-letters list` shows them.", 2)
-
-    async def work(log: Log) -> None:
-        lies = letters[0]
-        (record,) = await log.read(lies.topic, lies.partition, lies.offset, lies.offset + 1)
-        await log.append(lies.topic, (record.key or b"").decode(), [record.value or b""], partition=lies.partition)
-        now = at_ms(int(time.time() * 1000))
-        for letter in letters:
-            told = letter.model_copy(update={"retried": True})
-            event = make(
-                told,
-                id=derived_id("retried", log.log_id, place, letter.role, now),
-                source="iv3/dead-letters",
-                subject=letter.role,
-                time=now,
-                recordedtime=now,
-            )
-            await append_events(log, DEAD_LETTERS, [event])
-
-    with_log(data, work, config)
+    with_log(data, partial(retry_record, letters=letters, now_ms=SystemClock().now_ms()), config)
     sys.stdout.write(f"The record of {place} was appended again.\n")

@@ -133,6 +133,30 @@ def test_no_check_is_silenced_without_a_reason_beside_it() -> None:
     assert not bare, "\n".join(bare)
 
 
+MAKE_EVENTS = (
+    "schemas/envelope.py",
+    "streams/commands/",
+    "streams/roles/",  # what follows from the log, and what a source said
+    "streams/runtime/",  # snapshots, heartbeats, dead letters
+    "streams/delivery/",  # what became of each message
+    "processors/copies/",  # what an erasure leaves in the place of a record
+    "processors/legacy/moving.py",  # rows of the Go iv3, with the ids they would have had
+    "processors/alerting/person_state.py",  # its own entries, for a snapshot
+    "iv3/demo/",  # the made-up person's past
+    "iv3/operations/measuring.py",  # the events that `iv3 bench` throws away
+)
+
+
+def test_no_door_makes_an_event() -> None:
+    """A fact comes into the log by a command, whoever asks for it: only there is the rule asked."""
+    says = re.compile(
+        r"(?<![\w.])make\(\s*[A-Za-z_]+\(|(?<![\w.])make\(\s*(?:data|told|fact|entry)\b|author\.say\(|_AUTHOR\.say\("
+    )
+    places = [path.relative_to(ROOT).as_posix() for path in modules() if says.search(path.read_text())]
+    assert not [place for place in places if not place.startswith(MAKE_EVENTS)]
+    assert "streams/commands/entries.py" in places
+
+
 CONTRACTS = {
     contract["name"]: set(contract.get("source_modules", ()))
     for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]

@@ -406,14 +406,17 @@ async def test_a_phone_that_comes_while_iv3_runs_is_told_from_then_on_and_one_th
         await phones.armed()
         await world.decide(of("lena", said("low", episode="before")))
         await until(lambda: phones.rang() == [("iv3-house", "before-1")])
+        await until(lambda: not phones.notifier.waiting())  # and that it rang is noted
         phones.roster.replace({"lena": Watched(target=lena)})
         await phones.armed()
         await world.decide(of("lena", said("high", episode="with")))
         await until(lambda: ("iv3-lena", "with-1") in phones.rang())
+        await until(lambda: not phones.notifier.waiting())  # and that it rang is noted
         phones.roster.replace({})
         await phones.armed()
         await world.decide(of("lena", said("stale", episode="after")))
         await until(lambda: ("iv3-house", "after-1") in phones.rang())
+        await until(lambda: not phones.notifier.waiting())  # and that it rang is noted
         phones.roster.replace({"lena": Watched(target=lena)})
         await phones.armed()
         await asyncio.sleep(0.3)

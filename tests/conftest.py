@@ -37,9 +37,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[containers.CHOSEN] = "1"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what asks for a real server, and leave it out where there is none."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Mark what asks for a real server, and leave it out where there is none. What may take longest begins first: begun
+    last, everybody would wait for it.
+    """
     for item in items:
         if _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.servers)
@@ -47,6 +49,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         absent = [item for item in items if item.get_closest_marker("servers")]
         items[:] = [item for item in items if not item.get_closest_marker("servers")]
         config.hook.pytest_deselected(items=absent)
+    yield
+    items.sort(key=_may_take_s, reverse=True)  # all others stay as they were shuffled
+
+
+def _may_take_s(item: pytest.Item) -> float:
+    """The limit that a test has of its own; 0 for those with the usual one."""
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker is not None and marker.args else 0.0
 
 
 @pytest.fixture

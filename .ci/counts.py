@@ -10,7 +10,7 @@ def main(path: str) -> None:
         lines = [line.strip() for line in (case.findtext("system-out") or "").splitlines()]
         said = [line for line in lines if line and not line.startswith("---")]
         if said:
-            print(case.get("name"), *said, sep="\n    ")
+            print(case.get("name"), *(line[:300] for line in said), sep="\n    ")
 
 
 if __name__ == "__main__":

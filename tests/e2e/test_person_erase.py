@@ -225,6 +225,7 @@ def test_while_another_command_has_the_log_open_it_is_left_as_it_is(place: Place
     _is_gone(place, before)
 
 
+@pytest.mark.long
 def test_an_earlier_log_that_has_something_of_others_alone_keeps_anything_from_being_begun(place: Place) -> None:
     before = asyncio.run(_records(place.data))
 
@@ -264,7 +265,7 @@ STEPS = {
 }
 
 
-_QUICK = ("while it copies", "right after the rename", "while the old archive is deleted")
+_QUICK = ("right after the rename",)
 _SLOW = [pytest.mark.chaos, pytest.mark.long]
 
 

@@ -32,4 +32,4 @@ def passed(name: str, message: str) -> Finding:
     return Finding(name, True, message, serious=False)
 
 
-Check = Callable[[Settings, Path, Path], Awaitable[list[Finding]]]  # settings, data folder, configuration file
+Check = Callable[[Settings, Path], Awaitable[list[Finding]]]  # settings, data folder

@@ -12,7 +12,7 @@ _POINTER_S = 0.5
 
 
 class ServedCatalog:
-    """The catalog, whichever version of it serves."""
+    """The catalog that serves, whichever version of it that is."""
 
     def __init__(self, log: Log, data: Path) -> None:
         self._data, self._number = data, current(data).catalog

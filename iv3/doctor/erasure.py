@@ -10,7 +10,7 @@ from streams.errors import FailedPrecondition
 
 
 async def erasing(settings: Settings, data: Path) -> list[Finding]:
-    """Says something only where there is something to say."""
+    """The erasure that was begun and not ended; nothing is said where there is none."""
     try:
         note = read_note(data)
     except FailedPrecondition as error:

@@ -29,7 +29,7 @@ def until_it_rang(settings: Settings) -> bool:
 
 
 async def send_trial_alarm(settings: Settings) -> str:
-    """Why it was not accepted, or an empty string."""
+    """The reason why a trial alarm was not accepted; an empty string where it was."""
     title = f"{settings.person.name or 'iv3'}: test alarm"
     text = "This is how an urgent alarm arrives. Nothing is wrong."
     message = Message(f"test-{int(time.time())}", title, text, 5, ("bell",))

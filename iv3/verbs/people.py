@@ -155,7 +155,7 @@ def suspend(data: Path, config: Path | None, person: str) -> None:
 
 
 def resume(data: Path, config: Path | None, person: str) -> None:
-    """Begin again."""
+    """Begin polling and alarms for a person again."""
     _through_door(data, config, person, resume_person)
     sys.stdout.write(f"{person} is watched again.\n")
 

@@ -92,8 +92,8 @@ def manifests_wanted(keys: Iterable[str]) -> list[str]:
 def chain(
     log_id: str, place: Partition, keys: Iterable[str], described: Mapping[str, bytes], since: tuple[int, str] = (0, "")
 ) -> Chain:
-    """Put the objects of a partition in order; `described` holds the manifests. Everything that is not as it should be
-    becomes a problem.
+    """The chain that the objects of a partition make; `described` holds the manifests. Everything that is not as it
+    should be becomes a problem.
 
     `since`, an offset and the end of the chain before it, leaves out what lies earlier; then `keys` must do so too.
     """

@@ -144,7 +144,7 @@ def pack(records: Sequence[ArchivedRecord], *, day: bool = False) -> tuple[bytes
 
 
 def unpack(compressed: bytes) -> tuple[bytes, list[ArchivedRecord]]:
-    """(JSON lines, records). Raises SegmentDamaged."""
+    """The JSON lines of a segment, and the records in them. Raises SegmentDamaged."""
     try:
         decompressor = zstd.ZstdDecompressor()
         raw = decompressor.decompress(compressed, max_length=MOST_RAW_BYTES)
@@ -284,7 +284,7 @@ class Head(NamedTuple):
 
 
 def read_head(data: bytes) -> Head:
-    """Raises SegmentDamaged."""
+    """The head in these bytes. Raises SegmentDamaged."""
     try:
         said = json.loads(data)
         digest = said.pop("sha256", None)

@@ -32,7 +32,7 @@ class Difference:
 
 
 def differ(old: Iterable[LegacyRow], new: Iterable[LegacyRow]) -> Difference:
-    """Compare two lists, in whatever order."""
+    """The difference between two lists, in whatever order they are."""
     first, second = Counter(old), Counter(new)
     only_old, only_iv3 = (first - second).elements(), (second - first).elements()
     return Difference((first & second).total(), tuple(sorted(only_old)), tuple(sorted(only_iv3)))

@@ -100,7 +100,7 @@ class LegacyImport:
         return self._entry(fact, "insulin", time_ms, fact.units, fact.insulin)
 
     def meal(self, row: Row) -> Event | LeftOut:
-        """Carbs."""
+        """A meal, or what is wrong with it."""
         time_ms = row.time_ns // 1_000_000
         if (problem := self._problem(row)) is not None:
             return problem

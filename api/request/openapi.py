@@ -71,8 +71,10 @@ class Routes:
             hints = typing.get_type_hints(handler, include_extras=True)
             parts = {part: TypeAdapter[Any](hints[part]) for part in PARTS if part in hints}
             body = result or hints.get("return")
-            by_hand = body is None or (inspect.isclass(body) and issubclass(body, web.StreamResponse))
-            answer = None if by_hand else TypeAdapter[Any](body)
+            if body is None or (inspect.isclass(body) and issubclass(body, web.StreamResponse)):
+                answer = None
+            else:
+                answer = TypeAdapter[Any](body)
             operation = Operation(
                 method, path, handler, role, status, tag or self.tag, errors, headers, of_person, also, parts, answer
             )

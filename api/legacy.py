@@ -93,10 +93,9 @@ async def get_insulin(request: web.Request) -> web.Response:
 
 async def get_carbs(request: web.Request) -> web.Response:
     """Carbs of [start, end)."""
-    meals = _entries(context_of(request), "carbs", *_range(request))
-    return web.json_response(
-        [{"Value": _number(e.data.grams), "Time": iso(e.time_ms)} for e in meals if isinstance(e.data, CarbsEaten)]
-    )
+    entries = _entries(context_of(request), "carbs", *_range(request))
+    meals = [(e.time_ms, e.data.grams) for e in entries if isinstance(e.data, CarbsEaten)]
+    return web.json_response([{"Value": _number(grams), "Time": iso(at)} for at, grams in meals])
 
 
 async def write_insulin(request: web.Request) -> web.Response:
@@ -135,9 +134,8 @@ async def get_dtd(request: web.Request) -> web.Response:
     """Mean, time in range, and the mean of each 5-min slot of the UTC day."""
     context = context_of(request)
     start, end = _range(request)
-    values = [
-        (r.time_ms, r.glucose_mgdl) for r in await context.series.readings(context.person, start, end, _MOST_ROWS)
-    ]
+    rows = await context.series.readings(context.person, start, end, _MOST_ROWS)
+    values = ((r.time_ms, r.glucose_mgdl) for r in rows)
     return web.json_response(day_to_day(values, context.legacy.low_mgdl, context.legacy.high_mgdl))
 
 

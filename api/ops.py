@@ -11,21 +11,18 @@ from api.request.openapi import open_to
 def add_ops_routes(app: web.Application, readiness: Callable[[], Readiness], metrics: Callable[[], str]) -> None:
     """Liveness and readiness are public, and say nothing about anybody; metrics take a reader."""
 
-    async def healthz(request: web.Request) -> web.Response:
+    async def healthz(_request: web.Request) -> web.Response:
         """The process answers. Nothing more is claimed."""
-        del request
         return web.json_response({"status": "ok"})
 
-    async def readyz(request: web.Request) -> web.Response:
+    async def readyz(_request: web.Request) -> web.Response:
         """200 once every part of this process can do its work; 503 names the parts that cannot."""
-        del request
         state = readiness()
         said = {"ready": state.ready, "reasons": list(state.reasons)}
         return web.json_response(said, status=200 if state.ready else 503)
 
-    async def prometheus(request: web.Request) -> web.Response:
+    async def prometheus(_request: web.Request) -> web.Response:
         """Prometheus text."""
-        del request
         return web.Response(text=metrics(), content_type="text/plain")
 
     app.router.add_get("/healthz", open_to("public", healthz))
@@ -38,5 +35,4 @@ def with_catalog(context: ApiContext) -> Readiness:
     state, catalog = context.readiness(), context.catalog
     if catalog.ready:
         return state
-    reason = catalog.paused or f"the catalog has {catalog.behind()} records to read"
-    return Readiness(False, (*state.reasons, reason))
+    return Readiness(False, (*state.reasons, catalog.paused or f"the catalog has {catalog.behind()} records to read"))

@@ -22,8 +22,7 @@ from streams.commands.tokens import hash_of, issue_token
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "font-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; manifest-src 'self'"
+    "font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; manifest-src 'self'"
 )
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -97,8 +96,7 @@ def add_page_routes(app: web.Application, document: dict[str, object]) -> None:
         code = request.query.get("code")
         return await _by_code(request, code) if code else _serve(request, files["login.html"])
 
-    async def openapi(request: web.Request) -> web.Response:
-        del request
+    async def openapi(_request: web.Request) -> web.Response:
         return web.json_response(document)
 
     for path, handler in (
@@ -114,11 +112,10 @@ def add_page_routes(app: web.Application, document: dict[str, object]) -> None:
     app.router.add_post("/logout", open_to("public", _logout))
 
 
-def _set_cookie(response: web.Response | web.HTTPFound, context: ApiContext, token: str) -> None:
-    name = SECURE_COOKIE if context.secure else COOKIE
-    response.set_cookie(
-        name, token, max_age=_COOKIE_S, path="/", secure=context.secure, httponly=True, samesite="Strict"
-    )
+def _set_cookie(response: web.Response, context: ApiContext, token: str) -> None:
+    tls = context.secure
+    name = SECURE_COOKIE if tls else COOKIE
+    response.set_cookie(name, token, max_age=_COOKIE_S, path="/", secure=tls, httponly=True, samesite="Strict")
 
 
 async def _by_code(request: web.Request, code: str) -> web.StreamResponse:
@@ -131,37 +128,22 @@ async def _by_code(request: web.Request, code: str) -> web.StreamResponse:
     made = await issue_token(context.door(Author("api")), "owner", _browser(request.headers.get("User-Agent", "")))
     # Strict cookies are not sent along a redirect that another site began, and a click on a terminal's link is none: a
     # page of our own leads on.
-    response = web.Response(
-        text='<!doctype html><meta http-equiv="refresh" content="0;url=/"><a href="/">iv3</a>', content_type="text/html"
-    )
+    page = '<!doctype html><meta http-equiv="refresh" content="0;url=/"><a href="/">iv3</a>'
+    response = web.Response(text=page, content_type="text/html")
     _set_cookie(response, context, made.secret)
     return response
 
 
 # In this order: Edge and Opera call themselves Chrome too, and Chrome calls itself Safari.
-_BROWSERS = (
-    ("Edg", "Edge"),
-    ("OPR", "Opera"),
-    ("Firefox", "Firefox"),
-    ("FxiOS", "Firefox"),
-    ("Chrome", "Chrome"),
-    ("CriOS", "Chrome"),
-    ("Safari", "Safari"),
-)
-_SYSTEMS = (
-    ("Android", "Android"),
-    ("iPhone", "iPhone"),
-    ("iPad", "iPad"),
-    ("Windows", "Windows"),
-    ("Mac OS", "Mac"),
-    ("Linux", "Linux"),
-)
+_BROWSERS = ("Edg", "OPR", "Firefox", "FxiOS", "Chrome", "CriOS", "Safari")
+_SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Mac OS", "Linux")
+_CALLED = {"Edg": "Edge", "OPR": "Opera", "FxiOS": "Firefox", "CriOS": "Chrome", "Mac OS": "Mac"}  # else by the word
 
 
 def _browser(agent: str) -> str:
     """What people would call the browser that signs in, so that "logged by" tells two of them apart."""
-    browser = next((name for word, name in _BROWSERS if word in agent), "a browser")
-    system = next((name for word, name in _SYSTEMS if word in agent), "")
+    browser = next((_CALLED.get(word, word) for word in _BROWSERS if word in agent), "a browser")
+    system = next((_CALLED.get(word, word) for word in _SYSTEMS if word in agent), "")
     return f"{browser} on {system}" if system else browser
 
 
@@ -183,7 +165,6 @@ async def _login(request: web.Request) -> web.Response:
 
 
 async def _logout(request: web.Request) -> web.Response:
-    context = context_of(request)
     response = web.Response(status=204)
-    response.del_cookie(SECURE_COOKIE if context.secure else COOKIE, path="/")
+    response.del_cookie(SECURE_COOKIE if context_of(request).secure else COOKIE, path="/")
     return response

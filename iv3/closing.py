@@ -14,7 +14,7 @@ _T = TypeVar("_T", bound=_Closes)
 
 @asynccontextmanager
 async def closing(thing: _T) -> AsyncIterator[_T]:
-    """Close it when the block ends, however it ends."""
+    """The thing for the length of a block; it is closed however that ends."""
     try:
         yield thing
     finally:

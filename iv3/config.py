@@ -76,11 +76,9 @@ def _read_yaml(path: Path, *, must_exist: bool) -> dict[str, Any]:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise Misconfigured(f"{path} cannot be read: {reason}.") from None
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
+        mark, why = getattr(error, "problem_mark", None), getattr(error, "problem", "it cannot be parsed")
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise Misconfigured(
-            f"{path} is no valid YAML{where}: {getattr(error, 'problem', 'it cannot be parsed')}."
-        ) from None
+        raise Misconfigured(f"{path} is no valid YAML{where}: {why}.") from None
     if raw is None:
         return {}
     if not isinstance(raw, dict):
@@ -109,14 +107,12 @@ def _variables(source: Mapping[str, str]) -> Iterator[tuple[list[str], str]]:
 def _put(raw: dict[str, Any], place: list[str], value: str, *, strict: bool) -> None:
     name = PREFIX + "__".join(place).upper()
     model: Any = Settings
-    for depth, key in enumerate(place):
+    for key in place:
         known = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
         if key not in known:
             hint = _nearest(key, known)
             raise Misconfigured(f"The environment sets {name}, but there is no setting {'.'.join(place)}.{hint}")
         model = known[key].annotation
-        if depth == len(place) - 1:
-            break
     target = raw
     for key in place[:-1]:
         target = target.setdefault(key, {})
@@ -191,9 +187,8 @@ def refuse_unusable(settings: Settings) -> None:
         refuse_half_a_bucket(settings.s3)
     if settings.series == "influxdb" and not settings.influxdb.token.get_secret_value():
         raise Misconfigured(
-            "influxdb.token is missing, which series: influxdb needs: set it in config.yaml, in "
-            "INFLUXDB_TOKEN, or name a file in "
-            "IV3_INFLUXDB__TOKEN_FILE."
+            "influxdb.token is missing, which series: influxdb needs: set it in config.yaml, in INFLUXDB_TOKEN, or "
+            "name a file in IV3_INFLUXDB__TOKEN_FILE."
         )
     if bool(settings.api.certfile) != bool(settings.api.keyfile):
         raise Misconfigured("api.certfile and api.keyfile belong together: set both, or neither.")

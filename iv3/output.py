@@ -14,6 +14,11 @@ def fail(message: str, code: int = 1) -> NoReturn:
     raise SystemExit(code)
 
 
+def warn(message: str) -> None:
+    """Say what may surprise, or is still to be done, and go on."""
+    sys.stderr.write(f"iv3: {message}\n")
+
+
 def say(document: object, *words: "str | Table", as_json: bool) -> None:
     """The answer of a verb: one line of JSON for programs, or lines and tables for people."""
     if as_json:

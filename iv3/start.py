@@ -15,17 +15,15 @@ def main() -> None:
     arguments = sys.argv[1:]
     if arguments[:1] in _SUPERVISED and not is_child() and "--help" not in arguments:
         raise SystemExit(Supervisor(arguments).run())
-    if not is_child():
-        from iv3.cli.main import run
-
-        run()
-        return
-    die_with_parent()
+    if is_child():
+        die_with_parent()
     try:
         from iv3.cli.main import run
 
         run()
-    except Exception:  # noqa: BLE001 - whatever it is, the supervisor must hear that it may pass
+    except Exception:
+        if not is_child():
+            raise
         # Python's own exit code for this is 1, which the supervisor takes for a sentence of ours that starting again
         # would only repeat.
         traceback.print_exc()

@@ -69,8 +69,7 @@ class Supervisor:
         finally:
             os.close(write)
 
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._told_at = self._told_at or time.monotonic()
         if self._child is not None and self._child.poll() is None:
             self._child.terminate()

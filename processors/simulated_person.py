@@ -185,8 +185,7 @@ class _Life:
             return
         if now_ms - habits.last_juice_ms >= 20 * 60_000:
             habits.last_juice_ms = now_ms
-            grams = 12.0 if sensed >= 60 else 18.0
-            events.append(SimulatedEvent(self._moment(now_ms, 9), "carbs", grams, "juice"))
+            events.append(SimulatedEvent(self._moment(now_ms, 9), "carbs", 12.0 if sensed >= 60 else 18.0, "juice"))
 
     def _correct_a_high(self, now_ms: int, minute: int, sensed: float, events: list[SimulatedEvent]) -> None:
         habits = self._habits
@@ -242,9 +241,8 @@ class _Life:
         """Down to an urgent low, whatever the body was up to; a while there."""
         body = self._body
         if self._orders and now_ms >= self._orders[0]:
-            fall = (
-                (body.glucose - _ORDERED_MGDL) * math.pi / 2 / _STEEPEST_MGDL_PER_MIN
-            )  # a cosine is steepest in its middle
+            # A cosine is steepest in its middle.
+            fall = (body.glucose - _ORDERED_MGDL) * math.pi / 2 / _STEEPEST_MGDL_PER_MIN
             self._stage = _Stage(self._orders.pop(0), body.glucose, max(_QUICKEST_FALL_MIN, fall))
         stage = self._stage
         if stage is None or now_ms >= stage.over_ms:
@@ -258,8 +256,8 @@ class _Life:
     def _plans(self, day: int) -> tuple[_Plan, ...]:
         plans = self._habits.plans.get(day)
         if plans is None:
-            plans = tuple(self._plan(day, number) for number in range(len(_MEALS)))
-            plans = tuple(plan for plan in plans if plan.grams > 0)
+            made = (self._plan(day, number) for number in range(len(_MEALS)))
+            plans = tuple(plan for plan in made if plan.grams > 0)
             self._habits.plans = {day: plans}
         return plans
 

@@ -76,38 +76,33 @@ class AlertsDecided(Fact):
     events: Annotated[tuple[AlertEvent, ...], Field(min_length=1, max_length=50)]
 
 
-class DeliveryAttempted(Fact):
+class _MessageFact(Fact):
+    episode: Name
+    step: int
+    target: Name
+    sequence_id: Name
+
+
+class DeliveryAttempted(_MessageFact):
     """A message is about to be sent. Written before the send: whoever finds it without an outcome must ask before
     sending again.
     """
 
     TYPE = "iv3.delivery-attempted.v1"
-    episode: Name
-    step: int
-    target: Name
-    sequence_id: Name
 
 
-class Delivered(Fact):
+class Delivered(_MessageFact):
     """The target accepted the message."""
 
     TYPE = "iv3.delivered.v1"
-    episode: Name
-    step: int
-    target: Name
-    sequence_id: Name
 
 
-class Undeliverable(Fact):
+class Undeliverable(_MessageFact):
     """The target refused the message. Not `final`: it refused the account, and takes the message once that is put
     right.
     """
 
     TYPE = "iv3.undeliverable.v1"
-    episode: Name
-    step: int
-    target: Name
-    sequence_id: Name
     reason: Annotated[str, Field(max_length=300)]
     final: bool = True
 

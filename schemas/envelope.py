@@ -23,9 +23,8 @@ from schemas.upcasters import UPCASTERS
 _TYPE = b'"type":"'
 SYSTEM = "_system"  # the subject of facts that belong to nobody: tokens, the archive's state
 
-EVENT_FACTS: dict[str, type[Fact]] = {
-    fact.TYPE: fact for fact in (*JOURNAL_FACTS, *FORECAST_FACTS, *ALERT_FACTS, *BOOKKEEPING_FACTS)
-}
+_FACTS = (*JOURNAL_FACTS, *FORECAST_FACTS, *ALERT_FACTS, *BOOKKEEPING_FACTS)
+EVENT_FACTS: dict[str, type[Fact]] = {fact.TYPE: fact for fact in _FACTS}
 NEWEST: dict[str, int] = {}
 for _type in EVENT_FACTS:
     _stem, _, _version = _type.rpartition(".v")
@@ -158,8 +157,7 @@ def encode(event: Event) -> bytes:
 def decode(value: bytes | None) -> Event:
     """The event in `value`. Raises Garbage or NewerVersion."""
     if value is None:
-        message = "the record has no value"
-        raise Garbage(message)
+        raise Garbage("the record has no value")
     try:
         event: Event = _validator().validate_json(value, extra="ignore")
     except ValidationError as error:
@@ -172,13 +170,11 @@ def decode(value: bytes | None) -> Event:
 def _look_inside(entry: Entry) -> None:
     """A correction carries a fact of its own, under the same promise as an event's."""
     if entry.type not in ENTRY_FACTS and _is_newer(entry.type):
-        message = f"a correction to {entry.type} was written by a newer release: upgrade this worker"
-        raise NewerVersion(message)
+        raise NewerVersion(f"a correction to {entry.type} was written by a newer release: upgrade this worker")
     try:
         content_of(entry, extra="ignore")
     except ValueError as error:
-        message = f"a correction that does not fit: {error}"
-        raise Garbage(message) from error
+        raise Garbage(f"a correction that does not fit: {error}") from error
 
 
 def _is_newer(type_: str) -> bool:
@@ -193,22 +189,18 @@ def _second_look(value: bytes, error: ValidationError) -> Event:
         stem, _, version = str(raw["type"]).rpartition(".v")
         number = int(version)
     except (ValueError, KeyError, TypeError):
-        message = f"not an event: {_first(error)}"
-        raise Garbage(message) from error
+        raise Garbage(f"not an event: {_first(error)}") from error
     if _is_newer(str(raw["type"])):
-        message = f"{raw['type']} was written by a newer release: upgrade this worker"
-        raise NewerVersion(message) from error
-    if (stem, number) in UPCASTERS:
-        while (stem, number) in UPCASTERS:
-            raw = UPCASTERS[stem, number](raw)
-            number += 1
-        try:
-            return _adapter().validate_json(pydantic_core.to_json(raw), extra="ignore")
-        except ValidationError as again:
-            message = f"an old event that no longer fits: {_first(again)}"
-            raise Garbage(message) from again
-    message = f"not an event: {_first(error)}"
-    raise Garbage(message) from error
+        raise NewerVersion(f"{raw['type']} was written by a newer release: upgrade this worker") from error
+    if (stem, number) not in UPCASTERS:
+        raise Garbage(f"not an event: {_first(error)}") from error
+    while (stem, number) in UPCASTERS:
+        raw = UPCASTERS[stem, number](raw)
+        number += 1
+    try:
+        return _adapter().validate_json(pydantic_core.to_json(raw), extra="ignore")
+    except ValidationError as again:
+        raise Garbage(f"an old event that no longer fits: {_first(again)}") from again
 
 
 def _first(error: ValidationError) -> str:

@@ -87,9 +87,6 @@ class DeviceStarted(Fact):
     warm_up_minutes: Annotated[int, Field(ge=0, le=720)] | None = None
 
 
-EntryFact = InsulinTaken | CarbsEaten | FingerstickTaken | ExerciseDone | NoteWritten | DeviceStarted
-
-
 class Entry(Value):
     """The whole new content of an entry, as a correction carries it: kind, time and fact together."""
 
@@ -98,31 +95,30 @@ class Entry(Value):
     data: Jsonable
 
 
-class EntryCorrected(Fact):
+class _EntryChanged(Fact):
+    entry_id: Name
+    revision: Annotated[int, Field(ge=2)]
+
+
+class EntryCorrected(_EntryChanged):
     """An entry was changed. Carries the whole new fact; applied only if `revision` is the current one plus 1."""
 
     TYPE = "iv3.entry-corrected.v1"
-    entry_id: Name
-    revision: Annotated[int, Field(ge=2)]
     entry: Entry
 
 
-class EntryDeleted(Fact):
+class EntryDeleted(_EntryChanged):
     """An entry was deleted; its history stays."""
 
     TYPE = "iv3.entry-deleted.v1"
-    entry_id: Name
-    revision: Annotated[int, Field(ge=2)]
 
 
-class EntryRestored(Fact):
+class EntryRestored(_EntryChanged):
     """The last change or deletion of an entry was taken back: it is again as it was in revision `as_of`, which `entry`
     repeats.
     """
 
     TYPE = "iv3.entry-restored.v1"
-    entry_id: Name
-    revision: Annotated[int, Field(ge=2)]
     as_of: Annotated[int, Field(ge=1)]
     entry: Entry
 
@@ -250,14 +246,12 @@ class SourceStateChanged(Fact):
     clock_skew_s: float | None = None
 
 
+ENTRY_FACTS: dict[str, type[Fact]] = {
+    fact.TYPE: fact for fact in (InsulinTaken, CarbsEaten, FingerstickTaken, ExerciseDone, NoteWritten, DeviceStarted)
+}
 JOURNAL_FACTS: tuple[type[Fact], ...] = (
     GlucoseRead,
-    InsulinTaken,
-    CarbsEaten,
-    FingerstickTaken,
-    ExerciseDone,
-    NoteWritten,
-    DeviceStarted,
+    *ENTRY_FACTS.values(),
     EntryCorrected,
     EntryDeleted,
     EntryRestored,
@@ -272,9 +266,6 @@ JOURNAL_FACTS: tuple[type[Fact], ...] = (
     DocumentRemoved,
     SourceStateChanged,
 )
-ENTRY_FACTS: dict[str, type[Fact]] = {
-    fact.TYPE: fact for fact in (InsulinTaken, CarbsEaten, FingerstickTaken, ExerciseDone, NoteWritten, DeviceStarted)
-}
 
 
 def content_of(entry: Entry, *, extra: Literal["ignore"] | None = None) -> Fact:

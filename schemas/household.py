@@ -22,7 +22,19 @@ def household(settings: Settings) -> tuple[WatchedSettings, ...]:
     """
     first = _first(settings)
     people = ((first,) if first is not None else ()) + settings.people
-    _refuse_doubles(people)
+    ids: set[str] = set()
+    accounts: dict[tuple[str, str], str] = {}
+    for person in people:
+        if person.id in ids:
+            raise ValueError(f"people: there are two with the id {person.id}; each needs one of their own")
+        ids.add(person.id)
+        if not person.dexcom.account:
+            continue
+        other = accounts.setdefault((person.dexcom.region, person.dexcom.account.lower()), person.id)
+        if other != person.id:
+            raise ValueError(
+                f"people: {other} and {person.id} have the same Dexcom account; its readings can be only one person's"
+            )
     return people
 
 
@@ -38,23 +50,6 @@ def _first(settings: Settings) -> WatchedSettings | None:
     return WatchedSettings.model_construct(
         **dict(settings.person), **thresholds, insulin=settings.insulin, dexcom=settings.dexcom, ntfy=OwnNtfySettings()
     )
-
-
-def _refuse_doubles(people: tuple[WatchedSettings, ...]) -> None:
-    ids: set[str] = set()
-    accounts: dict[tuple[str, str], str] = {}
-    for person in people:
-        if person.id in ids:
-            raise ValueError(f"people: there are two with the id {person.id}; each needs one of their own")
-        ids.add(person.id)
-        if not person.dexcom.account:
-            continue
-        account = (person.dexcom.region, person.dexcom.account.lower())
-        other = accounts.setdefault(account, person.id)
-        if other != person.id:
-            raise ValueError(
-                f"people: {other} and {person.id} have the same Dexcom account; its readings can be only one person's"
-            )
 
 
 def profile_of(person: WatchedSettings, digest: str) -> ProfileChanged:

@@ -19,9 +19,8 @@ class Fact(Value):
 
 
 _NO_OFFSET = timedelta()
-_READ_UTC = (
-    TypeAdapter(datetime).validate_json('"1970-01-01T00:00:00Z"').tzinfo
-)  # pydantic's own UTC: one object for all it reads
+# pydantic's own UTC: one object for all it reads
+_READ_UTC = TypeAdapter(datetime).validate_json('"1970-01-01T00:00:00Z"').tzinfo
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=_READ_UTC), timedelta(milliseconds=1)
 
 
@@ -31,8 +30,7 @@ def _to_utc_ms(moment: datetime) -> datetime:
     if offset == _NO_OFFSET and not moment.microsecond % 1000:
         return moment  # as every event has it that we wrote ourselves
     if offset is None:
-        message = "needs a time zone, such as the Z of 2026-01-31T07:05:00Z"
-        raise ValueError(message)
+        raise ValueError("needs a time zone, such as the Z of 2026-01-31T07:05:00Z")
     moment = moment.astimezone(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
@@ -66,8 +64,7 @@ def at_ms(time_ms: int) -> datetime:
 def hundredths(value: float) -> float:
     """Doses and carbs are kept to 0.01; finer is noise from binary fractions."""
     if round(value, 2) != value:
-        message = "has more than two decimals"
-        raise ValueError(message)
+        raise ValueError("has more than two decimals")
     return value
 
 

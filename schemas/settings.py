@@ -67,31 +67,36 @@ class ApiSettings(Setting):
     keyfile: str | None = None
 
 
+def _endpoint(value: str) -> str:
+    if not value or value.startswith(("https://", "http://")):
+        return value.rstrip("/")
+    if "://" in value:
+        raise ValueError("must begin with https:// (or http:// on this machine)")
+    return f"https://{value.rstrip('/')}"
+
+
+_PREFIX = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?$|^$"
+
+
 class S3Settings(Setting):
     """The bucket of the archive. The first four are those of the Go iv3; its own objects in the bucket are never
     touched: ours lie under `prefix`.
     """
 
-    endpoint: str = ""  # empty: Amazon's own for `region`
+    endpoint: Annotated[str, AfterValidator(_endpoint)] = ""  # empty: Amazon's own for `region`
     bucket: str = ""
     key: str = ""
     secret: SecretStr = SecretStr("")
-    region: Annotated[str, Field(min_length=1, max_length=60)] = (
-        "us-east-1"  # as the seed, and most that are not Amazon
-    )
+    # As the seed, and most that are not Amazon.
+    region: Annotated[str, Field(min_length=1, max_length=60)] = "us-east-1"
     path_style: bool = False
-    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?$|^$")] = (
-        "iv3"
-    )
+    prefix: Annotated[str, Field(pattern=_PREFIX)] = "iv3"
 
-    @field_validator("endpoint")
-    @classmethod
-    def _endpoint(cls, value: str) -> str:
-        if not value or value.startswith(("https://", "http://")):
-            return value.rstrip("/")
-        if "://" in value:
-            raise ValueError("must begin with https:// (or http:// on this machine)")
-        return f"https://{value.rstrip('/')}"
+
+def _influx_address(value: str) -> str:
+    if not value.startswith(("https://", "http://")):
+        raise ValueError("must begin with http:// or https://, such as http://localhost:8086")
+    return value.rstrip("/")
 
 
 class InfluxSettings(Setting):
@@ -99,17 +104,10 @@ class InfluxSettings(Setting):
     InfluxQL asks for.
     """
 
-    url: str = "http://localhost:8086"
+    url: Annotated[str, AfterValidator(_influx_address)] = "http://localhost:8086"
     token: SecretStr = SecretStr("")
     org: Annotated[str, Field(min_length=1, max_length=200)] = "iv3"
     database: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")] = "iv3"
-
-    @field_validator("url")
-    @classmethod
-    def _url(cls, value: str) -> str:
-        if not value.startswith(("https://", "http://")):
-            raise ValueError("must begin with http:// or https://, such as http://localhost:8086")
-        return value.rstrip("/")
 
 
 class ThresholdSettings(Setting):
@@ -175,28 +173,27 @@ class FallbackSettings(Setting):
     @property
     def ways(self) -> list[str]:
         """Names of those of the three that are set."""
-        return [
-            name
-            for name, there in (("topic", self.topic), ("webhook", self.webhook), ("smtp", self.smtp.host))
-            if there
-        ]
+        ways = {"topic": self.topic, "webhook": self.webhook, "smtp": self.smtp.host}
+        return [name for name, there in ways.items() if there]
+
+
+def _ntfy_server(value: str) -> str:
+    if not value.startswith(("https://", "http://")):
+        raise ValueError("must begin with https:// (or http:// on this machine)")
+    return value.rstrip("/")
+
+
+NtfyServer = Annotated[str, AfterValidator(_ntfy_server)]
 
 
 class NtfySettings(Setting):
     """The ntfy server and topic of the house. `topic` wins over the Go iv3's `iv3.endpoint`."""
 
-    server: str = "https://ntfy.sh"
+    server: NtfyServer = "https://ntfy.sh"
     topic: str = ""
     token: SecretStr | None = None
     fallback: FallbackSettings = FallbackSettings()
     dead_man: bool = True
-
-    @field_validator("server")
-    @classmethod
-    def _server(cls, value: str) -> str:
-        if not value.startswith(("https://", "http://")):
-            raise ValueError("must begin with https:// (or http:// on this machine)")
-        return value.rstrip("/")
 
 
 def _zone(value: str | None) -> str | None:
@@ -218,16 +215,9 @@ class PersonSettings(Setting):
 class OwnNtfySettings(Setting):
     """One person's own ntfy topic; without a topic the house's is told."""
 
-    server: str | None = None  # None: the house's
+    server: NtfyServer | None = None  # None: the house's
     topic: Annotated[str, Field(max_length=64)] = ""
     token: SecretStr | None = None
-
-    @field_validator("server")
-    @classmethod
-    def _server(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("https://", "http://")):
-            raise ValueError("must begin with https:// (or http:// on this machine)")
-        return value.rstrip("/") if value else None
 
 
 class WatchedSettings(PersonSettings, ThresholdSettings):

@@ -141,8 +141,7 @@ def _cookie(request: web.Request) -> str | None:
 
 
 def _caller(request: web.Request, needed: str) -> Caller | None:
-    header = request.headers.get(hdrs.AUTHORIZATION, "")
-    kind, _, rest = header.partition(" ")
+    kind, _, rest = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     match kind.lower():
         case "bearer":
             return _by_token(request, rest.strip())

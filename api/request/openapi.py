@@ -69,15 +69,15 @@ class Routes:
 
         def declare(handler: Handle) -> Handle:
             hints = typing.get_type_hints(handler, include_extras=True)
-            operation = Operation(
-                method, path, handler, role, status, tag or self.tag, errors, headers, of_person, also
-            )
-            for part in PARTS:
-                if part in hints:
-                    operation.parts[part] = TypeAdapter(hints[part])
+            parts = {part: TypeAdapter[Any](hints[part]) for part in PARTS if part in hints}
             body = result or hints.get("return")
-            if body is not None and not (inspect.isclass(body) and issubclass(body, web.StreamResponse)):
-                operation.result = TypeAdapter(body)
+            if body is None or (inspect.isclass(body) and issubclass(body, web.StreamResponse)):
+                answer = None
+            else:
+                answer = TypeAdapter[Any](body)
+            operation = Operation(
+                method, path, handler, role, status, tag or self.tag, errors, headers, of_person, also, parts, answer
+            )
             self.operations.append(operation)
             return handler
 
@@ -148,9 +148,8 @@ def document(operations: list[Operation], *, title: str, version: str) -> dict[s
     paths: dict[str, dict[str, Any]] = {}
     for n, operation in enumerate(operations):
         mine = {part: schemas[n, part] for part in (*PARTS, "result") if (n, part) in schemas}
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _described(
-            operation, mine, components, problem
-        )
+        described = _described(operation, mine, components, problem)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
@@ -196,41 +195,22 @@ def _parameters(operation: Operation, schemas: dict[str, Any], components: dict[
         for name, said, required in operation.headers
     ]
     if operation.of_person:
-        parameters.append(
-            {
-                "name": PERSON,
-                "in": "query",
-                "required": False,
-                "description": "Whom it is about; default: the first person.",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 80},
-            }
-        )
+        said = "Whom it is about; default: the first person."
+        schema = {"type": "string", "minLength": 1, "maxLength": 80}
+        parameters.append({"name": PERSON, "in": "query", "required": False, "description": said, "schema": schema})
     for part in ("path", "query"):
-        schema = schemas.get(part, {})
-        if "$ref" in schema:
-            schema = components[schema["$ref"].rpartition("/")[2]]
-        for name, shape in schema.get("properties", {}).items():
-            required = part == "path" or name in schema.get("required", ())
-            parameters.append(
-                {
-                    "name": name,
-                    "in": part,
-                    "required": required,
-                    "schema": shape,
-                    "description": shape.get("description", ""),
-                }
-            )
+        model = schemas.get(part, {})
+        if "$ref" in model:
+            model = components[model["$ref"].rpartition("/")[2]]
+        for name, shape in model.get("properties", {}).items():
+            required = part == "path" or name in model.get("required", ())
+            said = shape.get("description", "")
+            parameters.append({"name": name, "in": part, "required": required, "schema": shape, "description": said})
     return parameters
 
 
 def _failures(operation: Operation, schemas: dict[str, Any]) -> set[int]:
-    return {
-        401,
-        403,
-        408,
-        503,
-        *operation.errors,
-        *((422,) if operation.parts or operation.of_person else ()),
-        *((404,) if operation.of_person else ()),
-        *((413,) if "body" in schemas else ()),
-    }
+    of_person = (404, 422) if operation.of_person else ()
+    of_parts = (422,) if operation.parts else ()
+    of_body = (413,) if "body" in schemas else ()
+    return {401, 403, 408, 503, *operation.errors, *of_person, *of_parts, *of_body}

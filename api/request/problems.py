@@ -10,14 +10,7 @@ import pydantic_core
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from streams.commands.refusals import (
-    BadValue,
-    CommandRefused,
-    Conflict,
-    NeedsConfirmation,
-    NotFound,
-    NotReadYet,
-)
+from streams.commands.refusals import BadValue, CommandRefused, Conflict, NeedsConfirmation, NotFound, NotReadYet
 from streams.errors import DiskReserve, LogOutcomeUnknown, LogRefused, SeriesUnavailable, Transient
 
 logger = logging.getLogger("iv3.api")

@@ -106,8 +106,7 @@ def _small(part: object) -> bool:
 
 def iso(time_ms: int) -> str:
     """ISO 8601 in UTC; milliseconds only where there are some."""
-    moment = at_ms(time_ms)
-    text = moment.isoformat(timespec="milliseconds" if time_ms % 1000 else "seconds")
+    text = at_ms(time_ms).isoformat(timespec="milliseconds" if time_ms % 1000 else "seconds")
     return text.replace("+00:00", "Z")
 
 

@@ -69,19 +69,20 @@ def _event_of(event: AlertEvent, unit: Unit | None = None) -> AlertEvent:
     return event.model_copy(update={"evidence": event.evidence.model_copy(update=shown)})
 
 
-def open_alerts(context: ApiContext, person: str, now_ms: int, unit: Unit | None = None) -> list[OpenAlert]:
+def open_alerts(context: ApiContext, now_ms: int, unit: Unit | None = None) -> list[OpenAlert]:
     """Open episodes as a page shows them, most urgent first: what is so now, since when, who was told, when it rings
     again.
     """
-    snoozes = context.catalog.snoozes(person, now_ms)
+    person, snoozes = context.person, context.catalog.snoozes(context.person, now_ms)
     zone = context.catalog.profile(person).zone
     found = []
     for episode in context.catalog.open_episodes(person):
         last, acked = episode.rang, episode.acknowledged
-        event = _as_of_now(context, person, _event_of(last, unit))
+        event = _as_of_now(context, _event_of(last, unit))
         lowest = context.catalog.lowest_since(person, episode.opened_ms - _BEFORE_MS) if event.kind in LOWS else None
+        answer = context.catalog.acknowledgement(episode.id) if acked is not None else None
+        treated = answer is not None and answer.treated
         acked_ms = ms(acked.at) if acked is not None else None
-        treated = acked is not None and _treated(context, episode.id)
         found.append(
             OpenAlert(
                 id=episode.id,
@@ -105,11 +106,11 @@ def open_alerts(context: ApiContext, person: str, now_ms: int, unit: Unit | None
     return sorted(found, key=lambda alert: (alert.urgency, alert.opened_ms))
 
 
-def _as_of_now(context: ApiContext, person: str, event: AlertEvent) -> AlertEvent:
+def _as_of_now(context: ApiContext, event: AlertEvent) -> AlertEvent:
     """The event with the newest reading in place of the one it was decided from: a card must not contradict the value
     beside it.
     """
-    newest, before = context.catalog.newest_reading(person)
+    newest, before = context.catalog.newest_reading(context.person)
     if newest is None or event.kind in ("no_long_acting", "system"):
         return event
     fresh = {
@@ -119,11 +120,6 @@ def _as_of_now(context: ApiContext, person: str, event: AlertEvent) -> AlertEven
         "reading_time": at_ms(newest.time_ms),
     }
     return event.model_copy(update={"evidence": event.evidence.model_copy(update=fresh)})
-
-
-def _treated(context: ApiContext, episode_id: str) -> bool:
-    said = context.catalog.acknowledgement(episode_id)
-    return said is not None and said.treated
 
 
 def _told(episode: EpisodeRecord, zone: str | None) -> str:
@@ -143,22 +139,19 @@ async def get_alerts(request: web.Request, query: AlertsQuery) -> Alerts:
     context = context_of(request)
     start, to = query.bounds(context.clock.now_ms())
     after = tuple(cursor_values(query.cursor, [0, ""])) if query.cursor is not None else None
-    person = context.person
     limit = min(query.limit, 1_000)
-    zone = context.catalog.profile(person).zone
-    found = context.catalog.episodes(person, start, to, limit + 1, after)
-    items = [_history(context, person, episode, zone, query.unit) for episode in found[:limit]]
+    found = context.catalog.episodes(context.person, start, to, limit + 1, after)
+    zone = context.catalog.profile(context.person).zone
+    items = [_history(context, episode, zone, query.unit) for episode in found[:limit]]
     more = next_cursor([found[limit - 1].opened_ms, found[limit - 1].id]) if len(found) > limit else None
     return Alerts(items=items, next_cursor=more)
 
 
-def _history(
-    context: ApiContext, person: str, episode: EpisodeRecord, zone: str | None, unit: Unit | None
-) -> EpisodeShown:
+def _history(context: ApiContext, episode: EpisodeRecord, zone: str | None, unit: Unit | None) -> EpisodeShown:
     changes, first = episode.changes, _event_of(episode.changes[0], unit)
     why = [AlertReason(time_ms=ms(change.at), text=_why(_event_of(change, unit), zone)) for change in changes]
     why += [AlertReason(time_ms=delivery.at_ms, text=_delivery(delivery)) for delivery in episode.deliveries]
-    why += _snooze(context, person, episode, zone)
+    why += _snooze(context, episode, zone)
     closing = next((change for change in changes if change.change in ("resolved", "expired")), None)
     return EpisodeShown(
         id=episode.id,
@@ -177,9 +170,9 @@ def _history(
     )
 
 
-def _snooze(context: ApiContext, person: str, episode: EpisodeRecord, zone: str | None) -> list[AlertReason]:
+def _snooze(context: ApiContext, episode: EpisodeRecord, zone: str | None) -> list[AlertReason]:
     """The last snooze of its kind, if it was set while the episode was open."""
-    said = context.catalog.snooze(person, episode.kind)
+    said = context.catalog.snooze(context.person, episode.kind)
     if said is None or not episode.opened_ms <= said.time_ms <= (episode.closed_ms or said.time_ms):
         return []
     lifted = said.until_ms <= said.time_ms
@@ -192,10 +185,8 @@ def _delivered_ms(episode: EpisodeRecord, step: int) -> int | None:
 
 
 def _why(event: AlertEvent, zone: str | None) -> str:
-    value = words.value_words(event.evidence)
-    read = (
-        f" (reading of {words.clock_words(event.evidence.reading_time, zone)})" if event.evidence.reading_time else ""
-    )
+    value, read_at = words.value_words(event.evidence), event.evidence.reading_time
+    read = f" (reading of {words.clock_words(read_at, zone)})" if read_at else ""
     match event.change:
         case "opened":
             return f"{words.title(event)}{read}"

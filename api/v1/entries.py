@@ -101,8 +101,8 @@ async def post_entry(request: web.Request, query: WaitQuery, body: EntryPosted) 
         raise ProblemError(
             400, "The header Idempotency-Key is missing or longer than 200 characters.", field="Idempotency-Key"
         )
-    said = body.model_dump(mode="json", exclude={"confirm"}, exclude_none=True)
-    told = digest(json.dumps(said, sort_keys=True).encode())
+    stated = body.model_dump(mode="json", exclude={"confirm"}, exclude_none=True)
+    told = digest(json.dumps(stated, sort_keys=True).encode())
     fact = fact_of(body, context.catalog.profile(context.person))
     made = await commands.log_entry(door, key, told, fact, time_ms=body.time, confirmed=body.confirm)
     return await written(context, made, wait=query.wait)
@@ -135,8 +135,7 @@ async def in_series(context: ApiContext, position: Position, within_s: float = 1
 @routes.route("GET", "/v1/entries/{id}", role="reader", errors=(404,))
 async def get_entry(request: web.Request, path: EntryPath) -> EntryShown:
     """One entry as it is now, deleted or not."""
-    context = context_of(request)
-    return _with_creation(context, await commands.find_entry(door_of(request), path.id))
+    return _with_creation(context_of(request), await commands.find_entry(door_of(request), path.id))
 
 
 @routes.route("GET", "/v1/entries/{id}/history", role="reader", errors=(404,))
@@ -144,27 +143,24 @@ async def get_entry_history(request: web.Request, path: EntryPath) -> EntryHisto
     """Every version of an entry, oldest first, and changes that came too late to be applied."""
     context = context_of(request)
     entry = await commands.find_entry(door_of(request), path.id)
-    rows = context.catalog.history(entry.id)
-    return EntryHistory(
-        items=[
-            EntryRevisionShown(
-                revision=row.revision,
-                kind=row.kind,
-                time=iso(row.time_ms),
-                time_ms=row.time_ms,
-                deleted=row.deleted,
-                recorded_time=iso(row.recorded_ms),
-                by=row.actor,
-                **row.data,
-            )
-            for row in rows
-        ],
-        conflicts=[
-            EntryConflictShown(revision=c.revision, recorded_time=c.recorded_time, by=c.actor, type=c.type)
-            for c in context.catalog.conflicts(entry.id)
-        ],
-        next_cursor=None,
-    )
+    items = [
+        EntryRevisionShown(
+            revision=row.revision,
+            kind=row.kind,
+            time=iso(row.time_ms),
+            time_ms=row.time_ms,
+            deleted=row.deleted,
+            recorded_time=iso(row.recorded_ms),
+            by=row.actor,
+            **row.data,
+        )
+        for row in context.catalog.history(entry.id)
+    ]
+    conflicts = [
+        EntryConflictShown(revision=c.revision, recorded_time=c.recorded_time, by=c.actor, type=c.type)
+        for c in context.catalog.conflicts(entry.id)
+    ]
+    return EntryHistory(items=items, conflicts=conflicts, next_cursor=None)
 
 
 @_changes("PATCH", "/v1/entries/{id}")
@@ -187,12 +183,9 @@ def _changed(context: ApiContext, entry: EntryVersion, body: EntryPatched) -> di
     change.pop("glucose_mmol", None)
     if change.get("insulin") and entry.kind == "insulin":
         insulins = context.catalog.profile(context.person).insulins
-        change |= {
-            "insulin": proper_name(change["insulin"], insulins),
-            "action": action_of(change["insulin"], insulins),
-        }
-    merged = {**data_of(entry), **change}
-    return {key: value for key, value in merged.items() if value is not None}
+        change["action"] = action_of(change["insulin"], insulins)
+        change["insulin"] = proper_name(change["insulin"], insulins)
+    return {key: value for key, value in {**data_of(entry), **change}.items() if value is not None}
 
 
 @_changes("DELETE", "/v1/entries/{id}")

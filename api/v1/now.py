@@ -45,7 +45,7 @@ async def get_now(request: web.Request, query: NowQuery) -> Now:
     person, now_ms = context.person, context.clock.now_ms()
     profile = context.catalog.profile(person)
     newest, before = context.catalog.newest_reading(person)
-    forecast, reason = await _forecast(context, person, newest, now_ms)
+    forecast, reason = await _forecast(context, newest, now_ms)
     return Now(
         time=iso(now_ms),
         time_ms=now_ms,
@@ -59,8 +59,8 @@ async def get_now(request: web.Request, query: NowQuery) -> Now:
         reading=_reading_now(newest, before, now_ms) if newest else None,
         forecast=forecast,
         forecast_reason=reason,
-        **_at_work(context, person, profile, now_ms),
-        alerts=open_alerts(context, person, now_ms, query.unit),
+        **_at_work(context, profile, now_ms),
+        alerts=open_alerts(context, now_ms, query.unit),
         source=_source(context, person),
         insulins=[InsulinNamed(**insulin.model_dump()) for insulin in profile.insulins],
         bars=context.bars(person),
@@ -86,9 +86,7 @@ def _reading_now(newest: Reading, before: Reading | None, now_ms: int) -> Readin
     )
 
 
-async def _forecast(
-    context: ApiContext, person: str, newest: Reading | None, now_ms: int
-) -> tuple[Forecast | None, str | None]:
+async def _forecast(context: ApiContext, newest: Reading | None, now_ms: int) -> tuple[Forecast | None, str | None]:
     if newest is None:
         return None, "no readings yet"
     age_ms = now_ms - newest.time_ms
@@ -96,7 +94,7 @@ async def _forecast(
         return None, f"nothing received for {age_ms // 60_000} min"
     try:
         async with asyncio.timeout(2):
-            rows = await context.series.forecasts(person, newest.time_ms, newest.time_ms + 1, 5)
+            rows = await context.series.forecasts(context.person, newest.time_ms, newest.time_ms + 1, 5)
     except (SeriesUnavailable, TimeoutError):
         return None, "the series cannot be read at the moment"
     for row in rows:
@@ -128,21 +126,15 @@ class _AtWork(TypedDict):
     cob_last_ms: int | None
 
 
-def _at_work(context: ApiContext, person: str, profile: ProfileChanged, now_ms: int) -> _AtWork:
+def _at_work(context: ApiContext, profile: ProfileChanged, now_ms: int) -> _AtWork:
     """Insulin and carbohydrate at work; null where nothing was ever logged, for nothing known is not zero."""
-    entries = context.catalog.entries(person, now_ms - _LOOK_BACK_MS, now_ms + 1, 1_000, kinds=("insulin", "carbs"))
-    logged = [(entry.time_ms, entry.data) for entry in entries if isinstance(entry.data, InsulinTaken)]
+    begin_ms, kinds = now_ms - _LOOK_BACK_MS, ("insulin", "carbs")
+    entries = context.catalog.entries(context.person, begin_ms, now_ms + 1, 1_000, kinds=kinds)
+    logged = [(e.time_ms, e.data) for e in entries if isinstance(e.data, InsulinTaken)]
     actions = [action_of_dose(data, profile.insulins) for _, data in logged]
-    doses = [
-        Dose(time_ms, data.units, data.insulin)
-        for (time_ms, data), action in zip(logged, actions, strict=True)
-        if action == "rapid"
-    ]
-    meals = [
-        Meal(entry.time_ms, entry.data.grams, entry.data.speed)
-        for entry in entries
-        if isinstance(entry.data, CarbsEaten)
-    ]
+    known = zip(logged, actions, strict=True)
+    doses = [Dose(time_ms, data.units, data.insulin) for (time_ms, data), action in known if action == "rapid"]
+    meals = [Meal(e.time_ms, e.data.grams, e.data.speed) for e in entries if isinstance(e.data, CarbsEaten)]
     return _AtWork(
         iob_units=round(iob_units(doses, profile.insulins, now_ms), 2) if doses else None,
         unknown_doses=actions.count(None),

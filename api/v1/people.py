@@ -59,9 +59,8 @@ async def get_people(request: web.Request, query: PeopleQuery) -> PeopleListed:
     known = context.catalog.people()
     known.setdefault(context.person, True)
     behind = cursor_values(query.cursor, [""])[0]
-    names = sorted(
-        name for name in known if name != SYSTEM and name > behind and (not caller.people or name in caller.people)
-    )
+    opened = (name for name in known if name != SYSTEM and (not caller.people or name in caller.people))
+    names = sorted(name for name in opened if name > behind)
     found = names[: query.limit]
     items = [_row(context, name, watched=known[name]) for name in found]
     return PeopleListed(items=items, next_cursor=next_cursor([found[-1]]) if len(names) > query.limit else None)
@@ -89,8 +88,7 @@ def _row(context: ApiContext, person: str, *, watched: bool) -> PersonRow:
 async def post_person(request: web.Request, body: PersonPosted) -> PersonWatched:
     """Watch a person from now on. Readings come by upload, or from the account that `iv3 person add` is told."""
     _of_everybody(request)
-    context = context_of(request)
-    if body.id == context.person:
+    if body.id == context_of(request).person:
         raise ProblemError(409, "There is a person with this id already.", field="id")
     profile = ProfileChanged(name=body.name or body.id, unit=body.unit, birth_year=body.birth_year)
     await commands.add_person(door_of(request, person=body.id), body.name, profile)

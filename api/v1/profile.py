@@ -36,14 +36,12 @@ class ProfilePut(Profile):
 async def get_profile(request: web.Request) -> Profile:
     """The profile as it is now."""
     context = context_of(request)
-    return Profile(
-        **{name: value for name, value in context.catalog.profile(context.person) if name in Profile.model_fields}
-    )
+    profile = context.catalog.profile(context.person)
+    return Profile(**{name: value for name, value in profile if name in Profile.model_fields})
 
 
 @routes.route("PUT", "/v1/profile", role="owner", status=202, errors=(507,))
 async def put_profile(request: web.Request, body: ProfilePut) -> ProfileWritten:
     """Replace the profile, effective from now. It holds until it is replaced again or config.yaml changes."""
-    profile = ProfileChanged(**dict(body))
-    name, position = await replace_profile(door_of(request), profile)
+    name, position = await replace_profile(door_of(request), ProfileChanged(**dict(body)))
     return ProfileWritten(id=name, position=at(position))

@@ -127,11 +127,9 @@ async def get_forecasts(request: web.Request, query: RangeQuery) -> Forecasts:
     rows = await context.series.forecasts(context.person, start, to, limit + 1)
     items = []
     for row in rows[:limit]:
-        data = json.loads(row.body)
-        at_ms = row.reading_time_ms
-        items.append(
-            ForecastShown(time=iso(at_ms), time_ms=at_ms, shadows=data.get("shadows", {}), **forecast_said(data, at_ms))
-        )
+        data, at_ms = json.loads(row.body), row.reading_time_ms
+        said, shadows = forecast_said(data, at_ms), data.get("shadows", {})
+        items.append(ForecastShown(time=iso(at_ms), time_ms=at_ms, shadows=shadows, **said))
     more = next_cursor([rows[limit].reading_time_ms]) if len(rows) > limit else None
     return Forecasts(items=items, next_cursor=more)
 
@@ -142,13 +140,11 @@ async def get_gaps(request: web.Request, query: RangeQuery) -> Gaps:
     context = context_of(request)
     now_ms = context.clock.now_ms()
     start, to = query.bounds(now_ms)
-    person = context.person
-    before = await context.series.newest_readings(person, 1, start)
-    found = await context.series.readings(person, start, to, MOST_ROWS)
+    before = await context.series.newest_readings(context.person, 1, start)
+    found = await context.series.readings(context.person, start, to, MOST_ROWS)
     if len(found) == MOST_ROWS:
         raise ProblemError(422, f"holds {MOST_ROWS:,} readings or more; ask for a shorter one", field="to")
-    times = [reading.time_ms for reading in (*before, *found)]
-    holes = gaps(times, now_ms if to > now_ms else None)
+    holes = gaps([reading.time_ms for reading in (*before, *found)], now_ms if to > now_ms else None)
     rows = [
         GapRow(from_=iso(g.from_ms), from_ms=g.from_ms, to=iso(g.to_ms) if g.to_ms else None, to_ms=g.to_ms)
         for g in holes

@@ -25,9 +25,8 @@ class TokenPosted(Asked):
 
     role: Role
     name: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")]
-    people: Annotated[
-        tuple[PersonId, ...], Field(max_length=1_000)
-    ] = ()  # whom it is bound to; nobody: it opens everybody's
+    # Whom it is bound to; nobody: it opens everybody's.
+    people: Annotated[tuple[PersonId, ...], Field(max_length=1_000)] = ()
     expires: MomentMs | None = None
 
 

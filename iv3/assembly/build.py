@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from streams.commands.tokens import hash_of
 from streams.errors import FailedPrecondition, Misconfigured, Transient
 from streams.ports.log import Log
 from streams.roles.projector import Projector
+from streams.runtime.backoff import rest
 from streams.runtime.heartbeats import Heartbeats
 from streams.runtime.process import Process, Service
 from streams.runtime.self_report import SelfReport
@@ -53,8 +54,7 @@ async def run(plan: StartPlan) -> None:
         heartbeats = Heartbeats(log)
         status = Status(running, served.catalog, heartbeats)
         context = _context(running, served.catalog, status)
-        name = f"{plan.worker or default_worker()}/up"
-        report = SelfReport(log, plan.clock, name, running.troubles)
+        report = SelfReport(log, plan.clock, f"{plan.worker or default_worker()}/up", running.troubles)
         services = _services(running, served, context, status)
         await Process(running.roles, [*services, heartbeats.follow, people.follow, report.follow]).run()
 
@@ -119,9 +119,8 @@ def _services(running: Running, kept: ServedCatalog, context: ApiContext, status
         finally:
             served.set()
 
-    async def follow_log(stopping: asyncio.Event) -> None:
+    async def follow_log(_stopping: asyncio.Event) -> None:
         """Follow until the last request was answered, which waits for what it wrote."""
-        del stopping
         await catalog.follow(served)
 
     async def tell_when_ready(stopping: asyncio.Event) -> None:
@@ -160,5 +159,4 @@ async def _tidy(log: Log, stopping: asyncio.Event) -> None:
         except Transient as error:
             logger.warning("the log cannot be tidied now: %s", error)
             pause_s = _TIDY_AGAIN_S
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), pause_s)
+        await rest(stopping, pause_s)

@@ -1,10 +1,10 @@
 """The catalog of a process: the one that the pointer names, and staying with it while replays make others."""
 
 import asyncio
-from contextlib import suppress
 from pathlib import Path
 
 from streams.ports.log import Log
+from streams.runtime.backoff import rest
 from streams.storage.versions import catalog_path, current, readable
 from streams.views.catalog import Catalog
 
@@ -12,7 +12,7 @@ _POINTER_S = 0.5
 
 
 class ServedCatalog:
-    """The catalog, whichever version of it serves."""
+    """The catalog that serves, whichever version of it that is."""
 
     def __init__(self, log: Log, data: Path) -> None:
         self._data, self._number = data, current(data).catalog
@@ -26,5 +26,4 @@ class ServedCatalog:
             if named != self._number:
                 self.catalog.reopen(catalog_path(self._data, named))
                 self._number = named
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), _POINTER_S)
+            await rest(stopping, _POINTER_S)

@@ -49,8 +49,7 @@ def refuse_open_air(host: str, *, tls: bool) -> None:
 
 def is_free(host: str, port: int) -> bool:
     """Whether nothing listens on this port."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

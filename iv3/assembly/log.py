@@ -188,9 +188,8 @@ def _refuse_half_made(data: Path) -> None:
         return
     if half_made:
         raise InUse(
-            f"The erasure of {note['person']} was interrupted while Kafka's topics were made anew; the "
-            f"log is whole in {data}. "
-            f"Run it again first: iv3 person erase {note['person']}"
+            f"The erasure of {note['person']} was interrupted while Kafka's topics were made anew; the log is whole in "
+            f"{data}. Run it again first: iv3 person erase {note['person']}"
         )
 
 

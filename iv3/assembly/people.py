@@ -7,7 +7,6 @@ import hashlib
 import logging
 import math
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from iv3.assembly.channels import phone_of
@@ -24,6 +23,7 @@ from streams.ports.clock import Clock
 from streams.ports.notifier import Notifier
 from streams.ports.source import GlucoseSource
 from streams.roster import Roster, Watched
+from streams.runtime.backoff import rest
 
 logger = logging.getLogger("iv3.people")
 
@@ -40,9 +40,8 @@ def credentials_of(settings: Settings, data: Path) -> CredentialsFile:
 
 def completed(said: Credentials, kept: Credentials) -> Credentials:
     """What is said of a person, and where nothing is said of account or phone, what was kept."""
-    return Credentials(
-        dexcom=said.dexcom if said.dexcom.account else kept.dexcom, ntfy=said.ntfy if said.ntfy.topic else kept.ntfy
-    )
+    account, phone = said if said.dexcom.account else kept, said if said.ntfy.topic else kept
+    return Credentials(dexcom=account.dexcom, ntfy=phone.ntfy)
 
 
 def accounts_of(settings: Settings, kept: Mapping[str, Credentials]) -> dict[str, Credentials]:
@@ -95,8 +94,7 @@ class People:
     async def follow(self, stopping: asyncio.Event) -> None:
         """Take up what the file of accounts says whenever it is replaced. One that cannot be read changes nothing."""
         while not stopping.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), LOOK_S)
+            await rest(stopping, LOOK_S)
             await self._see_off(asyncio.get_running_loop().time())
             try:
                 await self._look()
@@ -112,9 +110,8 @@ class People:
         if stamp == self._stamp:
             return
         if stamp is None:
-            raise NotFound(
-                f"{self._credentials.path} is gone; put it back, or enter the accounts again with `iv3 person add`."
-            )
+            path = self._credentials.path
+            raise NotFound(f"{path} is gone; put it back, or enter the accounts again with `iv3 person add`.")
         before = _adapters(watched for _, watched in self._made.values())
         people = self._build(await asyncio.to_thread(self._credentials.read))
         self._stamp, self.trouble = stamp, ""

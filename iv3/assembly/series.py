@@ -28,8 +28,7 @@ def series_store(settings: Settings, data: Path, log_id: str) -> SeriesStore:
         from streams.adapters.series.influx.store import InfluxStore
 
         said = settings.influxdb
-        server = InfluxServer(url=said.url, token=said.token, org=said.org)
-        return InfluxStore(server, said.database, log_id)
+        return InfluxStore(InfluxServer(url=said.url, token=said.token, org=said.org), said.database, log_id)
     return SqliteStore(data, log_id)
 
 

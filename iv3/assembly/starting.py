@@ -88,31 +88,23 @@ def announce(plan: StartPlan, ready: Ready) -> None:
     """Write run.json and print where to look."""
     name = f"[{plan.host}]" if ":" in plan.host else plan.host
     url = f"{'https' if ready.tls else 'http'}://{name}:{ready.port}"
-    said = {
-        "url": url,
-        "pid": os.getppid() if os.environ.get("IV3_CHILD") else os.getpid(),
-        "started_at": int(time.time()),
-    }
-    write_durably(plan.data / "run.json", json.dumps(said).encode())
+    pid = os.getppid() if os.environ.get("IV3_CHILD") else os.getpid()
+    note = json.dumps({"url": url, "pid": pid, "started_at": int(time.time())})
+    write_durably(plan.data / "run.json", note.encode())
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-    made_up = plan.demo_plan
-    console.print(
-        f"iv3 demo is running ({made_up.words}; nothing leaves this machine)." if made_up else "iv3 is running."
-    )
+    demo = plan.demo_plan
+    console.print(f"iv3 demo is running ({demo.words}; nothing leaves this machine)." if demo else "iv3 is running.")
     console.print(f"  Open  {url}/login?code={ready.login_code}", markup=False)
     untold = people_without_phone(plan.settings)
     if untold and not plan.demo:
         whose = f" for {', '.join(untold[:5])}" if plan.settings.people else ""
-        console.print(
-            f"  ALARMS ARE OFF{whose}: set iv3.endpoint or ntfy.topic, then try `iv3 test-alarm`.", markup=False
-        )
+        said = f"  ALARMS ARE OFF{whose}: set iv3.endpoint or ntfy.topic, then try `iv3 test-alarm`."
+        console.print(said, markup=False)
     if plan.settings.alerts == "shadow":
         console.print("  ALARMS ARE IN SHADOW: decided, not sent.")
     without = [person.id for person in household(plan.settings) if person.zone is None]
     if without and not plan.demo:
-        zone = host_zone()
-        key = (
-            "person.zone" if len(without) == 1 and not plan.settings.people else f"the zone of {', '.join(without[:5])}"
-        )
+        zone, alone = host_zone(), len(without) == 1 and not plan.settings.people
+        key = "person.zone" if alone else f"the zone of {', '.join(without[:5])}"
         console.print(f"  Times are shown in UTC: set {key}{f' (this machine is in {zone})' if zone else ''}.")
     console.print("  Stop with Ctrl-C.")

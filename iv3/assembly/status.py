@@ -20,7 +20,14 @@ _SHADOW = "ALARMS ARE IN SHADOW: decided, not sent. Nobody is told of a low by t
 _NO_LONG_ACTING = (
     "No long-acting dose is on record for 30 days. Log the last one, and iv3 can tell when one is missing."
 )
+_ANSWERS = {
+    "ok": "answers",
+    "no_data": "has no data",
+    "refused": "refuses the log-in",
+    "unreachable": "does not answer",
+}
 _SUSPENDED = "SUSPENDED. No readings are asked for, and nobody is alarmed, until `iv3 person resume`."
+_NO_ARCHIVE = HealthLine("Archive", False, "not set up", "the log is on this disk only", missing=True)
 _LONG_LOOK_MS, _MOST_DOSES = 30 * 86_400_000, 1_000
 
 
@@ -90,11 +97,9 @@ class Status:
         if person in self._long_acting_seen or not profile.no_long_acting_h or not self._catalog.ready:
             return False
         now_ms = self._plan.clock.now_ms()
-        doses = self._catalog.entries(person, now_ms - _LONG_LOOK_MS, now_ms + 600_000, _MOST_DOSES, kinds=("insulin",))
-        if any(
-            isinstance(dose.data, InsulinTaken) and action_of_dose(dose.data, profile.insulins) == "long"
-            for dose in doses
-        ):
+        found = self._catalog.entries(person, now_ms - _LONG_LOOK_MS, now_ms + 600_000, _MOST_DOSES, kinds=("insulin",))
+        doses = [entry.data for entry in found if isinstance(entry.data, InsulinTaken)]
+        if any(action_of_dose(dose, profile.insulins) == "long" for dose in doses):
             self._long_acting_seen.add(person)
         return person not in self._long_acting_seen
 
@@ -125,23 +130,16 @@ class Status:
         said = {line.key: line for report in reports for line in report.lines}
         events = sum(head for (topic, _), head in self._log.heads.items() if topic == JOURNAL)
         evaluated, late = self._evaluated_ms(), self._late_ms()
+        durable = "every one on disk before it was answered"
+        alarms = f"checked {age_words(now - evaluated)}" if evaluated else "starting"
         lines = [
-            HealthLine(
-                "Log", not self._log.nearly_full(), f"{events:,} events", "every one on disk before it was answered"
-            ),
+            HealthLine("Log", not self._log.nearly_full(), f"{events:,} events", durable),
             said.get("Series", HealthLine("Series", True, "up to date", "what charts are drawn from")),
-            HealthLine(
-                "Alarms",
-                not late,
-                f"checked {age_words(now - evaluated)}" if evaluated else "starting",
-                "every reading, and every 10 s",
-            ),
+            HealthLine("Alarms", not late, alarms, "every reading, and every 10 s"),
             self._source_health(person),
             said.get("Notifier") or self._notifier_elsewhere(),
             self._dead_man_health(now, next((r.dead_man for r in reports if r.dead_man is not None), None)),
-            said.get(
-                "Archive", HealthLine("Archive", False, "not set up", "the log is on this disk only", missing=True)
-            ),
+            said.get("Archive", _NO_ARCHIVE),
             *([said["Restore"]] if "Restore" in said else []),
         ]
         return [HealthShown(*line) for line in lines]
@@ -153,18 +151,8 @@ class Status:
             return HealthLine("Dexcom", False, "not set up", "readings come from uploaders", missing=True)
         if asked is None:
             return HealthLine(name, True, "starting", "not asked yet")
-        words = {
-            "ok": "answers",
-            "no_data": "has no data",
-            "refused": "refuses the log-in",
-            "unreachable": "does not answer",
-        }
-        return HealthLine(
-            name,
-            asked.state.state == "ok",
-            words[asked.state.state],
-            asked.state.reason or "asked after each reading is due",
-        )
+        state, why = asked.state.state, asked.state.reason or "asked after each reading is due"
+        return HealthLine(name, state == "ok", _ANSWERS[state], why)
 
     def _notifier_elsewhere(self) -> HealthLine:
         trouble = self._heartbeats.trouble()

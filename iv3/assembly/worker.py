@@ -19,6 +19,7 @@ from iv3.assembly.plan import StartPlan
 from iv3.assembly.roles import add_roles, put_together
 from iv3.assembly.running import Running
 from iv3.assembly.series import follow_series
+from iv3.output import warn
 from streams.errors import FailedPrecondition, InUse
 from streams.runtime.process import Process, Service
 from streams.runtime.self_report import SelfReport
@@ -36,9 +37,7 @@ async def run(plan: StartPlan) -> None:
         running = await put_together(plan, stack, worker=name)
         await add_roles(running)
         for role_name in sorted(plan.roles - {role.name for role in running.roles}):
-            sys.stderr.write(
-                f"iv3: there is nothing to do for the {role_name}: its part of the configuration is empty.\n"
-            )
+            warn(f"there is nothing to do for the {role_name}: its part of the configuration is empty.")
         if not running.roles:
             raise FailedPrecondition("This worker has nothing to do: name its --role, and configure what that needs.")
         report = SelfReport(running.log, plan.clock, name, running.troubles)
@@ -51,9 +50,8 @@ def _page(running: Running, name: str) -> Service:
     plan, roles, people = running.plan, running.roles, running.people
 
     def readiness() -> Readiness:
-        reasons = [
-            f"{r.name} is {r.progress.paused or r.state}" for r in roles if r.progress.paused or r.state != "running"
-        ]
+        resting = [role for role in roles if role.progress.paused or role.state != "running"]
+        reasons = [f"{role.name} is {role.progress.paused or role.state}" for role in resting]
         reasons += [people.trouble] if people.trouble else []  # it may poll, and tell, fewer people than it should
         return Readiness(not reasons, tuple(reasons))
 

@@ -3,18 +3,18 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option, Typer
 
 from iv3.cli.fields import by_fields
 from iv3.options import DATA, Archive, Config, Data, Json, PruneOptions, ServiceOptions, TokenOptions
 
-token_app = typer.Typer(help="Access tokens: one per device and person.", no_args_is_help=True)
-config_app = typer.Typer(help="The configuration.", no_args_is_help=True)
-dead_app = typer.Typer(help="Records that could never be handled.", no_args_is_help=True)
-archive_app = typer.Typer(
-    help="The archive: what keeps it small, and proves that it can be restored.", no_args_is_help=True
-)
-service_app = typer.Typer(help="Keep iv3 running on this machine, with systemd.", no_args_is_help=True)
+token_app = Typer(name="token", help="Access tokens: one per device and person.", no_args_is_help=True)
+config_app = Typer(name="config", help="The configuration.", no_args_is_help=True)
+dead_app = Typer(name="dead-letters", help="Records that could never be handled.", no_args_is_help=True)
+_PURPOSE = "The archive: what keeps it small, and proves that it can be restored."
+archive_app = Typer(name="archive", help=_PURPOSE, no_args_is_help=True)
+service_app = Typer(name="service", help="Keep iv3 running on this machine, with systemd.", no_args_is_help=True)
+GROUPS = (token_app, config_app, dead_app, archive_app, service_app)
 
 
 @token_app.command("new")
@@ -36,7 +36,7 @@ def token_list(data: Data = DATA, config: Config = None, json_: Json = False) ->
 
 @token_app.command("revoke")
 def token_revoke(
-    token_id: Annotated[str, typer.Argument(help="The token's id, from `iv3 token list`.")],
+    token_id: Annotated[str, Argument(help="The token's id, from `iv3 token list`.")],
     data: Data = DATA,
     config: Config = None,
 ) -> None:
@@ -64,7 +64,7 @@ def dead_letters_list(data: Data = DATA, config: Config = None, json_: Json = Fa
 
 @dead_app.command("retry")
 def dead_letters_retry(
-    place: Annotated[str, typer.Argument(help="topic/partition/offset, from `iv3 dead-letters list`.")],
+    place: Annotated[str, Argument(help="topic/partition/offset, from `iv3 dead-letters list`.")],
     data: Data = DATA,
     config: Config = None,
 ) -> None:
@@ -85,9 +85,7 @@ def archive_merge(archive: Archive = None, config: Config = None, json_: Json = 
 @archive_app.command("drill")
 def archive_drill(
     archive: Archive = None,
-    scratch: Annotated[
-        Path | None, typer.Option(help="Folder to restore into; default: one in the data folder.")
-    ] = None,
+    scratch: Annotated[Path | None, Option(help="Folder to restore into; default: one in the data folder.")] = None,
     data: Data = DATA,
     config: Config = None,
     json_: Json = False,

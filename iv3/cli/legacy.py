@@ -1,18 +1,14 @@
 """The verbs of somebody who moves in from the older Go program: `import`, `compare` and `alerts`."""
 
-import typer
+from typer import Typer
 
 from iv3.cli.fields import by_fields
 from iv3.options import CompareOptions, Config, ImportOptions
 
-alerts_app = typer.Typer(no_args_is_help=True)
-compare_app = typer.Typer(no_args_is_help=True)
-import_app = typer.Typer(no_args_is_help=True)
-
-
-@import_app.callback()
-def of_import() -> None:
-    """History from elsewhere."""
+alerts_app = Typer(name="alerts", help="Alarms in shadow, and out of it.", no_args_is_help=True)
+compare_app = Typer(name="compare", help="iv3 beside another program.", no_args_is_help=True)
+import_app = Typer(name="import", help="History from elsewhere.", no_args_is_help=True)
+MOVING_IN = (import_app, alerts_app, compare_app)
 
 
 @import_app.command("seed-influx")
@@ -24,22 +20,12 @@ def import_seed_influx(options: ImportOptions) -> None:
     verb(options)
 
 
-@alerts_app.callback()
-def of_alerts() -> None:
-    """Alarms in shadow, and out of it."""
-
-
 @alerts_app.command("on")
 def alerts_on(config: Config = None) -> None:
     """Leave shadow: send a test alarm, which must be acknowledged, and say what to start."""
     from iv3.verbs.alerts import alerts_on as verb
 
     verb(config)
-
-
-@compare_app.callback()
-def of_compare() -> None:
-    """iv3 beside another program."""
 
 
 @compare_app.command("seed")

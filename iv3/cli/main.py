@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option, Typer
 
 from iv3.cli.fields import by_fields
-from iv3.cli.groups import archive_app, config_app, dead_app, service_app, token_app
-from iv3.cli.legacy import alerts_app, compare_app, import_app
+from iv3.cli.groups import GROUPS
+from iv3.cli.legacy import MOVING_IN
 from iv3.cli.people import person_app
 from iv3.options import (
     ARCHIVE_HELP,
@@ -29,25 +30,16 @@ from iv3.options import (
 )
 from iv3.output import fail
 
-app = typer.Typer(
+app = Typer(
     name="iv3",
     help="A self-hosted companion for people with type 1 diabetes on pens, and for those who watch over them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _group, _name in (
-    (token_app, "token"),
-    (config_app, "config"),
-    (dead_app, "dead-letters"),
-    (archive_app, "archive"),
-    (service_app, "service"),
-    (person_app, "person"),
-    (import_app, "import"),
-    (alerts_app, "alerts"),
-    (compare_app, "compare"),
-):
-    app.add_typer(_group, name=_name)
+for _groups in (GROUPS, (person_app,), MOVING_IN):
+    for _group in _groups:
+        app.add_typer(_group)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -60,9 +52,7 @@ def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it so
 
 @app.callback()
 def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
+    version: Annotated[bool, Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """A self-hosted companion for people with type 1 diabetes on pens, and for those who watch over them."""
     del version
@@ -102,7 +92,7 @@ def poller(
 
 @app.command()
 def api(
-    data: Annotated[Path, typer.Option("--data", help="Folder for what this process keeps.")] = DATA,
+    data: Annotated[Path, Option("--data", help="Folder for what this process keeps.")] = DATA,
     config: Config = None,
     host: Host = None,
     port: Port = None,
@@ -120,7 +110,7 @@ def stop(
     config: Config = None,
     pause: Annotated[
         str | None,
-        typer.Option("--for", help="Put the dead-man's switch off too: 30m, at most 2h. Else it stays armed."),
+        Option("--for", help="Put the dead-man's switch off too: 30m, at most 2h. Else it stays armed."),
     ] = None,
 ) -> None:
     """Stop the `iv3 up` of this data folder. The dead-man's switch stays armed."""
@@ -131,7 +121,7 @@ def stop(
 
 @app.command()
 def init(
-    config: Annotated[Path, typer.Option("--config", help="File to write; never overwritten.")] = Path("config.yaml"),
+    config: Annotated[Path, Option("--config", help="File to write; never overwritten.")] = Path("config.yaml"),
 ) -> None:
     """Ask a few questions, try the Dexcom log-in, write config.yaml, send a test alarm."""
     from iv3.verbs.init import init as verb
@@ -149,7 +139,7 @@ def simulate(options: SimulateOptions) -> None:
 
 
 @app.command()
-def predict(predictor: Annotated[str, typer.Option(help="ar2, linear or persistence.")] = "ar2") -> None:
+def predict(predictor: Annotated[str, Option(help="ar2, linear or persistence.")] = "ar2") -> None:
     """Answer glucose events on standard input with forecasts, one JSON object a line."""
     from iv3.verbs.predict import predict as verb
 
@@ -182,7 +172,7 @@ def topics(data: Data = DATA, config: Config = None, json_: Json = False) -> Non
 
 @app.command()
 def backup(
-    to: Annotated[str | None, typer.Option("--to", help=ARCHIVE_HELP)] = None,
+    to: Annotated[str | None, Option("--to", help=ARCHIVE_HELP)] = None,
     data: Data = DATA,
     config: Config = None,
     json_: Json = False,
@@ -211,10 +201,10 @@ def restore(archive: From = None, data: Data = DATA, config: Config = None, json
 
 @app.command("copy")
 def copy_(
-    source: Annotated[str, typer.Option("--from", help="sqlite, kafka, or kafka://host:9092.")],
-    target: Annotated[str, typer.Option("--to", help="sqlite, kafka, or kafka://host:9092; it must be empty.")],
+    source: Annotated[str, Option("--from", help="sqlite, kafka, or kafka://host:9092.")],
+    target: Annotated[str, Option("--to", help="sqlite, kafka, or kafka://host:9092; it must be empty.")],
     partitions: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Of the copy; a file has the log's, topics kafka.partitions.")
+        int | None, Option(min=1, max=1000, help="Of the copy; a file has the log's, topics kafka.partitions.")
     ] = None,
     data: Data = DATA,
     config: Config = None,
@@ -244,7 +234,7 @@ def doctor(data: Data = DATA, config: Config = None, json_: Json = False) -> Non
 
 @app.command("test-alarm")
 def test_alarm(
-    person: Annotated[str | None, typer.Option(help="To the phone that is told of this person.")] = None,
+    person: Annotated[str | None, Option(help="To the phone that is told of this person.")] = None,
     data: Data = DATA,
     config: Config = None,
 ) -> None:

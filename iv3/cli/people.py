@@ -1,11 +1,11 @@
 """`iv3 person`: who is watched. People come and go while iv3 runs."""
 
-import typer
+from typer import Typer
 
 from iv3.cli.fields import by_fields
 from iv3.options import DATA, AddOptions, Config, Data, EraseOptions, Json, Person
 
-person_app = typer.Typer(help="People: who is watched, without a restart.", no_args_is_help=True)
+person_app = Typer(name="person", help="People: who is watched, without a restart.", no_args_is_help=True)
 
 
 @person_app.command("add")

@@ -25,6 +25,7 @@ from streams.clock import ScaledClock
 from streams.errors import Misconfigured, Transient
 from streams.ports.clock import Clock
 from streams.ports.log import Log
+from streams.runtime.backoff import rest
 from streams.topics import JOURNAL
 from streams.views.catalog import Catalog
 
@@ -75,9 +76,8 @@ class DemoPerson:
 
     async def put_history(self, log: Log, account: str) -> int:
         """Append what happened before the start, once, in order. Returns how many events."""
-        readings = [
-            self._reading(account, *row) for row in self.server.readings(self.started_ms - HISTORY_MS, self.started_ms)
-        ]
+        rows = self.server.readings(self.started_ms - HISTORY_MS, self.started_ms)
+        readings = [self._reading(account, *row) for row in rows]
         diary = [self.entry(e) for e in self.events if e.kind != "glucose" and e.time_ms < self.started_ms]
         said = sorted([*readings, *diary], key=lambda event: event.time)
         for n in range(0, len(said), 500):
@@ -117,20 +117,12 @@ class DemoPerson:
         todo = [e for e in self.events if e.kind != "glucose" and catalog.entry(self.entry(e).id) is None]
         for event in todo:
             wait_s = (event.time_ms - self.clock.now_ms()) / 1000 / self.clock.speed
-            if wait_s > 0 and await _stopped(stopping, wait_s):
-                return
+            if wait_s > 0:
+                await rest(stopping, wait_s)
             while not stopping.is_set():
                 try:
                     await log.append(JOURNAL, PERSON, [encode(self.entry(event))])
                     break
                 except Transient:
-                    await _stopped(stopping, 1.0)
+                    await rest(stopping, 1.0)
         await stopping.wait()
-
-
-async def _stopped(stopping: asyncio.Event, within_s: float) -> bool:
-    try:
-        await asyncio.wait_for(stopping.wait(), within_s)
-    except TimeoutError:
-        return False
-    return True

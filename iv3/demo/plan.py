@@ -73,9 +73,7 @@ def demo_plan(options: UpOptions, data: Path) -> StartPlan:
         before=before,
         services=services,
     )
-    return StartPlan(
-        data=data, settings=settings, clock=person.clock, host=host, port=port, person=PERSON, demo_plan=made_up
-    )
+    return StartPlan(data, settings, person.clock, host, port, PERSON, demo_plan=made_up)
 
 
 def _demo_start(data: Path) -> tuple[int, int, list[int]]:
@@ -87,10 +85,8 @@ def _demo_start(data: Path) -> tuple[int, int, list[int]]:
     if not note.exists():
         return _noted(note, now_ms, now_ms, [])
     said = json.loads(note.read_text())
-    last = asyncio.run(_last_moments(data))
-    return _noted(
-        note, int(said["started_ms"]), max([now_ms, *(t + 1000 for t in last)]), list(said.get("lows_at_ms", []))
-    )
+    now_ms = max([now_ms, *(last + 1000 for last in asyncio.run(_last_moments(data)))])
+    return _noted(note, int(said["started_ms"]), now_ms, list(said.get("lows_at_ms", [])))
 
 
 async def _last_moments(data: Path) -> list[int]:

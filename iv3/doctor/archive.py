@@ -18,9 +18,8 @@ from streams.ports.archive import Archive, Exposure
 _PROBE = "probe/doctor"
 
 
-async def archive(settings: Settings, data: Path, config: Path) -> list[Finding]:
+async def archive(settings: Settings, data: Path) -> list[Finding]:
     """The archive that the configuration names."""
-    del config
     named = archive_of(settings.archive, settings.s3)
     if named is None:
         return [_none(settings)]
@@ -35,11 +34,8 @@ async def archive(settings: Settings, data: Path, config: Path) -> list[Finding]
 
 
 def _none(settings: Settings) -> Finding:
-    how = (
-        "archive: s3 uses the bucket that s3.bucket names"
-        if settings.s3.bucket
-        else "archive: folder:PATH, on another disk"
-    )
+    there = settings.s3.bucket
+    how = "archive: s3 uses the bucket that s3.bucket names" if there else "archive: folder:PATH, on another disk"
     return noticed("no-archive", f"There is no archive: the log is on one disk only. Set {how}.")
 
 
@@ -81,9 +77,8 @@ def _in_the_clear(settings: Settings) -> list[Finding]:
     place = urlsplit(settings.s3.endpoint)
     if place.scheme != "http" or is_loopback(place.hostname or ""):
         return []
-    return [
-        noticed("archive-clear", "s3.endpoint begins with http://: health data travels in the clear. Write https://.")
-    ]
+    said = "s3.endpoint begins with http://: health data travels in the clear. Write https://."
+    return [noticed("archive-clear", said)]
 
 
 def _drill(settings: Settings, data: Path) -> Finding:

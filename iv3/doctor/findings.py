@@ -18,18 +18,18 @@ class Finding:
 
 
 def failed(name: str, message: str) -> Finding:
-    """It keeps iv3 from its work, or somebody from being told."""
+    """A finding that keeps iv3 from its work, or somebody from being told."""
     return Finding(name, False, message)
 
 
 def noticed(name: str, message: str) -> Finding:
-    """It is not as it should be, and iv3 works all the same."""
+    """A finding that is not as it should be, while iv3 works all the same."""
     return Finding(name, False, message, serious=False)
 
 
 def passed(name: str, message: str) -> Finding:
-    """It is as it should be."""
+    """A finding that is as it should be."""
     return Finding(name, True, message, serious=False)
 
 
-Check = Callable[[Settings, Path, Path], Awaitable[list[Finding]]]  # settings, data folder, configuration file
+Check = Callable[[Settings, Path], Awaitable[list[Finding]]]  # settings, data folder

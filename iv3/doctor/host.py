@@ -19,29 +19,27 @@ _SOON_DAYS = 14
 _FIXED_SQLITE = (3, 51, 3)  # the WAL-reset fix
 
 
-async def files(settings: Settings, data: Path, config: Path) -> list[Finding]:
-    """config.yaml, the data folder, the disk, SQLite, certificates."""
-    found = [_config_mode(config), _disk(data), _file_system(data), _sqlite(), *_certificate(settings)]
-    return [finding for finding in found if finding is not None]
+async def files(settings: Settings, data: Path) -> list[Finding]:
+    """The data folder, the disk, SQLite, certificates."""
+    return [_disk(data), _file_system(data), _sqlite(), *_certificate(settings)]
 
 
-def _config_mode(path: Path) -> Finding | None:
+def config_file(path: Path) -> list[Finding]:
+    """Whether others than its owner can read the configuration file."""
     if not path.exists():
-        return None
+        return []
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        return noticed("config-readable", f"{path} holds passwords and others can read it: chmod 600 {path}.")
-    return passed("config-readable", f"{path} is readable by its owner only.")
+        return [noticed("config-readable", f"{path} holds passwords and others can read it: chmod 600 {path}.")]
+    return [passed("config-readable", f"{path} is readable by its owner only.")]
 
 
 def _disk(data: Path) -> Finding:
     folder = data if data.exists() else Path.cwd()
     free = free_bytes(folder)
     if free < RESERVE_BYTES:
-        return failed(
-            "disk-full",
-            f"{folder} has {free >> 20} MiB left; below {RESERVE_BYTES >> 20} MiB only readings and "
-            "alarms are saved. Free some space.",
-        )
+        left, least = free >> 20, RESERVE_BYTES >> 20
+        said = f"{folder} has {left} MiB left; below {least} MiB only readings and alarms are saved. Free some space."
+        return failed("disk-full", said)
     return passed("disk-full", f"{folder} has {free >> 30} GiB left.")
 
 
@@ -79,9 +77,8 @@ def _certificate(settings: Settings) -> list[Finding]:
     return [passed("certificate", f"The certificate holds for {left_days:.0f} days.")]
 
 
-async def port(settings: Settings, data: Path, config: Path) -> list[Finding]:
+async def port(settings: Settings, data: Path) -> list[Finding]:
     """Whether the API can listen."""
-    del config
     if (data / "run.json").exists():
         return [passed("port-busy", "iv3 is running on this data folder.")]
     if settings.api.port and not is_free(settings.api.host, settings.api.port):

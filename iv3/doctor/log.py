@@ -10,9 +10,8 @@ from schemas.settings import Settings
 from streams.errors import FailedPrecondition, LogUnavailable
 
 
-async def log(settings: Settings, data: Path, config: Path) -> list[Finding]:
+async def log(settings: Settings, data: Path) -> list[Finding]:
     """The brokers of `log: kafka://`."""
-    del config
     place = LogPlace(settings, data)
     if not place.on_kafka:
         return []

@@ -15,9 +15,8 @@ from streams.errors import NotifierRefused, NotifierUnreachable
 _GUESSABLE_BITS = 96
 
 
-async def ntfy(settings: Settings, data: Path, config: Path) -> list[Finding]:
+async def ntfy(settings: Settings, _data: Path) -> list[Finding]:
     """Whether somebody can be told."""
-    del data, config
     topic = settings.topic
     untold = people_without_phone(settings)
     if untold:

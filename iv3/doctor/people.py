@@ -24,18 +24,14 @@ _SKEW_S = 60.0
 _MOST_TRIED = 5  # accounts: a log-in each, and Dexcom is asked to be patient
 
 
-async def profiles(settings: Settings, data: Path, config: Path) -> list[Finding]:
+async def profiles(settings: Settings, _data: Path) -> list[Finding]:
     """Zone and insulins of everybody in the configuration."""
-    del data, config
     people = household(settings)
-    return [finding for person in people for finding in _profile(settings, person, _whose(person, people))]
+    return [finding for person in people for finding in _profile(settings, person, alone=len(people) == 1)]
 
 
-def _whose(person: WatchedSettings, people: tuple[WatchedSettings, ...]) -> str:
-    return f"{person.id}: " if len(people) > 1 else ""
-
-
-def _profile(settings: Settings, person: WatchedSettings, whose: str) -> Iterator[Finding]:
+def _profile(settings: Settings, person: WatchedSettings, *, alone: bool) -> Iterator[Finding]:
+    whose = "" if alone else f"{person.id}: "
     host_utc = datetime.now(UTC).astimezone().utcoffset() == datetime.now(UTC).utcoffset()
     if person.zone is None:
         key = "person.zone" if person.id == settings.person.id else "zone"
@@ -53,11 +49,10 @@ def _profile(settings: Settings, person: WatchedSettings, whose: str) -> Iterato
         yield noticed("no-long-acting", said)
 
 
-async def accounts(settings: Settings, data: Path, config: Path) -> list[Finding]:
+async def accounts(settings: Settings, data: Path) -> list[Finding]:
     """One log-in at most for each account, and none while the journal, or what an earlier refusal left here, says to
     wait. Raises FailedPrecondition.
     """
-    del config
     kept = accounts_of(settings, credentials_of(settings, data).read())
     known = {person: said.dexcom for person, said in kept.items() if said.dexcom.account}
     if not known:
@@ -74,9 +69,8 @@ async def accounts(settings: Settings, data: Path, config: Path) -> list[Finding
     return found
 
 
-async def dexcom(settings: Settings, data: Path, config: Path) -> list[Finding]:
+async def dexcom(settings: Settings, data: Path) -> list[Finding]:
     """The first person's account alone."""
-    del config
     first = household(settings)[0]
     if not first.dexcom.account:
         return []

@@ -16,9 +16,8 @@ from streams.ports.series import SeriesExamination
 _OLDEST = (2, 7)
 
 
-async def series(settings: Settings, data: Path, config: Path) -> list[Finding]:
+async def series(settings: Settings, data: Path) -> list[Finding]:
     """The server of `series: influxdb`."""
-    del config
     log_id = _log_id(settings, data)
     async with closing(series_store(settings, data, log_id)) as store:
         seen = await store.examine()

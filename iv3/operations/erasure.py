@@ -9,7 +9,7 @@ compared.
 import json
 import shutil
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -123,7 +123,8 @@ class Erasure:
         raise.
         """
         credentials_of(self.settings, self.data).read()  # what cannot be opened now cannot be cleared at the end
-        await self._refuse_unreachable_series()
+        async with closing(series_store(self.settings, self.data, "")) as store:
+            await store.check()
         if note is not None and is_under_way(self.place, note):
             if note.phase == "copying":
                 note.phase = "clearing"  # it was stopped between the rename and the note of it
@@ -138,10 +139,6 @@ class Erasure:
 
     def _save(self, note: ErasureNote) -> None:
         write_durably(self.data / ERASING, json.dumps(asdict(note)).encode())
-
-    async def _refuse_unreachable_series(self) -> None:
-        async with closing(series_store(self.settings, self.data, "")) as store:
-            await store.check()
 
     async def _copy(self, before: ErasureNote | None, now_ms: int, earlier: list[str]) -> ErasureNote:
         """The copy, compared and archived, in the place of the old log; on Kafka, in the workshop."""
@@ -238,13 +235,14 @@ class Erasure:
         async with self.place.opened(demo=self.demo) as log:
             if log.log_id != note.new_log:
                 raise FailedPrecondition(
-                    f"The log is {log.log_id}, and neither the one that {self.person} was taken out of "
-                    "nor the one that was made. "
-                    f"If that is meant, delete {self.data / ERASING} and run the same command again."
+                    f"The log is {log.log_id}, and neither the one that {self.person} was taken out of nor the one "
+                    f"that was made. If that is meant, delete {self.data / ERASING} and run the same command again."
                 )
             if self.archive is not None:
                 await self._clear_archive(log, note, self.archive, done)
-            self._clear_folder()
+            for name in _SCRATCH:
+                shutil.rmtree(self.data / name, ignore_errors=True)
+            _delete(self.data, _DERIVED)
             await self._clear_series(log, note, done)
         forget_credentials(self.settings, self.data, self.person)
         (self.data / ERASING).unlink()
@@ -259,11 +257,6 @@ class Erasure:
         for name in names:
             await archive.sweep(f"v1/{name}")
         done.objects_left = await foreign(archive, names)
-
-    def _clear_folder(self) -> None:
-        for name in _SCRATCH:
-            shutil.rmtree(self.data / name, ignore_errors=True)
-        _delete(self.data, _DERIVED)
 
     async def _clear_series(self, log: Log, note: ErasureNote, done: Done) -> None:
         async with closing(series_store(self.settings, self.data, log.log_id)) as store:
@@ -282,8 +275,7 @@ class Erasure:
 def _delete(folder: Path, patterns: tuple[str, ...]) -> None:
     for pattern in patterns:
         for path in folder.glob(pattern):
-            with suppress(FileNotFoundError):
-                path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def forget_credentials(settings: Settings, data: Path, person: str) -> None:

@@ -34,13 +34,7 @@ def log_settings(data: Path, config: Path | None) -> Settings:
     return configuration.load(config)
 
 
-def with_log(
-    data: Path,
-    work: Callable[[Log], Awaitable[_T]],
-    config: Path | None = None,
-    *,
-    make: bool = False,
-) -> _T:
+def with_log(data: Path, work: Callable[[Log], Awaitable[_T]], config: Path | None = None, *, make: bool = False) -> _T:
     """Run `work` with the log open; where there is none yet, `make` one. Raises FailedPrecondition, LogUnavailable."""
     place = LogPlace(log_settings(data, config), data)
 

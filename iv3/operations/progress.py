@@ -17,14 +17,9 @@ def bar(title: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], Non
     if quiet:
         yield lambda _done, _total: None
     elif sys.stderr.isatty():
-        columns = (
-            TextColumn(title),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.speed:,.0f}/s"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console(stderr=True)) as shown:
+        how_far = (TextColumn(title), BarColumn(), MofNCompleteColumn())
+        how_soon = (TextColumn("{task.speed:,.0f}/s"), TimeRemainingColumn())
+        with Progress(*how_far, *how_soon, console=Console(stderr=True)) as shown:
             task = shown.add_task(title, total=None)
             yield lambda done, total: shown.update(task, completed=done, total=total)
     else:

@@ -18,7 +18,8 @@ def until_it_rang(settings: Settings) -> bool:
     shall be later.
     """
     while typer.confirm("Send a test alarm now?", default=True):
-        _say(asyncio.run(send_trial_alarm(settings)))
+        trouble = asyncio.run(send_trial_alarm(settings))
+        typer.echo(f"  !!  {trouble}" if trouble else "  ok  The server accepted it.")
         if typer.confirm("Did the phone ring?", default=None):
             typer.echo("  ok  Alarms reach the phone.")
             return True
@@ -27,20 +28,11 @@ def until_it_rang(settings: Settings) -> bool:
     return False
 
 
-def _say(trouble: str) -> None:
-    typer.echo(f"  !!  {trouble}" if trouble else "  ok  The server accepted it.")
-
-
 async def send_trial_alarm(settings: Settings) -> str:
-    """Why it was not accepted, or an empty string."""
-    name = settings.person.name
-    message = Message(
-        f"test-{int(time.time())}",
-        f"{name}: test alarm" if name else "iv3: test alarm",
-        "This is how an urgent alarm arrives. Nothing is wrong.",
-        5,
-        ("bell",),
-    )
+    """The reason why a trial alarm was not accepted; an empty string where it was."""
+    title = f"{settings.person.name or 'iv3'}: test alarm"
+    text = "This is how an urgent alarm arrives. Nothing is wrong."
+    message = Message(f"test-{int(time.time())}", title, text, 5, ("bell",))
     try:
         async with closing(house_phone(settings, SystemClock())) as target:
             await target.send(message)

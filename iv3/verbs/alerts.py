@@ -22,8 +22,8 @@ def alerts_on(config: Path | None) -> None:
     if settings.alerts == "shadow":
         where = config or Path("config.yaml")
         sys.stdout.write(
-            f"Now write `alerts: on` instead of `alerts: shadow` in {where} (or IV3_ALERTS), and start "
-            "`iv3 up` again.\n"
+            f"Now write `alerts: on` instead of `alerts: shadow` in {where} (or IV3_ALERTS), and start `iv3 up` "
+            "again.\n"
         )
     else:
         sys.stdout.write("Now stop the `iv3 up` that runs in shadow (iv3 stop), and start `iv3 up`.\n")

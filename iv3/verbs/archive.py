@@ -17,18 +17,15 @@ from iv3.options import PruneOptions
 from iv3.output import fail, say
 from processors.archive.format import SegmentDamaged, head_key, read_head
 from schemas.settings import Settings
-from streams.archive.drill import SCRATCH, DrillOutcome, keep_outcome
-from streams.archive.drill import drill as try_it
+from streams.archive import drill as drills
+from streams.archive import merge as merging
 from streams.archive.maintenance import host_ms
-from streams.archive.merge import MergeReport
-from streams.archive.merge import merge as merge_days
 from streams.archive.restore import restore as make_anew
 from streams.archive.retention import Earlier, RetentionPlan, plan, remove
 from streams.archive.verify import VerifyReport, read_back, the_log_id
 from streams.archive.writer import ArchiveWriter
 from streams.clock import SystemClock
-from streams.copies.copy_log import copy as copy_log
-from streams.copies.copy_log import refuse_used
+from streams.copies import copy_log
 from streams.copies.repartition import refuse_other_than_multiple
 from streams.errors import FailedPrecondition, Misconfigured
 from streams.ports.archive import Archive
@@ -118,7 +115,7 @@ async def _restore_to_kafka(settings: Settings, archive: Archive, data: Path, *,
     scratch = data / ".restoring-to-kafka"
     async with LogPlace(settings.model_copy(update={"kafka": kafka}), data).opened() as log:
         try:
-            await refuse_used(log)
+            await copy_log.refuse_used(log)
             refuse_other_than_multiple(split, log.partitions[JOURNAL])
             shutil.rmtree(scratch, ignore_errors=True)
             with bar("Restoring", quiet=as_json) as progress:
@@ -127,7 +124,7 @@ async def _restore_to_kafka(settings: Settings, archive: Archive, data: Path, *,
                 raise FailedPrecondition("The archive is a demo's; a demo is never restored to Kafka.")
             async with closing(new_log_file(scratch / LOG_FILE)) as file:
                 with bar("Copying to Kafka", quiet=as_json) as progress:
-                    copied = await copy_log(file, log, progress)
+                    copied = await copy_log.copy(file, log, progress)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     return {**asdict(report), "log_id": copied.to_log, "records": copied.records, "partitions": copied.partitions}
@@ -145,10 +142,10 @@ def merge(config: Path | None, named: str | None, *, as_json: bool) -> None:
     """Merge what is over; exit 1 if a partition is damaged."""
     archive = _archive(configuration.load(config), named, must_exist=True)
 
-    async def work() -> MergeReport:
+    async def work() -> merging.MergeReport:
         name = await the_log_id(archive, None)
         with bar("Merging", quiet=as_json) as progress:
-            return await merge_days(archive, name, host_ms(), progress)
+            return await merging.merge(archive, name, host_ms(), progress)
 
     report = asyncio.run(work())
     left = [f"LEFT AS IT IS: {problem}" for problem in report.problems]
@@ -161,16 +158,16 @@ def merge(config: Path | None, named: str | None, *, as_json: bool) -> None:
 def drill(data: Path, config: Path | None, named: str | None, scratch: Path | None, *, as_json: bool) -> None:
     """Restore and compare; exit 1 if anything came back otherwise than the log has it."""
     archive = _archive(configuration.load(config), named, must_exist=True)
-    place = (scratch or data) / SCRATCH
+    place = (scratch or data) / drills.SCRATCH
     if scratch is not None:
         scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    async def work(log: Log) -> DrillOutcome:
+    async def work(log: Log) -> drills.DrillOutcome:
         with bar("Restoring and comparing", quiet=as_json) as progress:
-            return await try_it(log, archive, new_log_file, place, host_ms(), progress)
+            return await drills.drill(log, archive, new_log_file, place, host_ms(), progress)
 
     outcome = with_log(data, work, config)
-    keep_outcome(data, outcome)
+    drills.keep_outcome(data, outcome)
     younger = f"; {outcome.not_archived:,} are younger than the archive" if outcome.not_archived else ""
     words = (
         f"{outcome.records:,} records restored in {outcome.seconds:.0f} s, each as the log has "
@@ -191,8 +188,7 @@ def prune(options: PruneOptions) -> None:
             "Everything in the archive is kept for ever: archive_keep_days is not set. Try another "
             "answer with --keep-days N --dry-run."
         )
-    there = LogPlace(settings, options.data).exists()
-    in_use = with_log(options.data, _its_id, options.config) if there else None
+    in_use = with_log(options.data, _its_id, options.config) if LogPlace(settings, options.data).exists() else None
 
     async def work() -> tuple[RetentionPlan, int]:
         name = in_use or await the_log_id(archive, None)
@@ -202,8 +198,7 @@ def prune(options: PruneOptions) -> None:
     made, removed = asyncio.run(work())
     words = [line for earlier in made.earlier for line in _in_words(earlier, dry_run=options.dry_run)]
     words = words or ["The archive holds no log but the one in use; nothing is to be removed."]
-    document = {**asdict(made), "removed_objects": removed, "dry_run": options.dry_run}
-    say(document, *words, as_json=options.as_json)
+    say({**asdict(made), "removed_objects": removed, "dry_run": options.dry_run}, *words, as_json=options.as_json)
 
 
 async def _its_id(log: Log) -> str:

@@ -49,14 +49,9 @@ def seed(options: CompareOptions) -> None:
 
     async def work() -> dict[str, Difference]:
         async with closing(api):
-            old = [
-                await api.rows("glucose", start_s, end_s),
-                await api.rows("insulin", start_s, end_s),
-                await api.rows("carbs", start_s, end_s),
-            ]
-        known = await _known(
-            settings, options.data, KnownByIv3(household(settings)[0].id, source, start_s * 1000, end_s * 1000)
-        )
+            old = [await api.rows(path, start_s, end_s) for path in ("glucose", "insulin", "carbs")]
+        known = KnownByIv3(household(settings)[0].id, source, start_s * 1000, end_s * 1000)
+        await _fold(settings, options.data, known)
         new = [known.readings(), known.doses(), known.carbs()]
         old[1], new[1] = _spelt(old[1], insulins), _spelt(new[1], insulins)
         return {kind: differ(one, other) for kind, one, other in zip(_KINDS, old, new, strict=True)}
@@ -79,7 +74,7 @@ def _password(options: CompareOptions, settings: Settings) -> SecretStr:
     return SecretStr(typer.prompt("Password of the old program's API", hide_input=True))
 
 
-async def _known(settings: Settings, data: Path, known: KnownByIv3) -> KnownByIv3:
+async def _fold(settings: Settings, data: Path, known: KnownByIv3) -> None:
     """Fold the journal as it is on disk, beside whatever runs on it."""
 
     def step(record: Record) -> None:
@@ -90,7 +85,6 @@ async def _known(settings: Settings, data: Path, known: KnownByIv3) -> KnownByIv
 
     async with LogPlace(settings, data).opened() as log:
         await log.fold(JOURNAL, partition_of(household(settings)[0].id, log.partitions[JOURNAL]), 0, None, step)
-    return known
 
 
 def _spelt(doses: list[LegacyRow], insulins: Insulins) -> list[LegacyRow]:

@@ -13,8 +13,7 @@ from iv3.closing import closing
 from iv3.operations.progress import bar
 from iv3.output import say
 from schemas.settings import Settings
-from streams.copies.copy_log import CopyReport
-from streams.copies.copy_log import copy as copy_log
+from streams.copies import copy_log
 from streams.copies.repartition import refuse_other_than_multiple
 from streams.errors import AlreadyExists, FailedPrecondition, InUse, Misconfigured
 from streams.ports.log import Log
@@ -39,26 +38,22 @@ def copy(data: Path, config: Path | None, source: str, target: str, partitions: 
         if data.is_dir() and not lock.try_acquire():
             raise InUse(f"iv3 runs on {data}; stop it first (iv3 stop), or what comes meanwhile is not copied.")
 
-    async def work() -> CopyReport:
+    async def work() -> copy_log.CopyReport:
         async with _opened(ends[0], data) as one:
             await LogPlace(ends[0], data).refuse_members(one.log_id)
             split = one.partitions[JOURNAL]
             wanted = partitions or (split if ends[1].log == "sqlite" else ends[1].kafka.partitions)
             refuse_other_than_multiple(split, wanted)  # before topics are made for it
-            return await filled(one, wanted)
-
-    async def filled(one: Log, wanted: int) -> CopyReport:
-        opening = _new_file(data, wanted) if ends[1].log == "sqlite" else _opened(ends[1], data)
-        async with opening as other:
-            _refuse_otherwise(other, partitions)
-            with bar("Copying, then comparing", quiet=as_json) as progress:
-                return await copy_log(one, other, progress)
+            opening = _new_file(data, wanted) if ends[1].log == "sqlite" else _opened(ends[1], data)
+            async with opening as other:
+                _refuse_otherwise(other, partitions)
+                with bar("Copying, then comparing", quiet=as_json) as progress:
+                    return await copy_log.copy(one, other, progress)
 
     report = asyncio.run(work())
     words = (
-        f"{report.records:,} records copied into {report.partitions} partitions, each compared; the "
-        f"copy's log id is {report.to_log}. "
-        f"Set log: {ends[1].log} in config.yaml, and start; charts are rebuilt from it."
+        f"{report.records:,} records copied into {report.partitions} partitions, each compared; the copy's log id is "
+        f"{report.to_log}. Set log: {ends[1].log} in config.yaml, and start; charts are rebuilt from it."
     )
     say(asdict(report), words, as_json=as_json)
 
@@ -80,9 +75,8 @@ def _refuse_otherwise(target: Log, partitions: int | None) -> None:
     found = target.partitions[JOURNAL]
     if partitions is not None and found != partitions:
         raise AlreadyExists(
-            f"The topics iv3.* were made with {found} partitions already, not {partitions}. Leave "
-            "--partitions out to fill them as they are, "
-            "or delete them (they are made again)."
+            f"The topics iv3.* were made with {found} partitions already, not {partitions}. Leave --partitions out to "
+            "fill them as they are, or delete them (they are made again)."
         )
 
 

@@ -13,6 +13,7 @@ from iv3.assembly.build import try_adapters
 from iv3.assembly.listening import refuse_open_air, tls_context, with_found_certificate
 from iv3.doctor.checks import CHECKS
 from iv3.doctor.findings import Finding, failed, passed
+from iv3.doctor.host import config_file
 from schemas.household import household
 from schemas.settings import Settings, WatchedSettings
 from schemas.units import mmol
@@ -46,10 +47,10 @@ async def _all(data: Path, config: Path | None) -> list[Finding]:
         configuration.refuse_unusable(settings)
     except FailedPrecondition as error:
         return [failed("configuration", line) for line in str(error).splitlines()]
-    findings = [_usable(settings)]
+    findings = [_usable(settings), *config_file(config or Path("config.yaml"))]
     for check in CHECKS:
         try:
-            findings += await check(settings, data, config or Path("config.yaml"))
+            findings += await check(settings, data)
         except FailedPrecondition as error:
             findings.append(failed("configuration", str(error)))
         except (StreamError, OSError, SqliteError) as error:
@@ -93,42 +94,34 @@ def meaning(settings: Settings) -> list[str]:
     if len(people) > _MOST_SHOWN:
         lines.append(f" and {len(people) - _MOST_SHOWN} more people")
     lines += [" everybody"] if len(people) > 1 else []
-    database = settings.influxdb
-    where = (
-        f"InfluxDB at {database.url}, asked for as {database.database}"
-        if settings.series == "influxdb"
-        else "SQLite, in the data folder"
-    )
-    return [*lines, f"  Series   {where}", f"  Archive  {_archive(settings)}"]
+    series = "SQLite, in the data folder"
+    if settings.series == "influxdb":
+        series = f"InfluxDB at {settings.influxdb.url}, asked for as {settings.influxdb.database}"
+    return [*lines, f"  Series   {series}", f"  Archive  {_archive(settings)}"]
 
 
 def _meant_for(settings: Settings, person: WatchedSettings) -> list[str]:
     low, high = person.low_threshold or 70.0, person.high_threshold or 240.0
     dexcom = person.dexcom
-    source = (
-        f"account {dexcom.account} ({dexcom.region})" if dexcom.account else "no account; readings come from uploaders"
-    )
-    told = (
-        f"to a phone of their own at {person.ntfy.server or settings.ntfy.server}"
-        if person.ntfy.topic
-        else f"to a topic at {settings.ntfy.server}"
-        if settings.topic
-        else "ALARMS ARE OFF: neither ntfy.topic nor iv3.endpoint is set"
-    )
+    source = "no account; readings come from uploaders"
+    if dexcom.account:
+        source = f"account {dexcom.account} ({dexcom.region})"
+    told = "ALARMS ARE OFF: neither ntfy.topic nor iv3.endpoint is set"
+    if person.ntfy.topic:
+        told = f"to a phone of their own at {person.ntfy.server or settings.ntfy.server}"
+    elif settings.topic:
+        told = f"to a topic at {settings.ntfy.server}"
     if settings.alerts == "shadow":
         told += "; ALARMS ARE IN SHADOW: decided, not sent"
     hours = person.missing_long_threshold
     names = [f"{i.name} ({i.period_type or 'type missing: counts for nothing'})" for i in person.insulin]
     unset = "UTC (person.zone is not set)" if person.id == settings.person.id else "UTC (their zone is not set)"
+    many = f"           Foreseen lows below {low:g} mg/dL mean many alarms a day for most people; 0 stands for 70."
     return [
         f"  Dexcom   {source}" + (", SIMULATED SOURCE" if dexcom.url else ""),
         f"  Alarms   {told}",
         f"  Low      urgent at 55 mg/dL (3.1) or less, low below 70 (3.9), foreseen below {low:g} ({mmol(low)})",
-        *(
-            [f"           Foreseen lows below {low:g} mg/dL mean many alarms a day for most people; 0 stands for 70."]
-            if low > _MANY_ALARMS_MGDL
-            else []
-        ),
+        *([many] if low > _MANY_ALARMS_MGDL else []),
         f"  High     above {high:g} mg/dL ({mmol(high)}) for an hour",
         f"  Long     {f'no long-acting dose logged for {hours:g} h' if hours else 'never alarmed about'}",
         f"  Insulins {', '.join(names) or 'none'}",

@@ -62,16 +62,16 @@ def _erase(erasure: Erasure, options: EraseOptions) -> None:
     earlier: list[str] = []
     if note is not None and is_under_way(erasure.place, note):
         if note.person != person:
-            raise InUse(
-                f"The erasure of {note.person} was interrupted and must be ended first: iv3 person erase {note.person}"
-            )
+            other = note.person
+            raise InUse(f"The erasure of {other} was interrupted and must be ended first: iv3 person erase {other}")
         if options.dry_run:
             words = f"The erasure of {person} was begun and interrupted; run it again without --dry-run to end it."
             say({"person": person, "dry_run": True, "begun": True}, words, as_json=options.as_json)
             return
     else:
         found, finding = asyncio.run(erasure.look(options.lose or ()))
-        _refuse_nobody(person, found, finding)
+        if not found.any and not finding.earlier and not finding.stays:
+            raise NotFound(f"There is nothing of a person {person!r} in this log, nor in its archive. Is the id right?")
         remains = asyncio.run(_remains(erasure, found.mentions))
         if options.dry_run:
             document = _would(person, found, finding, remains)
@@ -86,11 +86,6 @@ def _erase(erasure: Erasure, options: EraseOptions) -> None:
     remains = [*_left_over(done), *asyncio.run(_remains(erasure, done.note.mentions))]
     seconds = round(time.monotonic() - began, 1)
     say(_did(done, remains, seconds), *_did_in_words(done, remains, seconds), as_json=options.as_json)
-
-
-def _refuse_nobody(person: str, found: LogTraces, finding: ArchiveTraces) -> None:
-    if not found.any and not finding.earlier and not finding.stays:
-        raise NotFound(f"There is nothing of a person {person!r} in this log, nor in its archive. Is the id right?")
 
 
 def _ask(options: EraseOptions, found: LogTraces) -> None:
@@ -140,10 +135,8 @@ async def _remains(erasure: Erasure, mentions: int) -> list[str]:
     if mentions:
         records = "one record" if mentions == 1 else f"{mentions:,} records"
         said.append(f"{records} of other people, in which {person} is named: what others wrote is theirs, and stays")
-    if settings.series == "influxdb":
-        said.append("backups of InfluxDB")
-    else:
-        said.append("an InfluxDB, if one was used before `series: sqlite`: delete its buckets by hand")
+    earlier = "an InfluxDB, if one was used before `series: sqlite`: delete its buckets by hand"
+    said.append("backups of InfluxDB" if settings.series == "influxdb" else earlier)
     if erasure.place.on_kafka:
         said.append(
             "segments of deleted topics on the brokers' disks until file.delete.delay.ms is over (a "
@@ -227,10 +220,8 @@ def _did_in_words(done: Done, remains: list[str], seconds: float) -> list[str]:
 
 
 def _tokens(tokens: dict[str, str], what: str) -> list[str]:
-    return [
-        f"  the token {number} ({name}) {what}: make another if it also served other people"
-        for number, name in tokens.items()
-    ]
+    more = "make another if it also served other people"
+    return [f"  the token {number} ({name}) {what}: {more}" for number, name in tokens.items()]
 
 
 def _list(remains: list[str]) -> list[str]:

@@ -28,8 +28,7 @@ _MOST_PRINTED = 20
 def seed_influx(options: ImportOptions) -> None:
     """Read, and unless it is a dry run, append. Raises Misconfigured, SeriesUnavailable, and as `Log.append`."""
     settings = configuration.load(options.config)
-    token = settings.influxdb.token
-    if not token.get_secret_value():
+    if not settings.influxdb.token.get_secret_value():
         raise Misconfigured(
             "influxdb.token is missing: the token of the old program's InfluxDB, in INFLUXDB_TOKEN (as "
             "its .env has it) or in config.yaml."
@@ -79,19 +78,17 @@ async def _refuse_unknown(buckets: LegacyBuckets, insulins: Insulins) -> None:
 def _sentence(names: Sequence[str]) -> str:
     maps = " ".join(f'--map "{name}=..."' for name in names)
     return (
-        f"The configuration does not know {', '.join(names)} as rapid or long-acting. Either it stands "
-        "under another name below insulin: "
-        f"then add {maps}; or add it there with its period_type. It is never guessed."
+        f"The configuration does not know {', '.join(names)} as rapid or long-acting. Either it stands under another "
+        f"name below insulin: then add {maps}; or add it there with its period_type. It is never guessed."
     )
 
 
 def _table(report: MoveReport) -> Table:
-    table = Table("bucket", "month", "found", "new", "known", "left out", "unknown")
+    counted = ("found", "new", "known", "left out", "unknown")
+    table = Table("bucket", "month", *counted)
     for bucket, months in report.months.items():
         for month, of in sorted(months.items()):
-            table.add_row(
-                bucket, month, *(f"{of[what]:,}" for what in ("found", "new", "known", "left out", "unknown"))
-            )
+            table.add_row(bucket, month, *(f"{of[what]:,}" for what in counted))
     return table
 
 

@@ -41,7 +41,7 @@ def init(config: Path) -> None:
     raw = _ask()
     settings = _checked(raw)
     if settings.dexcom.account:
-        settings = _until_dexcom_lets_in(raw, settings, config)
+        settings = _until_dexcom_lets_in(raw, settings)
     _write(config, raw)
     typer.echo(f"\nWritten: {config} (only you can read it).")
     if settings.topic:
@@ -61,18 +61,17 @@ def _checked(raw: dict[str, Any]) -> Settings:
         raise Misconfigured(f"{'.'.join(map(str, first['loc']))}: {first['msg']}. Nothing was written.") from None
 
 
-def _until_dexcom_lets_in(raw: dict[str, Any], settings: Settings, config: Path) -> Settings:
+def _until_dexcom_lets_in(raw: dict[str, Any], settings: Settings) -> Settings:
     """One log-in; where the password is refused it may be typed again, for that is what is wrong most often."""
     while True:
         typer.echo("\nTrying one Dexcom log-in ...")
-        findings = asyncio.run(try_dexcom(settings, Path("data"), config))
+        findings = asyncio.run(try_dexcom(settings, Path("data")))
         for finding in findings:
             typer.echo(f"  {'ok' if finding.ok else '!!'}  {finding.message}")
         if all(finding.ok or finding.name != "dexcom-refused" for finding in findings):
             return settings
-        again = typer.prompt(
-            "Dexcom: password, once more (empty: leave it as it is)", hide_input=True, default="", show_default=False
-        )
+        question = "Dexcom: password, once more (empty: leave it as it is)"
+        again = typer.prompt(question, hide_input=True, default="", show_default=False)
         if not again:
             return settings
         raw["dexcom"]["password"] = again
@@ -85,9 +84,8 @@ def _ask() -> dict[str, Any]:
     zone = _ask_for("Time zone (IANA)", _zone, default=host_zone() or "UTC")
     person = {"name": name, "birth_year": year, "zone": zone}
     raw: dict[str, Any] = {"person": {key: value for key, value in person.items() if value}}
-    account = _ask_for(
-        "Dexcom: user name, e-mail or +phone of the account that shares (empty: none)", _text, default=""
-    )
+    whose = "Dexcom: user name, e-mail or +phone of the account that shares (empty: none)"
+    account = _ask_for(whose, _text, default="")
     if account:
         raw["dexcom"] = _ask_dexcom(account)
     unit = _ask_for("Unit (mmol/L or mg/dL)", _unit, default="mmol/L")
@@ -175,12 +173,10 @@ def _address(said: str) -> str:
 
 
 def _write(path: Path, raw: dict[str, Any]) -> None:
-    text = "# iv3; every key is in docs/reference/configuration.md\n" + yaml.safe_dump(
-        raw, sort_keys=False, allow_unicode=True
-    )
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
-        file.write(text)
+        file.write("# iv3; every key is in docs/reference/configuration.md\n")
+        yaml.safe_dump(raw, file, sort_keys=False, allow_unicode=True)
 
 
 def test_alarm(config: Path | None, person: str | None = None, data: Path = Path("data")) -> None:
@@ -208,6 +204,5 @@ def _as_told_of(settings: Settings, person: str, data: Path) -> Settings:
         )
     named = settings.person.model_copy(update={"name": person})
     own = known[person].ntfy
-    if not own.topic:
-        return settings.model_copy(update={"person": named})
-    return settings.model_copy(update={"person": named, "ntfy": own_ntfy(settings, own)})
+    ntfy = own_ntfy(settings, own) if own.topic else settings.ntfy
+    return settings.model_copy(update={"person": named, "ntfy": ntfy})

@@ -23,7 +23,7 @@ from iv3.assembly.starting import with_data_folder
 from iv3.closing import closing
 from iv3.operations.opened import with_catalog, with_door
 from iv3.options import AddOptions
-from iv3.output import fail, say
+from iv3.output import fail, say, warn
 from processors.sources.dexcom import Region
 from schemas.envelope import SYSTEM, Author
 from schemas.facts import ProfileChanged
@@ -88,9 +88,8 @@ def _watch(options: AddOptions, said: WatchedSettings, known: "KnownPerson | Non
 def _refuse_to_replace_a_phone(options: AddOptions, before: Credentials) -> None:
     if before.ntfy.topic and (options.own_phone or options.topic_file is not None) and not options.replace_phone:
         raise AlreadyExists(
-            f"{options.person} has a phone already, which would hear nothing more. Say --replace-phone if "
-            "that is meant; "
-            f"`iv3 test-alarm --person {options.person}` tries the one that is there."
+            f"{options.person} has a phone already, which would hear nothing more. Say --replace-phone if that is "
+            f"meant; `iv3 test-alarm --person {options.person}` tries the one that is there."
         )
 
 
@@ -108,15 +107,12 @@ def _refuse_unusable(settings: Settings, data: Path, person: str, mine: Credenti
 def _warn(options: AddOptions, known: "Mapping[str, KnownPerson]") -> None:
     """What is no mistake, and may surprise."""
     name = options.name or options.person
-    same = [
-        who for who, other in known.items() if who != options.person and other.profile and other.profile.name == name
-    ]
+    others = ((who, other.profile) for who, other in known.items() if who != options.person)
+    same = [who for who, profile in others if profile and profile.name == name]
     if same:
-        sys.stderr.write(
-            f"iv3: {same[0]} is called {name} too, and alarms begin with the name: give one of them another.\n"
-        )
+        warn(f"{same[0]} is called {name} too, and alarms begin with the name: give one of them another.")
     if options.config is None and not Path("config.yaml").exists():
-        sys.stderr.write("iv3: there is no config.yaml here, which `iv3 up` needs: `iv3 init` makes one.\n")
+        warn("there is no config.yaml here, which `iv3 up` needs: `iv3 init` makes one.")
 
 
 def _tell_added(options: AddOptions, mine: Credentials, *, is_new: bool) -> None:
@@ -159,7 +155,7 @@ def suspend(data: Path, config: Path | None, person: str) -> None:
 
 
 def resume(data: Path, config: Path | None, person: str) -> None:
-    """Begin again."""
+    """Begin polling and alarms for a person again."""
     _through_door(data, config, person, resume_person)
     sys.stdout.write(f"{person} is watched again.\n")
 
@@ -270,9 +266,8 @@ def _secret(path: Path, option: str) -> str:
     try:
         text = sys.stdin.read(_SECRET_BYTES) if str(path) == "-" else path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise FailedPrecondition(
-            f"{option} names {path}, which cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}."
-        ) from None
+        why = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise FailedPrecondition(f"{option} names {path}, which cannot be read: {why}.") from None
     if not text.strip():
         raise Misconfigured(f"{option} names {path}, which is empty.")
     return text.strip()
@@ -300,7 +295,7 @@ def _try(settings: Settings, data: Path, person: str, dexcom: DexcomSettings) ->
             f"{error} Nothing was changed; --no-try keeps the account without trying it."
         ) from None
     if not readings:
-        sys.stderr.write(
-            "iv3: Dexcom accepts the log-in and has no readings of the last 24 h: is sharing on, with at "
-            "least one follower, and the region right?\n"
+        warn(
+            "Dexcom accepts the log-in and has no readings of the last 24 h: is sharing on, with at least one "
+            "follower, and the region right?"
         )

@@ -84,10 +84,8 @@ def install(options: ServiceOptions) -> None:
     try:
         UNIT.write_text(text, encoding="utf-8")
     except OSError as error:
-        fail(
-            f"{UNIT} cannot be written: {error.strerror}. Run it as root: sudo {_command()} service "
-            f"install --user {options.user}"
-        )
+        again = f"sudo {_command()} service install --user {options.user}"
+        fail(f"{UNIT} cannot be written: {error.strerror}. Run it as root: {again}")
     for arguments in (["daemon-reload"], ["enable", "--now", "iv3.service"]):
         done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, timeout=60, check=False)  # noqa: S603, S607 - systemd's own
         if done.returncode:

@@ -30,11 +30,12 @@ def stop(data: Path, config: Path | None = None, pause: str | None = None) -> No
     The dead-man's switch stays armed, unless a `pause` says for how long nobody need be told: then it is put off by as
     much.
     """
-    by_s = _pause_s(pause) if pause is not None else None
-    settings = configuration.load(config) if by_s is not None else None
+    if pause is None:
+        _stop(data)
+        return
+    by_s, settings = _pause_s(pause), configuration.load(config)
     _stop(data)
-    if by_s is not None and settings is not None:
-        asyncio.run(_put_off(data, settings, by_s))
+    asyncio.run(_put_off(data, settings, by_s))
 
 
 _MOST_PAUSE_S = 7200.0  # whoever needs longer is better told

@@ -32,8 +32,7 @@ def new(options: TokenOptions) -> None:
     name = options.name.strip()
     if not 1 <= len(name) <= _NAME_MOST or not name.isprintable():
         raise Misconfigured(f'--name must be 1 to {_NAME_MOST} characters that can be printed, such as "Mum\'s phone".')
-    now_ms = int(time.time() * 1000)
-    expires_ms = now_ms + expires_days * 86_400_000 if expires_days else None
+    expires_ms = int(time.time() * 1000) + expires_days * 86_400_000 if expires_days else None
 
     configured = {person.id for person in household(log_settings(options.data, options.config))}
 
@@ -56,10 +55,8 @@ def _issued(data: Path, config: Path | None) -> list[TokenRecord]:
 
 def list_tokens(data: Path, config: Path | None, *, as_json: bool) -> None:
     """Every token, without the tokens themselves."""
-    table = Table()
-    table.add_column("id", no_wrap=True)  # whoever lost a phone must be able to copy it
-    for title in ("name", "role", "for", "created", "expires", "ended"):
-        table.add_column(title)
+    table = Table("id", "name", "role", "for", "created", "expires", "ended")
+    table.columns[0].no_wrap = True  # whoever lost a phone must be able to copy it
     rows = []
     for token, made_ms, revoked in _issued(data, config):
         made, ends = iso(made_ms), iso(ms(token.expires)) if token.expires else None

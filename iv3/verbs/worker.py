@@ -21,30 +21,27 @@ def worker(options: WorkerOptions) -> None:
         raise Misconfigured(
             f"--role: there is no role {', '.join(sorted(unknown))}. Roles are {', '.join(sorted(ROLES))}."
         )
-    plan = _plan(options.data, options.config, options.host, options.port, options.clock)
-    _refuse_file(
-        plan, "Workers share a log on Kafka, and this configuration has log: sqlite, which `iv3 up` runs whole."
-    )
-    with_data_folder(options.data)
+    why = "Workers share a log on Kafka, and this configuration has log: sqlite, which `iv3 up` runs whole."
+    plan = _plan(options.data, options.config, options.host, options.port, options.clock, why)
     asyncio.run(run_worker(replace(plan, roles=roles or ROLES, worker=options.name)))
 
 
 def api(data: Path, config: Path | None, host: str | None, port: int | None, clock: str | None) -> None:
     """Run the API and the page alone. Raises Misconfigured."""
-    plan = _plan(data, config, host, port, clock)
-    _refuse_file(
-        plan,
-        "`iv3 api` shares a log on Kafka with workers, and this configuration has log: sqlite: `iv3 up` runs both.",
-    )
-    with_data_folder(data)
+    why = "`iv3 api` shares a log on Kafka with workers, and this configuration has log: sqlite: `iv3 up` runs both."
+    plan = _plan(data, config, host, port, clock, why)
     asyncio.run(run(replace(plan, roles=frozenset(), on_ready=announce)))
 
 
-def _plan(data: Path, config: Path | None, host: str | None, port: int | None, clock: str | None) -> StartPlan:
+def _plan(
+    data: Path, config: Path | None, host: str | None, port: int | None, clock: str | None, why: str
+) -> StartPlan:
+    """The plan of a process that shares a log, in a data folder that is there. Raises Misconfigured, which says `why`,
+    where the log is a file.
+    """
     quiet_libraries()
-    return plan_of(settings_of(config, host, {}), data, host, port, clock)
-
-
-def _refuse_file(plan: StartPlan, why: str) -> None:
+    plan = plan_of(settings_of(config, host, {}), data, host, port, clock)
     if not LogPlace(plan.settings, plan.data).on_kafka:
         raise Misconfigured(f"{why} Set log: kafka://HOST:9092.")
+    with_data_folder(data)
+    return plan

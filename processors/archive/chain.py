@@ -86,15 +86,14 @@ class Chain:
 
 def manifests_wanted(keys: Iterable[str]) -> list[str]:
     """Manifests that must be read to know the chain."""
-    found = [object_name(key) for key in keys]
-    return [name.key for name in found if name is not None and name.is_manifest]
+    return [name.key for name in map(object_name, keys) if name is not None and name.is_manifest]
 
 
 def chain(
     log_id: str, place: Partition, keys: Iterable[str], described: Mapping[str, bytes], since: tuple[int, str] = (0, "")
 ) -> Chain:
-    """Put the objects of a partition in order; `described` holds the manifests. Everything that is not as it should be
-    becomes a problem.
+    """The chain that the objects of a partition make; `described` holds the manifests. Everything that is not as it
+    should be becomes a problem.
 
     `since`, an offset and the end of the chain before it, leaves out what lies earlier; then `keys` must do so too.
     """
@@ -132,10 +131,8 @@ def _read(found: Chain, log_id: str, name: ObjectName, described: Mapping[str, b
         return None
     where = (manifest.log_id, manifest.topic, manifest.partition)
     if where != (log_id, *found.place) or segments.described_by(manifest)[0] != name.key:
-        found.problems.append(
-            f"{name.key} describes {manifest.topic}/{manifest.partition} from {manifest.first}: it lies "
-            "in the wrong place"
-        )
+        what = f"{manifest.topic}/{manifest.partition} from {manifest.first}"
+        found.problems.append(f"{name.key} describes {what}: it lies in the wrong place")
         return None
     return manifest
 
@@ -183,7 +180,6 @@ def _was_begun(found: Chain, name: ObjectName) -> bool:
 
 def check_head(chains: Mapping[Partition, Chain], head: Head) -> list[str]:
     """Errors at the ends of the partitions, as the head knows them."""
-    said = [
-        chains.get(place, Chain(place)).check_head(following, end) for place, (following, end) in head.heads.items()
-    ]
+    ends = head.heads.items()
+    said = (chains.get(place, Chain(place)).check_head(following, end) for place, (following, end) in ends)
     return [problem for problem in said if problem]

@@ -144,7 +144,7 @@ def pack(records: Sequence[ArchivedRecord], *, day: bool = False) -> tuple[bytes
 
 
 def unpack(compressed: bytes) -> tuple[bytes, list[ArchivedRecord]]:
-    """(JSON lines, records). Raises SegmentDamaged."""
+    """The JSON lines of a segment, and the records in them. Raises SegmentDamaged."""
     try:
         decompressor = zstd.ZstdDecompressor()
         raw = decompressor.decompress(compressed, max_length=MOST_RAW_BYTES)
@@ -160,9 +160,8 @@ def unpack(compressed: bytes) -> tuple[bytes, list[ArchivedRecord]]:
 
 def _record(said: dict[str, Any]) -> ArchivedRecord:
     headers = tuple((str(name), _bytes(value) or b"") for name, value in said.get("headers", ()))
-    return ArchivedRecord(
-        int(said["offset"]), int(said["timestamp_ms"]), _bytes(said["key"]), _bytes(said["value"]), headers
-    )
+    key, value = _bytes(said["key"]), _bytes(said["value"])
+    return ArchivedRecord(int(said["offset"]), int(said["timestamp_ms"]), key, value, headers)
 
 
 # -- manifests -------------------------------------------------------------------------------------
@@ -265,13 +264,11 @@ def write_head(
     split.
     """
     heads = {
-        f"{topic}/{partition}": {"next": following, "manifest": digest}
-        for topic, partition, following, digest in sorted(ends)
+        f"{topic}/{number}": {"next": following, "manifest": end} for topic, number, following, end in sorted(ends)
     }
     said = {"format": FORMAT, "log_id": log_id, "demo": demo, "written_ms": written_ms, "heads": heads}
-    if (
-        partitions != USUAL_PARTITIONS
-    ):  # so that a release that knows only the usual number reads every archive that it can restore
+    # So that a release that knows only the usual number reads every archive that it can restore.
+    if partitions != USUAL_PARTITIONS:
         said["partitions"] = partitions
     return _json({**said, "sha256": sha256(_json(said))})  # nothing else holds its digest
 
@@ -287,7 +284,7 @@ class Head(NamedTuple):
 
 
 def read_head(data: bytes) -> Head:
-    """Raises SegmentDamaged."""
+    """The head in these bytes. Raises SegmentDamaged."""
     try:
         said = json.loads(data)
         digest = said.pop("sha256", None)

@@ -35,9 +35,8 @@ class Split:
         self.shares = range(partition, new, old)
         self._new, self._partition_of = new, partition_of
         self._houses = partition == partition_of(_SYSTEM, old)
-        self._dealt = {
-            there: array("q") for there in self.shares
-        }  # new partition -> the old offsets of its journal, rising
+        # New partition -> the old offsets of its journal, rising.
+        self._dealt = {there: array("q") for there in self.shares}
         self._head = 0
 
     def home(self, key: bytes, value: bytes | None) -> int:

@@ -32,13 +32,10 @@ class Difference:
 
 
 def differ(old: Iterable[LegacyRow], new: Iterable[LegacyRow]) -> Difference:
-    """Compare two lists, in whatever order."""
+    """The difference between two lists, in whatever order they are."""
     first, second = Counter(old), Counter(new)
-    return Difference(
-        (first & second).total(),
-        tuple(sorted((first - second).elements())),
-        tuple(sorted((second - first).elements())),
-    )
+    only_old, only_iv3 = (first - second).elements(), (second - first).elements()
+    return Difference((first & second).total(), tuple(sorted(only_old)), tuple(sorted(only_iv3)))
 
 
 class KnownByIv3:
@@ -69,19 +66,12 @@ class KnownByIv3:
 
     def doses(self) -> list[LegacyRow]:
         """The doses that are not deleted."""
-        return [
-            LegacyRow(entry.time_ms // 1000, entry.data.units, entry.data.insulin)
-            for entry in self._there()
-            if isinstance(entry.data, InsulinTaken)
-        ]
+        doses = [(e.time_ms // 1000, e.data) for e in self._there() if isinstance(e.data, InsulinTaken)]
+        return [LegacyRow(second, dose.units, dose.insulin) for second, dose in doses]
 
     def carbs(self) -> list[LegacyRow]:
         """The meals that are not deleted."""
-        return [
-            LegacyRow(entry.time_ms // 1000, entry.data.grams)
-            for entry in self._there()
-            if isinstance(entry.data, CarbsEaten)
-        ]
+        return [LegacyRow(e.time_ms // 1000, e.data.grams) for e in self._there() if isinstance(e.data, CarbsEaten)]
 
     def _there(self) -> list[EntryVersion]:
         return [e for e in self._entries.values() if not e.deleted and self._from_ms <= e.time_ms < self._to_ms]

@@ -100,7 +100,7 @@ class LegacyImport:
         return self._entry(fact, "insulin", time_ms, fact.units, fact.insulin)
 
     def meal(self, row: Row) -> Event | LeftOut:
-        """Carbs."""
+        """A meal, or what is wrong with it."""
         time_ms = row.time_ns // 1_000_000
         if (problem := self._problem(row)) is not None:
             return problem
@@ -124,14 +124,12 @@ class LegacyImport:
             self._equal.clear()
         ordinal = self._equal[kind, value, name]
         self._equal[kind, value, name] += 1
-        return self._event(
-            fact, legacy_entry_id(self._person, kind, second, value, name, ordinal), "seed-import", time_ms
-        )
+        entry = legacy_entry_id(self._person, kind, second, value, name, ordinal)
+        return self._event(fact, entry, "seed-import", time_ms)
 
     def _event(self, fact: Fact, name: str, source: str, time_ms: int) -> Event:
-        return make(
-            fact, id=name, source=source, subject=self._person, time=at_ms(time_ms), recordedtime=at_ms(self._now_ms)
-        )
+        taken = at_ms(self._now_ms)
+        return make(fact, id=name, source=source, subject=self._person, time=at_ms(time_ms), recordedtime=taken)
 
 
 def _why(error: ValidationError) -> str:

@@ -70,18 +70,14 @@ class Predictor(Protocol):
 
         An event of an entry (a dose, a meal, a correction, a deletion) is only taken in, and answered with None.
         """
-        ...
 
     def calls_low(self, reading: Reading, prediction: Prediction, limit_mgdl: float) -> bool | None:
         """Whether the predictor's own rule calls for a predicted-low alarm below this limit; None: it has none, and its
         chance is judged.
         """
-        ...
 
     def dump(self) -> dict[str, Any]:
         """The state as JSON values, for a snapshot."""
-        ...
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take up a dumped state."""
-        ...

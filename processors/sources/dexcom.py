@@ -33,9 +33,7 @@ _LOWEST_MGDL, _HIGHEST_MGDL = 39, 600
 _RETRY_AFTER_MAX_S = 3600.0  # a server that asks for more is mistaken, and the person would go unwatched
 
 _SESSION_GONE = frozenset({"SessionIdNotFound", "SessionNotValid"})
-_REJECTED = frozenset(
-    {"AccountPasswordInvalid", "SSO_AuthenticateAccountNotFound", "SSO_AuthenticatePasswordInvalid"},
-)
+_REJECTED = frozenset({"AccountPasswordInvalid", "SSO_AuthenticateAccountNotFound", "SSO_AuthenticatePasswordInvalid"})
 _LOCKED_OUT = "SSO_AuthenticateMaxAttemptsExceeded"
 
 VerdictKind = Literal["ok", "session_gone", "rejected", "locked_out", "misconfigured", "throttled", "outage"]
@@ -151,10 +149,8 @@ def _judge_code(code: str, message: str, wait_s: float | None) -> Verdict:
     if code in _SESSION_GONE:
         return Verdict("session_gone", "The Dexcom Share session has ended; a new log-in is needed.")
     if code in _REJECTED or (code == "SSO_InternalError" and "Cannot Authenticate by Account" in message):
-        return Verdict(
-            "rejected",
-            "Dexcom Share rejected the log-in: check dexcom.account, dexcom.password and dexcom.region.",
-        )
+        said = "Dexcom Share rejected the log-in: check dexcom.account, dexcom.password and dexcom.region."
+        return Verdict("rejected", said)
     if code == _LOCKED_OUT:
         return Verdict("locked_out", "Dexcom Share has locked the account for a while after too many failed log-ins.")
     if code == "InvalidArgument":

@@ -18,9 +18,8 @@ _AGAIN_MS = (20_000, 40_000, 80_000, 150_000)
 
 _OVERLAP_MIN = 30  # late and revised readings are seen this long
 _HOLE_MS = 2 * CADENCE_MS + MINUTE_MS  # two readings were missed
-_HOLES_FOR_MS = (
-    3 * 60 * MINUTE_MS
-)  # how long after its end a hole is asked for again; what comes later is rare, and lost to us
+# How long after its end a hole is asked for again; what comes later is rare, and lost to us.
+_HOLES_FOR_MS = 3 * 60 * MINUTE_MS
 _DAY_MIN, _DAY_COUNT = 1440, 288  # the most Share gives
 
 _REJECTED_MS = (10 * MINUTE_MS, 30 * MINUTE_MS, 60 * MINUTE_MS)
@@ -79,11 +78,6 @@ class LoginPolicy:
 
     refusals: int = 0
     no_login_before_ms: int = 0
-
-    @property
-    def credentials_rejected(self) -> bool:
-        """Whether the credentials count as rejected: three refusals in a row are no accident."""
-        return self.refusals >= len(_REJECTED_MS)
 
     def may_log_in(self, now_ms: int) -> bool:
         """Whether a log-in may be tried now.

@@ -40,12 +40,12 @@ def a_certificate(folder: Path, days_left: float) -> Settings:
 )
 def test_a_certificate_is_told_before_phones_refuse_it(tmp_path: Path, days_left: float, ok: bool, words: str) -> None:
     settings = a_certificate(tmp_path, days_left)
-    (found,) = [f for f in asyncio.run(files(settings, tmp_path, tmp_path / "config.yaml")) if f.name == "certificate"]
+    (found,) = [f for f in asyncio.run(files(settings, tmp_path)) if f.name == "certificate"]
     assert (found.ok, words in found.message) == (ok, True), found
 
 
 def test_a_file_that_is_no_certificate_is_named_with_its_setting(tmp_path: Path) -> None:
     settings = a_certificate(tmp_path, 90)
     (tmp_path / "cert.pem").write_text("no certificate")
-    (found,) = [f for f in asyncio.run(files(settings, tmp_path, tmp_path / "config.yaml")) if f.name == "certificate"]
+    (found,) = [f for f in asyncio.run(files(settings, tmp_path)) if f.name == "certificate"]
     assert (found.ok, "api.certfile" in found.message) == (False, True)

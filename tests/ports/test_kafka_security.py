@@ -142,7 +142,7 @@ def test_nothing_of_a_link_is_printed_but_its_brokers() -> None:
 
 async def test_the_doctor_looks_at_kafka_and_makes_nothing(kafka: Kafka) -> None:
     said = Settings.model_validate({"log": kafka.url})
-    before = await check_log(said, Path(), Path())
+    before = await check_log(said, Path())
     assert [(f.name, f.ok) for f in before] == [
         ("kafka-unreachable", True),
         ("kafka-alone", False),
@@ -152,9 +152,9 @@ async def test_the_doctor_looks_at_kafka_and_makes_nothing(kafka: Kafka) -> None
     log = KafkaLog(kafka_link(said))
     await log.open()
     await log.close()
-    assert "keep everything for ever" in (await check_log(said, Path(), Path()))[-1].message
+    assert "keep everything for ever" in (await check_log(said, Path()))[-1].message
     await _forgetful(kafka.bootstrap)
-    (finding,) = await check_log(said, Path(), Path())
+    (finding,) = await check_log(said, Path())
     assert not finding.ok
     assert "would forget: its retention.ms is 604800000" in finding.message
     log = KafkaLog(kafka_link(said))

@@ -76,14 +76,6 @@ def test_a_rejected_log_in_is_tried_again_after_10_30_and_60_minutes_and_then_ev
     assert waits == [10, 30, 60, 360, 360, 360]
 
 
-def test_after_three_rejections_in_a_row_the_user_must_be_told() -> None:
-    policy, told = LoginPolicy(), []
-    for _ in range(4):
-        told.append(policy.credentials_rejected)
-        policy = policy.after_refusal("rejected", T)
-    assert [*told, policy.credentials_rejected] == [False, False, False, True, True]
-
-
 def test_a_locked_account_is_left_alone_for_an_hour_at_least() -> None:
     policy = LoginPolicy().after_refusal("locked_out", T)
     assert policy.no_login_before_ms == T + HOUR

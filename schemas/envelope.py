@@ -15,7 +15,7 @@ from pydantic import Discriminator, Field, SerializeAsAny, TypeAdapter, Validati
 
 from schemas.alerts import ALERT_FACTS
 from schemas.bookkeeping import BOOKKEEPING_FACTS
-from schemas.facts import ENTRY_FACTS, JOURNAL_FACTS, Entry, EntryCorrected, EntryRestored, content_of
+from schemas.facts import ENTRY_FACTS, JOURNAL_FACTS, EntryCorrected, EntryRestored, content_of
 from schemas.forecasts import FORECAST_FACTS
 from schemas.model import Fact, Moment, Name, Value, at_ms, ms
 from schemas.upcasters import UPCASTERS
@@ -29,6 +29,9 @@ NEWEST: dict[str, int] = {}
 for _type in EVENT_FACTS:
     _stem, _, _version = _type.rpartition(".v")
     NEWEST[_stem] = max(int(_version), NEWEST.get(_stem, 0))
+
+
+_CARRY_A_FACT = frozenset({EntryCorrected.TYPE, EntryRestored.TYPE})
 
 
 class Garbage(ValueError):
@@ -162,13 +165,15 @@ def decode(value: bytes | None) -> Event:
         event: Event = _validator().validate_json(value, extra="ignore")
     except ValidationError as error:
         event = _second_look(value, error)
-    if isinstance(event.data, EntryCorrected | EntryRestored):
-        _look_inside(event.data.entry)
+    if event.type in _CARRY_A_FACT:  # quicker than to ask of what class its data is: a replay decodes millions
+        _look_inside(event.data)
     return event
 
 
-def _look_inside(entry: Entry) -> None:
+def _look_inside(data: Fact) -> None:
     """A correction carries a fact of its own, under the same promise as an event's."""
+    assert isinstance(data, EntryCorrected | EntryRestored)  # noqa: S101 - the caller has looked at its type
+    entry = data.entry
     if entry.type not in ENTRY_FACTS and _is_newer(entry.type):
         raise NewerVersion(f"a correction to {entry.type} was written by a newer release: upgrade this worker")
     try:

@@ -48,6 +48,8 @@ _AT_A_STRETCH = 50  # people
 _MOST_MET = 5
 _LOOK_BACK = 1_000  # forecasts; a person whose newest is further back has no fresh reading
 LATE = "alarms are running late: readings wait to be evaluated"
+# It names nobody: where people have only phones of their own, each of them reads it.
+_UNEVALUATED = "somebody's alarms cannot be evaluated (the log of this process says whose)"
 
 
 class Alerter(Role):
@@ -292,8 +294,12 @@ class Alerter(Role):
             self._behind_since, self.late = None, False
         await self._pulse.look()
         lasts_ms = max(COMPLAINT_LASTS_MS, _COMPLAINT_LASTS_S * 1000 * self.clock.speed)
-        unevaluated = [f"Alarms of {person} cannot be evaluated." for person in sorted(self._unevaluated)]
-        said = [*[LATE] * self.late, *unevaluated, *self._troubles(), *self._pulse.self_reports(moment, lasts_ms)]
+        said = [
+            *[LATE] * self.late,
+            *[_UNEVALUATED] * bool(self._unevaluated),
+            *self._troubles(),
+            *self._pulse.self_reports(moment, lasts_ms),
+        ]
         troubles = list(dict.fromkeys(said))
         each = self._told_of_each()
         self.met = [] if each else list(self._shown_in_data())

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from api.request import problems
 from streams.topics import JOURNAL, partition_of
 from tests.support.serving import NOW_MS, Served
 
@@ -165,3 +167,23 @@ async def test_an_unknown_entry_is_a_404_and_an_unknown_address_too(iv3: Served,
     ):
         status, said = await iv3.ask(method, path, token=owner)
         assert (status, said["status"]) == (404, 404)
+
+
+async def test_a_write_whose_outcome_is_not_seen_in_time_is_not_known_and_a_body_that_drips_in_is_cut_off(
+    iv3: Served, owner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(problems, "DEADLINE_S", 1.0)
+
+    async def never(*_: Any, **__: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async def drips() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(30)
+
+    asked = {"token": owner, "headers": {"Idempotency-Key": "k"}}
+    status, said = await iv3.ask("POST", "/v1/entries", data=drips(), **asked)
+    assert (status, said["title"]) == (408, "Request Timeout")
+    monkeypatch.setattr(iv3.log, "append", never)
+    status, said = await iv3.ask("POST", "/v1/entries", json=DOSE, **asked)
+    assert (status, "not known whether this was saved" in said["detail"]) == (503, True)

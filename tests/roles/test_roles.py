@@ -348,5 +348,6 @@ async def test_one_persons_trouble_at_a_tick_holds_up_nobody_elses_alarm(
         ]
         assert (people[1], "stale") in told
         assert ("_system", "system") in told, "and whoever runs the house is told"
+        assert people[0] not in " ".join(alerter.met), "without a name: another's phone may read it"
         assert alerter.evaluated_ms == clock.now_ms()
         assert not any(subject == people[0] for subject, _ in told)

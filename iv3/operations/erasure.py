@@ -100,7 +100,7 @@ class Erasure:
 
     # -- looking -----------------------------------------------------------------------------------
 
-    async def look(self, give_up: Collection[str] = ()) -> tuple[LogTraces, ArchiveTraces]:
+    async def find_traces(self, give_up: Collection[str] = ()) -> tuple[LogTraces, ArchiveTraces]:
         """What there is of the person, in log and archive (`give_up`: see `find`). Changes nothing.
 
         Raises Misconfigured, LogUnavailable, ArchiveUnavailable, ArchiveDamaged.
@@ -111,7 +111,7 @@ class Erasure:
             erasing = Erasing(log, self.person)
             await erasing.open()
             with self._bar("Looking") as progress:
-                found = await erasing.look(progress)
+                found = await erasing.find_traces(progress)
             if self.archive is None:
                 return found, ArchiveTraces()
             return found, await find(self.archive, log, self.person, give_up)

@@ -69,7 +69,7 @@ def _erase(erasure: Erasure, options: EraseOptions) -> None:
             say({"person": person, "dry_run": True, "begun": True}, words, as_json=options.as_json)
             return
     else:
-        found, finding = asyncio.run(erasure.look(options.lose or ()))
+        found, finding = asyncio.run(erasure.find_traces(options.lose or ()))
         if not found.any and not finding.earlier and not finding.stays:
             raise NotFound(f"There is nothing of a person {person!r} in this log, nor in its archive. Is the id right?")
         remains = asyncio.run(_remains(erasure, found.mentions))

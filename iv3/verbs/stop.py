@@ -16,7 +16,7 @@ from iv3.assembly.log import LogPlace
 from iv3.output import fail
 from schemas.settings import Settings
 from streams.clock import SystemClock
-from streams.delivery.dead_man import DELAY_S, move
+from streams.delivery.dead_man import DELAY_S, put_off
 from streams.errors import Misconfigured, NotifierRefused, NotifierUnreachable
 from streams.storage.files import FileLock
 
@@ -59,7 +59,7 @@ async def _put_off(data: Path, settings: Settings, by_s: float) -> None:
         return
     try:
         async with LogPlace(settings, data).opened() as log:
-            await move(log.log_id, channels.dead_man, by_s)
+            await put_off(log.log_id, channels.dead_man, by_s)
     except (NotifierRefused, NotifierUnreachable) as error:
         fail(
             "The dead-man's switch could not be put off, so the phone will say within 40 min that iv3 is "

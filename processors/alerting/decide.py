@@ -13,7 +13,7 @@ from processors.alerting.person_state import PersonState
 from processors.alerting.rules import (
     FRESH_MS,
     Condition,
-    Runtime,
+    SystemState,
     evidence_of,
     glucose_condition,
     heard_since_start,
@@ -56,7 +56,7 @@ _CLEAR_FRESH_MS = 10 * _MIN
 
 
 def decide(
-    state: PersonState, episodes: Episodes, position: DecisionPosition, now_ms: int, runtime: Runtime
+    state: PersonState, episodes: Episodes, position: DecisionPosition, now_ms: int, system: SystemState
 ) -> AlertsDecided | None:
     """The alert decision on the input at `position`, or None where nothing follows from it. `state` has already taken
     the input in; `episodes` is as read back.
@@ -67,7 +67,7 @@ def decide(
     if state.suspended_ms:  # nobody is alarmed for them any more; what lies on a phone is taken off it
         events = [_event("expired", episode, None, now_ms, quiet=True) for episode in mine.values()]
     elif position.tick_ms:
-        events = _at_tick(state, mine, episodes.closed, now_ms, runtime)
+        events = _at_tick(state, mine, episodes.closed, now_ms, system)
     elif position.stage:
         events = _at_forecast(state, mine, episodes, now_ms)
     else:
@@ -79,18 +79,18 @@ def decide(
 
 
 def _at_tick(
-    state: PersonState, mine: dict[str, Episode], closed: Closed, now_ms: int, runtime: Runtime
+    state: PersonState, mine: dict[str, Episode], closed: Closed, now_ms: int, system: SystemState
 ) -> list[AlertEvent]:
-    system = system_condition(state, now_ms, runtime)
-    told = _system(state, mine, closed, now_ms, system)
-    if runtime.behind or not heard_since_start(state, runtime):
+    failing = system_condition(state, now_ms, system)
+    told = _system(state, mine, closed, now_ms, failing)
+    if system.behind or not heard_since_start(state, system):
         return told + _lows_again(state, mine, now_ms)
     events = told + _expiries(mine, now_ms)
-    stale = stale_condition(state, now_ms, runtime, low_open="low" in mine or "urgent_low" in mine)
+    stale = stale_condition(state, now_ms, system, low_open="low" in mine or "urgent_low" in mine)
     events += _openings([stale], mine, closed, state, now_ms)
     events += _long_acting(state, mine, closed, now_ms, opening=True)
     left = {kind: episode for kind, episode in mine.items() if kind not in {event.kind for event in events}}
-    return events + _repeats(state, left, now_ms, {"stale": stale, "system": system})
+    return events + _repeats(state, left, now_ms, {"stale": stale, "system": failing})
 
 
 def _at_forecast(state: PersonState, mine: dict[str, Episode], episodes: Episodes, now_ms: int) -> list[AlertEvent]:
@@ -98,7 +98,7 @@ def _at_forecast(state: PersonState, mine: dict[str, Episode], episodes: Episode
     flickering.
     """
     condition = predicted_low_condition(state, now_ms)
-    episode, newest = mine.get("predicted_low"), state.line.newest
+    episode, newest = mine.get("predicted_low"), state.canonical.newest
     if episode is not None:
         if condition is None and newest is not None and newest.glucose_mgdl >= state.profile.limits.low_mgdl + 10:
             return [_event("resolved", episode, None, now_ms, evidence=evidence_of(state))]
@@ -185,7 +185,7 @@ def _closings(state: PersonState, mine: dict[str, Episode], now_ms: int) -> list
     """What a new reading ends. Missing data never ends a low: two readings of 80 or more do, the newest at most 10 min
     old.
     """
-    newest = state.line.newest
+    newest = state.canonical.newest
     if newest is None:
         return []
     events = []
@@ -242,7 +242,7 @@ def _lows_again(state: PersonState, mine: dict[str, Episode], now_ms: int) -> li
     """An unanswered low rings again also while nothing may be concluded from what is missing: a fresh reading says that
     it was one.
     """
-    newest = state.line.newest
+    newest = state.canonical.newest
     if newest is None or now_ms - newest.time_ms > FRESH_MS:
         return []
     return _repeats(state, {kind: episode for kind, episode in mine.items() if kind in LOWS}, now_ms, {})
@@ -304,8 +304,8 @@ def rings_again_ms(
 
 def _rising_out(state: PersonState, now_ms: int) -> bool:
     """Whether a fresh reading is in range again. Without fresh data nobody may hope so."""
-    newest = state.line.newest
-    fresh_ms = max(_CLEAR_FRESH_MS, 1.5 * state.line.cadence_s * 1000)
+    newest = state.canonical.newest
+    fresh_ms = max(_CLEAR_FRESH_MS, 1.5 * state.canonical.cadence_s * 1000)
     if newest is None or now_ms - newest.time_ms > fresh_ms:
         return False
     return newest.glucose_mgdl >= state.profile.limits.low_mgdl
@@ -313,5 +313,5 @@ def _rising_out(state: PersonState, now_ms: int) -> bool:
 
 def _still(state: PersonState, episode: Episode) -> bool:
     """Whether what was acknowledged is still so. Without data it is; an urgent low is, as long as it is a low."""
-    newest = state.line.newest
+    newest = state.canonical.newest
     return newest is None or episode.kind not in LOWS or newest.glucose_mgdl < state.profile.limits.low_mgdl

@@ -15,7 +15,7 @@ def watched_and_silent(people: Iterable[PersonState], episodes: Episodes, now_ms
     """Counts of a partition: (people who are watched and ever had a reading, those of them who are stale)."""
     watched = silent = 0
     for state in people:
-        if state.suspended_ms or state.line.newest is None:
+        if state.suspended_ms or state.canonical.newest is None:
             continue
         watched += 1
         source = state.source

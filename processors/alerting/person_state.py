@@ -41,7 +41,7 @@ class PersonState:
 
     person: str
     offset: int = 0
-    line: CanonicalReadings = field(default_factory=CanonicalReadings)
+    canonical: CanonicalReadings = field(default_factory=CanonicalReadings)
     newest_offset: int = -1
     profile: ProfileChanged = DEFAULT
     profile_ms: int = 0  # when it was recorded
@@ -84,7 +84,7 @@ class PersonState:
         return False
 
     def _read(self, reading: Reading, offset: int, recorded_ms: int) -> bool:
-        if not self.line.admit(reading, recorded_ms) or self.line.newest != reading:
+        if not self.canonical.admit(reading, recorded_ms) or self.canonical.newest != reading:
             return False
         self.newest_offset = offset
         return True
@@ -129,14 +129,14 @@ class PersonState:
     @property
     def clear_readings(self) -> int:
         """Readings in a row, up to the newest, that are high enough for an all-clear."""
-        return len(self.line.run(_ALL_CLEAR_MGDL))
+        return len(self.canonical.run(_ALL_CLEAR_MGDL))
 
     @property
     def high_since_ms(self) -> int | None:
         """The start of the present high, epoch milliseconds: since when every reading was at or above the high alarm's
         limit, without a gap that could hide another; None while it is not.
         """
-        run = self.line.run(self.profile.limits.high_alarm_mgdl, _LONGEST_HIGH_GAP_MS)
+        run = self.canonical.run(self.profile.limits.high_alarm_mgdl, _LONGEST_HIGH_GAP_MS)
         return run[0].time_ms if run else None
 
     def doses(self, action: str) -> list[tuple[int, float, str]]:
@@ -173,7 +173,7 @@ class PersonState:
         return json.dumps(
             {
                 "person": self.person,
-                "line": self.line.dump(),
+                "line": self.canonical.dump(),
                 "newest_offset": self.newest_offset,
                 "profile_ms": self.profile_ms,
                 "profile": self.profile.model_dump(mode="json"),

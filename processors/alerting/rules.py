@@ -41,7 +41,7 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Runtime:
+class SystemState:
     """What the rules must know of the running system: when it began to evaluate, whether it lags, and what of it does
     not work.
     """
@@ -56,27 +56,27 @@ class Runtime:
     )
 
 
-def heard_since_start(state: PersonState, runtime: Runtime) -> bool:
+def heard_since_start(state: PersonState, system: SystemState) -> bool:
     """Whether the source has answered or failed once since the start, an uploader had its turn, or none of it can be
     waited for any longer.
 
     Before that nothing may be concluded from time alone: what is missing may be a moment away.
     """
-    if not runtime.has_source:
-        return runtime.up_ms >= UPLOADERS_TURN_MS
-    return state.source_recorded_ms >= runtime.started_ms or runtime.up_ms >= FIRST_ANSWER_MS
+    if not system.has_source:
+        return system.up_ms >= UPLOADERS_TURN_MS
+    return state.source_recorded_ms >= system.started_ms or system.up_ms >= FIRST_ANSWER_MS
 
 
 def evidence_of(state: PersonState, **more: object) -> Evidence:
     """Evidence from the newest reading."""
-    newest = state.line.newest
+    newest = state.canonical.newest
     person = {"name": state.profile.name, "unit": state.profile.unit, "zone": state.profile.zone}
     if newest is None:
         return Evidence.model_validate(person | more)
     return Evidence.model_validate(
         {
             "glucose_mgdl": newest.glucose_mgdl,
-            "delta_mgdl": change_mgdl(newest, state.line.before(newest)),
+            "delta_mgdl": change_mgdl(newest, state.canonical.before(newest)),
             "trend": newest.trend,
             "reading_time": at_ms(newest.time_ms),
             **person,
@@ -87,7 +87,7 @@ def evidence_of(state: PersonState, **more: object) -> Evidence:
 
 def glucose_condition(state: PersonState, now_ms: int) -> Condition | None:
     """Urgent low, low or persistent high, from the newest reading. LOW (39) is an urgent low, HIGH (401) a high."""
-    newest = state.line.newest
+    newest = state.canonical.newest
     if newest is None or now_ms - newest.time_ms > FRESH_MS:
         return None
     limits = state.profile.limits
@@ -121,10 +121,10 @@ def predicted_low_condition(state: PersonState, now_ms: int) -> Condition | None
     """The predicted-low condition, by the rule that the forecast states. The forecast must rest on the newest reading,
     at most 1.5 cadences old.
     """
-    newest, forecast = state.line.newest, state.forecast
+    newest, forecast = state.canonical.newest, state.forecast
     if newest is None or forecast is None or forecast.based_on != newest.id:
         return None
-    if now_ms - newest.time_ms > 1.5 * state.line.cadence_s * 1000:
+    if now_ms - newest.time_ms > 1.5 * state.canonical.cadence_s * 1000:
         return None
     limits = state.profile.limits
     if newest.glucose_mgdl < limits.low_mgdl or not _calls(newest, forecast, limits.predicted_low_mgdl):
@@ -158,20 +158,20 @@ def _treated_already(state: PersonState, newest: Reading, forecast: ForecastMade
     return False
 
 
-def stale_condition(state: PersonState, now_ms: int, runtime: Runtime, *, low_open: bool) -> Condition | None:
+def stale_condition(state: PersonState, now_ms: int, system: SystemState, *, low_open: bool) -> Condition | None:
     """The stale condition: no reading for too long, and why.
 
     Lost while low (last below 80, a chance of a low of a quarter, or a low that is open): at 2 cadences and a minute,
     ringing through. Otherwise at the larger of 15 min and 3 cadences, ringing through at twice that.
     """
-    if not heard_since_start(state, runtime):
+    if not heard_since_start(state, system):
         return None
-    newest = state.line.newest
+    newest = state.canonical.newest
     since = newest.time_ms if newest is not None else state.source_since_ms
     if not since or now_ms < state.warm_up_until_ms:
         return None
     age_s = (now_ms - max(since, state.warm_up_until_ms)) / 1000
-    cadence = state.line.cadence_s
+    cadence = state.canonical.cadence_s
     reason = stale_reason(state)
     cause = newest.id if newest is not None else f"no reading since {since}"
     chance = state.forecast.p_low if state.forecast and newest and state.forecast.based_on == newest.id else 0.0
@@ -189,7 +189,7 @@ def stale_condition(state: PersonState, now_ms: int, runtime: Runtime, *, low_op
 def stale_reason(state: PersonState) -> str:
     """The reason why there are no readings, as far as iv3 knows."""
     source = state.source
-    newest = state.line.newest
+    newest = state.canonical.newest
     if source is None:
         if newest is None:
             return "nothing was ever uploaded"
@@ -221,12 +221,12 @@ def long_acting_condition(state: PersonState, now_ms: int) -> Condition | None:
     return Condition("no_long_acting", f"{insulin}/{time}", 3, URGENCY["no_long_acting"], evidence)
 
 
-def system_troubles_of(state: PersonState, runtime: Runtime) -> list[str]:
+def system_troubles_of(state: PersonState, system: SystemState) -> list[str]:
     """What of iv3 itself, or of this machine, shows in the data of one person; worded the same for as long as
     it lasts.
     """
     troubles = []
-    if runtime.up_ms >= SETTLED_MS and state.late_forecasts >= LATE_FORECASTS and not state.decision_stage:
+    if system.up_ms >= SETTLED_MS and state.late_forecasts >= LATE_FORECASTS and not state.decision_stage:
         troubles.append("forecasts are late, so a low may not be foreseen")
     skew_s = state.source.clock_skew_s if state.source is not None else None
     if skew_s is not None:
@@ -237,9 +237,9 @@ def system_troubles_of(state: PersonState, runtime: Runtime) -> list[str]:
     return troubles
 
 
-def system_condition(state: PersonState, now_ms: int, runtime: Runtime) -> Condition | None:
+def system_condition(state: PersonState, now_ms: int, system: SystemState) -> Condition | None:
     """The system condition: something of iv3 itself does not work; the sentences say what."""
-    troubles = [] if runtime.house_told else [*runtime.troubles, *system_troubles_of(state, runtime)]
+    troubles = [] if system.house_told else [*system.troubles, *system_troubles_of(state, system)]
     if not troubles:
         return None
     evidence = evidence_of(state, reason="; ".join(troubles)[:300])

@@ -83,7 +83,7 @@ class Traces:
             self.tokens[str(data.get("token_id"))] = str(data.get("name"))
             self._actors += (b'"actor":' + pydantic_core.to_json(data.get("name")),)
 
-    def whose(self, key: bytes | None, value: bytes | None) -> Ownership:
+    def ownership(self, key: bytes | None, value: bytes | None) -> Ownership:
         """The owner of a record. A dead letter also counts by the record it speaks of, which is looked up elsewhere."""
         if key == self._key:
             return Ownership.THEIRS
@@ -118,7 +118,7 @@ class Traces:
         return self._quoted.decode() in str(event.get("data", {}).get("reason", ""))
 
 
-def letter_of(value: bytes | None) -> tuple[str, int, int] | None:
+def dead_lettered_position(value: bytes | None) -> tuple[str, int, int] | None:
     """The place of the record that a dead letter speaks of."""
     if value is None or not peek_type(value).startswith(_LETTER):
         return None

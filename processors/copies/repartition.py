@@ -39,7 +39,7 @@ class Split:
         self._dealt = {there: array("q") for there in self.shares}
         self._head = 0
 
-    def home(self, key: bytes, value: bytes | None) -> int:
+    def new_partition(self, key: bytes, value: bytes | None) -> int:
         """The new partition of a record: by its key. What an erasure left in the place of a record has none of its own,
         and stays where it counts.
         """
@@ -50,12 +50,12 @@ class Split:
 
     def add(self, offset: int, key: bytes, value: bytes | None) -> int:
         """Deal out the next record of the journal; returns its new partition and offset."""
-        there = self.home(key, value)
+        there = self.new_partition(key, value)
         self._dealt[there].append(offset)
         self._head = offset + 1
         return there
 
-    def moved(self, offset: int, key: bytes) -> int:
+    def new_offset(self, offset: int, key: bytes) -> int:
         """Where an old place of the journal lies among what went to the partition of `key`: a record's own new offset,
         or that of the last one before it.
 
@@ -63,7 +63,7 @@ class Split:
         """
         if offset >= self._head:
             raise UnknownPosition(f"names journal offset {offset}, and the journal ends at {self._head}")
-        return bisect_right(self._dealt[self.home(key, None)], offset) - 1
+        return bisect_right(self._dealt[self.new_partition(key, None)], offset) - 1
 
 
 def is_of_a_partition(event: Event | None) -> bool:
@@ -75,14 +75,14 @@ def moved_record(value: bytes, event: Event, key: bytes, split: Split) -> bytes:
     """A forecast or decision with the place that it names; anything else as it is. Raises UnknownPosition."""
     data = event.data
     if isinstance(data, ForecastMade | ForecastWithheld):
-        now = split.moved(data.pos, key)
+        now = split.new_offset(data.pos, key)
         said = b'"pos":%d,' % data.pos
         if value.count(b'"pos":') == 1 and said in value:  # by hand: inside a text its quotes would be escaped
             return value.replace(said, b'"pos":%d,' % now, 1)
         return _written_again(value, now)
     if isinstance(data, AlertsDecided):
         offset, *rest = data.pos
-        return _written_again(value, [split.moved(offset, key), *rest])
+        return _written_again(value, [split.new_offset(offset, key), *rest])
     return value
 
 

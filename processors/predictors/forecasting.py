@@ -32,7 +32,7 @@ class ForecastState:
     """The forecaster's state of one person; `offset` is the next journal offset to fold."""
 
     offset: int = 0
-    line: CanonicalReadings = field(default_factory=CanonicalReadings)
+    canonical: CanonicalReadings = field(default_factory=CanonicalReadings)
     predictors: dict[str, Predictor] = field(default_factory=_predictors)
     marks: ForecastLimits = field(default_factory=ForecastLimits)
     marks_ms: int = 0  # when the profile they come from was recorded
@@ -53,9 +53,9 @@ class ForecastState:
                 predictor.take(event)
             return None
         reading = reading_of(event)
-        if reading is None or not self.line.admit(reading, event.recorded_ms):
+        if reading is None or not self.canonical.admit(reading, event.recorded_ms):
             return None
-        if self.line.newest != reading:
+        if self.canonical.newest != reading:
             return None  # late: it fills a gap behind us
         return self._say(reading, offset)
 
@@ -65,7 +65,7 @@ class ForecastState:
         if not LOWEST_GLUCOSE_MGDL <= reading.glucose_mgdl <= HIGHEST_GLUCOSE_MGDL:
             return _withheld(reading, offset, "the sensor says LOW or HIGH instead of a value")
         if live is None:
-            first = self.line.before(reading) is None
+            first = self.canonical.before(reading) is None
             return _withheld(reading, offset, "too few readings" if first else "a gap just before this reading")
         shadows = {name: _rounded(said.mean_mgdl) for name, said in predictions.items() if said is not None}
         rule = self.predictors[LIVE]
@@ -76,7 +76,7 @@ class ForecastState:
         """The state as text; `load(dump())` is the same state."""
         return json.dumps(
             {
-                "line": self.line.dump(),
+                "line": self.canonical.dump(),
                 "marks": self.marks,
                 "marks_ms": self.marks_ms,
                 "predictors": {name: predictor.dump() for name, predictor in self.predictors.items()},

@@ -50,7 +50,7 @@ class Account:
 
 
 @dataclass
-class Ledger:
+class PersonAccounts:
     """One person's accounts by the name of the source, and whether the person is suspended: what a snapshot keeps."""
 
     person: str
@@ -88,7 +88,7 @@ class Ledger:
         return json.dumps({"person": self.person, "suspended_ms": self.suspended_ms, "accounts": accounts})
 
     @classmethod
-    def load(cls, state: str, offset: int) -> "Ledger":
+    def load(cls, state: str, offset: int) -> "PersonAccounts":
         """The state a snapshot holds."""
         raw = json.loads(state)
         ledger = cls(raw["person"], offset, raw["suspended_ms"])

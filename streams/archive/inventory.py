@@ -21,9 +21,9 @@ from processors.archive.chain import (
 )
 from processors.archive.format import ArchivedRecord, Head, Manifest, SegmentDamaged
 from schemas.model import Partition
-from streams.ahead import in_turn
 from streams.errors import ArchiveChanged, ArchiveDamaged
 from streams.ports.archive import Archive
+from streams.prefetch import prefetched
 
 _T = TypeVar("_T")
 AHEAD = 8  # objects asked for at once: the way to a bucket is long, and a day's segment is small
@@ -117,7 +117,7 @@ async def prefetch(archive: Archive, keys: Iterable[str]) -> AsyncGenerator[tupl
     async def get(key: str) -> tuple[str, bytes | None]:
         return key, await archive.get(key)
 
-    async with aclosing(in_turn(map(get, keys), AHEAD)) as answers:
+    async with aclosing(prefetched(map(get, keys), AHEAD)) as answers:
         async for answer in answers:
             yield answer
 

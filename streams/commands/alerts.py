@@ -11,7 +11,7 @@ from streams.commands.refusals import BadValue, Conflict, NotFound
 from streams.ports.log import Position
 
 
-class Quiet(NamedTuple):
+class SnoozeWritten(NamedTuple):
     """Until when a kind is quiet, epoch milliseconds, and where that was written."""
 
     until_ms: int
@@ -39,7 +39,7 @@ async def acknowledge(door: Door, episode_id: str, *, treated: bool) -> Position
     return position
 
 
-async def snooze(door: Door, kind: str, minutes: int) -> Quiet:
+async def snooze(door: Door, kind: str, minutes: int) -> SnoozeWritten:
     """Keep a kind of alarm quiet for so many minutes from now. Raises BadValue for longer than is allowed, and as
     `Log.append`.
     """
@@ -54,9 +54,9 @@ async def lift_snooze(door: Door, kind: str) -> Position:
     return (await _quiet(door, kind, 0)).position
 
 
-async def _quiet(door: Door, kind: str, minutes: int) -> Quiet:
+async def _quiet(door: Door, kind: str, minutes: int) -> SnoozeWritten:
     now_ms = door.clock.now_ms()
     until_ms = now_ms + minutes * 60_000
     said = AlertsSnoozed(kind=kind, until=at_ms(until_ms))
     event = door.author.say(said, derived_id("snooze", door.person, kind, now_ms), door.person, now_ms)
-    return Quiet(until_ms, await door.append_one(event))
+    return SnoozeWritten(until_ms, await door.append_one(event))

@@ -76,7 +76,7 @@ async def _look_through(archive: Archive, name: str, log: Log, person: str) -> t
         at, known = 0, list[ArchivedRecord]()
         async for record in records_of(archive, chain.links):
             traces.note_token(record.value)
-            if traces.whose(record.key, record.value) is Ownership.THEIRS:
+            if traces.ownership(record.key, record.value) is Ownership.THEIRS:
                 theirs += 1
                 continue
             if is_placeholder(record.value):

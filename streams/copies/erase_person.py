@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from processors.archive.format import ArchivedRecord
-from processors.copies.erasing import Ownership, Traces, is_placeholder, letter_of, placeholder
+from processors.copies.erasing import Ownership, Traces, dead_lettered_position, is_placeholder, placeholder
 from schemas.envelope import SYSTEM
 from schemas.model import Partition
 from streams.copies.whole_partition import AT_ONCE, Batch, carry_over, heads_of, records_of
@@ -45,20 +45,20 @@ class Erasing:
         place = (JOURNAL, partition_of(SYSTEM, self.log.partitions[JOURNAL]))
         await self.log.fold(*place, 0, self.heads.get(place, 0), lambda record: self.traces.note_token(record.value))
 
-    async def whose(self, record: Record) -> Ownership:
+    async def ownership(self, record: Record) -> Ownership:
         """Whose a record is; a dead letter is whose the record is that it speaks of."""
-        found = self.traces.whose(record.key, record.value)
+        found = self.traces.ownership(record.key, record.value)
         if found is Ownership.THEIRS or record.topic != DEAD_LETTERS:
             return found
-        place = letter_of(record.value)
+        place = dead_lettered_position(record.value)
         if place is None or place[0] not in self.log.partitions or place[1] >= self.log.partitions[place[0]]:
             return found
         spoken_of = await self.log.read(place[0], place[1], place[2], place[2] + 1, 1)
-        if spoken_of and self.traces.whose(spoken_of[0].key, spoken_of[0].value) is Ownership.THEIRS:
+        if spoken_of and self.traces.ownership(spoken_of[0].key, spoken_of[0].value) is Ownership.THEIRS:
             return Ownership.THEIRS
         return found
 
-    async def look(self, progress: Progress = unwatched) -> LogTraces:
+    async def find_traces(self, progress: Progress = unwatched) -> LogTraces:
         """Count what there is. Raises LogUnavailable."""
         found, done = self._nothing_yet(), 0
         async for _, judged in self._walk(found):
@@ -70,7 +70,7 @@ class Erasing:
         """Every record and whose it is, counted in `found`."""
         for place in self.heads:
             async for records in records_of(self.log, place, self.heads):
-                judged = [(record, await self.whose(record)) for record in records]
+                judged = [(record, await self.ownership(record)) for record in records]
                 for record, whose in judged:
                     self._count(found, record, whose)
                 yield place, judged

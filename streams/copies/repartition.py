@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Mapping
 
 from processors.archive.format import ArchivedRecord
-from processors.copies.erasing import letter_of
+from processors.copies.erasing import dead_lettered_position
 from processors.copies.repartition import Split, UnknownPosition, is_of_a_partition, moved_letter, moved_record
 from schemas.envelope import Event, Garbage, NewerVersion, decode
 from schemas.identity import derived_id
@@ -88,19 +88,19 @@ class Repartition:
                     f"{record.topic}/{record.partition}/{record.offset} {error}; it can be copied only as "
                     f"it is, with {self._old} partitions."
                 ) from error
-        for there in split.shares if is_of_a_partition(event) else (split.home(key, value),):
+        for there in split.shares if is_of_a_partition(event) else (split.new_partition(key, value),):
             self._put(record, there, value)
 
     async def _letters_speak_of(self) -> AsyncGenerator[Position, None]:
         for partition in range(self._old):
             async for records in records_of(self._source, (DEAD_LETTERS, partition), self._heads):
                 for record in records:
-                    said = letter_of(record.value)
+                    said = dead_lettered_position(record.value)
                     if said is not None:
                         yield Position(*said)
 
     def _letter(self, record: Record) -> None:
-        said = letter_of(record.value) if _event_of(record) is not None else None
+        said = dead_lettered_position(record.value) if _event_of(record) is not None else None
         there = partition_of(record.key or b"", self._new)
         if said is None:
             self._put(record, there, record.value)

@@ -59,15 +59,15 @@ def switch_ids(log_id: str) -> list[str]:
     return [f"iv3-dead-{log_id[:12]}-{which}" for which in "ab"]
 
 
-def silence(name: str, label: str, delay_s: int) -> Message:
+def switch_message(name: str, label: str, delay_s: int) -> Message:
     """The message that goes out by itself."""
     return Message(name, f"{label}iv3 is silent", _BODY, 5, ("skull",), delay_s=delay_s)
 
 
-async def move(log_id: str, target: Scheduler, by_s: float) -> None:
+async def put_off(log_id: str, target: Scheduler, by_s: float) -> None:
     """Put both messages off beyond a planned pause of iv3. Raises NotifierUnreachable, NotifierRefused."""
     for number, name in enumerate(switch_ids(log_id)):
-        await target.send(silence(name, "", round(by_s + DELAY_S + number * EVERY_S)))
+        await target.send(switch_message(name, "", round(by_s + DELAY_S + number * EVERY_S)))
 
 
 class DeadMan:
@@ -101,7 +101,7 @@ class DeadMan:
 
     async def _why_not(self, pulse: Heartbeats, trouble: Callable[[], str]) -> str:
         try:
-            await pulse.look()
+            await pulse.refresh()
         except Transient as error:
             return str(error)
         now = self._clock.now_ms()
@@ -126,7 +126,7 @@ class DeadMan:
             self._asked = True
             if not self._laid:
                 await target.cancel(name)  # it may have fired, and lie on the phone
-            await target.send(silence(name, self._label, DELAY_S))
+            await target.send(switch_message(name, self._label, DELAY_S))
             self._laid.add(name)
             self.state.arms[self._clock.now_ms() // _DAY_MS] += 1
             if not await self._lies_there(target):
@@ -148,7 +148,7 @@ class DeadMan:
         all of it.
         """
         pulse = Heartbeats(self._log)
-        await pulse.look()
+        await pulse.refresh()
         # Nobody puts off the switch of a log that this one is a copy of any more: it would ring for nothing.
         earlier = {name.rpartition("-")[0] for name in pulse.switches} - {self._ids[0].rpartition("-")[0]}
         with suppress(NotifierRefused):  # what may not be taken back rings; that is no reason not to be on guard

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from processors.alerting.outbox import Due, Step
-from streams.delivery.sending import Sending
+from streams.delivery.outbox_in_flight import OutboxInFlight
 from streams.errors import NotifierRefused, NotifierUnreachable
 from streams.ports.clock import Clock
 from streams.ports.notifier import Message, Notifier
@@ -29,7 +29,7 @@ class FallbackState:
     failing: str = ""
 
 
-Overdue = Callable[[], Iterable[tuple[Sending, Step, Due]]]
+Overdue = Callable[[], Iterable[tuple[OutboxInFlight, Step, Due]]]
 Compose = Callable[[Step, Due], Message]
 # (due, step, delivered): False before the attempt, True after the answer.
 Note = Callable[[Due, Step, bool], Awaitable[None]]
@@ -57,7 +57,7 @@ class Fallback:
             self._not_before = {step: at for step, at in self._not_before.items() if at > self._clock.now_ms()}
             await asyncio.sleep(max(_SHORTEST_LOOK_S, _LOOK_S / self._clock.speed))
 
-    async def _one(self, sending: Sending, step: Step, due: Due, message: Message, note: Note) -> None:
+    async def _one(self, sending: OutboxInFlight, step: Step, due: Due, message: Message, note: Note) -> None:
         try:
             # Whoever was killed between the message and the note of it must not ring again.
             if not (sending.is_in_doubt(step) and await self.target.was_sent(step.sequence_id, within_s=_ASK_BACK_S)):

@@ -1,8 +1,8 @@
 """The outboxes of the partitions that a notifier holds, as the log says them, with snapshots: whoever takes a partition
 over need not read all of it.
 
-What is being sent runs ahead of the log and lies beside (`Sending`), so that nothing that is due can be lost by a
-snapshot.
+What is being sent runs ahead of the log and lies beside (`OutboxInFlight`), so that nothing that is due can be lost by
+a snapshot.
 """
 
 from collections import Counter

@@ -15,7 +15,7 @@ from typing import Any
 from processors.alerting.outbox import ALL_CLEAR, Due, Step
 from schemas.alerts import Delivered, DeliveryAttempted, Undeliverable
 from schemas.model import Fact
-from streams.delivery.sending import Sending
+from streams.delivery.outbox_in_flight import OutboxInFlight
 from streams.delivery.targets import TargetState
 from streams.errors import NotifierRefused, NotifierUnreachable, StreamError
 from streams.ports.clock import Clock
@@ -45,7 +45,7 @@ class TargetSender:
     def __init__(
         self,
         target: Notifier,
-        partitions: Mapping[int, Sending],
+        partitions: Mapping[int, OutboxInFlight],
         clock: Clock,
         compose: Compose,
         write: Write,

@@ -16,7 +16,7 @@ from processors.alerting.decide import decide
 from processors.alerting.episodes import Episodes
 from processors.alerting.many_people import shared_troubles, watched_and_silent
 from processors.alerting.person_state import VERSION, PersonState
-from processors.alerting.rules import Runtime, system_troubles_of
+from processors.alerting.rules import SystemState, system_troubles_of
 from processors.alerting.serialization import dump_episodes, load_episodes
 from schemas.alerts import AlertsDecided, DecisionPosition
 from schemas.bookkeeping import PartitionEvaluated, RecordErased
@@ -230,8 +230,8 @@ class Alerter(Role):
             # The clock was set back; a tick is a later one all the same.
             position = through._replace(tick_ms=through.tick_ms + 1)
         has_source = state.source is not None or self._roster.source(state.person) is not None
-        runtime = self._runtime(has_source=has_source, troubles=troubles)
-        decided = decide(state, self.episodes[partition], position, now_ms, runtime)
+        system = self._system_state(has_source=has_source, troubles=troubles)
+        decided = decide(state, self.episodes[partition], position, now_ms, system)
         if decided is None:
             return
         body = decided.model_dump_json()
@@ -243,9 +243,9 @@ class Alerter(Role):
         self.progress.moved_at = asyncio.get_running_loop().time()  # a batch of many decisions is no standstill
         await self._follow(partition)
 
-    def _runtime(self, *, has_source: bool = True, troubles: Sequence[str] | None = ()) -> Runtime:
+    def _system_state(self, *, has_source: bool = True, troubles: Sequence[str] | None = ()) -> SystemState:
         behind, house_told = self._behind_since is not None, troubles is None
-        return Runtime(self._started_ms, self._up_ms, has_source, tuple(troubles or ()), behind, house_told)
+        return SystemState(self._started_ms, self._up_ms, has_source, tuple(troubles or ()), behind, house_told)
 
     def report(self, person: str = "") -> RoleReport:
         """See `Role.report`: through when alarms were decided, and what of iv3 shows in people's data."""
@@ -292,7 +292,7 @@ class Alerter(Role):
             self.late = True
         else:
             self._behind_since, self.late = None, False
-        await self._pulse.look()
+        await self._pulse.refresh()
         lasts_ms = max(COMPLAINT_LASTS_MS, _COMPLAINT_LASTS_S * 1000 * self.clock.speed)
         said = [
             *[LATE] * self.late,
@@ -320,12 +320,12 @@ class Alerter(Role):
         return self._roster.only_own_phones or max(known, len(self._roster.people), self._pulse.counted()[0]) <= 1
 
     def _shown_in_data(self) -> dict[str, None]:
-        runtime = self._runtime()
+        system = self._system_state()
         return {
             said: None
             for state in self.people.values()
             if not state.suspended_ms
-            for said in system_troubles_of(state, runtime)
+            for said in system_troubles_of(state, system)
         }
 
     def _by_partition(self) -> dict[int, list[str]]:

@@ -20,9 +20,9 @@ from streams.delivery.channels import Channels
 from streams.delivery.dead_man import DeadMan
 from streams.delivery.fallback import Fallback
 from streams.delivery.messages import message_of
+from streams.delivery.outbox_in_flight import OutboxInFlight
 from streams.delivery.outbox_snapshots import OutboxSnapshots
 from streams.delivery.scheduler import URGENT_PRIORITY, TargetSender, names_of
-from streams.delivery.sending import Sending
 from streams.delivery.targets import TargetState, append_with_retry, tell_of, tell_target
 from streams.errors import Transient
 from streams.ports.clock import Clock
@@ -76,7 +76,7 @@ class AlarmNotifier(Role):
         self._targets = self.roster.notifiers()
         self._mine: frozenset[str] = frozenset()  # of those, who is told of anybody in these partitions
         self._label, self._click, self._shadow = label, click, shadow
-        self.sendings: dict[int, Sending] = {}  # by partition
+        self.in_flight: dict[int, OutboxInFlight] = {}  # by partition
         self.states = {name: TargetState() for name in self._targets}
         self._senders: dict[str, TargetSender] = {}
 
@@ -87,17 +87,17 @@ class AlarmNotifier(Role):
         decided before.
         """
         self._targets = self.roster.notifiers()
-        self.sendings.clear()
+        self.in_flight.clear()
         start: dict[Partition, int] = {}
         self._snapshots.forget()
         for topic, partition in committed:
             outbox, offset = await self._snapshots.recall(partition)
-            self.sendings[partition] = Sending(outbox)
+            self.in_flight[partition] = OutboxInFlight(outbox)
             start[topic, partition] = await self.fold_log(topic, partition, offset, None, self._fold_one)
         return start
 
     def _fold_one(self, record: Record) -> None:
-        sending = self.sendings[record.partition]
+        sending = self.in_flight[record.partition]
         due = self._snapshots.take(record, self.event_of(record))
         sending.caught_up()
         for target in {step.target for step in due} | {target for _, target in sending.to_clear()}:
@@ -112,11 +112,11 @@ class AlarmNotifier(Role):
     @property
     def outboxes(self) -> dict[int, Outbox]:
         """The outbox of each partition, as the log says it."""
-        return {partition: sending.outbox for partition, sending in self.sendings.items()}
+        return {partition: sending.outbox for partition, sending in self.in_flight.items()}
 
     def waiting(self) -> list[tuple[Step, Due]]:
         """Every message that is due."""
-        return [item for sending in self.sendings.values() for item in sending.due().items()]
+        return [item for sending in self.in_flight.values() for item in sending.due().items()]
 
     # -- sending -----------------------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ class AlarmNotifier(Role):
         self._senders.clear()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._snapshots.keep(tuple(self.sendings)))
+                group.create_task(self._snapshots.keep(tuple(self.in_flight)))
                 await self._arm()
                 self._reconcile(group, tasks)
                 group.create_task(self._beat())
@@ -138,7 +138,7 @@ class AlarmNotifier(Role):
                 ):
                     if way is not None:
                         group.create_task(way.watch(overdue, self.message, self._note_fallback))
-                if self.dead_man is not None and partition_of(SYSTEM, self.log.partitions[ALERTS]) in self.sendings:
+                if self.dead_man is not None and partition_of(SYSTEM, self.log.partitions[ALERTS]) in self.in_flight:
                     group.create_task(self.dead_man.watch(self.trouble))
                 while True:
                     await changed.wait()
@@ -166,7 +166,7 @@ class AlarmNotifier(Role):
     def _reconcile(self, group: asyncio.TaskGroup, tasks: dict[str, asyncio.Task[None]]) -> None:
         """A sender for each target of these partitions, and for no other."""
         partitions = self.log.partitions[ALERTS]
-        mine = frozenset[str]().union(*(self.roster.targets_in(partition, partitions) for partition in self.sendings))
+        mine = frozenset[str]().union(*(self.roster.targets_in(partition, partitions) for partition in self.in_flight))
         self._targets, self._mine = self.roster.notifiers(), mine
         wanted = {name: target for name, target in self._targets.items() if name in mine}
         for name in [name for name in tasks if name not in wanted]:
@@ -175,7 +175,7 @@ class AlarmNotifier(Role):
         for name, target in wanted.items():
             if name not in tasks:
                 state = self.states.setdefault(name, TargetState())
-                sender = TargetSender(target, self.sendings, self.clock, self.message, self._write, state)
+                sender = TargetSender(target, self.in_flight, self.clock, self.message, self._write, state)
                 self._senders[name], tasks[name] = sender, group.create_task(sender.run())
 
     async def _arm(self) -> None:
@@ -197,7 +197,7 @@ class AlarmNotifier(Role):
 
     # -- when the first way out is shut ------------------------------------------------------------
 
-    def _overdue(self, *, own: bool) -> list[tuple[Sending, Step, Due]]:
+    def _overdue(self, *, own: bool) -> list[tuple[OutboxInFlight, Step, Due]]:
         """Urgent messages that will not get out the first way soon: refused, put off for long, or waiting for two
         minutes already.
 
@@ -205,7 +205,7 @@ class AlarmNotifier(Role):
         """
         now_ms, loud_ms = self.clock.now_ms(), LOUD_AFTER_S * 1000
         found = []
-        for sending in self.sendings.values():
+        for sending in self.in_flight.values():
             for step, due in sending.due().items():
                 state = self.states.get(step.target)
                 if (step.target not in self.roster.house) is not own:
@@ -217,7 +217,7 @@ class AlarmNotifier(Role):
                     found.append((sending, step, due))
         return found
 
-    def _beyond_house(self) -> list[tuple[Sending, Step, Due]]:
+    def _beyond_house(self) -> list[tuple[OutboxInFlight, Step, Due]]:
         """What the second way takes: what the house's phones do not, and what people's own do not where the house's
         cannot stand in.
         """
@@ -234,7 +234,7 @@ class AlarmNotifier(Role):
         while True:
             now_ms = self.clock.now_ms()
             beats: list[Awaitable[object]] = []
-            for partition, sending in self.sendings.items() if self._targets else ():
+            for partition, sending in self.in_flight.items() if self._targets else ():
                 # A phone of somebody's own that fails is told to the house, and is not the whole house's silence.
                 waits = (
                     ms(d.event.at)

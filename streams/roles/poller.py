@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from processors.sources import polling
-from processors.sources.account import Account, Ledger, is_news
+from processors.sources.account import Account, PersonAccounts, is_news
 from schemas.envelope import Author, Event, peek_type
 from schemas.facts import GlucoseRead, SourceState, SourceStateChanged
 from schemas.identity import derived_id, reading_id
@@ -47,7 +47,7 @@ class Poller(Role):
         super().__init__(log, clock, make_app)
         self.roster = roster
         self._snapshots = Snapshots(self.log, clock, self.name, VERSION)
-        self.people: dict[str, Ledger] = {}
+        self.people: dict[str, PersonAccounts] = {}
         self._changed = asyncio.Event()
         self._at_once = asyncio.Semaphore(MOST_AT_ONCE)
         self._mine: frozenset[int] = frozenset()
@@ -61,7 +61,7 @@ class Poller(Role):
         self.people, self.watching, self._writing = {}, {}, {}
         start: dict[Partition, int] = {}
         for topic, partition in committed:
-            floor, people = await self._snapshots.load(partition, Ledger.load)
+            floor, people = await self._snapshots.load(partition, PersonAccounts.load)
             self.people |= people
             start[topic, partition] = await self.fold_log(topic, partition, floor, None, self._remember)
         self._mine = frozenset(partition for _, partition in committed)
@@ -78,17 +78,17 @@ class Poller(Role):
         if not peek_type(record.value).startswith(_REMEMBERED):
             return None
         event = self.event_of(record)
-        ledger = self.people.setdefault(event.subject, Ledger(event.subject))
-        if record.offset < ledger.offset:
+        accounts = self.people.setdefault(event.subject, PersonAccounts(event.subject))
+        if record.offset < accounts.offset:
             return None
-        if ledger.take(event, record.offset):
+        if accounts.take(event, record.offset):
             self._changed.set()
         self._snapshots.touched(record.partition, event.subject)
         return event.subject
 
     def account(self, person: str, source: str) -> Account:
         """What is known of one person's source, by the source's name."""
-        return self.people.setdefault(person, Ledger(person)).account(source)
+        return self.people.setdefault(person, PersonAccounts(person)).account(source)
 
     def report(self, person: str = "") -> RoleReport:
         """See `Role.report`: how many accounts are asked."""

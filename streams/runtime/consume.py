@@ -15,9 +15,9 @@ from typing import Any
 from schemas.envelope import Garbage, NewerVersion
 from streams.errors import Permanent, Transient
 from streams.ports.log import Position, Record
+from streams.runtime.app_lifetime import AppLifetime
 from streams.runtime.assignment import Assignment
 from streams.runtime.backoff import Backoff
-from streams.runtime.life import Life
 from streams.runtime.role import Role
 
 logger = logging.getLogger("iv3.consume")
@@ -32,7 +32,7 @@ def as_record(message: Any) -> Record:  # noqa: ANN401 - Faust's own type
     return Record(message.topic, message.partition, message.offset, at_ms, message.key, message.value, headers)
 
 
-async def consume(role: Role, life: Life, stream: Any) -> None:  # noqa: ANN401 - Faust's own type
+async def consume(role: Role, life: AppLifetime, stream: Any) -> None:  # noqa: ANN401 - Faust's own type
     """Feed the role every record of the stream, one by one or in batches of what is already there, and acknowledge what
     it handled.
     """
@@ -64,7 +64,7 @@ async def consume(role: Role, life: Life, stream: Any) -> None:  # noqa: ANN401 
         role.moved()
 
 
-def _in_sequence(role: Role, life: Life, batch: Sequence[Any]) -> list[tuple[Any, Record]]:
+def _in_sequence(role: Role, life: AppLifetime, batch: Sequence[Any]) -> list[tuple[Any, Record]]:
     """What comes next in each partition. A record that was taken off the stream before its partition moved is dropped
     here: the new owner, or this one after its fold, is given it again in order.
     """
@@ -86,7 +86,7 @@ def _in_sequence(role: Role, life: Life, batch: Sequence[Any]) -> list[tuple[Any
     return due
 
 
-async def _handle(role: Role, life: Life, records: Sequence[Record], assignment: Assignment) -> int:
+async def _handle(role: Role, life: AppLifetime, records: Sequence[Record], assignment: Assignment) -> int:
     """How many of the records, from the first on, were handled before the assignment ended."""
     if len(records) > 1 and await _together(role, records, assignment):
         return len(records)
@@ -125,7 +125,7 @@ async def _wait(role: Role, error: Transient, delays: Backoff, at: Position, ass
     await assignment.rest(delays.next_s(error.retry_after_s, most_s=LONGEST_ASKED_DELAY_S))
 
 
-async def attempt(role: Role, life: Life, record: Record, assignment: Assignment) -> bool:
+async def attempt(role: Role, life: AppLifetime, record: Record, assignment: Assignment) -> bool:
     """Handle one record by the three answers. True: it may be acknowledged. False: the assignment ended before that."""
     at = record.position
     if at in role.skip:

@@ -36,7 +36,7 @@ class Heartbeats:
         self.switches: dict[str, bytes] = {}  # id under which it was put off -> the record that says so
         self.fires_ms = 0  # when the dead-man's switch goes off unless it is put off again; 0: it was never set
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Read what is new. Raises LogUnavailable."""
         heads = await self._log.latest([HEARTBEATS])
         house = partition_of(SYSTEM, self._log.partitions[HEARTBEATS])
@@ -88,7 +88,7 @@ class Heartbeats:
 
     async def follow(self, stopping: asyncio.Event) -> None:
         """Look again and again until `stopping`."""
-        await look_until(stopping, self.look, LOOK_S, partial(logger.info, "the heartbeats cannot be read now: %s"))
+        await look_until(stopping, self.refresh, LOOK_S, partial(logger.info, "the heartbeats cannot be read now: %s"))
 
 
 async def carry_switch(source: Log, target: Log) -> None:
@@ -96,6 +96,6 @@ async def carry_switch(source: Log, target: Log) -> None:
     takes that back.
     """
     pulse = Heartbeats(source)
-    await pulse.look()
+    await pulse.refresh()
     if pulse.switches:
         await target.append(HEARTBEATS, SYSTEM, list(pulse.switches.values()))

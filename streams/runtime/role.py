@@ -16,9 +16,9 @@ from schemas.model import Partition
 from streams.errors import Permanent, Transient
 from streams.ports.clock import Clock
 from streams.ports.log import Log, Position, Record, append_events
+from streams.runtime.app_lifetime import AppLifetime, Progress, RoleState
 from streams.runtime.assignment import AssignedLog, Assignment
 from streams.runtime.backoff import keep_trying
-from streams.runtime.life import Life, Progress, RoleState
 from streams.runtime.report import Metric, RoleReport
 from streams.topics import DEAD_LETTERS
 
@@ -35,7 +35,7 @@ class Role:
     batch: ClassVar[int] = 0  # 0: one by one; otherwise the most records handled at once
 
     def __init__(self, log: Log, clock: Clock, make_app: MakeApp) -> None:
-        self.life: Life | None = None  # the App that runs it now
+        self.life: AppLifetime | None = None  # the App that runs it now
         self.log = AssignedLog(log, lambda: self.assignment)
         self.clock = clock
         self.author = Author(f"iv3/{self.name}")

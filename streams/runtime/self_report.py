@@ -38,9 +38,9 @@ class SelfReport:
         """Look again and again until `stopping`."""
         pause_s = max(_SHORTEST_LOOK_S, _LOOK_S / self._clock.speed)
         failed = partial(logger.info, "what does not work cannot be written to the log now: %s")
-        await look_until(stopping, self.look, pause_s, failed)
+        await look_until(stopping, self.refresh, pause_s, failed)
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Say what has changed, or lasts. Raises as `Log.append`."""
         now_ms = self._clock.now_ms()
         found = tuple(sentence[:_LONGEST] for sentence in dict.fromkeys(self._troubles()))[:_MOST]

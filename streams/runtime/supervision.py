@@ -14,11 +14,11 @@ from typing import Any
 
 from schemas.model import Partition
 from streams.errors import FailedPrecondition, Transient
+from streams.runtime.app_lifetime import AppLifetime
 from streams.runtime.assignment import Assignment
 from streams.runtime.backoff import Backoff, rest
 from streams.runtime.consume import consume
 from streams.runtime.dead_letters import given_up
-from streams.runtime.life import Life
 from streams.runtime.role import Role
 
 logger = logging.getLogger("iv3.role")
@@ -42,7 +42,7 @@ class Supervision:
     def __init__(self, role: Role) -> None:
         self.role = role
         self._working: asyncio.Future[None] | None = None
-        self._life: Life
+        self._life: AppLifetime
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run the role until `stopping`, building it again whenever it fails. Raises FailedPrecondition where that
@@ -53,7 +53,7 @@ class Supervision:
         pauses = Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         while not stopping.is_set():
             began, before = loop.time(), role.progress.handled
-            self._life = role.life = Life(role.make_app(role.name), stops)
+            self._life = role.life = AppLifetime(role.make_app(role.name), stops)
             why = await self._live(stopping)
             if self._life.ended.done() and isinstance(self._life.ended.exception(), FailedPrecondition):
                 self._life.ended.result()
@@ -68,7 +68,7 @@ class Supervision:
 
     # -- one App -----------------------------------------------------------------------------------
 
-    def _connect(self, life: Life) -> None:
+    def _connect(self, life: AppLifetime) -> None:
         """Give the App its agent, and the link to its driver."""
         role, app = self.role, life.app
         app.link.before_revoke = self._lost

@@ -18,10 +18,10 @@ from schemas.envelope import Event, Garbage, decode
 from schemas.facts import GlucoseRead
 from schemas.forecasts import ForecastMade
 from schemas.model import Partition, ms
-from streams.ahead import in_turn
 from streams.errors import SeriesUnavailable, StreamError
 from streams.ports.log import Log, Position, Progress, Record, unwatched
 from streams.ports.series import RebuiltSeries, Series, SeriesStore, SeriesVersion
+from streams.prefetch import prefetched
 from streams.runtime.dead_letters import given_up
 from streams.storage.versions import catalog_path, current, flip, remove
 from streams.topics import ALERTS, FORECASTS, JOURNAL, PROJECTOR
@@ -181,7 +181,7 @@ class _Building:
             few = BATCH if topic in FOLLOWED else _FEW
             starts = range(start.get((topic, partition), 0), head, BATCH)
             reads = (self.log.read(topic, partition, n, min(n + BATCH, head), BATCH) for n in starts)
-            async with aclosing(in_turn(reads, 2)) as batches:  # while one is taken, the next is read
+            async with aclosing(prefetched(reads, 2)) as batches:  # while one is taken, the next is read
                 async for records in batches:
                     for n in range(0, len(records), few):
                         await self._take(records[n : n + few])

@@ -95,14 +95,14 @@ def table(counts: dict[str, Counter[str]]) -> list[str]:
     """The table of the page."""
     lines = ["| module | mutants | killed | alive | of these equivalent | killed, % |", "|---|---|---|---|---|---|"]
     for module, of in sorted(counts.items()):
-        lines.append(line_of(f"`{module}`", of))
+        lines.append(canonical_of(f"`{module}`", of))
     for room, of in sorted(rooms(counts).items()):
-        lines.append(line_of(f"**{room}**", of))
-    lines.append(line_of("**all**", sum(counts.values(), Counter())))
+        lines.append(canonical_of(f"**{room}**", of))
+    lines.append(canonical_of("**all**", sum(counts.values(), Counter())))
     return lines
 
 
-def line_of(name: str, of: Counter[str]) -> str:
+def canonical_of(name: str, of: Counter[str]) -> str:
     """One line of it."""
     percent = 100 * of["killed"] / of["mutants"] if of["mutants"] else 100
     return f"| {name} | {of['mutants']} | {of['killed']} | {of['alive']} | {of['equivalent']} | {percent:.1f} |"

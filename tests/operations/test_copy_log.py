@@ -11,7 +11,7 @@ from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.adapters.notifiers.ntfy import Ntfy
 from streams.clock import SystemClock
 from streams.copies.copy_log import copy
-from streams.delivery.dead_man import DeadMan, move, switch_ids
+from streams.delivery.dead_man import DeadMan, put_off, switch_ids
 from streams.errors import AlreadyExists, CopyFailed, NotifierRefused, NotifierUnreachable, StreamError
 from streams.ports.log import Log, Record
 from streams.topics import ALERTS, ARCHIVED, JOURNAL, SNAPSHOTS
@@ -74,7 +74,7 @@ async def test_the_dead_mans_switch_of_the_first_log_is_taken_back_by_whoever_ru
         old = DeadMan(log, clock, target)
         assert await old.arm(target)
         assert await old.arm(target)
-        await move(log.log_id, target, 1_800)
+        await put_off(log.log_id, target, 1_800)
         assert set(await target.pending() or ()) == set(switch_ids(log.log_id))
         other = SqliteLog(tmp_path / "other" / "log.db")
         await copy(log, other)

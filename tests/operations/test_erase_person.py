@@ -80,7 +80,7 @@ async def test_what_is_counted_before_is_what_is_replaced_after(tmp_path: Path, 
     await lived(log, 3)
     erasing = Erasing(log, GONE)
     await erasing.open()
-    found = await erasing.look()
+    found = await erasing.find_traces()
     assert found.called == "Wanda Quendel"
     assert list(found.tokens.values()) == [DEVICE]
     assert found.mentions == 1
@@ -89,7 +89,7 @@ async def test_what_is_counted_before_is_what_is_replaced_after(tmp_path: Path, 
     assert await erasing.write(fresh, fresh.log_id, NOW) == found
     nobody = Erasing(fresh, GONE)
     await nobody.open()
-    assert not (await nobody.look()).any
+    assert not (await nobody.find_traces()).any
     await fresh.close()
 
 
@@ -99,7 +99,7 @@ async def test_a_token_of_several_people_ends_with_one_of_them() -> None:
     traces = Traces(GONE)
     traces.note_token(both)
     assert traces.tokens == {event.data.token_id: "two"}
-    assert traces.whose(SYSTEM.encode(), both) is Ownership.THEIRS
+    assert traces.ownership(SYSTEM.encode(), both) is Ownership.THEIRS
 
 
 @pytest.mark.parametrize("person", ["owner", "two", "iv3/tokens", "command line", "token-issued"])
@@ -108,7 +108,7 @@ async def test_a_person_whose_id_is_a_word_of_ours_takes_no_token_of_others_alon
     traces = Traces(person)
     traces.note_token(encode(event))
     assert not traces.tokens
-    assert traces.whose(SYSTEM.encode(), encode(event)) is Ownership.NOBODYS
+    assert traces.ownership(SYSTEM.encode(), encode(event)) is Ownership.NOBODYS
 
 
 def _issued(role: Any, person: str | None = None) -> tuple[str, Any]:

@@ -23,7 +23,7 @@ from schemas.facts import GlucoseRead
 from streams.adapters.logs.kafka.link import KafkaLink, brokers_of
 from streams.adapters.logs.kafka.log import KafkaLog
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.adapters.logs.sqlite.writer import Run
+from streams.adapters.logs.sqlite.writer import Statements
 from streams.adapters.series.sqlite.series import SqliteSeries
 from streams.adapters.series.sqlite.store import SqliteStore
 from streams.copies.copy_log import copy
@@ -301,7 +301,9 @@ async def test_a_decision_at_a_place_beyond_the_journal_is_no_copy(old: SqliteLo
 @pytest.mark.parametrize("partitions", [12, 24])
 async def test_a_hole_in_the_log_is_found_and_nothing_moves_up(old: SqliteLog, tmp_path: Path, partitions: int) -> None:
     await old.submit(
-        Run([("DELETE FROM log WHERE topic=(SELECT id FROM topics WHERE name=?1) AND part=3 AND off=7", (JOURNAL,))])
+        Statements(
+            [("DELETE FROM log WHERE topic=(SELECT id FROM topics WHERE name=?1) AND part=3 AND off=7", (JOURNAL,))]
+        )
     )
     new = SqliteLog(tmp_path / "new" / "log.db", partitions=partitions)
     with pytest.raises(CopyFailed, match=r"iv3.journal/3: a record behind"):
@@ -354,7 +356,7 @@ def test_places_of_one_key_stay_in_their_order(records: list[bytes], old: int, t
         dealt[there] += 1
     for key, rows in expected.items():
         split = splits[partition_of(key, old)]
-        assert [split.moved(offset, key) for offset, _ in rows] == [now for _, now in rows]
-        assert split.moved(-1, key) == -1
+        assert [split.new_offset(offset, key) for offset, _ in rows] == [now for _, now in rows]
+        assert split.new_offset(-1, key) == -1
         with pytest.raises(UnknownPosition):
-            split.moved(counts[partition_of(key, old)], key)
+            split.new_offset(counts[partition_of(key, old)], key)

@@ -15,7 +15,7 @@ from schemas.envelope import decode, make
 from schemas.forecasts import ForecastMade
 from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
-from streams.adapters.logs.sqlite.writer import Run
+from streams.adapters.logs.sqlite.writer import Statements
 from streams.commands.tokens import issue
 from streams.delivery.channels import Channels
 from streams.ports.log import Record, append_events
@@ -60,7 +60,7 @@ async def test_the_alerter_decides_nothing_twice_though_its_offsets_are_lost(log
     decided = await everything(log, ALERTS)
     assert len(decided) >= 12
     await forget_offsets(log, "alerter")
-    await log.submit(Run([("DELETE FROM log WHERE topic=(SELECT id FROM topics WHERE name=?)", (SNAPSHOTS,))]))
+    await log.submit(Statements([("DELETE FROM log WHERE topic=(SELECT id FROM topics WHERE name=?)", (SNAPSHOTS,))]))
     again = Alerter(log, clock, app_maker(log))
     async with running(again):
         await caught_up([again])
@@ -155,7 +155,7 @@ async def test_after_a_restart_time_alone_still_calls_for_alarms_and_the_last_fo
         clock.set(T0 + 35 * MIN)
         await first[1].tick()
     rang = len(await everything(log, ALERTS))
-    await log.submit(Run([("DELETE FROM log WHERE topic=(SELECT id FROM topics WHERE name=?)", (SNAPSHOTS,))]))
+    await log.submit(Statements([("DELETE FROM log WHERE topic=(SELECT id FROM topics WHERE name=?)", (SNAPSHOTS,))]))
     clock.set(T0 + 40 * MIN)
     again = Alerter(log, clock, app_maker(log))
     async with running(again):
@@ -294,7 +294,7 @@ async def test_a_person_whose_record_was_given_up_is_looked_at_by_ticks_again(
 
 async def test_a_role_that_folds_what_only_a_newer_release_knows_says_so_and_still_stops(log: SqliteLog) -> None:
     await log.append(JOURNAL, "me", [b'{"type":"iv3.potion.v1","id":"x"}'])
-    await log.submit(Run([("INSERT INTO commits VALUES ('forecaster', ?, ?, 1)", (JOURNAL, P))]))
+    await log.submit(Statements([("INSERT INTO commits VALUES ('forecaster', ?, ?, 1)", (JOURNAL, P))]))
     role = Forecaster(log, SetClock(T0), app_maker(log))
     stopping = asyncio.Event()
     task = asyncio.ensure_future(Supervision(role).run(stopping))

@@ -18,7 +18,7 @@ from streams.clock import SystemClock
 from streams.ports.log import Record, append_events
 from streams.roles.alerter import Alerter
 from streams.roles.forecaster import Forecaster
-from streams.runtime.life import Progress
+from streams.runtime.app_lifetime import Progress
 from streams.runtime.process import Process
 from streams.runtime.role import Role
 from streams.runtime.supervision import Supervision

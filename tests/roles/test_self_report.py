@@ -114,11 +114,11 @@ async def test_what_is_wrong_in_another_process_reaches_the_house(log: SqliteLog
     async with running(alerter):
         await peopled(log)
         await caught_up([alerter])
-        await archiver.look()
+        await archiver.refresh()
         await alerter.tick()
         assert await told(log) == [("_system", "opened", behind)]
         elsewhere.clear()
-        await archiver.look()
+        await archiver.refresh()
         await alerter.tick()
         assert [change for _, change, _ in await told(log)] == ["opened", "resolved"]
 
@@ -129,7 +129,7 @@ async def test_of_one_person_alone_another_process_tells_that_person(log: Sqlite
     async with running(alerter):
         await append_events(log, JOURNAL, [reading(0, 120)])
         await caught_up([alerter])
-        await SelfReport(log, clock, "w2", lambda: [FULL]).look()
+        await SelfReport(log, clock, "w2", lambda: [FULL]).refresh()
         await alerter.tick()
         assert await told(log) == [("me", "opened", FULL)]
 
@@ -139,16 +139,16 @@ async def test_a_complaint_is_said_again_every_minute_and_ends_with_its_process(
     complaints = SelfReport(log, clock, "w2", lambda: troubles)
     for second in range(0, 181, 10):
         clock.set(T0 + second * 1000)
-        await complaints.look()
+        await complaints.refresh()
     said = [r for n in range(12) for r in await everything(log, HEARTBEATS, n)]
     assert len(said) == 1 + 180 / AGAIN_S
-    await pulse.look()
+    await pulse.refresh()
     assert pulse.self_reports(T0 + 180_000) == [FULL, "x" * 300]
     assert pulse.self_reports(T0 + 180_000 + COMPLAINT_LASTS_MS) == [FULL, "x" * 300]
     assert pulse.self_reports(T0 + 180_001 + COMPLAINT_LASTS_MS) == [], "whoever is gone complains no more"
     troubles.clear()
-    await complaints.look()
-    await complaints.look()
-    await pulse.look()
+    await complaints.refresh()
+    await complaints.refresh()
+    await pulse.refresh()
     assert pulse.self_reports(T0 + 180_000) == []
     assert len([r for n in range(12) for r in await everything(log, HEARTBEATS, n)]) == len(said) + 1

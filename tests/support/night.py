@@ -9,7 +9,7 @@ from typing import Any
 from processors.alerting.decide import decide
 from processors.alerting.episodes import Episodes
 from processors.alerting.person_state import PersonState
-from processors.alerting.rules import Runtime
+from processors.alerting.rules import SystemState
 from processors.predictors.forecasting import ForecastState
 from schemas.alerts import AlertEvent, DecisionPosition, Evidence
 from schemas.envelope import make
@@ -96,12 +96,12 @@ class Night:
 
     def _input(self, given: Any) -> None:
         self.inputs.append(given)
-        self.said += apply(given, self.state, self.episodes, self.runtime)
+        self.said += apply(given, self.state, self.episodes, self.system)
 
     @property
-    def runtime(self) -> Runtime:
+    def system(self) -> SystemState:
         up = self.now - self.started
-        return Runtime(self.started, up, self.has_source, self.troubles, self.behind, self.house_told)
+        return SystemState(self.started, up, self.has_source, self.troubles, self.behind, self.house_told)
 
     def steps(self) -> list[tuple[str, str, int]]:
         return [(e.kind, e.change, e.step) for e in self.said]
@@ -113,7 +113,7 @@ class Night:
         ]
 
 
-def apply(given: Any, state: PersonState, episodes: Episodes, runtime: Runtime) -> list[AlertEvent]:
+def apply(given: Any, state: PersonState, episodes: Episodes, system: SystemState) -> list[AlertEvent]:
     kind, data, offset, now = given
     if kind == "fact":
         if offset >= state.offset:
@@ -125,7 +125,7 @@ def apply(given: Any, state: PersonState, episodes: Episodes, runtime: Runtime) 
         position = DecisionPosition(data.pos, 1, 0)
     else:
         position = state.tick_position(now)
-    decided = decide(state, episodes, position, now, runtime)
+    decided = decide(state, episodes, position, now, system)
     return episodes.evolve("me", decided) if decided is not None else []
 
 
@@ -172,7 +172,7 @@ def a_forecast(
     state: PersonState, *, at_20_min: float = 60, p_low: float = 0.3, level: float | None = None
 ) -> ForecastMade:
     """A forecast of the newest reading. Its curve goes straight to a value at 20 min, and stays there."""
-    newest = state.line.newest
+    newest = state.canonical.newest
     assert newest is not None
     start = newest.glucose_mgdl if level is None else level
     curve = tuple(start + (at_20_min - start) * min(n + 1, 4) / 4 for n in range(STEPS))

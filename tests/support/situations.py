@@ -5,7 +5,7 @@ from typing import Any
 from processors.alerting.person_state import PersonState
 from processors.alerting.rules import (
     Condition,
-    Runtime,
+    SystemState,
 )
 from schemas.facts import (
     GlucoseRead,
@@ -15,7 +15,7 @@ from schemas.facts import (
 )
 from tests.support.night import HOUR, INSULINS, MIN, T0, Night, a_forecast
 
-RUNNING = Runtime(T0 - HOUR, 24 * HOUR)
+RUNNING = SystemState(T0 - HOUR, 24 * HOUR)
 
 
 def after(minutes: float) -> int:

@@ -26,7 +26,7 @@ _MOST_NAMED = 1_000  # of what was left out; the rest is counted
 _OURS = frozenset(fact.TYPE.encode() for fact in (GlucoseRead, InsulinTaken, CarbsEaten))
 
 
-class InsulinAsNamed(NamedTuple):
+class RowLeftOut(NamedTuple):
     """One row that was left out."""
 
     bucket: str
@@ -42,7 +42,7 @@ class MoveReport:
     missing: list[str] = field(default_factory=list)  # buckets that are not there
     months: dict[str, dict[str, Counter[str]]] = field(default_factory=dict)  # bucket -> month -> what -> rows
     unknown: Counter[str] = field(default_factory=Counter)  # insulin -> doses
-    left_out: list[InsulinAsNamed] = field(default_factory=list)
+    left_out: list[RowLeftOut] = field(default_factory=list)
     told: int = 0  # what the older program told; kept there, for iv3 tells for itself
 
     def total(self, what: str) -> int:
@@ -129,7 +129,7 @@ class LegacyMove:
             found = judge(row)
             if isinstance(found, LeftOut):
                 if len(report.left_out) < _MOST_NAMED:
-                    report.left_out.append(InsulinAsNamed(bucket.name, *found))
+                    report.left_out.append(RowLeftOut(bucket.name, *found))
                 yield "left out", month, None
             elif isinstance(found, UnknownInsulin):
                 report.unknown[found.name] += 1

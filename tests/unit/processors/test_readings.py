@@ -21,7 +21,7 @@ from processors.readings import (
 from schemas.envelope import make
 from schemas.facts import FingerstickTaken, GlucoseRead
 from schemas.model import at_ms
-from tests.support.line import at, line_of, reading
+from tests.support.canonical import at, canonical_of, reading
 from tests.support.night import HOUR, MIN, T0
 
 
@@ -205,7 +205,7 @@ def test_a_line_without_readings_knows_nothing() -> None:
 @pytest.mark.parametrize(("apart_ms", "counts"), [(150_000, False), (150_001, True)])
 def test_of_two_sources_the_first_one_counts_within_two_and_a_half_minutes(apart_ms: int, counts: bool) -> None:
     for ms in (apart_ms, -apart_ms):
-        line = line_of(at(0))
+        line = canonical_of(at(0))
         assert line.admit(at(ms, "upload/a")) == counts
         assert (at(ms, "upload/a").id in line.superseded) != counts
         assert len(line.recent) == 1 + counts
@@ -213,13 +213,13 @@ def test_of_two_sources_the_first_one_counts_within_two_and_a_half_minutes(apart
 
 
 def test_of_two_sources_the_first_one_counts_whichever_it_is() -> None:
-    line = line_of(at(0, "upload/a"))
+    line = canonical_of(at(0, "upload/a"))
     assert not line.admit(at(1000))
     assert line.recent == [at(0, "upload/a")]
 
 
 def test_what_is_off_the_line_stays_off_it_however_often_it_comes() -> None:
-    line = line_of(at(0))
+    line = canonical_of(at(0))
     hidden = at(1000, "upload/a")
     assert not line.admit(hidden)
     assert line.superseded == {hidden.id: hidden.time_ms}
@@ -229,7 +229,7 @@ def test_what_is_off_the_line_stays_off_it_however_often_it_comes() -> None:
 
 
 def test_the_same_source_may_read_as_often_as_it_likes() -> None:
-    line = line_of(at(0))
+    line = canonical_of(at(0))
     assert line.admit(at(20_000))
     assert line.admit(at(21_000))
     assert line.admit(at(10_000)), "also late"
@@ -238,32 +238,32 @@ def test_the_same_source_may_read_as_often_as_it_likes() -> None:
 
 @pytest.mark.parametrize(("ms", "replaces"), [(0, True), (999, True), (1000, False), (-1, False)])
 def test_a_revised_value_is_one_of_the_same_source_and_second(ms: int, replaces: bool) -> None:
-    line = line_of(at(0))
+    line = canonical_of(at(0))
     assert line.admit(at(ms, glucose=104))
     assert (at(0) not in line.recent) == replaces
     assert (at(0).id in line.superseded) == replaces
     assert not line.admit(at(0)), "what it replaced does not come back"
-    within = line_of(at(400))
+    within = canonical_of(at(400))
     assert within.admit(at(700, glucose=104))
     assert [reading.glucose_mgdl for reading in within.recent] == [104]
 
 
 def test_a_revised_value_of_before_takes_the_place_of_its_own_only() -> None:
-    line = line_of(at(0), at(300_000), at(600_000))
+    line = canonical_of(at(0), at(300_000), at(600_000))
     assert line.admit(at(300_000, glucose=90))
     assert [reading.glucose_mgdl for reading in line.recent] == [100, 90, 100]
     assert line.superseded == {at(300_000).id: T0 + 300_000}
 
 
 def test_a_quick_sensors_twin_counts_after_half_its_cadence() -> None:
-    line = line_of(*(at(60_000 * n) for n in range(4)))
+    line = canonical_of(*(at(60_000 * n) for n in range(4)))
     assert line.cadence_s == 60
     assert not line.admit(at(210_000, "upload/a"))
     assert line.admit(at(210_001, "upload/a"))
 
 
 def test_for_a_sensor_that_seems_very_quick_a_second_still_is_one() -> None:
-    line = line_of(at(0))
+    line = canonical_of(at(0))
     line.cadence_s = 1
     assert line.admit(at(999, glucose=104))
     assert [reading.glucose_mgdl for reading in line.recent] == [104]
@@ -271,19 +271,19 @@ def test_for_a_sensor_that_seems_very_quick_a_second_still_is_one() -> None:
 
 def test_two_hours_are_remembered() -> None:
     for length, kept in ((2 * HOUR, 2), (2 * HOUR + 1, 1)):
-        assert len(line_of(at(0), at(length)).recent) == kept
+        assert len(canonical_of(at(0), at(length)).recent) == kept
 
 
 def test_what_comes_more_than_two_hours_late_is_not_taken_in() -> None:
     for length, counts in ((2 * HOUR, True), (2 * HOUR + 1, False)):
-        line = line_of(at(length))
+        line = canonical_of(at(length))
         assert line.admit(at(0)) == counts
         assert len(line.recent) == 1 + counts
 
 
 def test_what_is_off_the_line_is_remembered_for_two_hours_too() -> None:
     for length, kept in ((2 * HOUR, True), (2 * HOUR + 1, False)):
-        line = line_of(at(0), at(1000, "upload/a"), at(0, glucose=101))
+        line = canonical_of(at(0), at(1000, "upload/a"), at(0, glucose=101))
         assert len(line.superseded) == 2
         line.admit(at(300_000))
         line.admit(at(length))
@@ -293,7 +293,7 @@ def test_what_is_off_the_line_is_remembered_for_two_hours_too() -> None:
 
 def test_a_reading_dated_after_its_arrival_makes_room_for_one_with_a_possible_time() -> None:
     ahead = at(600_000 + 300_001, name="ahead")
-    line = line_of(at(0))
+    line = canonical_of(at(0))
     assert line.admit(ahead, T0)
     assert line.newest == ahead
     assert line.admit(at(300_000), T0 + 300_000)
@@ -303,7 +303,7 @@ def test_a_reading_dated_after_its_arrival_makes_room_for_one_with_a_possible_ti
 
 
 def test_a_clock_that_is_less_than_ten_minutes_ahead_may_be_right() -> None:
-    line = line_of(at(0))
+    line = canonical_of(at(0))
     assert line.admit(at(600_000, name="ahead"), T0)
     assert line.admit(at(-300_000), T0)
     assert line.newest is not None
@@ -312,25 +312,25 @@ def test_a_clock_that_is_less_than_ten_minutes_ahead_may_be_right() -> None:
 
 def test_what_may_be_at_most_ten_minutes_ahead_of_its_arrival_makes_room_itself() -> None:
     for ahead_ms, room in ((600_000, True), (600_001, False)):
-        line = line_of(at(0))
+        line = canonical_of(at(0))
         line.admit(at(5_000_000, name="far ahead"), T0)
         line.admit(at(ahead_ms), T0)
         assert ("far ahead" in line.superseded) == room
 
 
 def test_a_known_reading_that_comes_again_makes_no_room() -> None:
-    line = line_of(at(0))
+    line = canonical_of(at(0))
     line.admit(at(5_000_000, name="ahead"), T0)
     assert not line.admit(at(0), T0)
     assert "ahead" not in line.superseded
-    hidden = line_of(at(0), at(1000, "upload/a"))
+    hidden = canonical_of(at(0), at(1000, "upload/a"))
     hidden.admit(at(5_000_000, name="ahead"), T0)
     assert not hidden.admit(at(1000, "upload/a"), T0)
     assert "ahead" not in hidden.superseded
 
 
 def test_where_nobody_says_when_it_arrived_nothing_makes_room() -> None:
-    line = line_of(at(0))
+    line = canonical_of(at(0))
     line.admit(at(5_000_000, name="ahead"))
     assert line.admit(at(300_000))
     assert line.newest is not None
@@ -338,7 +338,7 @@ def test_where_nobody_says_when_it_arrived_nothing_makes_room() -> None:
 
 
 def test_what_lies_just_as_far_ahead_as_may_be_stays() -> None:
-    line = line_of(at(0))
+    line = canonical_of(at(0))
     line.admit(at(900_000), T0)
     line.admit(at(5_000_000), T0)
     line.admit(at(300_000), T0 + 300_000)
@@ -346,7 +346,7 @@ def test_what_lies_just_as_far_ahead_as_may_be_stays() -> None:
 
 
 def test_all_that_lie_ahead_make_room_and_what_does_not_stays() -> None:
-    line = line_of(at(0))
+    line = canonical_of(at(0))
     for ms in (5_000_000, 5_300_000, 5_600_000):
         line.admit(at(ms), T0)
     line.admit(at(300_000), T0 + 300_000)

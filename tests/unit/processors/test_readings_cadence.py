@@ -7,7 +7,7 @@ from processors.readings import (
     Gap,
     gaps,
 )
-from tests.support.line import at, line_of
+from tests.support.canonical import at, canonical_of
 from tests.support.night import MIN
 
 
@@ -68,7 +68,7 @@ def test_the_cadence_of_a_steady_sensor_is_not_worked_out_again_with_each_readin
 
 
 def test_a_reading_that_comes_late_is_counted_in_the_cadence() -> None:
-    line = line_of(at(0), at(10 * MIN), at(20 * MIN), at(30 * MIN))
+    line = canonical_of(at(0), at(10 * MIN), at(20 * MIN), at(30 * MIN))
     assert line.cadence_s == 600
     for minutes in (5, 15, 25):
         line.admit(at(minutes * MIN))
@@ -76,7 +76,7 @@ def test_a_reading_that_comes_late_is_counted_in_the_cadence() -> None:
 
 
 def test_a_steady_sensor_changes_its_cadence_with_the_step_that_moves_the_median() -> None:
-    line = line_of(*(at(5 * MIN * n) for n in range(12)))
+    line = canonical_of(*(at(5 * MIN * n) for n in range(12)))
     moments = [55 + minutes for minutes in (10, 20, 30, 40)]
     cadences = []
     for minutes in moments:
@@ -86,7 +86,7 @@ def test_a_steady_sensor_changes_its_cadence_with_the_step_that_moves_the_median
 
 
 def test_the_reading_before_one_is_the_last_earlier_one() -> None:
-    line = line_of(at(0), at(300_000), at(600_000))
+    line = canonical_of(at(0), at(300_000), at(600_000))
     assert line.before(at(600_000)) == at(300_000)
     assert line.before(at(300_001)) == at(300_000)
     assert line.before(at(300_000)) == at(0)
@@ -94,7 +94,7 @@ def test_the_reading_before_one_is_the_last_earlier_one() -> None:
 
 
 def test_a_run_is_what_lies_at_the_level_or_above_it_up_to_now() -> None:
-    line = line_of(*(at(300_000 * n, glucose=value) for n, value in enumerate((90, 79, 80, 120, 81))))
+    line = canonical_of(*(at(300_000 * n, glucose=value) for n, value in enumerate((90, 79, 80, 120, 81))))
     assert [reading.glucose_mgdl for reading in line.run(80)] == [80, 120, 81]
     assert [reading.glucose_mgdl for reading in line.run(80.5)] == [120, 81]
     assert line.run(82) == []
@@ -102,14 +102,14 @@ def test_a_run_is_what_lies_at_the_level_or_above_it_up_to_now() -> None:
 
 
 def test_a_longer_gap_ends_a_run() -> None:
-    line = line_of(at(0), at(300_000), at(600_001))
+    line = canonical_of(at(0), at(300_000), at(600_001))
     assert len(line.run(0, 300_001)) == 3
     assert line.run(0, 300_000) == [at(600_001)]
     assert len(line.run(0)) == 3
 
 
 def test_a_line_put_away_and_taken_up_again_is_the_same() -> None:
-    line = line_of(at(0), at(60_000), at(120_000), at(180_000), at(180_000, glucose=90))
+    line = canonical_of(at(0), at(60_000), at(120_000), at(180_000), at(180_000, glucose=90))
     again = CanonicalReadings.load([[list(r) for r in line.recent], line.cadence_s, dict(line.superseded)])
     assert again == line == CanonicalReadings.load(line.dump())
     again.admit(at(240_000))

@@ -18,7 +18,7 @@ import pytest
 from processors.alerting import person_state, serialization
 from processors.alerting.outbox import Outbox
 from processors.predictors import forecasting
-from processors.sources.account import Ledger
+from processors.sources.account import PersonAccounts
 from schemas.envelope import Event, decode
 from streams.roles import poller
 
@@ -61,10 +61,10 @@ def outbox() -> Iterator[str]:
 
 
 def source() -> Iterator[str]:
-    ledger = Ledger("maya")
+    accounts = PersonAccounts("maya")
     for offset, event in events("journal"):
-        ledger.take(event, offset)
-        yield ledger.dump()
+        accounts.take(event, offset)
+        yield accounts.dump()
 
 
 FOLDS: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {

@@ -22,7 +22,7 @@ from processors.archive.format import ArchivedRecord
 from schemas.model import Partition
 from streams.adapters.logs.sqlite.replacement import refuse_exchanging
 from streams.adapters.logs.sqlite.wakeups import Wakeups
-from streams.adapters.logs.sqlite.writer import Answer, Append, Commit, Row, Run, Writer
+from streams.adapters.logs.sqlite.writer import Answer, Append, Commit, Row, Statements, Writer
 from streams.errors import FailedPrecondition, LogRefused, NotFound
 from streams.ports.log import Position, Record
 from streams.storage.files import RESERVE_BYTES, FileLock, free_bytes, refuse_remote
@@ -211,7 +211,7 @@ class SqliteLog:
         rows: list[Row] = [(r.timestamp_ms, r.key, r.value, _pack(r.headers)) for r in records]
         await self.submit(Append(topic, self._ids[topic], partition, rows, essential=True))
 
-    def submit(self, operation: Append | Commit | Run) -> "asyncio.Future[Any]":
+    def submit(self, operation: Append | Commit | Statements) -> "asyncio.Future[Any]":
         """Hand an operation to the writer. Raises LogRefused after close, otherwise as `Writer.submit`."""
         if self._closed:
             raise LogRefused("the log is closed")
@@ -246,7 +246,7 @@ class SqliteLog:
 
     async def _forget(self, topic: str, which: str, *bindings: int) -> None:
         sql, number = f"DELETE FROM log WHERE topic=?1 AND part=?2 AND {which}", self._ids[topic]
-        await self.submit(Run([(sql, (number, part, *bindings)) for part in range(self.partitions[topic])]))
+        await self.submit(Statements([(sql, (number, part, *bindings)) for part in range(self.partitions[topic])]))
 
     def nearly_full(self) -> bool:
         """Whether less than the reserve is left on the disk; looked at most once a second."""

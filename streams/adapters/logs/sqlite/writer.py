@@ -45,13 +45,13 @@ class Commit:
 
 
 @dataclass(slots=True)
-class Run:
+class Statements:
     """Anything else that must be written between transactions: compaction, retention."""
 
     statements: Sequence[tuple[str, tuple[Any, ...]]]
 
 
-Operation = Append | Commit | Run
+Operation = Append | Commit | Statements
 Answer = list[tuple["asyncio.Future[Any]", Any, BaseException | None]]  # what one transaction tells one loop
 Waiting = tuple[Operation, asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
@@ -174,7 +174,7 @@ class Writer:
                     [(group, topic, partition, offset) for (topic, partition), offset in offsets.items()],
                 )
                 self.counters.commits += 1
-            case Run(statements):
+            case Statements(statements):
                 for sql, bindings in statements:
                     self._db.execute(sql, bindings)
         return None

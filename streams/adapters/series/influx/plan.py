@@ -12,7 +12,7 @@ from typing import Any
 from processors.entries import EntryVersion
 from processors.projection import Change, PutAlert, PutEntry, PutForecast, PutReading
 from streams.adapters.series.influx import points
-from streams.adapters.series.influx.points import ALERTS, ENTRIES, FORECASTS, READINGS, REPLACED, Key, Place
+from streams.adapters.series.influx.points import ALERTS, ENTRIES, FORECASTS, READINGS, REPLACED, Key, PointId
 
 _NEAR_MS = 6 * 3_600_000  # changes this near each other are looked up together
 Second = tuple[str, str, int]  # person, source, epoch seconds
@@ -40,17 +40,17 @@ def stretches(changes: Iterable[Change]) -> list[tuple[str, int, int]]:
 
 
 @dataclass
-class Plan:
+class WritePlan:
     """What the series holds where changes may touch it; and what to do, in order: write, clear, write the ledger."""
 
     readings: dict[Second, tuple[int, str]] = field(default_factory=dict)  # the one that counts: time, id
     replaced: dict[Second, set[str]] = field(default_factory=dict)  # ids that counted before
     leftover: dict[Second, list[int]] = field(default_factory=dict)  # replaced ones whose point was not removed yet
-    occupants: dict[Place, str] = field(default_factory=dict)  # of the other measurements: whose the place is
-    entries: dict[str, tuple[EntryVersion, Place]] = field(default_factory=dict)
-    lines: dict[Place, str] = field(default_factory=dict)
-    removals: dict[Place, None] = field(default_factory=dict)
-    ledger: dict[Place, str] = field(default_factory=dict)
+    occupants: dict[PointId, str] = field(default_factory=dict)  # of the other measurements: whose the place is
+    entries: dict[str, tuple[EntryVersion, PointId]] = field(default_factory=dict)
+    lines: dict[PointId, str] = field(default_factory=dict)
+    removals: dict[PointId, None] = field(default_factory=dict)
+    ledger: dict[PointId, str] = field(default_factory=dict)
     overwrites: bool = False  # something there is written over: that must not overtake an earlier write
 
     def hold(self, person: str, series: Sequence[Mapping[str, Any]]) -> None:
@@ -62,7 +62,7 @@ class Plan:
             for ns, name in one["values"]:
                 second = (person, tags[0] if tags else "", ns // 1_000_000_000)
                 if measurement != READINGS:
-                    self.occupants[Place(key, ns)] = name
+                    self.occupants[PointId(key, ns)] = name
                 elif name in self.replaced.get(second, ()):
                     self.leftover.setdefault(second, []).append(ns // 1_000_000)
                 else:
@@ -84,22 +84,22 @@ class Plan:
                 fields = f"id={points.quoted(name)}{more},body={points.quoted(change.body.decode())}"
                 self._keep(points.key_of(measurement, person), time_ms, name, fields)
 
-    def _put(self, place: Place, fields: str) -> None:
+    def _put(self, place: PointId, fields: str) -> None:
         """Write a point; a place that was to be cleared is taken again."""
         if self.removals and place in self.removals:
             del self.removals[place]
             self.overwrites = True
         self.lines[place] = points.line(place, fields)
 
-    def _clear(self, place: Place) -> None:
+    def _clear(self, place: PointId) -> None:
         """Remove whatever lies there."""
         self.lines.pop(place, None)
         self.removals[place] = None
 
-    def _place(self, key: Key, base_ns: int, name: str, step_ns: int = 1) -> Place:
+    def _place(self, key: Key, base_ns: int, name: str, step_ns: int = 1) -> PointId:
         """Where the point of this name goes: at the slot that follows from it, or the next that is not another's."""
         number = 1 + points.hashed(name) % points.SLOTS
-        while self.occupants.get(place := Place(key, base_ns + number * step_ns), name) != name:
+        while self.occupants.get(place := PointId(key, base_ns + number * step_ns), name) != name:
             number = number % points.SLOTS + 1
         return place
 
@@ -115,7 +115,7 @@ class Plan:
         time_ms, source, name = reading.time_ms, reading.source, reading.id
         second, key = (person, source, time_ms // 1000), points.key_of(READINGS, person, source)
         for left_ms in self.leftover.pop(second, ()):
-            self._clear(Place(key, left_ms * 1_000_000))
+            self._clear(PointId(key, left_ms * 1_000_000))
         before = self.readings.get(second)
         if (before is not None and before[1] == name) or (self.replaced and name in self.replaced.get(second, ())):
             return
@@ -125,9 +125,9 @@ class Plan:
             if before[0] == time_ms:
                 self.overwrites = True
             else:
-                self._clear(Place(key, before[0] * 1_000_000))
+                self._clear(PointId(key, before[0] * 1_000_000))
         self.readings[second] = (time_ms, name)
-        self._put(Place(key, time_ms * 1_000_000), points.reading_fields(reading, recorded_ms))
+        self._put(PointId(key, time_ms * 1_000_000), points.reading_fields(reading, recorded_ms))
 
     def _entry(self, version: EntryVersion) -> None:
         key, second = points.entry_key(version), version.time_ms // 1000
@@ -146,6 +146,6 @@ class Plan:
         self._put(place, points.entry_fields(version))
         at = points.by_id_place(version.id)
         while self.occupants.get(at, version.id) != version.id:
-            at = Place(at.key, at.ns + 1)
+            at = PointId(at.key, at.ns + 1)
         self.occupants[at] = version.id
         self.ledger[at] = points.line(at, points.by_id_fields(version, place))

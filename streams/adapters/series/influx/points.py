@@ -49,7 +49,7 @@ class Key(NamedTuple):
     predicate: str
 
 
-class Place(NamedTuple):
+class PointId(NamedTuple):
     """Where a point lies. Two points with one place are one."""
 
     key: Key
@@ -83,7 +83,7 @@ def quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def line(place: Place, fields: str) -> str:
+def line(place: PointId, fields: str) -> str:
     """One line of line protocol."""
     return f"{place.key.text} {fields} {place.ns}"
 
@@ -121,30 +121,30 @@ def entry_from(row: Sequence[Any]) -> EntryVersion:
     return entry_of((name, untag(person), kind, int(at), int(revision), deleted, data, int(recorded), actor or None))
 
 
-def by_id_place(entry_id: str) -> Place:
+def by_id_place(entry_id: str) -> PointId:
     """Where the newest version of an entry is found by its id, whenever it happened."""
     number = hashed(entry_id)
     shelf, at = number % _SHELVES, number // _SHELVES % (_SHELF_NS - PROBES)
-    return Place(key_of(BY_ID, f"{shelf:x}"), LEDGER_NS + at)
+    return PointId(key_of(BY_ID, f"{shelf:x}"), LEDGER_NS + at)
 
 
-def by_id_fields(version: EntryVersion, place: Place) -> str:
+def by_id_fields(version: EntryVersion, place: PointId) -> str:
     """The whole version, and its place in the second."""
     more = f",person={quoted(tag(version.person))},kind={quoted(version.kind)},slot={place.ns // 1000 % 1_000_000}"
     return _version_fields(version) + more
 
 
-def kept_from(row: Sequence[Any]) -> tuple[EntryVersion, Place]:
+def kept_from(row: Sequence[Any]) -> tuple[EntryVersion, PointId]:
     """The entry in a row of `ENTRY_COLUMNS` and `slot`, and where its point lies."""
     version = entry_from(row[:-1])
-    return version, Place(entry_key(version), (version.time_ms // 1000 * 1_000_000 + int(row[-1])) * 1000)
+    return version, PointId(entry_key(version), (version.time_ms // 1000 * 1_000_000 + int(row[-1])) * 1000)
 
 
 def position_line(partition: Partition, head: int) -> str:
     """The position of a partition. The largest counts, whoever wrote it when; each lies at a time of its own."""
-    return line(Place(key_of(POSITION, *map(str, partition)), LEDGER_NS + head), f"next={head}")
+    return line(PointId(key_of(POSITION, *map(str, partition)), LEDGER_NS + head), f"next={head}")
 
 
 def stamp_line(stamp: str) -> str:
     """Whose bucket this is."""
-    return line(Place(key_of(STAMP), LEDGER_NS), f"log={quoted(stamp)}")
+    return line(PointId(key_of(STAMP), LEDGER_NS), f"log={quoted(stamp)}")

@@ -11,7 +11,7 @@ from processors.digest import KINDS
 from processors.entries import EntryVersion
 from processors.projection import Change
 from schemas.model import Partition
-from streams.adapters.series.influx.plan import Plan, where
+from streams.adapters.series.influx.plan import WritePlan, where
 from streams.adapters.series.influx.points import MIN_NS, READINGS, REPLACED
 from streams.adapters.series.influx.series import DIGEST_S, InfluxSeries
 from streams.adapters.series.influx.server import MOST_LINES, Bucket, InfluxServer
@@ -26,7 +26,7 @@ class InfluxRebuild(InfluxSeries):
 
     def __init__(self, server: InfluxServer, bucket: Bucket, stamp: str) -> None:
         super().__init__(server, bucket, stamp)
-        self._plan = Plan()
+        self._plan = WritePlan()
         # Up to when (ms) rows of a measurement and person were taken; and may have been forgotten, in whole seconds.
         self._taken: dict[tuple[str, str], int] = {}
         self._forgotten: dict[tuple[str, str], int] = defaultdict(lambda: MIN_NS)
@@ -57,7 +57,7 @@ class InfluxRebuild(InfluxSeries):
             await self._send()
         if len(self._plan.readings) + len(self._plan.occupants) > self._most_held:
             do = self._plan
-            self._plan = Plan(lines=do.lines, removals=do.removals, ledger=do.ledger, overwrites=do.overwrites)
+            self._plan = WritePlan(lines=do.lines, removals=do.removals, ledger=do.ledger, overwrites=do.overwrites)
             self._forgotten.update({at: time_ms // 1000 * 1000 + 999 for at, time_ms in self._taken.items()})
 
     async def settle(self) -> None:

@@ -18,11 +18,11 @@ from processors.readings import Reading, canonical_readings
 from schemas.model import Partition
 from streams.adapters.series.canonical import ENTRY_COLUMNS, Digest, canonical_range, first_forecasts
 from streams.adapters.series.influx import points
-from streams.adapters.series.influx.plan import Plan, stretches, where
+from streams.adapters.series.influx.plan import WritePlan, stretches, where
 from streams.adapters.series.influx.server import Bucket, InfluxServer
-from streams.ahead import in_turn
 from streams.errors import SeriesUnavailable
 from streams.ports.series import DigestRow, ForecastRow
+from streams.prefetch import prefetched
 
 _Params = Mapping[str, object]
 _Rows = list[tuple[Any, ...]]  # each the time and what was selected
@@ -58,14 +58,14 @@ class InfluxSeries:
 
     async def entries_by_id(self, ids: Iterable[str]) -> dict[str, EntryVersion]:
         """See `Series.entries_by_id`."""
-        plan = Plan()
+        plan = WritePlan()
         await self.load(plan, ids=list(ids))
         return {name: version for name, (version, _) in plan.entries.items()}
 
     async def apply(self, changes: Sequence[Change], position: Mapping[Partition, int]) -> None:
         """See `Series.apply`: the position comes last. Raises SeriesUnavailable; Permanent for a point never taken."""
         async with self._applying:
-            plan = Plan()
+            plan = WritePlan()
             reached = await self.load(plan, changes, heads=list(position))
             heads = {partition: head for partition, head in position.items() if head > reached.get(partition, 0)}
             if position and not heads:
@@ -74,7 +74,7 @@ class InfluxSeries:
             await self.server.write(self.bucket, list(plan.lines.values()))
             await self.finish(plan, heads)
 
-    async def finish(self, plan: Plan, heads: Mapping[Partition, int], at_once: int = 1) -> None:
+    async def finish(self, plan: WritePlan, heads: Mapping[Partition, int], at_once: int = 1) -> None:
         """Remove what lies at places that were left; then write where entries are, and up to where the log is in."""
         places = list(plan.removals)
         for n in range(0, len(places), at_once):
@@ -83,7 +83,12 @@ class InfluxSeries:
         await self.server.write(self.bucket, lines)
 
     async def load(
-        self, plan: Plan, changes: Sequence[Change] = (), *, ids: Sequence[str] = (), heads: Sequence[Partition] = ()
+        self,
+        plan: WritePlan,
+        changes: Sequence[Change] = (),
+        *,
+        ids: Sequence[str] = (),
+        heads: Sequence[Partition] = (),
     ) -> Mapping[Partition, int]:
         """Tell the plan what changes may touch and entries of ids; where partitions are. Raises SeriesUnavailable."""
         # All in one request, for a request costs more than what most ask for.
@@ -171,7 +176,7 @@ class InfluxSeries:
                 begin_ms = min((row[0] // 1_000_000 for row in begins), default=to_ms)
                 from_ms = max(from_ms, begin_ms // step_ms * step_ms)
             empty, starts = 0, range(from_ms, to_ms, step_ms)
-            async with aclosing(in_turn(map(slice_of, starts), _AHEAD)) as slices:
+            async with aclosing(prefetched(map(slice_of, starts), _AHEAD)) as slices:
                 async for rows in slices:
                     from_ms += step_ms
                     yield rows

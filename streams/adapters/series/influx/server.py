@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from schemas.model import at_ms
 from streams.adapters.http_client import TIMEOUT_S, HttpClient, Reply, json_object
-from streams.adapters.series.influx.points import Place
+from streams.adapters.series.influx.points import PointId
 from streams.errors import Misconfigured, Permanent, SeriesUnavailable
 
 MOST_LINES, MOST_BYTES = 5_000, 900_000  # of one write: what the server likes best, and less than proxies allow
@@ -83,7 +83,7 @@ class InfluxServer:
         if refused is not None:
             raise refused
 
-    async def delete(self, bucket: Bucket, place: Place) -> None:
+    async def delete(self, bucket: Bucket, place: PointId) -> None:
         """Delete what lies at one nanosecond in one series. Raises SeriesUnavailable and Permanent."""
         seconds, rest = divmod(place.ns, 1_000_000_000)
         moment = f"{at_ms(seconds * 1000):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"

@@ -3,7 +3,7 @@
 import pytest
 
 from processors.alerting.decide import decide
-from processors.alerting.rules import Runtime
+from processors.alerting.rules import SystemState
 from schemas.facts import (
     AlertAcknowledged,
     AlertsSnoozed,
@@ -286,7 +286,7 @@ def test_while_readings_wait_to_be_evaluated_nothing_is_called_stale() -> None:
     night = Night()
     a_source(night)
     night.read(120, 0)
-    behind = Runtime(T0 - MIN, 60 * MIN, troubles=("alarms are running late",), behind=True)
+    behind = SystemState(T0 - MIN, 60 * MIN, troubles=("alarms are running late",), behind=True)
     said = decide(night.state, night.episodes, night.state.tick_position(T0 + 60 * MIN), T0 + 60 * MIN, behind)
     assert said is not None
     assert [event.kind for event in said.events] == ["system"]

@@ -3,7 +3,7 @@
 from processors.alerting.decide import decide
 from processors.alerting.episodes import Episodes
 from processors.alerting.person_state import PersonState
-from processors.alerting.rules import Runtime
+from processors.alerting.rules import SystemState
 from schemas.alerts import AlertsDecided, DecisionPosition
 from schemas.envelope import make
 from schemas.facts import (
@@ -33,7 +33,9 @@ def early(kind: str, *readings: tuple[int, float], now: int, tick: bool = True, 
     if kind:
         alarm = opened(kind).model_copy(update={"at": at_ms(2)})
         episodes.evolve("me", AlertsDecided(pos=DecisionPosition(0, 0, 0), events=(alarm,)))
-    said = decide(state, episodes, DecisionPosition(9, 0, now if tick else 0), now, Runtime(0, 60 * MIN, behind=behind))
+    said = decide(
+        state, episodes, DecisionPosition(9, 0, now if tick else 0), now, SystemState(0, 60 * MIN, behind=behind)
+    )
     return [event.change for event in said.events] if said is not None else []
 
 
@@ -58,7 +60,7 @@ def test_how_long_a_reading_reassures_and_how_far_a_clock_was_set_back_are_diffe
     episodes.evolve("me", AlertsDecided(pos=DecisionPosition(0, 0, 0), events=(opened("low"),)))
     for ahead_ms, rings in ((60_005, 0), (60_006, 1)):
         episodes.of("me")["low"].rang_ms = ahead_ms
-        said = decide(state, episodes, DecisionPosition(9, 0, 5), 5, Runtime(0, 60 * MIN))
+        said = decide(state, episodes, DecisionPosition(9, 0, 5), 5, SystemState(0, 60 * MIN))
         assert len(said.events if said is not None else ()) == rings
 
 
@@ -70,7 +72,7 @@ def test_a_low_may_be_foreseen_as_soon_as_the_clock_began_to_count() -> None:
             make(read, id=f"r{offset}", source="s", subject="me", time=at_ms(at), recordedtime=at_ms(at)), offset
         )
     assert state.take_forecast(a_forecast(state, at_20_min=50, p_low=0.9))
-    assert decide(state, Episodes(), DecisionPosition(1, 1, 0), 600_000, Runtime(0, MIN)) is not None
+    assert decide(state, Episodes(), DecisionPosition(1, 1, 0), 600_000, SystemState(0, MIN)) is not None
 
 
 def test_what_a_clock_a_little_ahead_has_dated_is_new() -> None:

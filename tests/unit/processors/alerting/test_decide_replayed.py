@@ -32,12 +32,12 @@ def test_nothing_is_decided_twice_at_one_place_nor_before_it() -> None:
     night.read(50, 0)
     place = night.episodes.through["me"]
     night.episodes.open.clear()
-    assert decide(night.state, night.episodes, place, night.now, night.runtime) is None
+    assert decide(night.state, night.episodes, place, night.now, night.system) is None
     earlier = place._replace(offset=place.offset - 1)
-    assert decide(night.state, night.episodes, earlier, night.now, night.runtime) is None
+    assert decide(night.state, night.episodes, earlier, night.now, night.system) is None
     behind = place._replace(tick_ms=1)
     said = decide(
-        night.state, night.episodes, behind._replace(tick_ms=0, offset=place.offset + 1), night.now, night.runtime
+        night.state, night.episodes, behind._replace(tick_ms=0, offset=place.offset + 1), night.now, night.system
     )
     assert said is not None
     assert [e.kind for e in said.events] == ["urgent_low"]
@@ -46,7 +46,7 @@ def test_nothing_is_decided_twice_at_one_place_nor_before_it() -> None:
 def test_where_nothing_follows_nothing_is_decided() -> None:
     night = Night(foresees=False)
     night.read(120, 0)
-    assert decide(night.state, night.episodes, DecisionPosition(9, 0, 0), night.now, night.runtime) is None
+    assert decide(night.state, night.episodes, DecisionPosition(9, 0, 0), night.now, night.system) is None
 
 
 def test_an_alert_event_is_of_an_episode_or_a_condition() -> None:
@@ -113,7 +113,7 @@ def test_whatever_is_redelivered_decides_nothing_again(script: list[Any], crash:
     again = [
         said
         for given_ in inputs[start:crashed]
-        for said in apply((*given_[:3], whole.now + MIN), state, episodes, whole.runtime)
+        for said in apply((*given_[:3], whole.now + MIN), state, episodes, whole.system)
     ]
     late = [given_ for given_ in inputs[start:crashed] if (given_[2], int(given_[0] == "forecast"), 0) > through]
     assert not again or late, "something at or before what was decided was decided again"
@@ -137,7 +137,7 @@ def decisions(night: Night, until_ms: int) -> list[AlertsDecided]:
             if kind == "forecast"
             else state.tick_position(now)
         )
-        decided = decide(state, episodes, position, now, night.runtime)
+        decided = decide(state, episodes, position, now, night.system)
         if decided is not None:
             episodes.evolve("me", decided)
             found.append(decided)
@@ -169,5 +169,5 @@ def test_a_snapshot_anywhere_changes_nothing(script: list[Any], cut: int) -> Non
     for n, given_ in enumerate(whole.inputs):
         if n == at:
             state = PersonState.load(state.dump(), state.offset)
-        said += apply(given_, state, episodes, whole.runtime)
+        said += apply(given_, state, episodes, whole.system)
     assert said == whole.said

@@ -190,7 +190,7 @@ def test_a_slow_sensors_reading_reassures_for_one_and_a_half_cadences() -> None:
         night = Night(foresees=False)
         a_source(night)
         night.read_all((50, 75), step=15)
-        night.state.line.cadence_s = 900
+        night.state.canonical.cadence_s = 900
         night.tick(15 + minutes)
         assert len(night.rings("urgent_low")) == rings
 

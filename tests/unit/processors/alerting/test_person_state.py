@@ -323,7 +323,7 @@ def test_a_state_put_away_and_taken_up_again_is_the_same() -> None:
     assert again.source is not None
     assert again.source.clock_skew_s == 61.5
     assert again.forecast is not None
-    assert again.line.superseded
+    assert again.canonical.superseded
 
 
 def test_an_empty_state_put_away_and_taken_up_again_is_the_same() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from processors.alerting.person_state import PersonState
 from processors.alerting.rules import (
-    Runtime,
+    SystemState,
     evidence_of,
     glucose_condition,
     heard_since_start,
@@ -31,19 +31,19 @@ from tests.support.situations import RUNNING, after, late, of, seen
 
 def test_nothing_is_concluded_until_the_source_was_heard_or_five_minutes_are_over() -> None:
     state = PersonState("me")
-    assert not heard_since_start(state, Runtime(T0, 5 * MIN - 1))
-    assert heard_since_start(state, Runtime(T0, 5 * MIN))
+    assert not heard_since_start(state, SystemState(T0, 5 * MIN - 1))
+    assert heard_since_start(state, SystemState(T0, 5 * MIN))
     state.source_recorded_ms = T0 - 1
-    assert not heard_since_start(state, Runtime(T0, MIN))
+    assert not heard_since_start(state, SystemState(T0, MIN))
     state.source_recorded_ms = T0
-    assert heard_since_start(state, Runtime(T0, MIN))
+    assert heard_since_start(state, SystemState(T0, MIN))
 
 
 def test_who_has_no_source_gives_uploaders_ten_minutes_to_bring_what_they_kept() -> None:
     state = PersonState("me", source_recorded_ms=T0 + 1)
-    assert not heard_since_start(state, Runtime(T0, 10 * MIN - 1, has_source=False))
-    assert heard_since_start(state, Runtime(T0, 10 * MIN, has_source=False))
-    assert heard_since_start(state, Runtime(T0, 11 * MIN, has_source=False))
+    assert not heard_since_start(state, SystemState(T0, 10 * MIN - 1, has_source=False))
+    assert heard_since_start(state, SystemState(T0, 10 * MIN, has_source=False))
+    assert heard_since_start(state, SystemState(T0, 11 * MIN, has_source=False))
 
 
 def test_what_holds_now_is_a_value_that_nobody_changes() -> None:
@@ -56,7 +56,7 @@ def test_what_holds_now_is_a_value_that_nobody_changes() -> None:
 
 
 def test_unless_told_otherwise_there_is_a_source_and_nothing_is_wrong() -> None:
-    said = Runtime(T0, MIN)
+    said = SystemState(T0, MIN)
     assert (said.has_source, said.troubles, said.behind, said.house_told) == (True, (), False, False)
 
 
@@ -94,7 +94,7 @@ def test_a_reading_at_the_urgent_limit_is_urgent_and_one_below_the_low_limit_is_
     assert (found.kind, found.priority, found.urgency) == (kind, priority, urgency)
     assert found.evidence.limit_mgdl == limit
     assert found.evidence.glucose_mgdl == glucose
-    assert found.cause == night.state.line.recent[-1].id
+    assert found.cause == night.state.canonical.recent[-1].id
 
 
 def test_at_the_low_limit_it_is_not_low() -> None:
@@ -215,11 +215,11 @@ def test_without_a_limit_or_a_dose_on_record_nothing_is_said_of_long_acting_insu
 
 
 def test_forecasts_that_were_late_three_times_are_told_once_history_is_worked_off() -> None:
-    settled = Runtime(T0, 15 * MIN)
+    settled = SystemState(T0, 15 * MIN)
     assert system_troubles_of(late(2), settled) == []
     assert system_troubles_of(late(3), settled) == ["forecasts are late, so a low may not be foreseen"]
     assert system_troubles_of(late(4), settled) != []
-    assert system_troubles_of(late(3), Runtime(T0, 15 * MIN - 1)) == []
+    assert system_troubles_of(late(3), SystemState(T0, 15 * MIN - 1)) == []
     caught_up = late(3)
     caught_up.take_forecast(a_forecast(caught_up))
     caught_up.late_forecasts = 3
@@ -256,8 +256,8 @@ def test_what_does_not_work_is_said_in_one_alarm_that_is_another_each_time() -> 
     night = Night(foresees=False)
     assert system_condition(night.state, T0, RUNNING) is None
     night.fact(SourceStateChanged(state="ok", clock_skew_s=90.0))
-    runtime = Runtime(T0, MIN, troubles=("the disk is nearly full",))
-    found = system_condition(night.state, T0, runtime)
+    system = SystemState(T0, MIN, troubles=("the disk is nearly full",))
+    found = system_condition(night.state, T0, system)
     assert found is not None
     assert found.evidence.reason == (
         "the disk is nearly full; this machine's clock is 2 min fast; Dexcom's is used instead"
@@ -269,10 +269,10 @@ def test_what_does_not_work_is_said_in_one_alarm_that_is_another_each_time() -> 
 def test_what_the_house_was_told_is_not_told_of_each_person() -> None:
     night = Night(foresees=False)
     night.fact(SourceStateChanged(state="ok", clock_skew_s=90.0))
-    assert system_condition(night.state, T0, Runtime(T0, MIN, troubles=("x",), house_told=True)) is None
+    assert system_condition(night.state, T0, SystemState(T0, MIN, troubles=("x",), house_told=True)) is None
 
 
 def test_many_troubles_fit_into_an_event() -> None:
-    found = system_condition(PersonState("me"), T0, Runtime(T0, MIN, troubles=tuple("x" * 99 for _ in range(4))))
+    found = system_condition(PersonState("me"), T0, SystemState(T0, MIN, troubles=tuple("x" * 99 for _ in range(4))))
     assert found is not None
     assert len(found.evidence.reason) == 300

@@ -2,7 +2,7 @@
 
 from processors.alerting.person_state import PersonState
 from processors.alerting.rules import (
-    Runtime,
+    SystemState,
     evidence_of,
     glucose_condition,
     long_acting_condition,
@@ -31,7 +31,7 @@ def early(*facts: tuple[int, Fact], cadence_s: float = 300) -> PersonState:
         state.take(
             make(data, id=f"e{offset}", source="s", subject="me", time=at_ms(at), recordedtime=at_ms(at)), offset
         )
-    state.line.cadence_s = cadence_s
+    state.canonical.cadence_s = cadence_s
     return state
 
 
@@ -41,7 +41,7 @@ def test_the_age_of_a_reading_is_a_difference_of_times() -> None:
     assert glucose_condition(state, 900_003) is None
     for now, told in ((900_002, False), (900_003, True)):
         quiet = early((2, read(120.0)))
-        found = stale_condition(quiet, now, Runtime(0, HOUR), low_open=False)
+        found = stale_condition(quiet, now, SystemState(0, HOUR), low_open=False)
         assert (found is not None) == told
     assert evidence_of(early((2, read(100.0)), (660_002, read(94.0)))).delta_mgdl == -6
     assert evidence_of(early((2, read(100.0)), (660_003, read(94.0)))).delta_mgdl is None

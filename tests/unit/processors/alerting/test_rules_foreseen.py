@@ -20,7 +20,7 @@ def test_a_low_is_foreseen_where_the_predictors_own_rule_calls_for_it() -> None:
     assert found is not None
     assert (found.kind, found.priority, found.urgency) == ("predicted_low", 4, 3)
     assert (found.evidence.chance, found.evidence.limit_mgdl, found.evidence.glucose_mgdl) == (0.3, 70, 120)
-    assert found.cause == night.state.line.recent[-1].id
+    assert found.cause == night.state.canonical.recent[-1].id
     assert predicted_low_condition(foreseeing(at_20_min=101).state, T0) is None
 
 
@@ -43,7 +43,7 @@ def test_a_forecast_is_too_old_after_one_and_a_half_cadences() -> None:
     state = foreseeing().state
     assert predicted_low_condition(state, after(7.5)) is not None
     assert predicted_low_condition(state, after(7.5) + 1) is None
-    state.line.cadence_s = 60
+    state.canonical.cadence_s = 60
     assert predicted_low_condition(state, after(1.5)) is not None
     assert predicted_low_condition(state, after(1.5) + 1) is None
 

@@ -6,7 +6,7 @@ import pytest
 
 from processors.alerting.rules import (
     Condition,
-    Runtime,
+    SystemState,
     stale_condition,
     stale_reason,
 )
@@ -32,7 +32,7 @@ def test_no_reading_for_longer_than_a_quarter_of_an_hour_is_told_and_rings_throu
     warned = stale(night, 15 + MS)
     assert warned is not None
     assert (warned.kind, warned.priority, warned.urgency) == ("stale", 4, 4)
-    assert warned.cause == night.state.line.recent[-1].id
+    assert warned.cause == night.state.canonical.recent[-1].id
     assert warned.evidence.reason == "Dexcom: no data"
     for minutes, priority in ((30, 4), (30 + MS, 5)):
         found = stale(night, minutes)
@@ -42,7 +42,7 @@ def test_no_reading_for_longer_than_a_quarter_of_an_hour_is_told_and_rings_throu
 
 def test_a_slow_sensor_is_waited_for_three_cadences() -> None:
     night = seen(120, 120)
-    night.state.line.cadence_s = 600
+    night.state.canonical.cadence_s = 600
     assert stale(night, 30) is None
     for minutes, priority in ((30 + MS, 4), (60, 4), (60 + MS, 5)):
         found = stale(night, minutes)
@@ -71,7 +71,7 @@ def test_stale_comes_early_when_lost_while_low_at_a_chance_of_a_quarter_or_while
     assert (found is not None) == lost
     if found is not None:
         assert (found.priority, found.urgency, found.evidence.reason) == (5, 1, "Dexcom: no data")
-        assert found.cause == night.state.line.recent[-1].id
+        assert found.cause == night.state.canonical.recent[-1].id
 
 
 def test_a_chance_of_a_quarter_makes_stale_come_after_two_cadences_and_a_minute() -> None:
@@ -91,7 +91,7 @@ def test_while_a_low_is_open_stale_comes_after_two_cadences_and_a_minute() -> No
 
 def test_lost_while_low_follows_the_sensors_cadence() -> None:
     night = seen(70, 70)
-    night.state.line.cadence_s = 60
+    night.state.canonical.cadence_s = 60
     assert stale(night, 3) is None
     assert stale(night, 3 + MS) is not None
 
@@ -106,8 +106,8 @@ def test_the_chance_of_an_older_reading_makes_nobody_lost_while_low() -> None:
 
 def test_before_the_source_was_heard_nothing_is_stale() -> None:
     state = seen(120).state
-    assert stale_condition(state, after(60), Runtime(after(59), MIN), low_open=True) is None
-    assert stale_condition(state, after(60), Runtime(after(59), 5 * MIN), low_open=True) is not None
+    assert stale_condition(state, after(60), SystemState(after(59), MIN), low_open=True) is None
+    assert stale_condition(state, after(60), SystemState(after(59), 5 * MIN), low_open=True) is not None
 
 
 def test_who_never_had_a_reading_is_stale_from_when_the_source_began_to_say_so() -> None:

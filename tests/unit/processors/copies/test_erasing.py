@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from processors.copies.erasing import Ownership, Traces, is_placeholder, letter_of, placeholder
+from processors.copies.erasing import Ownership, Traces, dead_lettered_position, is_placeholder, placeholder
 from schemas.bookkeeping import RecordDeadLettered, RecordErased
 from schemas.envelope import SYSTEM, decode, encode, make
 from schemas.facts import (
@@ -40,40 +40,40 @@ def maya() -> Traces:
 
 
 def test_a_record_is_theirs_by_its_key_or_its_subject(maya: Traces) -> None:
-    assert maya.whose(b"maya", None) is THEIRS
-    assert maya.whose(b"maya", b"anything") is THEIRS
-    assert maya.whose(b"ada", written(CarbsEaten(grams=1), "maya")) is THEIRS
-    assert maya.whose(b"ada", written(CarbsEaten(grams=1), "ada")) is NOBODYS
-    assert maya.whose(None, None) is maya.whose(b"ada", None) is NOBODYS
+    assert maya.ownership(b"maya", None) is THEIRS
+    assert maya.ownership(b"maya", b"anything") is THEIRS
+    assert maya.ownership(b"ada", written(CarbsEaten(grams=1), "maya")) is THEIRS
+    assert maya.ownership(b"ada", written(CarbsEaten(grams=1), "ada")) is NOBODYS
+    assert maya.ownership(None, None) is maya.ownership(b"ada", None) is NOBODYS
 
 
 def test_a_name_that_only_begins_alike_is_somebody_elses(maya: Traces) -> None:
-    assert maya.whose(b"maya2", written(CarbsEaten(grams=1), "maya2")) is NOBODYS
-    assert maya.whose(b"ada", written(NoteWritten(text="maya slept well"))) is NOBODYS
+    assert maya.ownership(b"maya2", written(CarbsEaten(grams=1), "maya2")) is NOBODYS
+    assert maya.ownership(b"ada", written(NoteWritten(text="maya slept well"))) is NOBODYS
 
 
 def test_somebody_elses_record_that_names_them_stays_and_is_counted(maya: Traces) -> None:
-    assert maya.whose(b"ada", written(NoteWritten(text="maya"))) is MENTIONS
+    assert maya.ownership(b"ada", written(NoteWritten(text="maya"))) is MENTIONS
 
 
 def test_what_nobody_can_read_but_names_them_is_theirs(maya: Traces) -> None:
-    assert maya.whose(b"x", b'broken "maya" {') is THEIRS
-    assert maya.whose(b"x", b'["maya"]') is THEIRS
-    assert maya.whose(b"x", b"broken maya {") is NOBODYS
+    assert maya.ownership(b"x", b'broken "maya" {') is THEIRS
+    assert maya.ownership(b"x", b'["maya"]') is THEIRS
+    assert maya.ownership(b"x", b"broken maya {") is NOBODYS
 
 
 def test_a_token_that_is_bound_to_them_goes_and_so_does_what_ended_it(maya: Traces) -> None:
     system = SYSTEM.encode()
     revoked = written(TokenRevoked(token_id="t1"), SYSTEM)
-    assert maya.whose(system, revoked) is NOBODYS
+    assert maya.ownership(system, revoked) is NOBODYS
     for bound in ({"person": "maya"}, {"people": ("ada", "maya")}):
         traces = Traces("maya")
         issued = written(token(**bound), SYSTEM)
         traces.note_token(issued)
         assert traces.tokens == {"t1": "Mum's phone"}
-        assert traces.whose(system, issued) is THEIRS
-        assert traces.whose(system, revoked) is THEIRS
-        assert traces.whose(system, written(TokenRevoked(token_id="t2"), SYSTEM)) is NOBODYS
+        assert traces.ownership(system, issued) is THEIRS
+        assert traces.ownership(system, revoked) is THEIRS
+        assert traces.ownership(system, written(TokenRevoked(token_id="t2"), SYSTEM)) is NOBODYS
 
 
 def test_a_token_of_everybody_or_of_somebody_else_stays(maya: Traces) -> None:
@@ -87,18 +87,20 @@ def test_a_token_of_everybody_or_of_somebody_else_stays(maya: Traces) -> None:
 
 def test_what_was_written_with_a_token_of_theirs_is_somebody_elses_and_names_them(maya: Traces) -> None:
     said = written(CarbsEaten(grams=1), "ada", "Mum's phone")
-    assert maya.whose(b"ada", said) is NOBODYS
+    assert maya.ownership(b"ada", said) is NOBODYS
     maya.note_token(written(token(person="maya"), SYSTEM))
-    assert maya.whose(b"ada", said) is MENTIONS
+    assert maya.ownership(b"ada", said) is MENTIONS
 
 
 def test_of_what_belongs_to_nobody_it_is_theirs_that_names_them(maya: Traces) -> None:
     system = SYSTEM.encode()
     document = DocumentSaved(collection="treatments", document_id="d", body={"enteredBy": {"who": ["maya"]}})
-    assert maya.whose(system, written(document, SYSTEM)) is THEIRS
-    assert maya.whose(system, written(document.model_copy(update={"body": {"maya": 1}}), SYSTEM)) is THEIRS
-    assert maya.whose(system, written(document.model_copy(update={"body": {"who": "maya's mum"}}), SYSTEM)) is NOBODYS
-    assert maya.whose(system, written(token(name="maya"), SYSTEM)) is NOBODYS, "a name is no binding"
+    assert maya.ownership(system, written(document, SYSTEM)) is THEIRS
+    assert maya.ownership(system, written(document.model_copy(update={"body": {"maya": 1}}), SYSTEM)) is THEIRS
+    assert (
+        maya.ownership(system, written(document.model_copy(update={"body": {"who": "maya's mum"}}), SYSTEM)) is NOBODYS
+    )
+    assert maya.ownership(system, written(token(name="maya"), SYSTEM)) is NOBODYS, "a name is no binding"
 
 
 def test_their_records_say_what_they_are_called(maya: Traces) -> None:
@@ -112,15 +114,15 @@ def test_their_records_say_what_they_are_called(maya: Traces) -> None:
 def test_a_dead_letter_that_does_not_name_them_is_not_theirs_by_itself(maya: Traces) -> None:
     """It also counts by the record it speaks of, which only the log can tell."""
     letter = RecordDeadLettered(role="alerter", topic="iv3.journal", partition=0, offset=7, reason="no event")
-    assert maya.whose(b"x", written(letter, "iv3.journal/0/7")) is NOBODYS
+    assert maya.ownership(b"x", written(letter, "iv3.journal/0/7")) is NOBODYS
 
 
 def test_a_dead_letter_says_of_which_record_it_speaks() -> None:
     letter = RecordDeadLettered(role="alerter", topic="iv3.journal", partition=3, offset=7, reason="no event")
-    assert letter_of(written(letter)) == ("iv3.journal", 3, 7)
-    assert letter_of(written(CarbsEaten(grams=1))) is None
-    assert letter_of(None) is None
-    assert letter_of(b'"type":"iv3.dead-letter." broken') is None
+    assert dead_lettered_position(written(letter)) == ("iv3.journal", 3, 7)
+    assert dead_lettered_position(written(CarbsEaten(grams=1))) is None
+    assert dead_lettered_position(None) is None
+    assert dead_lettered_position(b'"type":"iv3.dead-letter." broken') is None
 
 
 def test_of_an_erased_record_nothing_is_left_but_its_place() -> None:

@@ -40,27 +40,27 @@ def test_an_old_partition_is_dealt_out_among_those_that_share_it() -> None:
 
 def test_a_record_in_a_partition_that_its_key_does_not_say_stays_where_somebody_put_it() -> None:
     split = Split(1, 2, 4, by_number)
-    assert split.home(key(2), b"") == 1
-    assert split.home(key(3), b"") == 3
+    assert split.new_partition(key(2), b"") == 1
+    assert split.new_partition(key(3), b"") == 3
 
 
 def test_what_an_erasure_left_stays_where_it_counts() -> None:
     split = Split(1, 2, 4, by_number)
-    assert split.home(SYSTEM.encode(), HOLE) == 1
-    assert split.home(key(3), HOLE) == 1
+    assert split.new_partition(SYSTEM.encode(), HOLE) == 1
+    assert split.new_partition(key(3), HOLE) == 1
     house = Split(0, 2, 4, by_number)
-    assert house.home(key(2), HOLE) == 2, "in the house's own partition it may have a key of its own"
+    assert house.new_partition(key(2), HOLE) == 2, "in the house's own partition it may have a key of its own"
 
 
 def test_an_old_place_lies_now_among_what_went_to_the_same_partition() -> None:
     split = Split(0, 1, 2, by_number)
     for offset, number in enumerate((0, 1, 1, 0, 1)):
         split.add(offset, key(number), b"")
-    assert [split.moved(offset, key(0)) for offset in range(5)] == [0, 0, 0, 1, 1]
-    assert [split.moved(offset, key(1)) for offset in range(5)] == [-1, 0, 1, 1, 2]
-    assert split.moved(-1, key(0)) == -1
+    assert [split.new_offset(offset, key(0)) for offset in range(5)] == [0, 0, 0, 1, 1]
+    assert [split.new_offset(offset, key(1)) for offset in range(5)] == [-1, 0, 1, 1, 2]
+    assert split.new_offset(-1, key(0)) == -1
     with pytest.raises(UnknownPosition, match="names journal offset 5, and the journal ends at 5"):
-        split.moved(5, key(0))
+        split.new_offset(5, key(0))
 
 
 @given(st.lists(st.integers(0, 40), max_size=60), st.sampled_from([(1, 2), (1, 6), (2, 4), (3, 12)]))
@@ -71,7 +71,7 @@ def test_each_record_keeps_its_place_among_those_of_its_partition(numbers: list[
     for offset, number in enumerate(n * old for n in numbers):
         there = split.add(offset, key(number), b"")
         assert there in split.shares
-        assert split.moved(offset, key(number)) == lying[there]
+        assert split.new_offset(offset, key(number)) == lying[there]
         lying[there] += 1
     assert sum(lying.values()) == len(numbers)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.sources.account import Account, Ledger, is_news
+from processors.sources.account import Account, PersonAccounts, is_news
 from processors.sources.polling import LoginPolicy
 from schemas.envelope import make
 from schemas.facts import CarbsEaten, GlucoseRead, PersonAdded, PersonSuspended, SourceStateChanged
@@ -12,7 +12,7 @@ from tests.support.night import HOUR, T0
 REFUSED = SourceStateChanged(state="refused", refusals=2, no_login_before=at_ms(T0 + HOUR))
 
 
-class Told(Ledger):
+class Told(PersonAccounts):
     def __call__(self, data: Fact, at: int = T0, name: str = "r", source: str = "dexcom-share") -> bool:
         event = make(data, id=name, source=source, subject="me", time=at_ms(at), recordedtime=at_ms(T0 + 5))
         return self.take(event, self.offset)
@@ -68,12 +68,12 @@ def test_a_ledger_put_away_and_taken_up_again_knows_the_same() -> None:
     told(REFUSED)
     told(SourceStateChanged(state="ok"), source="upload/xDrip")
     told(PersonSuspended())
-    again = Ledger.load(told.dump(), told.offset)
+    again = PersonAccounts.load(told.dump(), told.offset)
     assert (again.person, again.offset, again.suspended_ms) == ("me", 4, T0 + 5)
     assert again.accounts == told.accounts
-    assert Ledger.load(Ledger("me").dump(), 0) == Ledger("me")
-    without = Ledger("me", accounts={"s": Account("me", {"a": T0}, T0)})
-    assert Ledger.load(without.dump(), 0) == without
+    assert PersonAccounts.load(PersonAccounts("me").dump(), 0) == PersonAccounts("me")
+    without = PersonAccounts("me", accounts={"s": Account("me", {"a": T0}, T0)})
+    assert PersonAccounts.load(without.dump(), 0) == without
 
 
 @pytest.mark.parametrize(

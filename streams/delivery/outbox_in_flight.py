@@ -14,7 +14,7 @@ Shown = tuple[str, str]  # (episode, target)
 
 
 @dataclass
-class Sending:
+class OutboxInFlight:
     """One partition's messages. `outbox` is only read here."""
 
     outbox: Outbox

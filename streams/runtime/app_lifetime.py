@@ -41,7 +41,7 @@ class Progress:
 
 
 @dataclass
-class Life:
+class AppLifetime:
     """One App. `stops` counts, over all lives, how often the role fell at a record."""
 
     app: Any

@@ -17,7 +17,7 @@ def at(ms: int, source: str = "dexcom-share", glucose: float = 100, name: str | 
     return Reading(T0 + ms, glucose, None, "".join(source), name or f"{source}{ms}/{glucose}")
 
 
-def line_of(*readings: Reading) -> CanonicalReadings:
+def canonical_of(*readings: Reading) -> CanonicalReadings:
     line = CanonicalReadings()
     for reading in readings:
         line.admit(reading)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 
-async def in_turn(asked: Iterable[Coroutine[Any, Any, _T]], most: int) -> AsyncGenerator[_T]:
+async def prefetched(asked: Iterable[Coroutine[Any, Any, _T]], most: int) -> AsyncGenerator[_T]:
     """The answers, in order; at most so many are asked for before their turn, and what is not wanted any more is
     cancelled.
     """

@@ -4,11 +4,10 @@ real status codes, JSON types, half units, two doses of one second kept apart. S
 
 import json
 import re
-from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 from aiohttp import web
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from api.request.auth import door_of
 from api.request.context import ApiContext, context_of
@@ -16,14 +15,14 @@ from api.request.openapi import open_to
 from api.request.problems import Handler, ProblemError, field_errors
 from api.request.values import Asked, iso
 from processors.entries import EntryVersion
+from processors.legacy.day_to_day import day_to_day
 from processors.profiles import action_of, proper_name
 from schemas.facts import CarbsEaten, InsulinTaken
-from schemas.model import Fact, hundredths
+from schemas.model import Fact, Grams, InsulinUnits, Name
 from streams.commands.entries import delete_entries, log_without_key
 
 _SOURCE = "seed-api"
 _MOST_ROWS = 500_000
-_SLOT_MS, _SLOTS = 300_000, 288
 
 
 _SECONDS = re.compile(r"-?[0-9]{1,12}")
@@ -32,15 +31,15 @@ _SECONDS = re.compile(r"-?[0-9]{1,12}")
 class InsulinWritten(Asked):
     """The body of `/insulin/write`."""
 
-    value: Annotated[float, Field(gt=0, le=300), AfterValidator(hundredths)]
-    type: Annotated[str, Field(min_length=1, max_length=80)]
+    value: InsulinUnits
+    type: Name
     ts: Annotated[int, Field(ge=0, le=253_402_300_799)]
 
 
 class CarbsWritten(Asked):
     """The body of `/carbs/write`."""
 
-    value: Annotated[float, Field(gt=0, le=500), AfterValidator(hundredths)]
+    value: Grams
     ts: Annotated[int, Field(ge=0, le=253_402_300_799)]
 
 
@@ -136,25 +135,9 @@ async def get_dtd(request: web.Request) -> web.Response:
     start, end = _range(request)
     rows = await context.series.readings(context.person, start, end, _MOST_ROWS)
     values = ((r.time_ms, r.glucose_mgdl) for r in rows)
-    return web.json_response(day_to_day(values, context.legacy.low_mgdl, context.legacy.high_mgdl))
-
-
-def day_to_day(values: Iterable[tuple[int, float]], low_mgdl: float, high_mgdl: float) -> dict[str, Any]:
-    """The seed's report. An empty range has zeros, not an empty body."""
-    sums, counts = [0.0] * _SLOTS, [0] * _SLOTS
-    total, inside, many = 0.0, 0, 0
-    for time_ms, value in values:
-        slot = time_ms // _SLOT_MS % _SLOTS
-        sums[slot] += value
-        counts[slot] += 1
-        total += value
-        many += 1
-        inside += low_mgdl <= value <= high_mgdl
-    return {
-        "Average": total / many if many else 0,
-        "InRange": inside / many if many else 0,
-        "DtdAvg": [_number(s / n) if n else 0 for s, n in zip(sums, counts, strict=True)],
-    }
+    report = day_to_day(values, context.legacy.low_mgdl, context.legacy.high_mgdl)
+    slots = [_number(mean_mgdl) for mean_mgdl in report.slot_means_mgdl]
+    return web.json_response({"Average": report.mean_mgdl or 0, "InRange": report.in_range or 0, "DtdAvg": slots})
 
 
 def _as_problems(handler: Handler) -> Handler:

@@ -6,7 +6,7 @@ from processors.predictors.forecasting import ForecastState
 from processors.simulated_person import simulate
 from schemas.envelope import Event, encode, make
 from schemas.facts import CarbsEaten, GlucoseRead, InsulinTaken
-from schemas.identity import forecast_id
+from schemas.identity import derived_id, forecast_id
 from schemas.model import at_ms
 from streams.adapters.logs.sqlite.log import SqliteLog
 from streams.topics import FORECASTS, JOURNAL
@@ -55,7 +55,7 @@ def _event(n: int, kind: str, value: float, name: str, time_ms: int) -> Event:
         data = InsulinTaken(units=round(value, 2), insulin=name or kind)
     return make(
         data,
-        id=f"year-{n}",
+        id=derived_id("year", n),  # as long as those of life
         source="dexcom-share" if kind == "glucose" else "api",
         subject=PERSON,
         time=moment,

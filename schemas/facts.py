@@ -2,9 +2,22 @@
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from schemas.model import Fact, Grams, InsulinUnits, Jsonable, Mgdl, Moment, Name, Text, Value, hundredths
+from schemas.model import (
+    ExerciseMinutes,
+    Fact,
+    Grams,
+    InsulinUnits,
+    Jsonable,
+    Mgdl,
+    Moment,
+    Name,
+    NonEmptyText,
+    StripMgdl,
+    Text,
+    Value,
+)
 from schemas.units import Unit
 
 Trend = Literal[
@@ -39,7 +52,7 @@ class InsulinTaken(Fact):
     """Insulin was injected. The name refers to the profile, which knows whether it is rapid or long-acting."""
 
     TYPE = "iv3.insulin.v1"
-    units: Annotated[InsulinUnits, AfterValidator(hundredths)]
+    units: InsulinUnits
     insulin: Name
     action: Action | None = None  # as the profile had it then; None where the name was unknown, never guessed
     note: Text | None = None
@@ -49,7 +62,7 @@ class CarbsEaten(Fact):
     """Carbohydrates were eaten."""
 
     TYPE = "iv3.carbs.v1"
-    grams: Annotated[Grams, AfterValidator(hundredths)]
+    grams: Grams
     speed: Speed = "medium"
     note: Text | None = None
 
@@ -58,7 +71,7 @@ class FingerstickTaken(Fact):
     """Blood glucose was measured with a strip; never mixed with the sensor's readings."""
 
     TYPE = "iv3.fingerstick.v1"
-    glucose_mgdl: Annotated[float, Field(ge=10, le=900)]
+    glucose_mgdl: StripMgdl
     note: Text | None = None
 
 
@@ -66,7 +79,7 @@ class ExerciseDone(Fact):
     """Exercise, starting at the event's time."""
 
     TYPE = "iv3.exercise.v1"
-    minutes: Annotated[float, Field(gt=0, le=1440)]
+    minutes: ExerciseMinutes
     intensity: Intensity = "moderate"
     note: Text | None = None
 
@@ -75,7 +88,7 @@ class NoteWritten(Fact):
     """A note in free text."""
 
     TYPE = "iv3.note.v1"
-    text: Annotated[str, Field(min_length=1, max_length=2000)]
+    text: NonEmptyText
 
 
 class DeviceStarted(Fact):

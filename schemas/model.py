@@ -39,14 +39,26 @@ def _iso(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _hundredths(value: float) -> float:
+    """Doses and carbs are kept to 0.01; finer is noise from binary fractions."""
+    if round(value, 2) != value:
+        raise ValueError("has more than two decimals")
+    return value
+
+
 Moment = Annotated[datetime, AfterValidator(_to_utc_ms), PlainSerializer(_iso, return_type=str, when_used="json")]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
 PERSON_ID = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"  # the key of everything in the log
 PersonId = Annotated[str, Field(pattern=PERSON_ID)]
-Text = Annotated[str, Field(max_length=2000)]  # a note; longer text belongs in a document
-Mgdl = Annotated[float, Field(ge=39, le=600)]  # 39 is LOW, 401 HIGH; 600 is the most any meter shows
-InsulinUnits = Annotated[float, Field(gt=0, le=300)]  # pens deliver up to 160 at once; above 300 is a mistake
-Grams = Annotated[float, Field(gt=0, le=500)]
+MOST_TEXT = 2_000  # characters of a note; longer text belongs in a document
+Text = Annotated[str, Field(max_length=MOST_TEXT)]
+NonEmptyText = Annotated[str, Field(min_length=1, max_length=MOST_TEXT)]
+Mgdl = Annotated[float, Field(ge=39, le=600)]  # of a sensor: 39 is LOW, 401 HIGH
+StripMgdl = Annotated[float, Field(ge=10, le=900)]  # no meter shows more, nor less
+# Pens deliver up to 160 at once; above 300 is a mistake.
+InsulinUnits = Annotated[float, Field(gt=0, le=300), AfterValidator(_hundredths)]
+Grams = Annotated[float, Field(gt=0, le=500), AfterValidator(_hundredths)]
+ExerciseMinutes = Annotated[float, Field(gt=0, le=1440)]
 
 
 def ms(moment: datetime) -> int:
@@ -59,13 +71,6 @@ def ms(moment: datetime) -> int:
 def at_ms(time_ms: int) -> datetime:
     """The moment (UTC) of epoch milliseconds, exactly."""
     return datetime.fromtimestamp(time_ms // 1000, UTC).replace(microsecond=time_ms % 1000 * 1000)
-
-
-def hundredths(value: float) -> float:
-    """Doses and carbs are kept to 0.01; finer is noise from binary fractions."""
-    if round(value, 2) != value:
-        raise ValueError("has more than two decimals")
-    return value
 
 
 Jsonable = dict[str, Any]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from api.request.problems import ProblemError
-from schemas.model import at_ms
+from schemas.model import StripMgdl, at_ms
 from schemas.units import mgdl
 
 MOST_ROWS = 50_000  # 120 days at 5 min; more comes by cursor
@@ -113,7 +113,7 @@ def iso(time_ms: int) -> str:
 class GlucoseAsked(Asked):
     """Glucose with its unit in the name; exactly one of the two."""
 
-    glucose_mgdl: Annotated[float, Field(ge=10, le=900)] | None = None
+    glucose_mgdl: StripMgdl | None = None
     glucose_mmol: Annotated[float, Field(ge=0.6, le=50)] | None = None
 
     @model_validator(mode="after")

@@ -22,13 +22,14 @@ from api.v1.answers.alerts import (
 from api.v1.answers.parts import at
 from processors.alerting import wording as words
 from processors.alerting.decide import LOWS, rings_again_ms
+from processors.alerting.history import change_words, delivery_words, snooze_words, told_words
 from processors.alerting.snoozes import MOST_MIN, SNOOZE_CHOICES_MIN
 from processors.readings import change_mgdl
 from schemas.alerts import AlertEvent
-from schemas.model import at_ms, ms
+from schemas.model import Name, at_ms, ms
 from schemas.units import Unit
 from streams.commands.alerts import acknowledge, lift_snooze, snooze
-from streams.ports.catalog import Delivery, EpisodeRecord
+from streams.ports.catalog import EpisodeRecord
 
 routes = Routes("alerts")
 
@@ -47,7 +48,7 @@ class AlertsQuery(RangeQuery):
 class EpisodePath(Asked):
     """Which episode."""
 
-    id: Annotated[str, Field(min_length=1, max_length=80)]
+    id: Name
 
 
 class AckPosted(Asked):
@@ -77,12 +78,11 @@ def open_alerts(context: ApiContext, now_ms: int, unit: Unit | None = None) -> l
     zone = context.catalog.profile(person).zone
     found = []
     for episode in context.catalog.open_episodes(person):
-        last, acked = episode.rang, episode.acknowledged
-        event = _as_of_now(context, _event_of(last, unit))
+        decided = episode.decided
+        event = _as_of_now(context, _event_of(episode.rang, unit))
         lowest = context.catalog.lowest_since(person, episode.opened_ms - _BEFORE_MS) if event.kind in LOWS else None
-        answer = context.catalog.acknowledgement(episode.id) if acked is not None else None
+        answer = context.catalog.acknowledgement(episode.id) if decided.acknowledged_ms is not None else None
         treated = answer is not None and answer.treated
-        acked_ms = ms(acked.at) if acked is not None else None
         found.append(
             OpenAlert(
                 id=episode.id,
@@ -95,9 +95,9 @@ def open_alerts(context: ApiContext, now_ms: int, unit: Unit | None = None) -> l
                 lowest_mgdl=lowest,
                 step=event.step,
                 told=_told(episode, zone),
-                acknowledged_ms=acked_ms,
-                acknowledged_by=acked.by if acked is not None else None,
-                rings_again_ms=rings_again_ms(event.kind, event.step, ms(last.at), acked_ms, treated=treated),
+                acknowledged_ms=decided.acknowledged_ms,
+                acknowledged_by=decided.acknowledged_by if decided.acknowledged_ms is not None else None,
+                rings_again_ms=rings_again_ms(decided, treated=treated),
                 treatable=event.kind in LOWS,
                 snoozed_until_ms=snoozes.get(episode.kind),
                 snooze_choices_min=list(SNOOZE_CHOICES_MIN.get(episode.kind, ())),
@@ -123,14 +123,8 @@ def _as_of_now(context: ApiContext, event: AlertEvent) -> AlertEvent:
 
 
 def _told(episode: EpisodeRecord, zone: str | None) -> str:
-    deliveries = [delivery for delivery in episode.deliveries if delivery.step]
-    if not deliveries:
-        return "Nobody has been told."
-    last = deliveries[-1]
-    moment = words.clock_words(at_ms(last.at_ms), zone)
-    if last.outcome == "undeliverable":
-        return f"NOT DELIVERED at {moment}: {last.reason}"
-    return f"Told at {moment}."
+    last = next((delivery for delivery in reversed(episode.deliveries) if delivery.step), None)
+    return told_words(last.at_ms, last.refused, zone) if last is not None else "Nobody has been told."
 
 
 @routes.route("GET", "/v1/alerts", role="reader")
@@ -149,8 +143,11 @@ async def get_alerts(request: web.Request, query: AlertsQuery) -> Alerts:
 
 def _history(context: ApiContext, episode: EpisodeRecord, zone: str | None, unit: Unit | None) -> EpisodeShown:
     changes, first = episode.changes, _event_of(episode.changes[0], unit)
-    why = [AlertReason(time_ms=ms(change.at), text=_why(_event_of(change, unit), zone)) for change in changes]
-    why += [AlertReason(time_ms=delivery.at_ms, text=_delivery(delivery)) for delivery in episode.deliveries]
+    why = [AlertReason(time_ms=ms(change.at), text=change_words(_event_of(change, unit), zone)) for change in changes]
+    why += [
+        AlertReason(time_ms=delivery.at_ms, text=delivery_words(delivery.step, delivery.refused))
+        for delivery in episode.deliveries
+    ]
     why += _snooze(context, episode, zone)
     closing = next((change for change in changes if change.change in ("resolved", "expired")), None)
     return EpisodeShown(
@@ -175,37 +172,11 @@ def _snooze(context: ApiContext, episode: EpisodeRecord, zone: str | None) -> li
     said = context.catalog.snooze(context.person, episode.kind)
     if said is None or not episode.opened_ms <= said.time_ms <= (episode.closed_ms or said.time_ms):
         return []
-    lifted = said.until_ms <= said.time_ms
-    text = "its snooze was lifted" if lifted else f"snoozed until {words.clock_words(at_ms(said.until_ms), zone)}"
-    return [AlertReason(time_ms=said.time_ms, text=f"{text} by {said.actor or 'somebody'}")]
+    return [AlertReason(time_ms=said.time_ms, text=snooze_words(said.time_ms, said.until_ms, said.actor, zone))]
 
 
 def _delivered_ms(episode: EpisodeRecord, step: int) -> int | None:
     return next((d.at_ms for d in episode.deliveries if d.step == step and d.outcome == "delivered"), None)
-
-
-def _why(event: AlertEvent, zone: str | None) -> str:
-    value, read_at = words.value_words(event.evidence), event.evidence.reading_time
-    read = f" (reading of {words.clock_words(read_at, zone)})" if read_at else ""
-    match event.change:
-        case "opened":
-            return f"{words.title(event)}{read}"
-        case "escalated":
-            why = f"{event.by} had answered, and it was still so" if event.by else "nobody had answered"
-            return f"{why}: rang again, step {event.step}{read}"
-        case "acknowledged":
-            return f"acknowledged by {event.by or 'somebody'}"
-        case "resolved":
-            return "another alarm took over" if event.quiet else f"over: {value}{read}".rstrip(": ")
-        case _:
-            return "it did not come; over without a message"
-
-
-def _delivery(delivery: Delivery) -> str:
-    what = f"step {delivery.step}" if delivery.step else "the all-clear"
-    if delivery.outcome == "delivered":
-        return f"ntfy accepted {what}"
-    return f"{what} could not be delivered: {delivery.reason}"
 
 
 @routes.route("POST", "/v1/alerts/{id}/ack", role="writer", status=202, errors=(404, 409))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from api.request.values import Asked, GlucoseAsked, MomentMs, iso
 from api.v1.answers.entries import EntryShown
@@ -18,13 +18,12 @@ from schemas.facts import (
     ProfileChanged,
     Speed,
 )
-from schemas.model import Fact, hundredths
+from schemas.model import ExerciseMinutes, Fact, Grams, InsulinUnits, Name, NonEmptyText, StripMgdl, Text
 from schemas.units import mmol
 
-Units = Annotated[float, Field(gt=0, le=300, description="units, to 0.01"), AfterValidator(hundredths)]
-Grams = Annotated[float, Field(gt=0, le=500, description="grams"), AfterValidator(hundredths)]
-Note = Annotated[str, Field(max_length=2000)]
-Named = Annotated[str, Field(min_length=1, max_length=80, pattern=r"\S")]
+Units = Annotated[InsulinUnits, Field(description="units, to 0.01")]
+CarbGrams = Annotated[Grams, Field(description="grams, to 0.01")]
+InsulinName = Annotated[Name, Field(pattern=r"\S")]
 
 
 class _Posted(Asked):
@@ -37,24 +36,24 @@ class InsulinPosted(_Posted):
 
     kind: Literal["insulin"]
     units: Units
-    insulin: Named
-    note: Note | None = None
+    insulin: InsulinName
+    note: Text | None = None
 
 
 class CarbsPosted(_Posted):
     """Carbohydrates."""
 
     kind: Literal["carbs"]
-    grams: Grams
+    grams: CarbGrams
     speed: Speed = "medium"
-    note: Note | None = None
+    note: Text | None = None
 
 
 class NotePosted(_Posted):
     """Free text."""
 
     kind: Literal["note"]
-    text: Annotated[str, Field(min_length=1, max_length=2000)]
+    text: NonEmptyText
 
 
 class FingerstickPosted(GlucoseAsked):
@@ -63,16 +62,16 @@ class FingerstickPosted(GlucoseAsked):
     kind: Literal["fingerstick"]
     time: MomentMs | None = None
     confirm: bool = False
-    note: Note | None = None
+    note: Text | None = None
 
 
 class ExercisePosted(_Posted):
     """Exercise."""
 
     kind: Literal["exercise"]
-    minutes: Annotated[float, Field(gt=0, le=1440)]
+    minutes: ExerciseMinutes
     intensity: Intensity = "moderate"
-    note: Note | None = None
+    note: Text | None = None
 
 
 EntryPosted = Annotated[
@@ -86,15 +85,15 @@ class EntryPatched(Asked):
     revision: Annotated[int, Field(ge=1)]
     time: MomentMs | None = None
     units: Units | None = None
-    insulin: Named | None = None
-    grams: Grams | None = None
+    insulin: InsulinName | None = None
+    grams: CarbGrams | None = None
     speed: Speed | None = None
-    text: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
-    glucose_mgdl: Annotated[float, Field(ge=10, le=900)] | None = None
+    text: NonEmptyText | None = None
+    glucose_mgdl: StripMgdl | None = None
     glucose_mmol: Annotated[float, Field(ge=0.6, le=50)] | None = None
-    minutes: Annotated[float, Field(gt=0, le=1440)] | None = None
+    minutes: ExerciseMinutes | None = None
     intensity: Intensity | None = None
-    note: Note | None = None
+    note: Text | None = None
     confirm: bool = False
 
 

@@ -26,6 +26,7 @@ from api.v1.bodies import EntryPatched, EntryPosted, fact_of, shown
 from processors.entries import TYPES, EntryVersion, data_of
 from processors.profiles import action_of, proper_name
 from schemas.identity import digest
+from schemas.model import Name
 from schemas.units import mgdl
 from streams.commands import entries as commands
 from streams.errors import SeriesUnavailable
@@ -51,7 +52,7 @@ class EntriesQuery(RangeQuery):
 class EntryPath(Asked):
     """Which entry."""
 
-    id: Annotated[str, Field(min_length=1, max_length=80)]
+    id: Name
 
 
 class RevisionQuery(WaitQuery):

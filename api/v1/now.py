@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Any, TypedDict
+from typing import Any
 
 from aiohttp import web
 
@@ -14,18 +14,14 @@ from api.v1.alerts import open_alerts
 from api.v1.answers.forecasts import Forecast
 from api.v1.answers.now import CallerNow, GlucoseLimits, InsulinNamed, Now, ReadingNow, SourceNow
 from api.v1.people import people_seen
-from processors.physiology.carbs import Meal, cob_grams
-from processors.physiology.insulin import Dose, iob_units
-from processors.profiles import action_of_dose
+from processors.physiology.at_work import LOOK_BACK_MS, AtWork, at_work
 from processors.readings import STALE_S, Reading, change_mgdl
-from schemas.facts import CarbsEaten, InsulinTaken, ProfileChanged
+from schemas.facts import ProfileChanged
 from schemas.forecasts import STEP_MIN, STEPS
 from schemas.units import Unit, mmol
 from streams.errors import SeriesUnavailable
 
 routes = Routes("now")
-
-_LOOK_BACK_MS = 12 * 3_600_000  # longer than any rapid dose or meal is at work
 
 
 class NowQuery(Asked):
@@ -59,7 +55,7 @@ async def get_now(request: web.Request, query: NowQuery) -> Now:
         reading=_reading_now(newest, before, now_ms) if newest else None,
         forecast=forecast,
         forecast_reason=reason,
-        **_at_work(context, profile, now_ms),
+        **_at_work(context, profile, now_ms)._asdict(),
         alerts=open_alerts(context, now_ms, query.unit),
         source=_source(context, person),
         insulins=[InsulinNamed(**insulin.model_dump()) for insulin in profile.insulins],
@@ -116,32 +112,9 @@ def forecast_said(data: dict[str, Any], reading_ms: int) -> dict[str, Any]:
     }
 
 
-class _AtWork(TypedDict):
-    """Of `Now`: IOB and COB, how many doses have no known action, and when the last of each was."""
-
-    iob_units: float | None
-    unknown_doses: int
-    iob_last_ms: int | None
-    cob_grams: float | None
-    cob_last_ms: int | None
-
-
-def _at_work(context: ApiContext, profile: ProfileChanged, now_ms: int) -> _AtWork:
-    """Insulin and carbohydrate at work; null where nothing was ever logged, for nothing known is not zero."""
-    begin_ms, kinds = now_ms - _LOOK_BACK_MS, ("insulin", "carbs")
-    entries = context.catalog.entries(context.person, begin_ms, now_ms + 1, 1_000, kinds=kinds)
-    logged = [(e.time_ms, e.data) for e in entries if isinstance(e.data, InsulinTaken)]
-    actions = [action_of_dose(data, profile.insulins) for _, data in logged]
-    known = zip(logged, actions, strict=True)
-    doses = [Dose(time_ms, data.units, data.insulin) for (time_ms, data), action in known if action == "rapid"]
-    meals = [Meal(e.time_ms, e.data.grams, e.data.speed) for e in entries if isinstance(e.data, CarbsEaten)]
-    return _AtWork(
-        iob_units=round(iob_units(doses, profile.insulins, now_ms), 2) if doses else None,
-        unknown_doses=actions.count(None),
-        iob_last_ms=doses[-1].time_ms if doses else None,
-        cob_grams=round(cob_grams(meals, now_ms), 1) if meals else None,
-        cob_last_ms=meals[-1].time_ms if meals else None,
-    )
+def _at_work(context: ApiContext, profile: ProfileChanged, now_ms: int) -> AtWork:
+    begin_ms, kinds = now_ms - LOOK_BACK_MS, ("insulin", "carbs")
+    return at_work(context.catalog.entries(context.person, begin_ms, now_ms + 1, 1_000, kinds=kinds), profile, now_ms)
 
 
 def _source(context: ApiContext, person: str) -> SourceNow:

@@ -13,7 +13,7 @@ from api.request.problems import ProblemError
 from api.request.values import Asked, MomentMs, iso
 from api.v1.answers.people import TokenMade, TokenRevocation, TokenRow, Tokens
 from schemas.facts import Role
-from schemas.model import PersonId, ms
+from schemas.model import Name, PersonId, ms
 from streams.commands.tokens import issue_token, revoke_token
 from streams.ports.catalog import TokenRecord
 
@@ -33,7 +33,7 @@ class TokenPosted(Asked):
 class TokenPath(Asked):
     """Which token."""
 
-    id: Annotated[str, Field(min_length=1, max_length=80)]
+    id: Name
 
 
 @routes.route("GET", "/v1/tokens", role="owner", of_person=False)

@@ -211,12 +211,11 @@ def _long_acting(
     episode = mine.get("no_long_acting")
     if episode is not None and condition is None:
         doses, before = state.doses("long"), episode.evidence.last_logged
-        if doses and (before is None or doses[-1][0] > ms(before)):
-            evidence = evidence_of(state, insulin=doses[-1][2], last_logged=at_ms(doses[-1][0]))
+        if doses and (before is None or doses[-1].time_ms > ms(before)):
+            evidence = evidence_of(state, insulin=doses[-1].insulin, last_logged=at_ms(doses[-1].time_ms))
             return [_event("resolved", episode, None, now_ms, evidence=evidence)]
-        return [
-            _event("resolved", episode, None, now_ms, quiet=True)
-        ]  # the dose it counted from is gone, or the alarm was switched off
+        # The dose it counted from is gone, or the alarm was switched off.
+        return [_event("resolved", episode, None, now_ms, quiet=True)]
     return _openings([condition], mine, closed, state, now_ms) if opening else []
 
 
@@ -226,7 +225,7 @@ def _answers(state: PersonState, mine: dict[str, Episode], now_ms: int) -> list[
     for episode in mine.values():
         answer = state.acknowledged.get(episode.id)
         if answer is not None and episode.acknowledged_ms is None and answer[0] >= episode.rang_ms:
-            events.append(_event("acknowledged", episode, None, now_ms, by=answer[1]))
+            events.append(_event("acknowledged", episode, None, now_ms, by=answer.by))
     return events
 
 
@@ -265,7 +264,7 @@ def _repeats(
             "priority": now.priority if now is not None and worse else min(5, episode.priority + (kind == "low")),
             "urgency": now.urgency if now is not None and worse else episode.urgency,
             "evidence": now.evidence if now is not None else _evidence_now(state, episode),
-            "by": episode.acknowledged_by if episode.acknowledged_ms is not None else "",
+            "by": episode.acknowledged_by,
         }
         events.append(_event("escalated", episode, None, now_ms, **more))
     return events
@@ -280,8 +279,9 @@ def _evidence_now(state: PersonState, episode: Episode) -> Evidence:
 def _due_again(state: PersonState, episode: Episode, now_ms: int) -> bool:
     if episode.kind != "predicted_low" and max(episode.rang_ms, episode.acknowledged_ms or 0) > now_ms + _SET_BACK_MS:
         return True  # the clock was set back since: once more, rather than silence until it is that late again
-    treated = state.acknowledged.get(episode.id, (0, "", False))[2]
-    again_ms = rings_again_ms(episode.kind, episode.step, episode.rang_ms, episode.acknowledged_ms, treated=treated)
+    answer = state.acknowledged.get(episode.id)
+    treated = answer is not None and answer.treated
+    again_ms = rings_again_ms(episode, treated=treated)
     if again_ms is None or now_ms < again_ms:
         return False
     if episode.acknowledged_ms is not None:
@@ -290,16 +290,15 @@ def _due_again(state: PersonState, episode: Episode, now_ms: int) -> bool:
     return not (episode.kind in LOWS and _rising_out(state, now_ms))
 
 
-def rings_again_ms(
-    kind: AlertKind, step: int, rang_ms: int, acknowledged_ms: int | None, *, treated: bool
-) -> int | None:
+def rings_again_ms(episode: Episode, *, treated: bool) -> int | None:
     """The time of an open episode's next escalation, epoch milliseconds, if nothing changes; None: it has none."""
-    if kind == "predicted_low":
+    if episode.kind == "predicted_low":
         return None
-    if acknowledged_ms is not None:
-        return acknowledged_ms + (RECHECK_AFTER_TREATED_MIN if treated else AGAIN_AFTER_ACK_MIN[kind]) * _MIN
-    waits = REPEATS_MIN[kind]
-    return rang_ms + waits[min(step, len(waits)) - 1] * _MIN
+    if episode.acknowledged_ms is not None:
+        again_min = RECHECK_AFTER_TREATED_MIN if treated else AGAIN_AFTER_ACK_MIN[episode.kind]
+        return episode.acknowledged_ms + again_min * _MIN
+    waits = REPEATS_MIN[episode.kind]
+    return episode.rang_ms + waits[min(episode.step, len(waits)) - 1] * _MIN
 
 
 def _rising_out(state: PersonState, now_ms: int) -> bool:

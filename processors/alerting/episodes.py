@@ -35,7 +35,21 @@ class Episode:
     evidence: Evidence
     acknowledged_ms: int | None = None
     acknowledged_by: str = ""
-    closed_ms: int | None = None
+
+    @classmethod
+    def opened(cls, person: str, event: AlertEvent) -> "Episode":
+        """The episode that an `opened` event begins."""
+        at = ms(event.at)
+        return cls(event.episode, person, event.kind, at, event.step, at, event.priority, event.urgency, event.evidence)
+
+    def evolve(self, event: AlertEvent) -> None:
+        """Fold a later event in. A ring takes back the answer to the one before it; an end changes nothing here."""
+        if event.change == "escalated":
+            self.step, self.rang_ms, self.priority = event.step, ms(event.at), event.priority
+            self.evidence, self.urgency = event.evidence, event.urgency
+            self.acknowledged_ms, self.acknowledged_by = None, ""
+        elif event.change == "acknowledged":
+            self.acknowledged_ms, self.acknowledged_by = ms(event.at), event.by
 
 
 @dataclass
@@ -66,23 +80,16 @@ class Episodes:
             if episode is not None:
                 self.no_ops += 1
                 return False
-            at = ms(event.at)
-            self.open[key] = Episode(
-                event.episode, person, event.kind, at, event.step, at, event.priority, event.urgency, event.evidence
-            )
+            self.open[key] = Episode.opened(person, event)
             return True
         if episode is None or episode.id != event.episode:
             self.no_ops += 1
             return False
-        if event.change == "escalated":
-            episode.step, episode.rang_ms, episode.priority = event.step, ms(event.at), event.priority
-            episode.evidence, episode.urgency = event.evidence, event.urgency
-            episode.acknowledged_ms = None
-        elif event.change == "acknowledged":
-            episode.acknowledged_ms, episode.acknowledged_by = ms(event.at), event.by
-        else:
+        if event.change in ("resolved", "expired"):
             del self.open[key]
             self.closed[key] = ms(event.at)
+        else:
+            episode.evolve(event)
         return True
 
     def of(self, person: str) -> dict[str, Episode]:

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from processors.alerting.snoozes import quiet_until_ms
 from processors.entries import EntryVersion, entry_id_of, evolve_entry, is_entry_event
 from processors.membership import suspended_ms
+from processors.physiology.carbs import Meal
+from processors.physiology.insulin import Dose
 from processors.plausibility import MOST_AHEAD_MS
 from processors.profiles import DEFAULT, action_of_dose
 from processors.readings import CanonicalReadings, Reading, reading_of
@@ -35,6 +37,14 @@ _USUAL_WARM_UP_MIN = 120  # a Dexcom G6's; the longest of those that are in use
 _LONGEST_HIGH_GAP_MS = 30 * 60_000  # glucose can fall below any limit and come back in less than an hour
 
 
+class Answered(NamedTuple):
+    """The last answer to an episode: when, by whom, and whether the low was treated."""
+
+    at_ms: int
+    by: str
+    treated: bool
+
+
 @dataclass
 class PersonState:
     """State of one person. `offset` is the next journal offset to fold."""
@@ -50,7 +60,7 @@ class PersonState:
     source_since_ms: int = 0
     entries: dict[str, EntryVersion] = field(default_factory=dict)
     snoozes: dict[str, int] = field(default_factory=dict)
-    acknowledged: dict[str, tuple[int, str, bool]] = field(default_factory=dict)
+    acknowledged: dict[str, Answered] = field(default_factory=dict)
     forecast: ForecastMade | None = None
     suspended_ms: int = 0  # when that was accepted; 0 while the person is watched
     late_forecasts: int = 0  # in a row, based on a reading that was no longer the newest
@@ -76,9 +86,9 @@ class PersonState:
             case AlertsSnoozed(kind=kind) as snooze:
                 self.snoozes[kind] = quiet_until_ms(snooze, event.recorded_ms)
             case AlertAcknowledged(episode=episode, treated=treated):
-                self.acknowledged[episode] = (event.time_ms, event.actor or "", treated)
+                self.acknowledged[episode] = Answered(event.time_ms, event.actor or "", treated)
                 oldest_ms = event.recorded_ms - _KEEP_ENTRIES_MS
-                self.acknowledged = {name: told for name, told in self.acknowledged.items() if told[0] >= oldest_ms}
+                self.acknowledged = {name: said for name, said in self.acknowledged.items() if said.at_ms >= oldest_ms}
             case _:
                 pass
         return False
@@ -139,17 +149,21 @@ class PersonState:
         run = self.canonical.run(self.profile.limits.high_alarm_mgdl, _LONGEST_HIGH_GAP_MS)
         return run[0].time_ms if run else None
 
-    def doses(self, action: str) -> list[tuple[int, float, str]]:
-        """Logged doses of that action as (time in epoch milliseconds, units, insulin), oldest first."""
+    def doses(self, action: str) -> list[Dose]:
+        """Logged doses of that action, oldest first."""
         return sorted(
-            (entry.time_ms, entry.data.units, entry.data.insulin)
+            Dose(entry.time_ms, entry.data.units, entry.data.insulin)
             for entry in self._live()
             if isinstance(entry.data, InsulinTaken) and self._action(entry) == action
         )
 
-    def meals(self) -> list[tuple[int, float]]:
-        """Logged carbs as (time in epoch milliseconds, grams), oldest first."""
-        return sorted((entry.time_ms, entry.data.grams) for entry in self._live() if isinstance(entry.data, CarbsEaten))
+    def meals(self) -> list[Meal]:
+        """Logged carbs, oldest first."""
+        return sorted(
+            Meal(entry.time_ms, entry.data.grams, entry.data.speed)
+            for entry in self._live()
+            if isinstance(entry.data, CarbsEaten)
+        )
 
     @property
     def warm_up_until_ms(self) -> int:
@@ -206,7 +220,7 @@ class PersonState:
                 revision, deleted = raw["revisions"][entry.id]
                 loaded.entries[entry.id] = entry._replace(revision=revision, deleted=deleted)
         loaded.snoozes = raw["snoozes"]
-        loaded.acknowledged = {episode: (row[0], row[1], row[2]) for episode, row in raw["acknowledged"].items()}
+        loaded.acknowledged = {episode: Answered(*row) for episode, row in raw["acknowledged"].items()}
         loaded.late_forecasts, loaded.suspended_ms = raw["late_forecasts"], raw["suspended_ms"]
         if raw["forecast"]:
             loaded.forecast = ForecastMade.model_validate_json(json.dumps(raw["forecast"]))

@@ -51,9 +51,7 @@ class SystemState:
     has_source: bool = True
     troubles: tuple[str, ...] = ()  # a few words each
     behind: bool = False  # readings wait to be evaluated, so nothing may be concluded from their absence
-    house_told: bool = (
-        False  # of several people: what is wrong with iv3 is told once to the house, and not about each of them
-    )
+    house_told: bool = False  # what is wrong with iv3 is told once to the house, and not about each of several people
 
 
 def heard_since_start(state: PersonState, system: SystemState) -> bool:
@@ -110,8 +108,8 @@ def _persistently_high(state: PersonState, newest: Reading) -> bool:
         return False
     if newest.glucose_mgdl >= VERY_HIGH_BREAKS_GRACE_MGDL:
         return True
-    rapid = [time for time, _, _ in state.doses("rapid")]
-    for time, _ in state.meals():
+    rapid = [dose.time_ms for dose in state.doses("rapid")]
+    for time, *_ in state.meals():
         if 0 <= newest.time_ms - time <= MEAL_GRACE_MS and any(abs(time - dose) <= BOLUS_NEAR_MS for dose in rapid):
             return False
     return True
@@ -148,8 +146,8 @@ def _treated_already(state: PersonState, newest: Reading, forecast: ForecastMade
     """Carbs on the way, with no rapid dose near them, hold a predicted low back; never when it is likelier than not."""
     if forecast.p_low > LIKELIER_THAN_NOT:
         return False
-    rapid = [time for time, _, _ in state.doses("rapid")]
-    for time, _ in state.meals():
+    rapid = [dose.time_ms for dose in state.doses("rapid")]
+    for time, *_ in state.meals():
         recent = (
             0 <= newest.time_ms - time <= CARBS_HELP_MS and cob_fraction((newest.time_ms - time) / _MIN, "fast") > 0
         )

@@ -15,7 +15,7 @@ from schemas.alerts import AlertEvent, DecisionPosition, Evidence
 from schemas.model import Value
 
 _S = TypeVar("_S", bound=Value)
-VERSION = "3"  # of the text, and of what the folds make of an alert: another one folds everything anew
+VERSION = "4"  # of the text, and of what the folds make of an alert: another one folds everything anew
 
 
 def dump_episodes(episodes: Episodes) -> str:

@@ -47,15 +47,21 @@ class ShareReading(NamedTuple):
     trend: Trend | None
 
 
+class ShareCode(NamedTuple):
+    """A code, 1 to 38, that the sensor sent instead of glucose."""
+
+    time_ms: int
+    code: int
+
+
 class Parsed(NamedTuple):
     """The parsed body of a readings answer, each part oldest first.
 
-    `sensor_codes` are (time_ms, code) with codes 1 to 38, which are not glucose. `rejected` says in a sentence each
-    what was left out.
+    `rejected` says in a sentence each what was left out.
     """
 
     readings: tuple[ShareReading, ...]
-    sensor_codes: tuple[tuple[int, int], ...]
+    sensor_codes: tuple[ShareCode, ...]
     rejected: tuple[str, ...]
 
 
@@ -106,7 +112,7 @@ def parse_readings(body: bytes) -> Parsed:
     if not isinstance(content, list):
         raise ValueError("the body is no JSON array of readings")  # noqa: TRY004 - what is wrong is the text, not the argument's type
     readings: dict[int, ShareReading] = {}
-    codes: dict[int, tuple[int, int]] = {}
+    codes: dict[int, ShareCode] = {}
     rejected: list[str] = []
     for number, item in enumerate(content, 1):
         read = _parse_item(item)
@@ -115,7 +121,7 @@ def parse_readings(body: bytes) -> Parsed:
             continue
         second = read.time_ms // 1000
         if read.glucose_mgdl < _LOWEST_MGDL:
-            codes.setdefault(second, (read.time_ms, int(read.glucose_mgdl)))
+            codes.setdefault(second, ShareCode(read.time_ms, int(read.glucose_mgdl)))
         elif second not in readings or read.time_ms > readings[second].time_ms:
             readings[second] = read
     return Parsed(

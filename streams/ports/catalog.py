@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from processors.alerting.episodes import Episode
 from processors.entries import EntryVersion
 from processors.readings import Reading
 from schemas.alerts import AlertEvent
 from schemas.facts import AlertAcknowledged, ProfileChanged, SourceStateChanged, TokenIssued
-from schemas.model import ms
 
 
 class EntryOrigin(NamedTuple):
@@ -48,6 +48,11 @@ class Delivery(NamedTuple):
     at_ms: int
     reason: str
 
+    @property
+    def refused(self) -> str | None:
+        """Why it never went out; None where it did."""
+        return self.reason if self.outcome == "undeliverable" else None
+
 
 class EpisodeRecord(NamedTuple):
     """One episode with everything that was decided and delivered of it, oldest first; `closed_ms` is None while it is
@@ -68,11 +73,13 @@ class EpisodeRecord(NamedTuple):
         return [change for change in self.changes if change.change in ("opened", "escalated")][-1]
 
     @property
-    def acknowledged(self) -> AlertEvent | None:
-        """The answer to the last ring; None while there is none."""
-        since = ms(self.rang.at)
-        answers = [c for c in self.changes if c.change == "acknowledged" and ms(c.at) >= since]
-        return answers[-1] if answers else None
+    def decided(self) -> Episode:
+        """The episode as the alerter has it: its last ring, and the answer to that one."""
+        first, *later = self.changes
+        episode = Episode.opened(self.person, first)
+        for change in later:
+            episode.evolve(change)
+        return episode
 
 
 class SnoozeRecord(NamedTuple):

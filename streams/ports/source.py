@@ -1,7 +1,7 @@
 """The glucose source port: where readings are asked for."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,16 +13,22 @@ class SourceReading:
     trend: str | None
 
 
+class SensorCode(NamedTuple):
+    """A code, 1 to 38, that a sensor sent instead of glucose."""
+
+    time_ms: int
+    code: int
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """One answer of a glucose source: readings oldest first, sensor codes (1-38, not glucose) with their times, what
-    could not be read.
+    """One answer of a glucose source: readings and sensor codes, each oldest first, and what could not be read.
 
     `server_time_ms` is the source's own clock (HTTP Date), None where it gave none.
     """
 
     readings: tuple[SourceReading, ...]
-    sensor_codes: tuple[tuple[int, int], ...] = ()
+    sensor_codes: tuple[SensorCode, ...] = ()
     rejected: tuple[str, ...] = ()
     server_time_ms: int | None = None
 

@@ -213,7 +213,7 @@ class Poller(Role):
         if fetched.readings:
             return "ok", ""
         if fetched.sensor_codes:
-            return "no_data", f"the sensor sends code {fetched.sensor_codes[-1][1]} instead of a value"
+            return "no_data", f"the sensor sends code {fetched.sensor_codes[-1].code} instead of a value"
         if account.newest_ms is None:
             return "no_data", f"no readings in the last 24 h: {source.nothing_hint}"
         return "no_data", "no readings in the time asked for"

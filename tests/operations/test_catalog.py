@@ -101,7 +101,7 @@ async def test_page_and_alerter_agree_on_which_word_counts_though_a_clock_went_b
     assert answer is not None
     assert source is not None
     assert state.source is not None
-    assert (quiet.until_ms, answer.treated) == (state.snoozes["high"], state.acknowledged["e1"][2])
+    assert (quiet.until_ms, answer.treated) == (state.snoozes["high"], state.acknowledged["e1"].treated)
     assert (source.state.state, catalog.is_suspended("me")) == (state.source.state, bool(state.suspended_ms))
     catalog.close()
     await log.close()

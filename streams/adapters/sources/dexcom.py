@@ -30,7 +30,7 @@ from processors.sources.dexcom import (
 from streams.adapters.http_client import TIMEOUT_S, HttpClient, Reply
 from streams.adapters.sources.refusals import Refusals
 from streams.errors import Misconfigured, SourceRefused, SourceUnreachable
-from streams.ports.source import Fetched, SourceReading
+from streams.ports.source import Fetched, SensorCode, SourceReading
 
 _AUTHENTICATE = "General/AuthenticatePublisherAccount"
 _LOG_IN = "General/LoginPublisherAccountById"
@@ -248,7 +248,7 @@ def _fetched(reply: Reply) -> Fetched:
         ) from error
     return Fetched(
         readings=tuple(SourceReading(*reading) for reading in parsed.readings),
-        sensor_codes=parsed.sensor_codes,
+        sensor_codes=tuple(SensorCode(*code) for code in parsed.sensor_codes),
         rejected=parsed.rejected,
         server_time_ms=reply.server_time_ms,
     )

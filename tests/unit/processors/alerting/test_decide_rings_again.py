@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from processors.alerting.decide import rings_again_ms
+from processors.alerting.episodes import Episode
+from schemas.alerts import Evidence
 from schemas.facts import (
     AlertAcknowledged,
     AlertsSnoozed,
@@ -21,6 +23,11 @@ from tests.support.night import (
 )
 
 
+def rang(kind: Any, step: int, answered_ms: int | None = None) -> Episode:
+    """An episode that rang at T0."""
+    return Episode(f"{kind}-1", "me", kind, T0, step, T0, 4, 2, Evidence(), answered_ms)
+
+
 @pytest.mark.parametrize(
     ("kind", "waits"),
     [
@@ -34,7 +41,7 @@ from tests.support.night import (
 )
 def test_what_nobody_answers_rings_again_by_its_steps_and_the_last_wait_repeats(kind: Any, waits: Any) -> None:
     for step, minutes in enumerate(waits, 1):
-        assert rings_again_ms(kind, step, T0, None, treated=False) == T0 + minutes * MIN
+        assert rings_again_ms(rang(kind, step), treated=False) == T0 + minutes * MIN
 
 
 @pytest.mark.parametrize(
@@ -44,13 +51,13 @@ def test_what_nobody_answers_rings_again_by_its_steps_and_the_last_wait_repeats(
 def test_what_was_answered_rings_again_later_and_counts_from_the_answer(kind: Any, minutes: int) -> None:
     answered = T0 + 7 * MIN
     for step in (1, 2):
-        assert rings_again_ms(kind, step, T0, answered, treated=False) == answered + minutes * MIN
-        assert rings_again_ms(kind, step, T0, answered, treated=True) == answered + 15 * MIN
+        assert rings_again_ms(rang(kind, step, answered), treated=False) == answered + minutes * MIN
+        assert rings_again_ms(rang(kind, step, answered), treated=True) == answered + 15 * MIN
 
 
 def test_a_foreseen_low_rings_once() -> None:
-    assert rings_again_ms("predicted_low", 1, T0, None, treated=False) is None
-    assert rings_again_ms("predicted_low", 1, T0, T0, treated=True) is None
+    assert rings_again_ms(rang("predicted_low", 1), treated=False) is None
+    assert rings_again_ms(rang("predicted_low", 1, T0), treated=True) is None
 
 
 def test_a_high_that_nobody_answers_rings_again_every_hour() -> None:

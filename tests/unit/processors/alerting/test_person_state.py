@@ -167,14 +167,14 @@ def test_doses_and_meals_are_what_the_entries_are_now_oldest_first(told: Told) -
     told(InsulinTaken(units=18, insulin="Tresiba"), T0)
     told(InsulinTaken(units=1, insulin="Unknown"), T0)
     told(CarbsEaten(grams=30), T0 + 2 * MIN)
-    told(CarbsEaten(grams=20), T0 + MIN, name="meal")
+    told(CarbsEaten(grams=20, speed="fast"), T0 + MIN, name="meal")
     told(NoteWritten(text="x"), T0)
     state = told.state
     assert state.doses("rapid") == [(T0 + MIN, 4, "humalog "), (T0 + 2 * MIN, 5, "Humalog")]
     assert state.doses("long") == [(T0, 18, "Tresiba")]
-    assert state.meals() == [(T0 + MIN, 20), (T0 + 2 * MIN, 30)]
+    assert state.meals() == [(T0 + MIN, 20, "fast"), (T0 + 2 * MIN, 30, "medium")]
     told(EntryDeleted(entry_id="meal", revision=2))
-    assert state.meals() == [(T0 + 2 * MIN, 30)]
+    assert state.meals() == [(T0 + 2 * MIN, 30, "medium")]
 
 
 def test_a_dose_of_an_insulin_that_left_the_profile_is_what_it_was_then(told: Told) -> None:
@@ -188,7 +188,7 @@ def test_a_dose_of_an_insulin_that_left_the_profile_is_what_it_was_then(told: To
 def test_a_change_made_from_another_revision_changes_nothing(told: Told) -> None:
     told(CarbsEaten(grams=20), T0, name="meal")
     told(EntryDeleted(entry_id="meal", revision=3))
-    assert told.state.meals() == [(T0, 20)]
+    assert told.state.meals() == [(T0, 20, "medium")]
 
 
 def test_entries_are_kept_for_eight_days(told: Told) -> None:

@@ -224,7 +224,7 @@ def _answers(state: PersonState, mine: dict[str, Episode], now_ms: int) -> list[
     events = []
     for episode in mine.values():
         answer = state.acknowledged.get(episode.id)
-        if answer is not None and episode.acknowledged_ms is None and answer[0] >= episode.rang_ms:
+        if answer is not None and episode.acknowledged_ms is None and answer.at_ms >= episode.rang_ms:
             events.append(_event("acknowledged", episode, None, now_ms, by=answer.by))
     return events
 

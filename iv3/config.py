@@ -86,16 +86,21 @@ def _read_yaml(path: Path, *, must_exist: bool) -> dict[str, Any]:
     return {key: value for key, value in raw.items() if value is not None}
 
 
+def _names_file(name: str) -> bool:
+    """Whether a variable names a file that holds the value. `IV3_CREDENTIALS__FILE` is a setting called file."""
+    return name.endswith("_FILE") and not name.endswith("__FILE")
+
+
 def _variables(source: Mapping[str, str]) -> Iterator[tuple[list[str], str]]:
     """(place, value) of our variables; a variable that ends in _FILE names a file that holds the value."""
     for name, setting in _SEED_VARIABLES.items():
         if source.get(name):
             yield setting, source[name]
     plain = {name for name in source if name.startswith(PREFIX) and not name.startswith(_NOT_SETTINGS)}
-    for name in sorted(plain, key=lambda n: (not n.endswith("_FILE"), n)):  # a plain variable wins over its file
+    for name in sorted(plain, key=lambda n: (not _names_file(n), n)):  # a plain variable wins over its file
         value = source[name]
         place = name.removeprefix(PREFIX).lower()
-        if name.endswith("_FILE"):
+        if _names_file(name):
             place = place.removesuffix("_file")
             try:
                 value = Path(value).read_text(encoding="utf-8").strip()

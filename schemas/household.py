@@ -80,7 +80,19 @@ def _insulin(insulin: InsulinSettings) -> Insulin:
 
 
 class Credentials(Setting):
-    """The credentials of one person."""
+    """The account at a source and the phone of one person, as the configuration or the file of accounts has them. Each
+    field is one of `WatchedSettings` too.
+    """
 
     dexcom: DexcomSettings = DexcomSettings()
     ntfy: OwnNtfySettings = OwnNtfySettings()
+
+    def or_else(self, kept: "Credentials") -> "Credentials":
+        """What is said here, and where nothing is said of account or phone, what was kept."""
+        account, phone = self if self.dexcom.account else kept, self if self.ntfy.topic else kept
+        return Credentials(dexcom=account.dexcom, ntfy=phone.ntfy)
+
+
+def credentials_in(person: WatchedSettings) -> Credentials:
+    """The credentials that the configuration has of a person."""
+    return Credentials(**{name: getattr(person, name) for name in Credentials.model_fields})

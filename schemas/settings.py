@@ -161,7 +161,9 @@ class SmtpSettings(Setting):
 
 
 class FallbackSettings(Setting):
-    """The second way out: one of another ntfy server, a webhook, or e-mail."""
+    """The second way out: one of `WAYS`."""
+
+    WAYS: ClassVar[tuple[str, ...]] = ("topic", "webhook", "smtp")
 
     server: str = "https://ntfy.sh"
     topic: str = ""
@@ -172,9 +174,9 @@ class FallbackSettings(Setting):
 
     @property
     def ways(self) -> list[str]:
-        """Names of those of the three that are set."""
-        ways = {"topic": self.topic, "webhook": self.webhook, "smtp": self.smtp.host}
-        return [name for name, there in ways.items() if there]
+        """Those of `WAYS` that are set."""
+        said = (self.topic, self.webhook, self.smtp.host)
+        return [name for name, there in zip(self.WAYS, said, strict=True) if there]
 
 
 def _ntfy_server(value: str) -> str:

@@ -21,7 +21,7 @@ from iv3.assembly.roles import add_roles, put_together
 from iv3.assembly.running import Running
 from iv3.assembly.series import follow_series, series_store
 from iv3.assembly.status import Status
-from schemas.household import household
+from schemas.household import credentials_in, household
 from schemas.settings import LEGACY_LOW_DEFAULT_MGDL, Settings, legacy_config
 from streams.clock import SystemClock
 from streams.commands.tokens import hash_of
@@ -67,7 +67,7 @@ def try_adapters(settings: Settings) -> None:
     data, clock = Path("data"), SystemClock()
     for person in household(settings):
         try:
-            source_of(settings, data, clock, person.id, person.dexcom)
+            source_of(settings, data, clock, person.id, credentials_in(person))
             phone_of(settings, person.ntfy, clock)
         except FailedPrecondition as error:
             raise Misconfigured(f"{person.id}: {error}" if settings.people else str(error)) from None

@@ -64,7 +64,8 @@ def _fallback_of(settings: Settings, clock: Clock) -> Notifier | None:
     """The second way out, if one is configured."""
     said = settings.ntfy.fallback
     if len(said.ways) > 1:
-        raise Misconfigured(f"ntfy.fallback has {' and '.join(said.ways)}: choose one of topic, webhook and smtp.")
+        *some, last = said.WAYS
+        raise Misconfigured(f"ntfy.fallback has {' and '.join(said.ways)}: choose one of {', '.join(some)} and {last}.")
     if said.topic:
         if (said.server.rstrip("/"), said.topic) == (settings.ntfy.server, settings.topic):
             raise Misconfigured(

@@ -12,7 +12,7 @@ from pathlib import Path
 from iv3.assembly.channels import phone_of
 from iv3.assembly.listening import is_here
 from iv3.assembly.plan import StartPlan
-from schemas.household import Credentials, household
+from schemas.household import Credentials, credentials_in, household
 from schemas.settings import DexcomSettings, Settings
 from streams.adapters.credentials import CredentialsFile, Stamp
 from streams.adapters.sources.dexcom import DexcomShare
@@ -38,19 +38,13 @@ def credentials_of(settings: Settings, data: Path) -> CredentialsFile:
     return CredentialsFile(path, path.with_name("credentials.key"), said.key)
 
 
-def completed(said: Credentials, kept: Credentials) -> Credentials:
-    """What is said of a person, and where nothing is said of account or phone, what was kept."""
-    account, phone = said if said.dexcom.account else kept, said if said.ntfy.topic else kept
-    return Credentials(dexcom=account.dexcom, ntfy=phone.ntfy)
-
-
 def accounts_of(settings: Settings, kept: Mapping[str, Credentials]) -> dict[str, Credentials]:
     """Everybody's account and phone: as configured, and else as the file of accounts has it. Raises Misconfigured where
     two people share an account.
     """
-    found = {person.id: Credentials(dexcom=person.dexcom, ntfy=person.ntfy) for person in household(settings)}
+    found = {person.id: credentials_in(person) for person in household(settings)}
     for person, more in kept.items():
-        found[person] = completed(found.get(person, Credentials()), more)
+        found[person] = found.get(person, Credentials()).or_else(more)
     owners: dict[tuple[str, str], str] = {}
     for person, said in found.items():
         if not said.dexcom.account:
@@ -142,7 +136,7 @@ class People:
         source, target = None, None
         try:
             plan = self._plan
-            source = source_of(plan.settings, plan.data, plan.clock, person, said.dexcom, url=self._url(person))
+            source = source_of(plan.settings, plan.data, plan.clock, person, said, url=self._url(person))
             target = phone_of(plan.settings, said.ntfy, plan.clock)
         except FailedPrecondition as error:
             self.troubles[person] = f"{error} Enter it again: `iv3 person add {person}`."
@@ -177,13 +171,14 @@ def _adapters(people: Iterable[Watched]) -> list[GlucoseSource | Notifier]:
 
 
 def source_of(
-    settings: Settings, data: Path, clock: Clock, person: str, dexcom: DexcomSettings, *, url: str | None = None
+    settings: Settings, data: Path, clock: Clock, person: str, said: Credentials, *, url: str | None = None
 ) -> GlucoseSource | None:
     """Where one person's readings are asked for, None where there is no account; `url` stands in for the server's.
     Raises Misconfigured.
 
     The first person's session lies where it always lay; each other's in a folder of its own.
     """
+    dexcom = said.dexcom
     if not dexcom.account:
         return None
     address = url or dexcom.url

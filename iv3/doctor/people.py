@@ -11,9 +11,9 @@ from iv3.closing import closing
 from iv3.doctor.findings import Finding, failed, noticed, passed
 from schemas.envelope import decode, peek_type
 from schemas.facts import SourceStateChanged
-from schemas.household import household
+from schemas.household import Credentials, credentials_in, household
 from schemas.model import ms
-from schemas.settings import DexcomSettings, Settings, WatchedSettings
+from schemas.settings import Settings, WatchedSettings
 from streams.clock import SystemClock
 from streams.errors import FailedPrecondition, SourceRefused, SourceUnreachable, Transient
 from streams.ports.log import Record
@@ -54,14 +54,14 @@ async def accounts(settings: Settings, data: Path) -> list[Finding]:
     wait. Raises FailedPrecondition.
     """
     kept = accounts_of(settings, credentials_of(settings, data).read())
-    known = {person: said.dexcom for person, said in kept.items() if said.dexcom.account}
+    known = {person: said for person, said in kept.items() if said.dexcom.account}
     if not known:
         said = "No Dexcom account is configured; readings come only from uploaders."
         return [noticed("no-dexcom", said)]
     found = []
-    for person, dexcom in list(known.items())[:_MOST_TRIED]:
+    for person, credentials in list(known.items())[:_MOST_TRIED]:
         whose = f"{person}: " if len(kept) > 1 else ""
-        tried = await _account(settings, data, person, dexcom)
+        tried = await _account(settings, data, person, credentials)
         found += [Finding(f.name, f.ok, f"{whose}{f.message}", f.serious) for f in tried]
     if len(known) > _MOST_TRIED:
         more = f"{len(known) - _MOST_TRIED} more accounts were not tried; their pages say how each one answers."
@@ -74,10 +74,10 @@ async def dexcom(settings: Settings, data: Path) -> list[Finding]:
     first = household(settings)[0]
     if not first.dexcom.account:
         return []
-    return await _account(settings, data, first.id, first.dexcom)
+    return await _account(settings, data, first.id, credentials_in(first))
 
 
-async def _account(settings: Settings, data: Path, person: str, dexcom: DexcomSettings) -> list[Finding]:
+async def _account(settings: Settings, data: Path, person: str, credentials: Credentials) -> list[Finding]:
     wait_ms = await _no_login_before(settings, data, person)
     if wait_ms is not None and wait_ms > time.time() * 1000:
         until = datetime.fromtimestamp(wait_ms / 1000, UTC).strftime("%H:%M UTC")
@@ -86,7 +86,7 @@ async def _account(settings: Settings, data: Path, person: str, dexcom: DexcomSe
             "locked. Check dexcom.password."
         )
         return [failed("dexcom-refused", said)]
-    source = source_of(settings, data, SystemClock(), person, dexcom)
+    source = source_of(settings, data, SystemClock(), person, credentials)
     if source is None:
         return []
     try:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from iv3.assembly.people import source_of as source_of_person
 from processors.legacy.moving import Insulins
-from schemas.household import household, profile_of
+from schemas.household import credentials_in, household, profile_of
 from schemas.settings import Settings
 from streams.clock import SystemClock
 from streams.errors import Misconfigured
@@ -29,7 +29,7 @@ def insulins_of(settings: Settings, names: Sequence[str]) -> Insulins:
 def source_of(settings: Settings) -> tuple[str, str]:
     """Name and account of the live source: imported readings have the ids of its own."""
     person = household(settings)[0]
-    source = source_of_person(settings, Path("data"), SystemClock(), person.id, person.dexcom)
+    source = source_of_person(settings, Path("data"), SystemClock(), person.id, credentials_in(person))
     if source is None:
         raise Misconfigured(
             "dexcom.account is missing: with it, imported readings are the same as those that iv3 asks "

@@ -13,6 +13,7 @@ from iv3 import config as configuration
 from iv3.assembly.log import LogPlace, holds_demo
 from iv3.assembly.series import series_store
 from iv3.closing import closing
+from iv3.output import warn
 from schemas.envelope import Author
 from schemas.settings import Settings
 from streams.clock import SystemClock
@@ -90,7 +91,7 @@ def store_of(data: Path, config: Path | None, log: Log) -> SeriesStore:
 @asynccontextmanager
 async def opened_series(data: Path, config: Path | None, log: Log) -> AsyncIterator[tuple[Series, int]]:
     """The Series that serves, and how many records of the log it lacks: where `iv3 up` does not run it may be behind,
-    or empty, and what is read from it then must say so. Raises FailedPrecondition, SeriesUnavailable.
+    or empty, and that is said. Raises FailedPrecondition, SeriesUnavailable.
     """
     async with (
         closing(store_of(data, config, log)) as store,
@@ -98,7 +99,10 @@ async def opened_series(data: Path, config: Path | None, log: Log) -> AsyncItera
     ):
         reached = await series.position()
         heads = {at: head for at, head in log.heads.items() if at[0] in Projector.topics}
-        yield series, sum(max(0, head - reached.get(at, 0)) for at, head in heads.items())
+        behind = sum(max(0, head - reached.get(at, 0)) for at, head in heads.items())
+        if behind:
+            warn(f"the series lacks {behind:,} records of the log; run `iv3 replay` (or `iv3 up`) first.")
+        yield series, behind
 
 
 @asynccontextmanager

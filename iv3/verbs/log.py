@@ -10,7 +10,7 @@ from rich.table import Table
 from iv3.closing import closing
 from iv3.operations.opened import opened_series, store_of, with_log
 from iv3.operations.progress import bar
-from iv3.output import fail, say, warn
+from iv3.output import fail, say
 from streams.clock import SystemClock
 from streams.commands.dead_letters import all_dead_letters, place_of, retry_record
 from streams.ports.log import Log
@@ -25,8 +25,6 @@ def digest(data: Path, config: Path | None, *, as_json: bool) -> None:
 
     async def work(log: Log) -> list[DigestRow]:
         async with opened_series(data, config, log) as (series, behind):
-            if behind:
-                warn(f"the series lacks {behind:,} records of the log; run `iv3 replay` (or `iv3 up`) first.")
             rows = await series.digest()
             if behind and not rows:
                 fail("There is nothing to compare yet.")

@@ -18,7 +18,7 @@ from rich.table import Table
 from iv3 import config as configuration
 from iv3.assembly.channels import phone_of
 from iv3.assembly.log import LogPlace, holds_demo
-from iv3.assembly.people import accounts_of, completed, credentials_of, source_of
+from iv3.assembly.people import accounts_of, credentials_of, source_of
 from iv3.assembly.starting import with_data_folder
 from iv3.closing import closing
 from iv3.operations.opened import with_catalog, with_door
@@ -27,9 +27,9 @@ from iv3.output import fail, say, warn
 from processors.sources.dexcom import Region
 from schemas.envelope import SYSTEM, Author
 from schemas.facts import ProfileChanged
-from schemas.household import Credentials, household, profile_of
+from schemas.household import Credentials, credentials_in, household, profile_of
 from schemas.model import PERSON_ID
-from schemas.settings import DexcomSettings, Settings, WatchedSettings
+from schemas.settings import Settings, WatchedSettings
 from streams.clock import SystemClock
 from streams.commands.door import Door
 from streams.commands.people import resume_person, suspend_person, watch_person
@@ -56,11 +56,11 @@ def add(options: AddOptions) -> None:
     _refuse_to_replace_a_phone(options, before)
     said = _watched(options)
     known = _known(data, config)
-    mine = completed(Credentials(dexcom=said.dexcom, ntfy=said.ntfy), before)
+    mine = credentials_in(said).or_else(before)
     accounts = accounts_of(settings, {**kept, person: mine})  # raises where somebody else has this account
     _refuse_unusable(settings, data, person, mine)
     if options.dexcom_account and not options.no_try:
-        _try(settings, data, person, said.dexcom)
+        _try(settings, data, person, credentials_in(said))
     _watch(options, said, known.get(person))
     if mine != before:
         try:
@@ -97,7 +97,7 @@ def _refuse_unusable(settings: Settings, data: Path, person: str, mine: Credenti
     """Build what will be built of it, before anything is kept."""
     clock = SystemClock()
     try:
-        source_of(settings, data, clock, person, mine.dexcom)
+        source_of(settings, data, clock, person, mine)
         phone_of(settings, mine.ntfy, clock)
     except FailedPrecondition as error:
         said = str(error).replace("ntfy.topic must", "The topic must").replace("dexcom.url must", "--dexcom-url must")
@@ -273,12 +273,12 @@ def _secret(path: Path, option: str) -> str:
     return text.strip()
 
 
-def _try(settings: Settings, data: Path, person: str, dexcom: DexcomSettings) -> None:
+def _try(settings: Settings, data: Path, person: str, said: Credentials) -> None:
     """One log-in, with the client and the session file that the poller will use. Raises Misconfigured where Dexcom
     refuses it.
     """
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    source = source_of(settings, data, SystemClock(), person, dexcom)
+    source = source_of(settings, data, SystemClock(), person, said)
 
     async def work() -> int:
         if source is None:

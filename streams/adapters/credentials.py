@@ -137,11 +137,14 @@ class CredentialsFile:
 
 def _plain(kept: Credentials) -> dict[str, Any]:
     """As it is encrypted: secrets in clear, what was left out left out."""
-    dexcom, ntfy = kept.dexcom, kept.ntfy
-    said: dict[str, Any] = {}
-    if dexcom.account:
-        said["dexcom"] = dexcom.model_dump(exclude_none=True) | {"password": dexcom.password.get_secret_value()}
-    if ntfy.topic:
-        token = {"token": ntfy.token.get_secret_value()} if ntfy.token is not None else {}
-        said["ntfy"] = {"topic": ntfy.topic, **({"server": ntfy.server} if ntfy.server else {}), **token}
-    return said
+    groups = {name: getattr(kept, name) for name in Credentials.model_fields}
+    empty = Credentials()
+    return {
+        name: {key: _in_clear(value) for key, value in group.model_dump(exclude_none=True).items()}
+        for name, group in groups.items()
+        if group != getattr(empty, name)
+    }
+
+
+def _in_clear(value: object) -> object:
+    return value.get_secret_value() if isinstance(value, SecretStr) else value

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from iv3.assembly.channels import channels_of
+from iv3.assembly.people import source_of
+from iv3.config import load
+from schemas.household import Credentials
+from schemas.settings import DexcomSettings, FallbackSettings, Settings
+from streams.clock import SystemClock
 from tests.support.command_line import iv3
 from tests.support.outside import Outside
 
@@ -97,6 +104,42 @@ def test_the_seeds_own_file_loads_unchanged_and_100_is_explained(tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert "foreseen below 100 (5.6)" in done.stdout
     assert "many alarms a day" in done.stdout
+
+
+def test_a_setting_that_is_called_file_may_stand_in_the_environment(tmp_path: Path) -> None:
+    said = load(None, folder=tmp_path, environment={"IV3_CREDENTIALS__FILE": "/srv/people.enc"})
+    assert said.credentials.file == "/srv/people.enc"
+    (tmp_path / "key").write_text("a key of at least 32 characters..\n")
+    said = load(None, folder=tmp_path, environment={"IV3_CREDENTIALS__KEY_FILE": str(tmp_path / "key")})
+    assert said.credentials.key is not None
+    assert said.credentials.key.get_secret_value() == "a key of at least 32 characters.."
+
+
+WAYS = {
+    "topic": {"topic": "another"},
+    "webhook": {"webhook": "https://hook.example/x"},
+    "smtp": {"smtp": {"host": "mail.example", "sender": "a@b.c", "to": ["d@e.f"]}},
+}
+
+
+def test_every_second_way_out_that_may_be_configured_is_built() -> None:
+    assert set(WAYS) == set(FallbackSettings.WAYS)
+    built = [
+        channels_of(Settings.model_validate({"ntfy": {"fallback": said}}), SystemClock()).fallback
+        for said in WAYS.values()
+    ]
+    assert len({type(way) for way in built} - {type(None)}) == len(WAYS)
+    assert channels_of(Settings(), SystemClock()).fallback is None
+
+
+def test_every_source_that_may_be_configured_is_built(tmp_path: Path) -> None:
+    accounts = {"dexcom": DexcomSettings(account="me@example.org", password=SecretStr("x"))}
+    assert set(accounts) == set(Credentials.model_fields) - {"ntfy"}
+    for name, account in accounts.items():
+        made = source_of(Settings(), tmp_path, SystemClock(), "me", Credentials(**{name: account}))
+        assert made is not None
+        assert name in made.name
+    assert source_of(Settings(), tmp_path, SystemClock(), "me", Credentials()) is None
 
 
 @pytest.mark.long

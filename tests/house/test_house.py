@@ -219,7 +219,15 @@ def test_every_route_is_documented() -> None:
     missing = [
         f"{o.method} {o.path}" for o in operations() if not re.search(rf"`{o.method} {re.escape(o.path)}[`?]", text)
     ]
-    assert not missing
+    assert not missing, "describe them in docs/reference/api.md"
+
+
+def test_every_predictor_is_documented() -> None:
+    from processors.predictors.registry import PREDICTORS
+
+    for page in ("docs/reference/predictors.md", "docs/reference/cli.md", "iv3/cli/main.py"):
+        text = (ROOT / page).read_text()
+        assert not [name for name in PREDICTORS if name not in text], f"name them in {page}"
 
 
 def test_every_address_that_is_no_operation_is_documented_too() -> None:
@@ -256,7 +264,7 @@ def test_every_verb_is_documented() -> None:
     text = (ROOT / "docs" / "reference" / "cli.md").read_text()
     verbs = list(verbs_of(app))
     assert {"up", "token new", "person add", "archive merge"} <= set(verbs)
-    assert not [verb for verb in verbs if f"`iv3 {verb}" not in text]
+    assert not [verb for verb in verbs if f"`iv3 {verb}" not in text], "describe them in docs/reference/cli.md"
 
 
 def test_every_document_that_is_named_exists() -> None:

@@ -1,9 +1,7 @@
 """Insulin and carbs at work, from entries as they are kept."""
 
-import pytest
-
 from processors.entries import EntryVersion
-from processors.physiology.at_work import AtWork, at_work
+from processors.physiology.at_work import LOOK_BACK_MS, AtWork, at_work
 from processors.physiology.carbs import Meal, cob_grams
 from processors.physiology.insulin import Dose, iob_units
 from schemas.facts import CarbsEaten, Insulin, InsulinTaken, NoteWritten, ProfileChanged
@@ -35,13 +33,28 @@ def test_rapid_doses_and_meals_are_at_work_and_the_last_of_each_is_named() -> No
         entry(CarbsEaten(grams=60, speed="slow"), T0 + MIN),
         entry(InsulinTaken(units=2.5, insulin="Humalog"), T0 + HOUR),
         entry(CarbsEaten(grams=10), T0 + HOUR + MIN),
+        entry(InsulinTaken(units=1, insulin="Humalog"), T0 + HOUR + 2 * MIN),
+        entry(CarbsEaten(grams=11), T0 + HOUR + 3 * MIN),
     ]
     found = at_work(entries, PROFILE, now)
-    doses = [Dose(T0, 4, "humalog"), Dose(T0 + HOUR, 2.5, "Humalog")]
-    meals = [Meal(T0 + MIN, 60, "slow"), Meal(T0 + HOUR + MIN, 10, "medium")]
-    assert found.iob_units == pytest.approx(iob_units(doses, PROFILE.insulins, now), abs=0.005)
-    assert found.cob_grams == pytest.approx(cob_grams(meals, now), abs=0.05)
-    assert (found.iob_last_ms, found.cob_last_ms, found.unknown_doses) == (T0 + HOUR, T0 + HOUR + MIN, 0)
+    doses = [Dose(T0, 4, "humalog"), Dose(T0 + HOUR, 2.5, "Humalog"), Dose(T0 + HOUR + 2 * MIN, 1, "Humalog")]
+    meals = [Meal(T0 + MIN, 60, "slow"), Meal(T0 + HOUR + MIN, 10, "medium"), Meal(T0 + HOUR + 3 * MIN, 11, "medium")]
+    exact_iob, exact_cob = iob_units(doses, PROFILE.insulins, now), cob_grams(meals, now)
+    assert (found.iob_units, found.cob_grams) == (round(exact_iob, 2), round(exact_cob, 1))
+    assert abs(exact_iob - round(exact_iob, 1)) > 0.005, "so that a hundredth tells"
+    assert abs(exact_cob - round(exact_cob)) > 0.05, "so that a tenth tells"
+    assert (found.iob_last_ms, found.cob_last_ms, found.unknown_doses) == (
+        T0 + HOUR + 2 * MIN,
+        T0 + HOUR + 3 * MIN,
+        0,
+    )
+
+
+def test_nothing_that_is_older_than_twelve_hours_is_at_work() -> None:
+    assert LOOK_BACK_MS == 12 * HOUR
+    longest = PROFILE.insulins[0].model_copy(update={"duration_min": 600.0})
+    assert iob_units([Dose(T0, 10, "Humalog")], (longest,), T0 + LOOK_BACK_MS) == 0
+    assert cob_grams([Meal(T0, 100, "slow")], T0 + LOOK_BACK_MS) == 0
 
 
 def test_a_long_acting_dose_is_not_on_board_and_one_of_a_name_nobody_knows_is_counted_apart() -> None:

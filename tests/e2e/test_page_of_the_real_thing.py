@@ -75,7 +75,7 @@ def test_nothing_is_asked_of_anybody_else_and_nothing_breaks_the_policy(page: Pa
 
 def test_axe_finds_nothing_wrong_with_it(page: Page) -> None:
     session = page.context.new_cdp_session(page)  # past the page's policy, which rightly takes no script of ours
-    session.send("SystemState.evaluate", {"expression": AXE})
+    session.send("Runtime.evaluate", {"expression": AXE})
     result = page.evaluate("async () => (await axe.run(document)).violations.map((v) => `${v.id}: ${v.nodes[0].html}`)")
     assert result == []
 
